@@ -1,0 +1,24 @@
+{
+  "targets": [
+    {
+      "target_name": "vdistream",
+      "sources": [
+        "native/addon.cc",
+        "native/workers.cc",
+        "native/memory.cc",
+        "native/device.cc",
+        "native/zero.cc",
+        "native/io.cc",
+        "native/scan.cc",
+        "native/sums.cc",
+        "native/inflate.cc"
+      ],
+      "include_dirs": ["<!@(node -p \"require('node-addon-api').include\")"],
+      "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS", "_FILE_OFFSET_BITS=64"],
+      "cflags!": ["-O2"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-rtti"],
+      "cflags_cc": ["-std=c++20", "-O3", "-Wall", "-Wextra", "-fvisibility=hidden"],
+      "ldflags": ["-Wl,--as-needed"]
+    }
+  ]
+}

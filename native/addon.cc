@@ -1,0 +1,22 @@
+// The addon does only what JavaScript cannot: aligned memory, O_DIRECT I/O on threads of its own, block-device ioctls,
+// zeroing without writing, scans at memory speed, and inflate off the main thread. Arguments come from src/io/native.ts
+// alone, which has typed them; images and people never reach this code directly.
+#include "addon.h"
+
+namespace vdistream {
+
+static Napi::Object init(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new State(env));
+  init_memory(env, exports);
+  init_device(env, exports);
+  init_io(env, exports);
+  init_zero(env, exports);
+  init_scan(env, exports);
+  init_sums(env, exports);
+  init_inflate(env, exports);
+  return exports;
+}
+
+NODE_API_MODULE(vdistream, init)
+
+}  // namespace vdistream

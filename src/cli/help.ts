@@ -1,0 +1,82 @@
+/** What --help prints; each page fits a screen. */
+
+import { readFileSync } from 'node:fs';
+
+const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+export const VERSION: string =
+  typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : 'unknown';
+
+const EXITS = 'Exit status: 0 done, 1 failed, 2 usage, 3 refused by a guard, 4 verify mismatch, 130 cancelled.\n';
+
+const SRC = `SRC is a path, or - for standard input: a VHD, or a tar (OVA) that holds one, plain or compressed with
+gzip, zstd or xz. Its kind is told by its content.
+`;
+
+export const HELP = {
+  main: `vdistream: streams virtual disks from images onto block devices
+
+Usage: vdistream COMMAND [OPTIONS] …
+
+  info   SRC           what an image holds, and the virtual size for \`xe vdi-create\`
+  write  SRC TARGET    write its disk to a block device, a logical volume or a file
+  verify SRC TARGET    compare a target with the image
+
+Examples:
+  vdistream info image.ova
+  vdistream write image.ova /dev/sm/backend/SR/VDI --verify
+  curl -s http://glance/v2/images/ID/file | vdistream write - /dev/vg/lv
+
+Each command has its own --help. --version prints the version.
+${EXITS}`,
+
+  info: `Usage: vdistream info SRC [OPTIONS]
+
+Prints the disks of an image: type, sizes, and where the data lies.
+${SRC}
+  --quick         stop as soon as the virtual size is known
+  --disk NAME     look only at this member
+  --sha256 HEX    check the bytes of SRC as they are stored
+  --json          one JSON object on stdout
+  -q, --quiet     no warnings
+
+Examples:
+  vdistream info image.ova
+  vdistream info image.ova --quick --json | jq .virtualSize
+`,
+
+  write: `Usage: vdistream write SRC TARGET [OPTIONS]
+
+Writes the disk of an image to TARGET: a block device, a logical volume, a regular file (made if it is not
+there, sparse), or null: to measure reading alone. One pass, nothing staged.
+${SRC}
+  --verify        read TARGET back afterwards and compare
+  --zero POLICY   where the disk is empty: auto (default: skip if TARGET is known to read zero, else zero it),
+                  assume-zero (skip), write (write zeros)
+  --zero-tail     zero the rest of a larger TARGET too
+  --disk NAME     this member of the archive
+  --sha256 HEX    check the bytes of SRC as they are stored
+  --force GUARD   lift a guard: type, busy, size, vhd
+  --json          one JSON object on stdout, progress as JSON lines on stderr
+  -q, --quiet     no progress, no warnings, no summary
+
+Examples:
+  vdistream write image.ova /dev/sm/backend/SR/VDI --zero=assume-zero --verify
+  vdistream write - disk.raw < image.tar.gz
+
+${EXITS}`,
+
+  verify: `Usage: vdistream verify SRC TARGET [OPTIONS]
+
+Compares TARGET with the disk of an image, empty regions included. Names the first byte that differs.
+${SRC}
+  --disk NAME     this member of the archive
+  --sha256 HEX    check the bytes of SRC as they are stored
+  --force GUARD   lift a guard: type, size
+  --json          one JSON object on stdout, progress as JSON lines on stderr
+  -q, --quiet     no progress, no warnings, no summary
+
+Example:
+  vdistream verify image.ova /dev/sm/backend/SR/VDI
+
+${EXITS}`,
+} as const;

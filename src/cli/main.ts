@@ -1,0 +1,56 @@
+#!/usr/bin/env node
+/** The command line: arguments in, one result or one error story out, and an exit status. */
+
+import { VdiStreamError } from '../errors.ts';
+import { COMMANDS, type Command } from './commands.ts';
+import { HELP, VERSION } from './help.ts';
+import { story } from './story.ts';
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    process.stdout.write(HELP.main);
+    return name === undefined ? 2 : 0;
+  }
+  if (name === '--version' || name === '-V') {
+    process.stdout.write(`vdistream ${VERSION}\n`);
+    return 0;
+  }
+  const json = rest.includes('--json');
+  const stop = new AbortController();
+  listenForSignals(stop);
+  try {
+    const command: Command | undefined = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+    if (command === undefined) throw new VdiStreamError('USAGE', `there is no command "${name}"`);
+    if (rest.includes('--help') || rest.includes('-h')) {
+      process.stdout.write(command.help);
+      return 0;
+    }
+    await command.run(rest, stop.signal);
+    return 0;
+  } catch (error) {
+    // Whatever broke while a signal was being obeyed, the signal is the story.
+    const told = stop.signal.aborted && !isCancel(error) ? new VdiStreamError('CANCELLED', 'cancelled', { cause: error }) : error;
+    process.stderr.write(story(told, json));
+    return told instanceof VdiStreamError ? told.exitCode : 1;
+  }
+}
+
+const isCancel = (error: unknown): boolean => error instanceof VdiStreamError && error.code === 'CANCELLED';
+
+/** The first signal cancels and cleans up; a second one means now. */
+function listenForSignals(stop: AbortController): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (stop.signal.aborted) process.exit(130);
+      stop.abort(new Error(signal));
+    });
+  }
+}
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0); // `vdistream info … | head -1`
+});
+process.exitCode = await main(process.argv.slice(2));
+// Standard input may still be open, and would keep the process.
+process.stdin.unref?.();

@@ -1,0 +1,27 @@
+/** An error as one readable story, or as one JSON object. */
+
+import { VdiStreamError } from '../errors.ts';
+
+/** Ends with a newline; for stderr. */
+export function story(error: unknown, json: boolean): string {
+  if (!(error instanceof VdiStreamError)) return defect(error, json);
+  if (json) return `${JSON.stringify({ error: error })}\n`;
+  const lines = [`vdistream: ${place(error)}${error.message}`, `  ${error.advice} (${error.code})`];
+  if (error.guard !== undefined) lines.push(`  If you are sure, lift this guard with --force=${error.guard}.`);
+  for (let cause = error.cause; cause instanceof VdiStreamError; cause = cause.cause)
+    lines.push(`  because: ${place(cause)}${cause.message}`);
+  return `${lines.join('\n')}\n`;
+}
+
+function place(error: VdiStreamError): string {
+  const at = error.offset === undefined ? '' : `at byte ${error.offset}: `;
+  return error.member === undefined ? at : `${error.member}: ${at}`;
+}
+
+/** Not one of ours, so a mistake in the program: the stack is what its authors need, on request. */
+function defect(error: unknown, json: boolean): string {
+  const message = error instanceof Error ? error.message : String(error);
+  if (json) return `${JSON.stringify({ error: { code: 'DEFECT', message } })}\n`;
+  const stack = process.env.VDISTREAM_DEBUG && error instanceof Error ? `${error.stack}\n` : '';
+  return `vdistream: a mistake in vdistream itself: ${message}\n  Please report it, with what VDISTREAM_DEBUG=1 prints.\n${stack}`;
+}

@@ -1,0 +1,156 @@
+/**
+ * Cursor: a position in a source's bytes, and the few moves that format readers need. Pure over any
+ * `AsyncIterable<Uint8Array>`; `src/io/file.ts` has the one that can also jump.
+ */
+
+import { VdiStreamError } from './errors.ts';
+
+/** Where bytes come from. A chunk is valid until the next one is asked for. */
+export type Chunks = AsyncIterable<Uint8Array>;
+
+export interface Cursor {
+  /** Bytes from the start of this cursor's range to the next byte. */
+  readonly position: number;
+  /** Total bytes of the range, where that is known before its end. */
+  readonly length: number | undefined;
+  /** Whether `moveTo` can go back, and whether several `fill` calls may be under way at once. */
+  readonly seekable: boolean;
+  /** The next `count` bytes without moving; fewer only at the end. At most 64 KiB. */
+  peek(count: number): Promise<Uint8Array>;
+  /** Exactly `count` bytes. Throws SOURCE_TRUNCATED. */
+  read(count: number): Promise<Uint8Array>;
+  /** Fills each of `into` with the next bytes. A seekable cursor moves at once, so that the next call need not wait. */
+  fill(...into: Uint8Array[]): Promise<void>;
+  /** Goes to `position`; forward only where the cursor is not seekable. Throws SOURCE_TRUNCATED. */
+  moveTo(position: number): Promise<void>;
+  /** Everything from here on. */
+  chunks(): Chunks;
+}
+
+export function truncated(offset: number): VdiStreamError {
+  return new VdiStreamError('SOURCE_TRUNCATED', 'the data ends here, before the image is complete', { offset });
+}
+
+/** A cursor over a stream: forward only, nothing kept but the current chunk and what was peeked. */
+export function streamCursor(source: Chunks, length?: number): Cursor {
+  const iterator = source[Symbol.asyncIterator]();
+  let chunk: Uint8Array = new Uint8Array(0);
+  let position = 0;
+
+  /** Makes `chunk` non-empty; false at the end. */
+  async function more(): Promise<boolean> {
+    while (chunk.length === 0) {
+      const next = await iterator.next();
+      if (next.done) return false;
+      chunk = next.value;
+    }
+    return true;
+  }
+
+  function take(count: number): Uint8Array {
+    const taken = chunk.subarray(0, count);
+    chunk = chunk.subarray(taken.length);
+    position += taken.length;
+    return taken;
+  }
+
+  async function peek(count: number): Promise<Uint8Array> {
+    if (chunk.length >= count) return chunk.subarray(0, count);
+    // A chunk dies when the next one is asked for, so what has to outlive it is copied.
+    const parts: Uint8Array[] = [];
+    let held = 0;
+    while (held < count && (await more())) {
+      parts.push(Uint8Array.from(chunk));
+      held += chunk.length;
+      chunk = new Uint8Array(0);
+    }
+    chunk = Buffer.concat(parts);
+    return chunk.subarray(0, count);
+  }
+
+  async function fill(...into: Uint8Array[]): Promise<void> {
+    for (const bytes of into) {
+      for (let done = 0; done < bytes.length; ) {
+        if (!(await more())) throw truncated(position);
+        const part = take(bytes.length - done);
+        bytes.set(part, done);
+        done += part.length;
+      }
+    }
+  }
+
+  return {
+    seekable: false,
+    length,
+    peek,
+    fill,
+    get position() {
+      return position;
+    },
+    async read(count) {
+      const bytes = new Uint8Array(count);
+      await fill(bytes);
+      return bytes;
+    },
+    async moveTo(target) {
+      if (target < position) {
+        throw new VdiStreamError('VHD_LAYOUT', `this part is needed after byte ${position} has gone by`, { offset: target });
+      }
+      while (position < target) {
+        if (!(await more())) throw truncated(position);
+        take(target - position);
+      }
+    },
+    async *chunks() {
+      try {
+        while (await more()) yield take(chunk.length);
+      } finally {
+        await iterator.return?.();
+      }
+    },
+  };
+}
+
+/** The part [start, start + length) of a cursor that stands at `start`, as a cursor of its own: a member of an archive. */
+export function within(outer: Cursor, length: number): Cursor {
+  const start = outer.position;
+  const left = (): number => start + length - outer.position;
+
+  /** Runs a move of the outer cursor; its errors count from the start of the outer range, ours from our own. */
+  async function inside<T>(count: number, move: () => Promise<T>): Promise<T> {
+    if (count > left()) throw truncated(length);
+    try {
+      return await move();
+    } catch (error) {
+      if (error instanceof VdiStreamError && error.offset !== undefined) error.offset -= start;
+      throw error;
+    }
+  }
+
+  return {
+    seekable: outer.seekable,
+    length,
+    get position() {
+      return outer.position - start;
+    },
+    peek: (count) => outer.peek(Math.min(count, left())),
+    read: (count) => inside(count, () => outer.read(count)),
+    fill: (...into) => inside(totalLength(into), () => outer.fill(...into)),
+    moveTo: (position) => inside(position - (outer.position - start), () => outer.moveTo(start + position)),
+    async *chunks() {
+      while (left() > 0) {
+        const bytes = new Uint8Array(Math.min(left(), 64 * 1024));
+        await inside(bytes.length, () => outer.fill(bytes));
+        yield bytes;
+      }
+    },
+  };
+}
+
+export const totalLength = (parts: readonly Uint8Array[]): number => parts.reduce((sum, part) => sum + part.length, 0);
+
+/** Reads and drops what is left, to whatever end the source has. */
+export async function drain(cursor: Cursor): Promise<void> {
+  if (cursor.seekable && cursor.length !== undefined) return cursor.moveTo(cursor.length);
+  for await (const _ of cursor.chunks());
+}

@@ -1,0 +1,186 @@
+/**
+ * Pump: the one loop that writes. It takes extents as they come, asks the plan what to do with each, and keeps as much in
+ * flight as the pool has buffers.
+ */
+
+import { KiB, roundDown } from '../bytes.ts';
+import { assert, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import type { DataExtent, Disk, Extent } from '../extent.ts';
+import { native, type Sums } from '../io/native.ts';
+import type { Pool } from '../io/pool.ts';
+import type { Target } from '../io/target.ts';
+import { createEdges } from './edges.ts';
+import { plan, type ZeroPolicy } from './plan.ts';
+
+/** Zero runs inside data are looked for in steps of this size. */
+export const ZERO_GRAIN = 64 * KiB;
+/**
+ * Where zeros have to be made, a run inside a block is worth a call of its own only from here on; below, the zeros are
+ * written with the data around them, in one write instead of three.
+ */
+export const ZERO_WORTH = 512 * KiB;
+/** Empty extents need no buffer, so the pool does not bound them. */
+const MAX_EMPTY = 4;
+
+export interface PumpOptions {
+  readonly pool: Pool;
+  readonly zero?: ZeroPolicy | undefined;
+  /** Adds the checksums of everything that is written. */
+  readonly sums?: Sums | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Called as work completes. */
+  readonly onProgress?: ((counts: Counts) => void) | undefined;
+}
+
+/** Bytes of the disk by what was done with them; together they are the virtual size. */
+export interface Counts {
+  bytesWritten: number;
+  bytesZeroed: number;
+  bytesSkipped: number;
+}
+
+/**
+ * Writes a disk. Resolves when every extent is on the device and the image was read to its end without complaint; the
+ * target is not synced yet. On the first failure nothing more is issued, and what is in flight is waited for.
+ */
+export async function pump(disk: Disk, target: Target, options: PumpOptions): Promise<Counts> {
+  const { pool, sums, signal, zero: policy = 'auto' } = options;
+  const counts: Counts = { bytesWritten: 0, bytesZeroed: 0, bytesSkipped: 0 };
+  const edges = createEdges(target);
+  const inFlight = new Set<Promise<void>>();
+  let empties = 0;
+  let failure: { readonly error: unknown } | undefined;
+  let wake: () => void = () => {};
+
+  const count = (kind: keyof Counts, bytes: number): void => {
+    counts[kind] += bytes;
+    options.onProgress?.(counts);
+  };
+
+  function launch(work: Promise<void>, settle: () => void): void {
+    const tracked: Promise<void> = work
+      .catch((error: unknown) => {
+        failure ??= { error };
+      })
+      .then(() => {
+        inFlight.delete(tracked);
+        settle();
+        wake();
+      });
+    inFlight.add(tracked);
+  }
+
+  /** Resolves when something in flight has settled. */
+  const settled = (): Promise<void> =>
+    new Promise((resolve) => {
+      wake = resolve;
+    });
+
+  async function writeData(bytes: Uint8Array, offset: number): Promise<void> {
+    const whole = offset % target.align === 0 ? roundDown(bytes.length, target.align) : 0;
+    if (whole > 0) await target.write(bytes.subarray(0, whole), offset, sums);
+    if (whole < bytes.length) {
+      const rest = bytes.subarray(whole);
+      await edges.patch(offset + whole, rest.length, rest);
+      if (sums) native().addSums(sums, rest, offset + whole);
+    }
+    count('bytesWritten', bytes.length);
+  }
+
+  async function makeEmpty(kind: 'zero' | 'hole', offset: number, length: number): Promise<void> {
+    const action = plan(kind, policy, target.readsZero);
+    // Only a target whose size guard was lifted ends before the disk does; what is empty there is dropped.
+    const present = Math.max(0, Math.min(length, target.size - offset));
+    if (action === 'skip' || present === 0) return count('bytesSkipped', length);
+    const first = Math.min(present, (target.align - (offset % target.align)) % target.align);
+    const whole = roundDown(present - first, target.align);
+    if (first > 0) await edges.patch(offset, first);
+    if (whole > 0) await target.zero(offset + first, whole, action === 'write' ? 'write' : 'cheapest', signal);
+    if (first + whole < present) await edges.patch(offset + first + whole, present - first - whole);
+    count('bytesZeroed', present);
+    if (present < length) count('bytesSkipped', length - present);
+  }
+
+  /** Cuts data into what is written and what turned out to be zero. */
+  async function writeExtent(extent: DataExtent): Promise<void> {
+    await extent.ready;
+    const { offset } = extent;
+    const bytes = extent.bytes.subarray(0, Math.max(0, target.size - offset));
+    if (bytes.length < extent.length) {
+      refuseBeyond(target, extent.bytes.subarray(bytes.length), offset + bytes.length);
+      count('bytesSkipped', extent.length - bytes.length);
+    }
+    const runs = policy === 'write' ? [] : native().zeroRuns(bytes, ZERO_GRAIN);
+    const least = plan('zero', policy, target.readsZero) === 'zero' ? Math.min(ZERO_WORTH, bytes.length) : 0;
+    const work: Promise<void>[] = [];
+    let done = 0;
+    for (let run = 0; run < runs.length; run += 2) {
+      const start = runs[run] ?? 0;
+      const end = runs[run + 1] ?? bytes.length;
+      if (end - start < least) continue;
+      if (start > done) work.push(writeData(bytes.subarray(done, start), offset + done));
+      work.push(makeEmpty('zero', offset + start, end - start));
+      done = end;
+    }
+    if (done < bytes.length) work.push(writeData(bytes.subarray(done), offset + done));
+    // The buffer is free when all of them have ended, whether well or not.
+    const outcomes = await Promise.allSettled(work);
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  }
+
+  async function take(extent: Extent): Promise<void> {
+    if (extent.kind === 'data') return launch(writeExtent(extent), () => extent.release());
+    empties++;
+    launch(makeEmpty(extent.kind, extent.offset, extent.length), () => empties--);
+    while (empties >= MAX_EMPTY) await settled();
+  }
+
+  const iterator = disk.extents(pool, signal)[Symbol.asyncIterator]();
+  let covered = 0;
+  try {
+    while (failure === undefined) {
+      throwIfCancelled(signal);
+      const next = await nextOrFailure(iterator, settled, () => failure !== undefined);
+      if (next === undefined || next.done) break;
+      covered += next.value.length;
+      await take(next.value);
+    }
+  } catch (error) {
+    failure ??= { error };
+  }
+  if (failure !== undefined) iterator.return?.()?.then(undefined, () => {});
+  await Promise.all(inFlight);
+  if (failure !== undefined) throw failure.error;
+  throwIfCancelled(signal);
+  assert(covered === disk.virtualSize, 'the extents cover the disk');
+  return counts;
+}
+
+/** The next extent; undefined when a write fails while the source still lets us wait. */
+async function nextOrFailure(
+  iterator: AsyncIterator<Extent>,
+  settled: () => Promise<void>,
+  failed: () => boolean,
+): Promise<IteratorResult<Extent> | undefined> {
+  let arrived = false;
+  const next = iterator.next().finally(() => {
+    arrived = true;
+  });
+  const late = (result: IteratorResult<Extent>): void => {
+    if (!result.done && result.value.kind === 'data') result.value.release();
+  };
+  while (!arrived && !failed()) await Promise.race([next, settled()]);
+  if (arrived) return next;
+  next.then(late, () => {});
+  return undefined;
+}
+
+/** Beyond a target whose size guard was lifted only zeros can be dropped. */
+function refuseBeyond(target: Target, beyond: Uint8Array, offset: number): void {
+  const found = native().firstNonZero(beyond);
+  if (found < 0) return;
+  throw new VdiStreamError('TARGET_FULL', `${target.path} ends, but the disk still has data`, {
+    device: target.path,
+    offset: offset + found,
+  });
+}

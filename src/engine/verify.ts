@@ -1,0 +1,106 @@
+/**
+ * Reading a target back. Two ways, one for each time: `verifySums` right after a write, against checksums taken while
+ * writing, so that the image need not be read twice; `comparing` later, byte by byte against the image itself.
+ */
+
+import { MiB, roundUp } from '../bytes.ts';
+import { throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { native, type Sums } from '../io/native.ts';
+import type { Pool } from '../io/pool.ts';
+import type { Target } from '../io/target.ts';
+
+/** Bytes of disk under one checksum. */
+export const SUM_SPAN = 2 * MiB;
+
+/** All zero, as the sums of an empty disk are: 8 bytes for each 2 MiB. */
+export const emptySums = (size: number): Sums => new BigUint64Array(Math.ceil(size / SUM_SPAN));
+
+export interface VerifyOptions {
+  readonly pool: Pool;
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes compared so far. */
+  readonly onProgress?: ((bytes: number) => void) | undefined;
+}
+
+/** Reads [0, size) of the target, what was skipped included. Throws VERIFY_MISMATCH with the start of the 2 MiB at fault. */
+export async function verifySums(target: Target, size: number, expected: Sums, options: VerifyOptions): Promise<void> {
+  const found = emptySums(size);
+  const { pool, signal } = options;
+  let next = 0;
+  let compared = 0;
+
+  async function check(offset: number): Promise<void> {
+    const length = Math.min(SUM_SPAN, size - offset);
+    const lease = await pool.acquire(signal);
+    try {
+      const whole = length % target.align === 0;
+      const bytes = lease.bytes.subarray(0, roundUp(length, target.align));
+      await target.read(bytes, offset, whole ? found : undefined);
+      if (!whole) native().addSums(found, bytes.subarray(0, length), offset);
+    } finally {
+      lease.release();
+    }
+    const index = offset / SUM_SPAN;
+    if (found[index] !== expected[index]) {
+      throw mismatch(target, offset, `the ${length} bytes from ${offset} on are not what was written`);
+    }
+    compared += length;
+    options.onProgress?.(compared);
+  }
+
+  // As many readers as there are buffers, each taking the next span.
+  async function reader(): Promise<void> {
+    while (next < size) {
+      throwIfCancelled(signal);
+      const offset = next;
+      next += SUM_SPAN;
+      await check(offset);
+    }
+  }
+  const outcomes = await Promise.allSettled(Array.from({ length: Math.min(pool.count, 8) }, reader));
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+function mismatch(target: Target, offset: number, what: string): VdiStreamError {
+  return new VdiStreamError('VERIFY_MISMATCH', `${target.path}: ${what}`, { device: target.path, offset });
+}
+
+/**
+ * A target that compares instead of writing: pumping a disk into it verifies the disk. Throws VERIFY_MISMATCH with the
+ * first byte of an extent that differs. Give the pump the zero policy `write`, so that empty extents are looked at too.
+ */
+export function comparing(target: Target, pool: Pool): Target {
+  async function compare(offset: number, length: number, expected: Uint8Array | undefined): Promise<void> {
+    for (let done = 0; done < length; ) {
+      const lease = await pool.acquire();
+      try {
+        const at = offset + done;
+        const lead = at % target.align;
+        const count = Math.min(length - done, lease.bytes.length - lead);
+        const read = lease.bytes.subarray(0, roundUp(lead + count, target.align));
+        await target.read(read, at - lead);
+        const bytes = read.subarray(lead, lead + count);
+        const differs = expected ? native().firstDifference(bytes, expected.subarray(done, done + count)) : native().firstNonZero(bytes);
+        if (differs >= 0) throw mismatch(target, at + differs, `byte ${at + differs} is not what the image says`);
+        done += count;
+      } finally {
+        lease.release();
+      }
+    }
+  }
+
+  return {
+    ...target,
+    // Any range can be compared, and reading the whole of a sector does no harm.
+    align: 512,
+    write: (bytes, offset) => compare(offset, bytes.length, bytes),
+    zero: async (offset, length, _how, signal) => {
+      const step = 64 * MiB;
+      for (let done = 0; done < length; done += step) {
+        throwIfCancelled(signal);
+        await compare(offset + done, Math.min(step, length - done), undefined);
+      }
+    },
+    sync: async () => {},
+  };
+}

@@ -1,0 +1,267 @@
+/**
+ * The one error of vdistream, and the table of everything that can go wrong.
+ *
+ * A code says what happened, `message` tells a person what and where, `advice` what to do about it. The table is the
+ * source of `docs/errors.md` and of the exit status.
+ */
+
+interface Kind {
+  /** Exit status of the command line: 1 failed, 2 usage, 3 refused by a guard, 4 verify mismatch, 130 cancelled. */
+  readonly exit: 1 | 2 | 3 | 4 | 130;
+  readonly meaning: string;
+  readonly advice: string;
+  /** The name that `--force=NAME` lifts the guard by. */
+  readonly guard?: Guard;
+}
+
+/** Checks on a target that a caller can lift by name, in the order in which they are made. */
+export type Guard = 'type' | 'busy' | 'size' | 'vhd';
+
+const DAMAGED = 'The image is damaged or was cut. Fetch or export it again.';
+const DEVICE = 'Look at the kernel log (dmesg) and at the storage behind the device. What was written so far is incomplete.';
+
+export const ERRORS = {
+  USAGE: { exit: 2, meaning: 'The command or call was not understood.', advice: 'See --help.' },
+  CANCELLED: {
+    exit: 130,
+    meaning: 'The work was cancelled by a signal.',
+    advice: 'The target holds part of a disk: write it again before it is used.',
+  },
+  NATIVE_MISSING: {
+    exit: 1,
+    meaning: 'The native addon could not be loaded.',
+    advice: 'Reinstall vdistream for this platform, or run `npm run build` in a checkout.',
+  },
+
+  SOURCE_OPEN: { exit: 1, meaning: 'The source could not be opened.', advice: 'Check the path and its permissions.' },
+  SOURCE_READ: { exit: 1, meaning: 'Reading the source failed.', advice: 'Check the storage or pipe that the image comes from.' },
+  SOURCE_TRUNCATED: { exit: 1, meaning: 'The source ended before the image was complete.', advice: DAMAGED },
+  SOURCE_CHECKSUM: {
+    exit: 1,
+    meaning: 'The SHA-256 of the source is not the one that was given.',
+    advice: 'The image is not the one you meant, or was damaged on its way. Do not use the target.',
+  },
+  FORMAT_UNKNOWN: {
+    exit: 1,
+    meaning: 'The source is not a VHD, and not a tar that could hold one.',
+    advice: 'vdistream reads VHD, tar and OVA, plain or compressed.',
+  },
+  FORMAT_OTHER: {
+    exit: 1,
+    meaning: 'The bytes are of another format than VHD.',
+    advice: 'Convert it first, for example: qemu-img convert -O vpc IN OUT.vhd',
+  },
+  COMPRESSION_DATA: { exit: 1, meaning: 'The compressed stream is damaged: bad data, CRC or length.', advice: DAMAGED },
+  COMPRESSION_TRUNCATED: { exit: 1, meaning: 'The compressed stream ends before its end mark.', advice: DAMAGED },
+  COMPRESSION_TRAILING: {
+    exit: 1,
+    meaning: 'Bytes other than zero padding follow the compressed stream.',
+    advice: 'The file was joined with something else or damaged. Fetch it again.',
+  },
+  COMPRESSION_TOOL: {
+    exit: 1,
+    meaning: 'This compression needs a program that is not there or failed.',
+    advice: 'Install the program that the message names, or recompress the image with gzip.',
+  },
+
+  TAR_HEADER: { exit: 1, meaning: 'A tar header is damaged.', advice: DAMAGED },
+  TAR_SIZE: { exit: 1, meaning: 'A tar header gives a size that cannot be.', advice: DAMAGED },
+  TAR_EXTENSION: {
+    exit: 1,
+    meaning: 'A long name or pax header is malformed or too large to be honest.',
+    advice: 'Make the archive again with a common tar.',
+  },
+  TAR_SPARSE: {
+    exit: 1,
+    meaning: 'The disk is stored as a sparse tar member, which is not supported.',
+    advice: 'Make the archive again without sparse files: bsdtar --no-read-sparse, or GNU tar without -S.',
+  },
+  TAR_MULTIVOLUME: {
+    exit: 1,
+    meaning: 'The archive is one volume of several.',
+    advice: 'Join the volumes and make one archive of them.',
+  },
+  TAR_NOT_A_FILE: {
+    exit: 1,
+    meaning: 'A member that is named like a disk is a link, a device or a directory.',
+    advice: 'Make the archive again with the disk itself in it.',
+  },
+
+  DISK_NONE: { exit: 1, meaning: 'The archive holds no disk.', advice: 'List it with `tar -tf`: the disk must be a .vhd file.' },
+  DISK_NOT_FOUND: { exit: 1, meaning: 'No member has the name that was asked for.', advice: 'See `vdistream info` for the names.' },
+  DISK_AMBIGUOUS: {
+    exit: 1,
+    meaning: 'The archive holds several disks, and none was named.',
+    advice: 'Choose one with --disk NAME.',
+  },
+  DISK_SIZE_UNKNOWN: {
+    exit: 1,
+    meaning: 'A fixed VHD without a known length: its footer is at the end, so its size is not known in time.',
+    advice: 'Give the image as a file instead of a pipe.',
+  },
+
+  VHD_FOOTER: { exit: 1, meaning: 'There is no valid VHD footer.', advice: DAMAGED },
+  VHD_FOOTERS_DIFFER: {
+    exit: 1,
+    meaning: 'The footer at the end and its copy in front describe two different disks.',
+    advice: 'The VHD was changed while it was copied: export it again. If it is a VHD inside a VHD, give it uncompressed.',
+  },
+  VHD_VERSION: {
+    exit: 1,
+    meaning: 'The VHD has a version that is not known.',
+    advice: 'Convert the image with the program that wrote it.',
+  },
+  VHD_TYPE: { exit: 1, meaning: 'The VHD is of a type that is not known.', advice: DAMAGED },
+  VHD_DIFFERENCING: {
+    exit: 1,
+    meaning: 'The VHD is differencing: it holds only what changed against a parent.',
+    advice: 'Export the whole disk: coalesce the chain first, for example with qemu-img or vhd-util.',
+  },
+  VHD_SIZE: { exit: 1, meaning: 'The virtual size cannot be.', advice: DAMAGED },
+  VHD_HEADER: { exit: 1, meaning: 'The header of the dynamic disk is damaged or missing.', advice: DAMAGED },
+  VHD_BLOCK_SIZE: { exit: 1, meaning: 'The block size is no power of two from 512 bytes to 256 MiB.', advice: DAMAGED },
+  VHD_TABLE: { exit: 1, meaning: 'The block allocation table is too small, too large or misplaced.', advice: DAMAGED },
+  VHD_LAYOUT: {
+    exit: 1,
+    meaning: 'The parts of the VHD stand in an order that cannot be read from a stream.',
+    advice: 'Give the image as an uncompressed file instead of a stream.',
+  },
+  VHD_BLOCK_METADATA: { exit: 1, meaning: 'A block lies inside the metadata of the VHD.', advice: DAMAGED },
+  VHD_BLOCK_OVERLAP: { exit: 1, meaning: 'Two blocks lie on the same bytes of the VHD.', advice: DAMAGED },
+  VHD_BLOCK_RANGE: { exit: 1, meaning: 'A block lies beyond the end of the VHD.', advice: DAMAGED },
+
+  TARGET_OPEN: { exit: 1, meaning: 'The target could not be opened.', advice: 'Check the path and your permissions.' },
+  TARGET_TYPE: {
+    exit: 3,
+    guard: 'type',
+    meaning: 'The target is neither a block device nor a regular file.',
+    advice: 'Check the path.',
+  },
+  TARGET_BUSY: {
+    exit: 3,
+    guard: 'busy',
+    meaning: 'The target is mounted or held by another program.',
+    advice: 'Unmount it or stop what uses it. See `lsblk` and `fuser -v`.',
+  },
+  TARGET_SMALL: {
+    exit: 3,
+    guard: 'size',
+    meaning: 'The target is smaller than the disk.',
+    advice: 'Make it at least as large as `vdistream info` says.',
+  },
+  TARGET_VHD: {
+    exit: 3,
+    guard: 'vhd',
+    meaning: 'The target is a VHD container, which raw blocks would destroy.',
+    advice: 'Write to the device that the plugged VBD shows, not to the logical volume or file beneath it.',
+  },
+  TARGET_WRITE: { exit: 1, meaning: 'Writing to the target failed.', advice: DEVICE },
+  TARGET_READ: { exit: 1, meaning: 'Reading the target back failed.', advice: DEVICE },
+  TARGET_SYNC: { exit: 1, meaning: 'The target could not be brought to rest: its cache may not have reached the medium.', advice: DEVICE },
+  TARGET_FULL: {
+    exit: 1,
+    meaning: 'No space is left on the target.',
+    advice: 'Free space on the storage (a thin volume can be full before its own end), then write again.',
+  },
+  VERIFY_MISMATCH: {
+    exit: 4,
+    meaning: 'The target does not hold what the image says.',
+    advice: 'Write again. If it happens twice, suspect the storage.',
+  },
+} as const satisfies Record<string, Kind>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** Where an error applies. `offset` is in bytes: of the member for an image, of the device for a target. */
+export interface Where {
+  readonly member?: string | undefined;
+  readonly offset?: number | undefined;
+  readonly errno?: number | undefined;
+  readonly device?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/** The only error that leaves this library on purpose. Anything else is a defect. */
+export class VdiStreamError extends Error {
+  override readonly name = 'VdiStreamError';
+  readonly code: ErrorCode;
+  readonly errno: number | undefined;
+  readonly device: string | undefined;
+  // The reader of an archive completes these for errors that come from inside a member.
+  member: string | undefined;
+  offset: number | undefined;
+
+  constructor(code: ErrorCode, message: string, where: Where = {}) {
+    super(message, where.cause === undefined ? undefined : { cause: where.cause });
+    this.code = code;
+    this.member = where.member;
+    this.offset = where.offset;
+    this.errno = where.errno;
+    this.device = where.device;
+  }
+
+  /** What a person can do about it. */
+  get advice(): string {
+    return ERRORS[this.code].advice;
+  }
+
+  get exitCode(): Kind['exit'] {
+    return ERRORS[this.code].exit;
+  }
+
+  /** The name that lifts this guard, where the error is a guard's. */
+  get guard(): Guard | undefined {
+    const kind: Kind = ERRORS[this.code];
+    return kind.guard;
+  }
+
+  /** The stable form that `--json` prints under `error`. */
+  toJSON(): Record<string, string | number> {
+    const fields = { member: this.member, offset: this.offset, errno: this.errno, device: this.device, guard: this.guard };
+    const present = Object.entries(fields).filter((field): field is [string, string | number] => field[1] !== undefined);
+    return { code: this.code, message: this.message, advice: this.advice, ...Object.fromEntries(present) };
+  }
+}
+
+/** Something worth knowing that did not stop the work. */
+export interface Warning {
+  readonly code: WarningCode;
+  readonly message: string;
+  readonly member?: string | undefined;
+  readonly offset?: number | undefined;
+}
+
+/** What can be odd about an image or a target without being wrong, with what it means. */
+export const WARNINGS = {
+  TAR_END_MISSING: 'The tar ends without its two end blocks. Every member is whole.',
+  TAR_TRAILING: 'Bytes other than padding follow the end of the tar. They are ignored, as tar does.',
+  VHD_FOOTER_END: 'The footer at the end is damaged, missing or unlike its copy in front. The copy is used, as XenServer does.',
+  VHD_GEOMETRY: 'The CHS geometry describes a larger disk than the size field. The size field counts.',
+  VHD_SAVED_STATE: 'The VHD belongs to a suspended machine. Its file systems may not be clean.',
+  MEMBER_IGNORED: 'A disk of the archive is not part of what is written.',
+  TARGET_BUFFERED: 'The file system of the target refuses O_DIRECT, so synchronous buffered writes are used.',
+} as const;
+
+export type WarningCode = keyof typeof WARNINGS;
+export type Warn = (warning: Warning) => void;
+
+/** Throws CANCELLED, with the signal's own reason as its cause, once the signal has fired. */
+export function throwIfCancelled(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new VdiStreamError('CANCELLED', 'cancelled', { cause: signal.reason });
+}
+
+/** Names the archive member in errors that come from inside it; an error that already names one keeps it. */
+export function inMember(member: string | undefined, error: unknown): unknown {
+  if (error instanceof VdiStreamError) error.member ??= member;
+  return error;
+}
+
+/** For the default branch of an exhaustive switch: our own logic, so an assertion and not a typed error. */
+export function unreachable(value: never): never {
+  throw new Error(`unreachable: ${String(value)}`);
+}
+
+/** An assertion on our own logic; never on data from outside. */
+export function assert(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new Error(`assertion failed: ${message}`);
+}

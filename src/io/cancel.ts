@@ -1,0 +1,30 @@
+/** Makes a stream stop at once when the signal fires, even while it waits for bytes that never come. */
+
+import type { Chunks } from '../cursor.ts';
+import { throwIfCancelled, VdiStreamError } from '../errors.ts';
+
+/** Rejects with CANCELLED as soon as `signal` fires; leaves no listener behind either way. */
+export function orCancelled<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const cancel = (): void => reject(new VdiStreamError('CANCELLED', 'cancelled', { cause: signal.reason }));
+    if (signal.aborted) cancel();
+    signal.addEventListener('abort', cancel, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', cancel));
+  });
+}
+
+export async function* cancellable(source: Chunks, signal: AbortSignal): Chunks {
+  const iterator = source[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      throwIfCancelled(signal);
+      const next = await orCancelled(iterator.next(), signal);
+      if (next.done) return;
+      yield next.value;
+    }
+  } finally {
+    // Not awaited: it may be queued behind a read that never ends. The source's own `close` ends that.
+    iterator.return?.()?.then(undefined, () => {});
+  }
+}

@@ -1,0 +1,95 @@
+/** Which compression a source has, told by its first bytes, and the way through it. */
+
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import type { Duplex } from 'node:stream';
+import { Duplex as DuplexStream } from 'node:stream';
+import zlib from 'node:zlib';
+import { startsWith } from '../bytes.ts';
+import type { Chunks } from '../cursor.ts';
+import { unreachable, VdiStreamError } from '../errors.ts';
+import { gunzip } from './gunzip.ts';
+import { through } from './through.ts';
+
+export type Compression = 'none' | 'gzip' | 'zstd' | 'xz';
+
+/** Bytes that `compressionOf` wants to see. */
+export const MAGIC_BYTES = 6;
+
+/** Throws FORMAT_OTHER for compressions that are known by sight only. */
+export function compressionOf(magic: Uint8Array): Compression {
+  if (startsWith(magic, '\x1f\x8b')) return 'gzip';
+  if (startsWith(magic, '\x28\xb5\x2f\xfd')) return 'zstd';
+  if (startsWith(magic, '\xfd7zXZ\0')) return 'xz';
+  const other = startsWith(magic, 'BZh') ? 'bzip2' : startsWith(magic, '\x04\x22\x4d\x18') ? 'lz4' : undefined;
+  if (other !== undefined) {
+    throw new VdiStreamError('FORMAT_OTHER', `${other} compression is not supported; pipe the image through \`${other} -dc\``, {
+      offset: 0,
+    });
+  }
+  return 'none';
+}
+
+export function decompress(compression: Compression, source: Chunks): Chunks {
+  switch (compression) {
+    case 'none':
+      return source;
+    case 'gzip':
+      return gunzip(source);
+    case 'zstd':
+      return throughZstd(source);
+    case 'xz':
+      return throughProgram('xz', source);
+    default:
+      return unreachable(compression);
+  }
+}
+
+/** Node has zstd from 22.15 on. */
+async function* throughZstd(source: Chunks): Chunks {
+  const own: unknown = Reflect.get(zlib, 'createZstdDecompress');
+  if (typeof own !== 'function') return yield* throughProgram('zstd', source);
+  const stream: Duplex = own();
+  try {
+    yield* through(stream, source);
+  } catch (cause) {
+    if (cause instanceof VdiStreamError || !(cause instanceof Error)) throw cause;
+    throw new VdiStreamError('COMPRESSION_DATA', `the zstd stream is damaged: ${cause.message}`, { cause });
+  }
+}
+
+async function* throughProgram(program: 'zstd' | 'xz', source: Chunks): Chunks {
+  const child: ChildProcessWithoutNullStreams = spawn(program, ['-dc'], { stdio: ['pipe', 'pipe', 'pipe'] });
+  let complaint = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    if (complaint.length < 1000) complaint += text;
+  });
+  child.stdin.on('error', () => {}); // EPIPE: the program has given up, and its exit says why
+  const ended = new Promise<VdiStreamError | undefined>((resolve) => {
+    child.once('error', (cause) => {
+      resolve(
+        new VdiStreamError('COMPRESSION_TOOL', `this image is ${program}-compressed, and the program \`${program}\` cannot be run`, {
+          cause,
+        }),
+      );
+      child.stdout.destroy();
+    });
+    child.once('close', (code) => {
+      const reason = complaint.trim() || `exit status ${code}`;
+      const truncated = /truncat|premature|unexpected end/i.test(reason);
+      resolve(code === 0 ? undefined : new VdiStreamError(truncated ? 'COMPRESSION_TRUNCATED' : 'COMPRESSION_DATA', reason));
+    });
+  });
+  let failure: unknown;
+  try {
+    yield* through(DuplexStream.from({ readable: child.stdout, writable: child.stdin }), source);
+  } catch (error) {
+    failure = error;
+  } finally {
+    child.stdin.destroy();
+    child.kill('SIGKILL');
+  }
+  if (failure instanceof VdiStreamError) throw failure; // of the source
+  const complaintOfTool = await ended;
+  if (complaintOfTool !== undefined) throw complaintOfTool;
+  if (failure !== undefined) throw failure;
+}

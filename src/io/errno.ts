@@ -1,0 +1,28 @@
+/** From the addon's rejections, which carry errno, operation and offset, to typed errors. */
+
+import { type ErrorCode, VdiStreamError } from '../errors.ts';
+
+const ERRNO = { ENOENT: 2, ENXIO: 6, EBUSY: 16, EISDIR: 21, ENOSPC: 28 } as const;
+
+export function isErrno(cause: unknown, ...names: ReadonlyArray<keyof typeof ERRNO>): boolean {
+  return cause instanceof Error && 'errno' in cause && names.some((name) => cause.errno === ERRNO[name]);
+}
+
+/** `code`, or TARGET_FULL where the device had no space. */
+export function ioError(code: ErrorCode, path: string, cause: unknown): VdiStreamError {
+  const field = (name: string): number | undefined => {
+    const value: unknown = cause instanceof Error ? Reflect.get(cause, name) : undefined;
+    return typeof value === 'number' ? value : undefined;
+  };
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const where = { device: path, errno: field('errno'), offset: field('offset'), cause };
+  return new VdiStreamError(isErrno(cause, 'ENOSPC') ? 'TARGET_FULL' : code, `${path}: ${reason}`, where);
+}
+
+export async function guarded<T>(code: ErrorCode, path: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    throw ioError(code, path, cause);
+  }
+}

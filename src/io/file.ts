@@ -1,0 +1,107 @@
+/** A cursor over a regular file: it jumps, and reads several places at once. */
+
+import type { FileHandle } from 'node:fs/promises';
+import { type Cursor, totalLength, truncated } from '../cursor.ts';
+import { VdiStreamError } from '../errors.ts';
+
+/** One read of the file at a time is not enough to keep a disk busy; a chunk this large is. */
+const CHUNK = 512 * 1024;
+
+/** `count` is told how many bytes were read from the file. */
+export function fileCursor(file: FileHandle, length: number, name: string, count: (bytes: number) => void): Cursor {
+  let position = 0;
+
+  async function readAt(into: readonly Uint8Array[], at: number): Promise<void> {
+    let left = into;
+    for (let done = 0; left.length > 0; ) {
+      let bytesRead: number;
+      try {
+        ({ bytesRead } = await file.readv(left, at + done));
+      } catch (cause) {
+        throw readError(cause, name, at + done);
+      }
+      // The file was cut while it was read.
+      if (bytesRead === 0) throw truncated(at + done);
+      count(bytesRead);
+      done += bytesRead;
+      left = behind(left, bytesRead);
+    }
+  }
+
+  function advance(bytes: number): number {
+    const at = position;
+    if (at + bytes > length) throw truncated(length);
+    position += bytes;
+    return at;
+  }
+
+  async function fill(...into: Uint8Array[]): Promise<void> {
+    await readAt(
+      into.filter((bytes) => bytes.length > 0),
+      advance(totalLength(into)),
+    );
+  }
+
+  return {
+    seekable: true,
+    length,
+    fill,
+    get position() {
+      return position;
+    },
+    async peek(wanted) {
+      const bytes = new Uint8Array(Math.min(wanted, length - position));
+      if (bytes.length > 0) await readAt([bytes], position);
+      return bytes;
+    },
+    async read(wanted) {
+      const bytes = new Uint8Array(wanted);
+      await fill(bytes);
+      return bytes;
+    },
+    async moveTo(target) {
+      if (target > length) throw truncated(length);
+      position = target;
+    },
+    async *chunks() {
+      // The next chunk is read while the current one is used; two buffers take turns.
+      const buffers = [new Uint8Array(CHUNK), new Uint8Array(CHUNK)];
+      const next = (turn: number): Promise<Uint8Array> | undefined => {
+        const chunk = buffers[turn % 2]?.subarray(0, length - position);
+        if (chunk === undefined || chunk.length === 0) return undefined;
+        const reading = fill(chunk).then(() => chunk);
+        reading.catch(() => {}); // whoever asks for the chunk is told
+        return reading;
+      };
+      let ahead = next(0);
+      for (let turn = 1; ahead !== undefined; turn++) {
+        const chunk = await ahead;
+        ahead = next(turn);
+        yield chunk;
+      }
+    },
+  };
+}
+
+/** What is left to fill once `count` bytes of `parts` are. */
+function behind(parts: readonly Uint8Array[], count: number): Uint8Array[] {
+  let skip = count;
+  return parts.flatMap((part) => {
+    const filled = Math.min(skip, part.length);
+    skip -= filled;
+    return filled === part.length ? [] : [part.subarray(filled)];
+  });
+}
+
+/** The typed form of what a read of the source throws. */
+export function readError(cause: unknown, name: string, offset?: number): VdiStreamError {
+  if (cause instanceof VdiStreamError) return cause;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new VdiStreamError('SOURCE_READ', `cannot read ${name}: ${reason}`, { offset, errno: errnoOf(cause), cause });
+}
+
+/** The errno of a Node system error, as a positive number. */
+export function errnoOf(cause: unknown): number | undefined {
+  if (!(cause instanceof Error) || !('errno' in cause) || typeof cause.errno !== 'number') return undefined;
+  return Math.abs(cause.errno);
+}

@@ -1,0 +1,106 @@
+/** Source: where an image's bytes come from. A path, standard input, or anything that yields bytes. */
+
+import { createHash } from 'node:crypto';
+import { fstatSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { type Chunks, type Cursor, drain, streamCursor } from '../cursor.ts';
+import { VdiStreamError } from '../errors.ts';
+import { cancellable } from './cancel.ts';
+import { errnoOf, fileCursor, readError } from './file.ts';
+
+/** A path, `-` for standard input, or bytes. */
+export type SourceInput = string | Chunks;
+
+export interface Source {
+  /** For messages: the path, `standard input` or `stream`. */
+  readonly name: string;
+  readonly cursor: Cursor;
+  /** Bytes read so far. */
+  bytesRead(): number;
+  /** Reads what is left and compares the SHA-256, where one was given. Throws SOURCE_CHECKSUM. */
+  finish(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface SourceOptions {
+  /** Hexadecimal SHA-256 of all bytes of the source, as they are stored. */
+  readonly sha256?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Throws SOURCE_OPEN. Whoever gets a source closes it. */
+export async function openSource(input: SourceInput, options: SourceOptions = {}): Promise<Source> {
+  if (typeof input !== 'string') return streamSource('stream', input, options, async () => {});
+  if (input !== '-') return pathSource(input, input, options);
+  // `vdistream write - DEV < image.ova` is a file like any other.
+  if (fstatSync(0).isFile()) return pathSource('/proc/self/fd/0', 'standard input', options);
+  return nodeStreamSource('standard input', process.stdin, options, async () => {});
+}
+
+async function pathSource(path: string, name: string, options: SourceOptions): Promise<Source> {
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path, 'r');
+    const stat = await file.stat();
+    if (stat.isDirectory()) throw new VdiStreamError('SOURCE_OPEN', `${name} is a directory, not an image`);
+    if (!stat.isFile()) return nodeStreamSource(name, file.createReadStream({ autoClose: false }), options, closing(file));
+    const opened = file;
+    let read = 0;
+    const cursor = fileCursor(file, stat.size, name, (bytes) => {
+      read += bytes;
+    });
+    // A checksum needs every byte in order, so jumping is over.
+    if (options.sha256 !== undefined) return streamSource(name, cursor.chunks(), options, closing(opened), stat.size);
+    return { name, cursor, bytesRead: () => read, finish: async () => {}, close: closing(opened) };
+  } catch (cause) {
+    await file?.close();
+    if (cause instanceof VdiStreamError) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new VdiStreamError('SOURCE_OPEN', `cannot open ${name}: ${reason}`, { errno: errnoOf(cause), cause });
+  }
+}
+
+const closing =
+  (file: FileHandle): (() => Promise<void>) =>
+  () =>
+    file.close();
+
+function nodeStreamSource(name: string, stream: Readable, options: SourceOptions, close: () => Promise<void>): Source {
+  return streamSource(name, stream, options, async () => {
+    stream.destroy();
+    await close();
+  });
+}
+
+function streamSource(name: string, bytes: Chunks, options: SourceOptions, close: () => Promise<void>, length?: number): Source {
+  const hash = options.sha256 === undefined ? undefined : createHash('sha256');
+  let read = 0;
+
+  async function* counted(): Chunks {
+    try {
+      for await (const chunk of bytes) {
+        read += chunk.length;
+        hash?.update(chunk);
+        yield chunk;
+      }
+    } catch (cause) {
+      throw readError(cause, name, read);
+    }
+  }
+
+  const cursor = streamCursor(options.signal === undefined ? counted() : cancellable(counted(), options.signal), length);
+  return {
+    name,
+    cursor,
+    bytesRead: () => read,
+    async finish() {
+      await drain(cursor);
+      const found = hash?.digest('hex');
+      if (found !== undefined && found !== options.sha256?.toLowerCase()) {
+        throw new VdiStreamError('SOURCE_CHECKSUM', `${name} has the SHA-256 ${found}, not ${options.sha256}`);
+      }
+    },
+    close,
+  };
+}

@@ -1,0 +1,106 @@
+/**
+ * The members of a tar, in one forward pass: ustar, GNU long names, pax. Names are only ever compared and shown, never
+ * opened, so "../" in one can do nothing.
+ */
+
+import { isZero, roundUp } from '../bytes.ts';
+import { type Cursor, truncated, within } from '../cursor.ts';
+import { inMember, VdiStreamError, type Warn } from '../errors.ts';
+import { parseTarHeader, TAR_BLOCK, type TarType, text } from './header.ts';
+import { type PaxRecords, parsePax } from './pax.ts';
+
+/** Long names and pax records beyond this are an attack on memory, not a name. */
+const MAX_EXTENSION = 64 * 1024;
+
+export interface Member {
+  readonly name: string;
+  readonly type: TarType;
+  /** Bytes of the body. */
+  readonly size: number;
+  /** Byte offset of the body in the archive. */
+  readonly offset: number;
+  /** The body; whatever the consumer leaves of it is skipped. */
+  readonly body: Cursor;
+}
+
+/**
+ * Throws TAR_HEADER, TAR_SIZE, TAR_EXTENSION, TAR_MULTIVOLUME, and SOURCE_TRUNCATED where a member is cut. A tar that
+ * ends behind a whole member without its end blocks is a warning, and so are bytes behind the end blocks.
+ */
+export async function* readTar(cursor: Cursor, warn: Warn = () => {}): AsyncGenerator<Member, void, void> {
+  let pending: PaxRecords = {};
+  let extended = false;
+  let members = 0;
+
+  for (;;) {
+    const offset = cursor.position;
+    const block = await cursor.peek(TAR_BLOCK);
+    if (block.length === 0 && members > 0 && !extended) {
+      return warn({ code: 'TAR_END_MISSING', message: 'the tar has no end blocks', offset });
+    }
+    if (block.length < TAR_BLOCK) throw truncated(offset + block.length);
+    const header = isZero(block) ? undefined : parseTarHeader(block, offset);
+    await cursor.moveTo(offset + TAR_BLOCK);
+    if (header === undefined) {
+      if (extended)
+        throw new VdiStreamError('TAR_EXTENSION', 'the tar ends behind a long name or pax header, without its member', { offset });
+      return readEnd(cursor, warn);
+    }
+
+    if (header.type === 'longname' || header.type === 'longlink' || header.type === 'pax' || header.type === 'global') {
+      const content = await readExtension(cursor, header.size, offset);
+      if (header.type === 'longname') pending = { ...pending, path: text(content) };
+      if (header.type === 'pax') pending = { ...pending, ...parsePax(content, offset) };
+      extended ||= header.type !== 'global';
+      continue;
+    }
+    if (header.type === 'volume') throw new VdiStreamError('TAR_MULTIVOLUME', 'this archive goes on from another volume', { offset });
+
+    const name = pending.path ?? header.name;
+    const bodyless = header.type === 'link' || header.type === 'special' || header.type === 'directory';
+    const size = bodyless ? 0 : (pending.size ?? header.size);
+    if (size === undefined)
+      throw new VdiStreamError('TAR_SIZE', 'the size of this member is no number', { member: name, offset: offset + 124 });
+    const type = header.type === 'file' && pending.sparse === true ? 'sparse' : header.type;
+    const bodyOffset = cursor.position;
+    pending = {};
+    extended = false;
+    members++;
+
+    yield { name, type, size, offset: bodyOffset, body: within(cursor, size) };
+    try {
+      if (cursor.position < bodyOffset + size) await cursor.moveTo(bodyOffset + size);
+      // A last member without its padding is whole all the same.
+      const padding = roundUp(size, TAR_BLOCK) - size;
+      await cursor.moveTo(cursor.position + (await cursor.peek(padding)).length);
+    } catch (error) {
+      throw inMember(name, error);
+    }
+  }
+}
+
+async function readExtension(cursor: Cursor, size: number | undefined, offset: number): Promise<Uint8Array> {
+  if (size === undefined || size > MAX_EXTENSION) {
+    throw new VdiStreamError('TAR_EXTENSION', `a long name or pax header of ${size ?? 'unreadable'} bytes is not believable`, { offset });
+  }
+  const content = await cursor.read(size);
+  await cursor.moveTo(cursor.position + roundUp(size, TAR_BLOCK) - size);
+  return content;
+}
+
+/** Behind the first zero block: a second one, then padding to the record's size. */
+async function readEnd(cursor: Cursor, warn: Warn): Promise<void> {
+  const offset = cursor.position;
+  const block = await cursor.peek(TAR_BLOCK);
+  if (block.length < TAR_BLOCK || !isZero(block)) {
+    warn({ code: 'TAR_END_MISSING', message: 'the tar has one end block instead of two', offset });
+  }
+  for await (const chunk of cursor.chunks()) {
+    if (isZero(chunk)) continue;
+    return warn({
+      code: 'TAR_TRAILING',
+      message: 'bytes other than padding follow the end of the tar',
+      offset: cursor.position - chunk.length,
+    });
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * The block allocation table: for each block of the disk a 32-bit big-endian sector number, where its bitmap and then
+ * its data stand in the file, or ffffffff for a block that is absent. Padded to 512 bytes. Blocks stand in any order.
+ *
+ *   bitmap bytes = ceil(block size / 512 / 8) rounded up to 512, so 512 for the usual 2 MiB
+ */
+
+import { roundUp, SECTOR, u32be } from '../bytes.ts';
+import { assert, VdiStreamError } from '../errors.ts';
+import { FOOTER_SIZE, type Footer } from './footer.ts';
+import { HEADER_SIZE, type Header } from './header.ts';
+
+const UNUSED = 0xffffffff;
+
+export interface Bat {
+  readonly bitmapBytes: number;
+  /** Allocated blocks in the order in which they stand in the file. */
+  readonly placed: Placed;
+  has(block: number): boolean;
+}
+
+/** Block numbers and their sectors, in file order. Two numbers a block, whatever the disk's size. */
+export interface Placed {
+  readonly count: number;
+  block(index: number): number;
+  sector(index: number): number;
+}
+
+export const tableBytes = (entries: number): number => roundUp(entries * 4, SECTOR);
+
+/** Bytes of a block that the disk needs: all of it, but for the last block of a disk that is no multiple of it. */
+export const neededBytes = (block: number, footer: Footer, header: Header): number =>
+  Math.min(header.blockSize, footer.virtualSize - block * header.blockSize);
+
+/**
+ * Checks the table and puts it into file order. `table` holds at least `header.blocks` entries; `length` is the length of
+ * the VHD in bytes where it is known.
+ * Throws VHD_BLOCK_METADATA, VHD_BLOCK_OVERLAP or VHD_BLOCK_RANGE: so before a byte is written.
+ */
+export function readBat(table: Uint8Array, footer: Footer, header: Header, length: number | undefined): Bat {
+  const bitmapBytes = roundUp(Math.ceil(header.blockSize / SECTOR / 8), SECTOR);
+  const placed = inFileOrder(table, header.blocks);
+  const entryOffset = (block: number): number => header.tableOffset + block * 4;
+
+  const metadata = [
+    { name: 'footer', start: 0, end: FOOTER_SIZE },
+    { name: 'header', start: footer.dataOffset, end: footer.dataOffset + HEADER_SIZE },
+    { name: 'block table', start: header.tableOffset, end: header.tableOffset + tableBytes(header.tableEntries) },
+  ];
+  // An end footer is taken for granted here: where it is missing, a block that needs its place ends beyond the file.
+  const end = length === undefined ? Number.MAX_SAFE_INTEGER : length - (length % SECTOR === 0 ? FOOTER_SIZE : length % SECTOR);
+
+  let previousEnd = 0;
+  let previousBlock = -1;
+  for (let index = 0; index < placed.count; index++) {
+    const block = placed.block(index);
+    const start = placed.sector(index) * SECTOR;
+    const stop = start + bitmapBytes + neededBytes(block, footer, header);
+    for (const part of metadata) {
+      if (start < part.end && stop > part.start) {
+        throw new VdiStreamError('VHD_BLOCK_METADATA', `block ${block} stands at byte ${start}, inside the ${part.name}`, {
+          offset: entryOffset(block),
+        });
+      }
+    }
+    if (start < previousEnd) {
+      throw new VdiStreamError('VHD_BLOCK_OVERLAP', `block ${block} stands at byte ${start}, inside block ${previousBlock}`, {
+        offset: entryOffset(block),
+      });
+    }
+    if (stop > end) {
+      throw new VdiStreamError('VHD_BLOCK_RANGE', `block ${block} would end at byte ${stop} of a VHD of ${length} bytes`, {
+        offset: entryOffset(block),
+      });
+    }
+    previousEnd = stop;
+    previousBlock = block;
+  }
+  return { bitmapBytes, placed, has: (block) => u32be(table, block * 4) !== UNUSED };
+}
+
+/**
+ * Sorts by sector without an object or a BigInt a block: each pair is one 64-bit number, sector above block, written as
+ * its two halves and sorted as a whole.
+ */
+function inFileOrder(table: Uint8Array, blocks: number): Placed {
+  const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
+  let count = 0;
+  for (let block = 0; block < blocks; block++) if (view.getUint32(block * 4) !== UNUSED) count++;
+
+  const pairs = new BigUint64Array(count);
+  const halves = new Uint32Array(pairs.buffer);
+  assert(new Uint8Array(Uint16Array.of(1).buffer)[0] === 1, 'the halves of a pair are laid out for a little-endian machine');
+  let at = 0;
+  for (let block = 0; block < blocks; block++) {
+    const sector = view.getUint32(block * 4);
+    if (sector === UNUSED) continue;
+    halves[at++] = block;
+    halves[at++] = sector;
+  }
+  pairs.sort();
+  return { count, block: (index) => halves[index * 2] ?? 0, sector: (index) => halves[index * 2 + 1] ?? 0 };
+}

@@ -1,0 +1,153 @@
+/** A dynamic VHD: footer copy, header, BAT, then blocks in any order, each a sector bitmap and its data, then the footer. */
+
+import { SECTOR } from '../bytes.ts';
+import { type Cursor, truncated } from '../cursor.ts';
+import { VdiStreamError, type Warn } from '../errors.ts';
+import type { Disk, Extent, Range } from '../extent.ts';
+import { type Bat, neededBytes, readBat } from './bat.ts';
+import { clearAbsent } from './bitmap.ts';
+import { pieces } from './fixed.ts';
+import { FOOTER_SIZE, type Footer, hasCookie, parseFooter, SHORT_FOOTER_SIZE, warnOfFooter } from './footer.ts';
+import { HEADER_SIZE, type Header, headerOffset, parseHeader } from './header.ts';
+
+/**
+ * Reads the metadata; the cursor stands behind the footer copy, of which `footer` is the reading. `end` is the footer at
+ * the end, where it could be looked at first.
+ */
+export async function dynamicDisk(cursor: Cursor, footer: Footer, warn: Warn): Promise<Disk> {
+  await cursor.moveTo(headerOffset(footer));
+  const header = parseHeader(await cursor.read(HEADER_SIZE), footer);
+  if (footer.type === 'differencing') {
+    throw new VdiStreamError('VHD_DIFFERENCING', 'this is a differencing VHD, the upper part of a chain; alone it is no disk', {
+      offset: 60,
+    });
+  }
+  if (cursor.length !== undefined && header.tableOffset + header.blocks * 4 > cursor.length) throw truncated(cursor.length);
+  await cursor.moveTo(header.tableOffset);
+  const table = new Uint8Array(header.blocks * 4); // at most 16 MiB, by MAX_BLOCKS
+  await cursor.fill(table);
+  const bat = readBat(table, footer, header, cursor.length);
+  warnOfFooter(footer, warn);
+
+  async function finish(): Promise<void> {
+    const found = await readEnd(cursor);
+    checkEnd(found.bytes, found.offset, footer, warn);
+  }
+
+  return {
+    type: 'dynamic',
+    virtualSize: footer.virtualSize,
+    blockSize: header.blockSize,
+    creator: footer.creator,
+    allocatedBytes: allocatedBytes(footer, header, bat),
+    allocated: () => runs(footer, header, (block) => bat.has(block)),
+    skip: finish,
+    async *extents(buffers, signal) {
+      const { placed, bitmapBytes } = bat;
+      for (let index = 0; index < placed.count; index++) {
+        const block = placed.block(index);
+        yield* holesBefore(block, header, bat);
+        await cursor.moveTo(placed.sector(index) * SECTOR);
+        const bitmap = new Uint8Array(bitmapBytes);
+        const clear = (bytes: Uint8Array, from: number): void => clearAbsent(bytes, bitmap, from / SECTOR);
+        yield* pieces(cursor, block * header.blockSize, neededBytes(block, footer, header), buffers, signal, bitmap, clear);
+      }
+      yield* holesBefore(header.blocks, header, bat, footer.virtualSize);
+      await finish();
+    },
+  };
+}
+
+/** The run of absent blocks that ends right before `block`, as one hole. Every hole has just one block behind it. */
+function* holesBefore(block: number, header: Header, bat: Bat, stop = block * header.blockSize): Generator<Extent> {
+  let first = block;
+  while (first > 0 && !bat.has(first - 1)) first--;
+  const offset = first * header.blockSize;
+  if (offset < stop) yield { kind: 'hole', offset, length: stop - offset };
+}
+
+function allocatedBytes(footer: Footer, header: Header, bat: Bat): number {
+  const last = header.blocks - 1;
+  const missing = header.blockSize - neededBytes(last, footer, header);
+  return bat.placed.count * header.blockSize - (bat.has(last) ? missing : 0);
+}
+
+function* runs(footer: Footer, header: Header, has: (block: number) => boolean): Generator<Range> {
+  let start = -1;
+  for (let block = 0; block <= header.blocks; block++) {
+    const allocated = block < header.blocks && has(block);
+    if (allocated && start < 0) start = block;
+    if (!allocated && start >= 0) {
+      const end = Math.min(block * header.blockSize, footer.virtualSize);
+      yield { offset: start * header.blockSize, length: end - start * header.blockSize };
+      start = -1;
+    }
+  }
+}
+
+interface End {
+  readonly bytes: Uint8Array;
+  readonly offset: number;
+}
+
+/** The last 512 bytes (511 in an old file), also of a stream whose length was not known. */
+async function readEnd(cursor: Cursor): Promise<End> {
+  if (cursor.length !== undefined) {
+    const size = cursor.length % SECTOR === SHORT_FOOTER_SIZE ? SHORT_FOOTER_SIZE : FOOTER_SIZE;
+    // The blocks may have left less than a footer behind them: a damaged end, which the copy in front makes good.
+    const offset = Math.max(cursor.seekable ? 0 : cursor.position, cursor.length - size);
+    await cursor.moveTo(offset);
+    return { bytes: await cursor.read(cursor.length - offset), offset };
+  }
+  let tail: Uint8Array = new Uint8Array(0);
+  for await (const chunk of cursor.chunks()) {
+    tail = Buffer.concat([
+      tail.subarray(Math.max(0, tail.length + Math.min(chunk.length, FOOTER_SIZE) - FOOTER_SIZE)),
+      chunk.subarray(-FOOTER_SIZE),
+    ]);
+  }
+  const size = cursor.position % SECTOR === SHORT_FOOTER_SIZE ? SHORT_FOOTER_SIZE : FOOTER_SIZE;
+  return { bytes: tail.subarray(-size), offset: cursor.position - Math.min(size, tail.length) };
+}
+
+/**
+ * The end footer may be damaged in snapshots that were copied while they were coalesced (Nova bug 1362595), or poisoned by a
+ * tapdisk that had the file open; the copy in front is good then. But two good footers that disagree about the size are
+ * two different disks, and guessing would cut one off.
+ */
+export function checkEnd(bytes: Uint8Array, offset: number, front: Footer, warn: Warn): void {
+  const odd = (message: string): void => {
+    warn({ code: 'VHD_FOOTER_END', message, offset });
+  };
+  if (bytes.length < SHORT_FOOTER_SIZE || !hasCookie(bytes)) {
+    odd('no footer at the end; its copy in front is used');
+    return;
+  }
+  let end: Footer;
+  try {
+    end = parseFooter(bytes, offset);
+  } catch (error) {
+    if (!(error instanceof VdiStreamError)) throw error;
+    odd(`${error.message}; the copy in front is used`);
+    return;
+  }
+  if (end.virtualSize !== front.virtualSize) {
+    throw new VdiStreamError(
+      'VHD_FOOTERS_DIFFER',
+      `the footer at the end says ${end.virtualSize} bytes, its copy in front ${front.virtualSize}`,
+      {
+        offset: offset + 48,
+      },
+    );
+  }
+  if (end.type !== front.type) {
+    throw new VdiStreamError(
+      'VHD_FOOTERS_DIFFER',
+      `the footer at the end says ${end.type}, the one in front ${front.type}: perhaps a VHD inside a VHD`,
+      {
+        offset: offset + 60,
+      },
+    );
+  }
+  if (end.uniqueId !== front.uniqueId) odd('the footer at the end is not the same as its copy in front');
+}

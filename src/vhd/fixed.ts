@@ -1,0 +1,103 @@
+/**
+ * A fixed VHD: the disk's bytes and then the footer. Its size is known from the length of the file alone, so a stream of
+ * known length can be written at once and is checked against the footer when that comes by.
+ */
+
+import { MiB, SECTOR } from '../bytes.ts';
+import { type Cursor, truncated } from '../cursor.ts';
+import { VdiStreamError, type Warn } from '../errors.ts';
+import type { Buffers, Disk, Extent } from '../extent.ts';
+import { FOOTER_SIZE, type Footer, hasCookie, parseFooter, SHORT_FOOTER_SIZE, warnOfFooter } from './footer.ts';
+
+/** Bytes of the footer that ends a fixed VHD of `length` bytes. */
+const footerBytes = (length: number): number => (length % SECTOR === SHORT_FOOTER_SIZE ? SHORT_FOOTER_SIZE : FOOTER_SIZE);
+
+/** `footer` is given where the source could be looked at from its end. Throws VHD_FOOTER where no fixed VHD can be. */
+export function fixedDisk(cursor: Cursor, footer: Footer | undefined, warn: Warn): Disk {
+  const length = cursor.length;
+  if (length === undefined) {
+    throw new VdiStreamError('DISK_SIZE_UNKNOWN', 'no VHD footer in front, so perhaps a fixed VHD; its size stands at the end', {
+      offset: 0,
+    });
+  }
+  const virtualSize = footer?.virtualSize ?? length - footerBytes(length);
+  const bodyEnd = length - footerBytes(length);
+  if (virtualSize <= 0 || virtualSize % SECTOR !== 0) {
+    throw new VdiStreamError('VHD_FOOTER', `${length} bytes cannot be a fixed VHD: sectors of 512 bytes and a footer`, { offset: 0 });
+  }
+  if (bodyEnd < virtualSize) throw truncated(bodyEnd);
+
+  let creator = footer?.creator;
+  async function finish(): Promise<void> {
+    await cursor.moveTo(bodyEnd);
+    const found = await cursor.read(footerBytes(length ?? 0));
+    if (!hasCookie(found)) {
+      throw new VdiStreamError('VHD_FOOTER', 'neither a footer in front nor one at the end: this is no VHD, perhaps a raw disk', {
+        offset: bodyEnd,
+      });
+    }
+    const end = footer ?? parseFooter(found, bodyEnd);
+    if (end.type !== 'fixed') {
+      throw new VdiStreamError('VHD_TYPE', `the footer says ${end.type}, but there is no such disk in front of it`, {
+        offset: bodyEnd + 60,
+      });
+    }
+    if (end.virtualSize !== virtualSize) {
+      throw new VdiStreamError('VHD_SIZE', `the footer says ${end.virtualSize} bytes, but ${virtualSize} stand in front of it`, {
+        offset: bodyEnd + 48,
+      });
+    }
+    creator = end.creator;
+    warnOfFooter(end, warn);
+  }
+
+  return {
+    type: 'fixed',
+    virtualSize,
+    blockSize: undefined,
+    get creator() {
+      return creator;
+    },
+    allocatedBytes: virtualSize,
+    *allocated() {
+      yield { offset: 0, length: virtualSize };
+    },
+    skip: finish,
+    async *extents(buffers, signal) {
+      yield* pieces(cursor, 0, virtualSize, buffers, signal);
+      await finish();
+    },
+  };
+}
+
+/**
+ * Data extents for [offset, offset + length) of the disk, from where the cursor stands, a buffer each. `lead` is filled with
+ * the bytes in front of them, in the same read; `prepare` is called with the bytes of each before they are ready.
+ */
+export async function* pieces(
+  cursor: Cursor,
+  offset: number,
+  length: number,
+  buffers: Buffers,
+  signal: AbortSignal | undefined,
+  lead: Uint8Array = new Uint8Array(0),
+  prepare: (bytes: Uint8Array, from: number) => void = () => {},
+): AsyncGenerator<Extent> {
+  const size = Math.min(buffers.size, 2 * MiB);
+  let led: Promise<void> | undefined;
+  for (let from = 0; from < length; from += size) {
+    const lease = await buffers.acquire(signal);
+    const bytes = lease.bytes.subarray(0, Math.min(size, length - from));
+    const filled = led === undefined ? cursor.fill(lead, bytes) : Promise.all([led, cursor.fill(bytes)]);
+    const ready = filled.then(() => prepare(bytes, from));
+    led ??= ready;
+    try {
+      // A stream has one position, so its next move has to wait. A file is read at many places at once.
+      if (!cursor.seekable) await ready;
+    } catch (error) {
+      lease.release();
+      throw error;
+    }
+    yield { kind: 'data', offset: offset + from, length: bytes.length, bytes, ready, release: () => lease.release() };
+  }
+}

@@ -1,0 +1,22 @@
+/** Formats that people take for VHD. Named, because "not a VHD" would send them looking for damage. */
+
+import { startsWith } from '../bytes.ts';
+import { VdiStreamError } from '../errors.ts';
+
+const OTHERS: readonly { readonly name: string; readonly magic: string; readonly at?: number }[] = [
+  { name: 'VHDX', magic: 'vhdxfile' },
+  { name: 'qcow', magic: 'QFI\xfb' },
+  { name: 'VMDK', magic: 'KDMV' },
+  { name: 'VMDK (descriptor)', magic: '# Disk DescriptorFile' },
+  { name: 'VDI (VirtualBox)', magic: '\x7f\x10\xda\xbe', at: 64 },
+  { name: 'QED', magic: 'QED\0' },
+  { name: 'ZIP', magic: 'PK\x03\x04' },
+  { name: '7z', magic: "7z\xbc\xaf'\x1c" },
+  { name: 'XVA member list (ova.xml)', magic: '<?xml' },
+];
+
+/** Throws FORMAT_OTHER where the first bytes are another format's. */
+export function refuseOtherFormat(front: Uint8Array): void {
+  const other = OTHERS.find(({ magic, at }) => startsWith(front, magic, at));
+  if (other !== undefined) throw new VdiStreamError('FORMAT_OTHER', `this is ${other.name}, not VHD`, { offset: other.at ?? 0 });
+}
