@@ -135,7 +135,8 @@ export function verifyDisk(input: SourceInput, target: string, options: VerifyDi
     const { virtualSize: total } = disk;
     const opened = await openTarget(target, { size: total, force: options.force, warn: job.warn, readOnly: true });
     try {
-      await pump(disk, comparing(opened, job.pool), {
+      // What is read back has buffers of its own: waiting for the image's would wait for ourselves.
+      await pump(disk, comparing(opened, createPool({ count: 8 })), {
         pool: job.pool,
         zero: 'write',
         signal: options.signal,

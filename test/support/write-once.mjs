@@ -1,0 +1,18 @@
+/**
+ * One write in a process of its own, so that its memory and its time are its own: prints the result or the error, and the
+ * peak of its resident memory in KiB.
+ */
+import { VdiStreamError, writeDisk } from '../../dist/index.js';
+
+const [source = '', target = ''] = process.argv.slice(2);
+let outcome;
+try {
+  const { virtualSize, bytesWritten } = await writeDisk(source, target);
+  outcome = { ok: true, virtualSize, bytesWritten };
+} catch (error) {
+  outcome =
+    error instanceof VdiStreamError
+      ? { ok: false, typed: true, ...error.toJSON() }
+      : { ok: false, typed: false, message: error instanceof Error ? error.stack : String(error) };
+}
+process.stdout.write(JSON.stringify({ ...outcome, peakKiB: process.resourceUsage().maxRSS }));
