@@ -52,7 +52,7 @@ class Open : public Task {
     if (!learn()) {
       int error = errno;
       close(facts_.fd);
-      fail(error, "stat", -1);
+      fail(error, "open", -1);
     }
   }
 
@@ -88,6 +88,12 @@ class Open : public Task {
       facts_.kind = "block";
       uint64_t size = 0;
       if (ioctl(facts_.fd, BLKGETSIZE64, &size) != 0 || ioctl(facts_.fd, BLKSSZGET, &facts_.sector) != 0) return false;
+      // Root may open a read-only device for writing, and only its first write would fail.
+      int read_only = 0;
+      if (write_ && ioctl(facts_.fd, BLKROGET, &read_only) == 0 && read_only != 0) {
+        errno = EROFS;
+        return false;
+      }
       facts_.size = static_cast<int64_t>(size);
       facts_.major = major(status.st_rdev);
       facts_.minor = minor(status.st_rdev);

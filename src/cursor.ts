@@ -3,7 +3,7 @@
  * `AsyncIterable<Uint8Array>`; `src/io/file.ts` has the one that can also jump.
  */
 
-import { VdiStreamError } from './errors.ts';
+import { fromStart, VdiStreamError } from './errors.ts';
 
 /** Where bytes come from. A chunk is valid until the next one is asked for. */
 export type Chunks = AsyncIterable<Uint8Array>;
@@ -122,8 +122,7 @@ export function within(outer: Cursor, length: number): Cursor {
     try {
       return await move();
     } catch (error) {
-      if (error instanceof VdiStreamError && error.offset !== undefined) error.offset -= start;
-      throw error;
+      throw fromStart(start, error);
     }
   }
 

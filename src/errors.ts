@@ -172,7 +172,10 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
-/** Where an error applies. `offset` is in bytes: of the member for an image, of the device for a target. */
+/**
+ * Where an error applies. `offset` is in bytes: of the member (or the bare VHD) for what is wrong in an image, of the source as
+ * it is stored for SOURCE_READ and COMPRESSION_…, of the device for a target.
+ */
 export interface Where {
   readonly member?: string | undefined;
   readonly offset?: number | undefined;
@@ -250,9 +253,19 @@ export function throwIfCancelled(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new VdiStreamError('CANCELLED', 'cancelled', { cause: signal.reason });
 }
 
+/** Whether an error is about the source as it is stored, so that no member of an archive is to blame. */
+const isOfSource = ({ code }: VdiStreamError): boolean =>
+  code === 'SOURCE_READ' || code === 'SOURCE_CHECKSUM' || code === 'CANCELLED' || code.startsWith('COMPRESSION_');
+
 /** Names the archive member in errors that come from inside it; an error that already names one keeps it. */
 export function inMember(member: string | undefined, error: unknown): unknown {
-  if (error instanceof VdiStreamError) error.member ??= member;
+  if (error instanceof VdiStreamError && !isOfSource(error)) error.member ??= member;
+  return error;
+}
+
+/** Makes an offset in an outer range one in the range that begins at `start` of it. */
+export function fromStart(start: number, error: unknown): unknown {
+  if (error instanceof VdiStreamError && !isOfSource(error) && error.offset !== undefined) error.offset -= start;
   return error;
 }
 

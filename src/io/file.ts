@@ -7,12 +7,12 @@ import { VdiStreamError } from '../errors.ts';
 /** One read of the file at a time is not enough to keep a disk busy; a chunk this large is. */
 const CHUNK = 512 * 1024;
 
-/** `count` is told how many bytes were read from the file. */
+/** `count` is told of the bytes that were read; what was only peeked at is read again, and not counted twice. */
 export function fileCursor(file: FileHandle, length: number, name: string, count: (bytes: number) => void): Cursor {
   let position = 0;
 
   async function readAt(into: readonly Uint8Array[], at: number): Promise<void> {
-    let left = into;
+    let left = into.filter((bytes) => bytes.length > 0);
     for (let done = 0; left.length > 0; ) {
       let bytesRead: number;
       try {
@@ -22,7 +22,6 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
       }
       // The file was cut while it was read.
       if (bytesRead === 0) throw truncated(at + done);
-      count(bytesRead);
       done += bytesRead;
       left = behind(left, bytesRead);
     }
@@ -36,10 +35,10 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
   }
 
   async function fill(...into: Uint8Array[]): Promise<void> {
-    await readAt(
-      into.filter((bytes) => bytes.length > 0),
-      advance(totalLength(into)),
-    );
+    const wanted = totalLength(into);
+    const at = advance(wanted);
+    await readAt(into, at);
+    count(wanted);
   }
 
   return {
