@@ -97,7 +97,7 @@ class Inflater : public Napi::ObjectWrap<Inflater> {
 
 }  // namespace
 
-// Left out where the process has no zlib to share; src/io/gunzip.ts then uses node:zlib.
+// Left out where the process has no zlib to share, which every build of Node so far has; the loader then says so.
 void init_inflate(Napi::Env env, Napi::Object exports) {
   if (zlib().found()) exports.Set("Inflater", Inflater::define(env));
 }

@@ -31,20 +31,34 @@ export function truncated(offset: number): VdiStreamError {
   return new VdiStreamError('SOURCE_TRUNCATED', 'the data ends here, before the image is complete', { offset });
 }
 
+export interface StreamCursor extends Cursor {
+  /** Ends the stream, and with it whatever feeds it. Waits for that unless the stream has stalled. */
+  close(): Promise<void>;
+}
+
 /** A cursor over a stream: forward only, nothing kept but the current chunk and what was peeked. */
-export function streamCursor(source: Chunks, length?: number): Cursor {
+export function streamCursor(source: Chunks, length?: number): StreamCursor {
   const iterator = source[Symbol.asyncIterator]();
   let chunk: Uint8Array = new Uint8Array(0);
   let position = 0;
+  let waiting = false;
 
   /** Makes `chunk` non-empty; false at the end. */
   async function more(): Promise<boolean> {
     while (chunk.length === 0) {
+      waiting = true;
       const next = await iterator.next();
+      waiting = false;
       if (next.done) return false;
       chunk = next.value;
     }
     return true;
+  }
+
+  async function close(): Promise<void> {
+    const ended = Promise.resolve(iterator.return?.()).catch(() => {}); // the work is over; its outcome is told already
+    // A generator ends only behind the chunk that it is asked for, and that one may never come.
+    if (!waiting) await ended;
   }
 
   function take(count: number): Uint8Array {
@@ -84,6 +98,7 @@ export function streamCursor(source: Chunks, length?: number): Cursor {
     length,
     peek,
     fill,
+    close,
     get position() {
       return position;
     },
@@ -102,11 +117,7 @@ export function streamCursor(source: Chunks, length?: number): Cursor {
       }
     },
     async *chunks() {
-      try {
-        while (await more()) yield take(chunk.length);
-      } finally {
-        await iterator.return?.();
-      }
+      while (await more()) yield take(chunk.length);
     },
   };
 }

@@ -13,6 +13,9 @@ import { testWith } from './support/needs.ts';
 
 const MIB = 1 << 20;
 const vhd = dynamicVhd({ size: 16 * MIB, blocks: new Map([[2, Buffer.alloc(2 * MIB, 'payload')]]), creator: 'tap' });
+/** The footer at the end damaged, which is worth a warning. */
+const oddEnd = Buffer.from(vhd);
+oddEnd[vhd.length - 400] = 1;
 const model = Buffer.alloc(16 * MIB);
 model.fill('payload', 4 * MIB, 6 * MIB);
 
@@ -167,6 +170,26 @@ describe('write', () => {
   });
 });
 
+test('a source that is its own target is refused, and keeps its bytes', async () => {
+  const bytes = gzipSync(tarOf([['0.vhd', vhd]]));
+  const { source } = await place('image.ova', bytes);
+  expect(await cli(['write', source, source])).toMatchObject({ status: 2, stderr: expect.stringContaining('is the source itself') });
+  expect(readFileSync(source).equals(bytes)).toBe(true);
+});
+
+test('a reader of stderr that goes away does not end a write', async () => {
+  const { folder, target } = await place('unused', new Uint8Array());
+  const bytes = tarOf([['0.vhd', oddEnd]]);
+  const { status } = await cli(['write', '-', target], {
+    during(child) {
+      child.stderr?.destroy();
+      child.stdin?.end(bytes);
+    },
+  });
+  expect(status).toBe(0);
+  expect(readdirSync(folder).sort()).toEqual(['disk.raw', 'unused']);
+});
+
 describe('verify', () => {
   test('a mismatch names the byte and exits 4', async () => {
     const { source, target } = await place('image.vhd', vhd);
@@ -212,6 +235,20 @@ describe('info', () => {
     const { stdout } = await cli(['info', source]);
     expect(stdout).toContain('virtual size  16777216 bytes (16 MiB)');
     expect(stdout).toContain(`data          ${'·'.repeat(16)}${'█'.repeat(8)}${'·'.repeat(40)}\n`);
+  });
+
+  test('with --quiet still prints what was asked for, only the warnings go', async () => {
+    const { source } = await place('image.vhd', oddEnd);
+    expect((await cli(['info', source])).stderr).toContain('VHD_FOOTER_END');
+    const { stdout, stderr } = await cli(['info', source, '-q']);
+    expect(stderr).toBe('');
+    expect(stdout).toContain('virtual size  16777216 bytes');
+  });
+
+  test('a member that is not there is not found, and a quick look with a checksum is refused', async () => {
+    const { source } = await place('image.ova', tarOf([['0.vhd', vhd]]));
+    expect(await cli(['info', source, '--disk=1.vhd'])).toMatchObject({ status: 1, stderr: expect.stringContaining('DISK_NOT_FOUND') });
+    expect((await cli(['info', source, '--quick', `--sha256=${'0'.repeat(64)}`])).status).toBe(2);
   });
 
   test('with --quick ends at the virtual size, though the stream goes on for ever', async () => {

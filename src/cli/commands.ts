@@ -32,7 +32,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       const { disk, sha256, quick } = values;
       const out = reporter(values);
       const result = await info(source, { disk, sha256: checksum(sha256), quick, signal, onWarning: out.warn });
-      print(out, result, () => infoTable(source, result));
+      // --quiet is about warnings here: the table is what was asked for.
+      print({ ...out, quiet: false }, result, () => infoTable(source, result));
     },
   },
 

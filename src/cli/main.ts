@@ -51,6 +51,8 @@ function listenForSignals(stop: AbortController): void {
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0); // `vdistream info … | head -1`
 });
+// Who watches the progress may leave; the write goes on and cleans up.
+process.stderr.on('error', () => {});
 process.exitCode = await main(process.argv.slice(2));
 // Standard input may still be open, and would keep the process.
 process.stdin.unref?.();

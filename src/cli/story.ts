@@ -13,6 +13,7 @@ export function story(error: unknown, json: boolean): string {
   return `${lines.join('\n')}\n`;
 }
 
+/** Where it is: the member and its byte for an image; a device is named by the message itself. */
 function place(error: VdiStreamError): string {
   const at = error.offset === undefined ? '' : `at byte ${error.offset}: `;
   return error.member === undefined ? at : `${error.member}: ${at}`;

@@ -43,7 +43,11 @@ export interface ImageOptions {
 export async function openImage(source: Source, options: ImageOptions = {}): Promise<Image> {
   const warn = options.warn ?? (() => {});
   const compression = compressionOf(await source.cursor.peek(MAGIC_BYTES));
-  const unpack = (length?: number): Cursor => streamCursor(decompress(compression, source.cursor.chunks()), length);
+  const unpack = (length?: number): Cursor => {
+    const unpacked = streamCursor(decompress(compression, source.cursor.chunks()), length);
+    source.own(() => unpacked.close());
+    return unpacked;
+  };
   let cursor = compression === 'none' ? source.cursor : unpack();
 
   const front = await cursor.peek(TAR_BLOCK);
@@ -136,11 +140,7 @@ export async function onlyDisk(source: Source, options: ImageOptions = {}): Prom
   }
   const disks = image.disks();
   const first = await disks.next();
-  if (first.done) {
-    throw options.disk === undefined
-      ? new VdiStreamError('DISK_NONE', `${source.name} holds no VHD`)
-      : new VdiStreamError('DISK_NOT_FOUND', `${source.name} holds no member "${options.disk}"`);
-  }
+  if (first.done) throw noDisk(source.name, options.disk);
   const { disk, member } = first.value;
 
   async function finish(): Promise<void> {
@@ -173,6 +173,12 @@ async function refuseSecond(cursor: Cursor, wanted: string | undefined): Promise
     first = member;
   }
   await cursor.moveTo(0);
+}
+
+export function noDisk(source: string, wanted: string | undefined): VdiStreamError {
+  return wanted === undefined
+    ? new VdiStreamError('DISK_NONE', `${source} holds no VHD`)
+    : new VdiStreamError('DISK_NOT_FOUND', `${source} holds no member "${wanted}"`);
 }
 
 function ambiguous(first: string | undefined, second: string | undefined): VdiStreamError {

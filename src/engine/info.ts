@@ -4,7 +4,7 @@ import { VdiStreamError, type Warn, type Warning } from '../errors.ts';
 import type { DiskType, Range } from '../extent.ts';
 import type { Compression } from '../io/compression.ts';
 import { openSource, type SourceInput } from '../io/source.ts';
-import { openImage } from './image.ts';
+import { noDisk, openImage } from './image.ts';
 
 export interface InfoOptions {
   /** Look only at the member of this name. */
@@ -51,6 +51,9 @@ export async function info(input: SourceInput, options: InfoOptions = {}): Promi
     warnings.push(warning);
     options.onWarning?.(warning);
   };
+  if (options.quick && options.sha256 !== undefined) {
+    throw new VdiStreamError('USAGE', 'a quick look does not read what a SHA-256 is checked with');
+  }
   const source = await openSource(input, options);
   try {
     const image = await openImage(source, { disk: options.disk, warn });
@@ -63,7 +66,7 @@ export async function info(input: SourceInput, options: InfoOptions = {}): Promi
       disks.push({ member, type, virtualSize, blockSize, creator: disk.creator, allocatedBytes, map });
       if (options.quick) break;
     }
-    if (disks.length === 0) throw new VdiStreamError('DISK_NONE', `${source.name} holds no VHD`);
+    if (disks.length === 0) throw noDisk(source.name, options.disk);
     const { kind, compression } = image;
     return { kind, compression, disks, virtualSize: disks.length === 1 ? disks[0]?.virtualSize : undefined, warnings };
   } finally {

@@ -166,8 +166,11 @@ async function nextOrFailure(
   const next = iterator.next().finally(() => {
     arrived = true;
   });
+  // The read may still be filling the buffer, which must not be lent again before that has ended.
   const late = (result: IteratorResult<Extent>): void => {
-    if (!result.done && result.value.kind === 'data') result.value.release();
+    if (result.done || result.value.kind !== 'data') return;
+    const { ready, release } = result.value;
+    ready.then(release, release);
   };
   while (!arrived && !failed()) await Promise.race([next, settled()]);
   if (arrived) return next;

@@ -33,19 +33,25 @@ export async function verifySums(target: Target, size: number, expected: Sums, o
     const length = Math.min(SUM_SPAN, size - offset);
     const lease = await pool.acquire(signal);
     try {
-      const whole = length % target.align === 0;
-      const bytes = lease.bytes.subarray(0, roundUp(length, target.align));
-      await target.read(bytes, offset, whole ? found : undefined);
-      if (!whole) native().addSums(found, bytes.subarray(0, length), offset);
+      for (let done = 0; done < length; done += lease.bytes.length)
+        await add(lease.bytes, offset + done, Math.min(length - done, lease.bytes.length));
     } finally {
       lease.release();
     }
     const index = offset / SUM_SPAN;
     if (found[index] !== expected[index]) {
-      throw mismatch(target, offset, `the ${length} bytes from ${offset} on are not what was written`);
+      throw mismatch(target, offset, `the ${length} bytes that begin here are not what was written`);
     }
     compared += length;
     options.onProgress?.(compared);
+  }
+
+  /** Adds `length` bytes from `offset` on; the target's last sector may hold more than the disk does. */
+  async function add(buffer: Uint8Array, offset: number, length: number): Promise<void> {
+    const whole = length % target.align === 0;
+    const bytes = buffer.subarray(0, roundUp(length, target.align));
+    await target.read(bytes, offset, whole ? found : undefined);
+    if (!whole) native().addSums(found, bytes.subarray(0, length), offset);
   }
 
   // As many readers as there are buffers, each taking the next span.
@@ -81,7 +87,7 @@ export function comparing(target: Target, pool: Pool): Target {
         await target.read(read, at - lead);
         const bytes = read.subarray(lead, lead + count);
         const differs = expected ? native().firstDifference(bytes, expected.subarray(done, done + count)) : native().firstNonZero(bytes);
-        if (differs >= 0) throw mismatch(target, at + differs, `byte ${at + differs} is not what the image says`);
+        if (differs >= 0) throw mismatch(target, at + differs, 'this byte is not what the image says');
         done += count;
       } finally {
         lease.release();

@@ -1,5 +1,6 @@
 /** The whole way: from a source to a target, and back to compare. What the library exports and the command line calls. */
 
+import { MiB } from '../bytes.ts';
 import { type Guard, VdiStreamError, type Warn, type Warning } from '../errors.ts';
 import type { DiskFacts } from '../extent.ts';
 import { createPool, type Pool } from '../io/pool.ts';
@@ -62,6 +63,7 @@ export function writeDisk(input: SourceInput, target: string, options: WriteOpti
   }
   return withDisk(input, options, async (chosen, source, job) => {
     const { disk, member } = chosen;
+    if (await source.isFile(target)) throw new VdiStreamError('USAGE', `${target} is the source itself`);
     const opened = await openTarget(target, { size: disk.virtualSize, force: options.force, warn: job.warn });
     try {
       const counts = await writeAndSync(chosen, opened, options, job);
@@ -136,7 +138,7 @@ export function verifyDisk(input: SourceInput, target: string, options: VerifyDi
     const opened = await openTarget(target, { size: total, force: options.force, warn: job.warn, readOnly: true });
     try {
       // What is read back has buffers of its own: waiting for the image's would wait for ourselves.
-      await pump(disk, comparing(opened, createPool({ count: 8 })), {
+      await pump(disk, comparing(opened, createPool({ count: 4, size: 4 * MiB })), {
         pool: job.pool,
         zero: 'write',
         signal: options.signal,

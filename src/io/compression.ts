@@ -2,7 +2,6 @@
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import type { Duplex } from 'node:stream';
-import { Duplex as DuplexStream } from 'node:stream';
 import zlib from 'node:zlib';
 import { startsWith } from '../bytes.ts';
 import type { Chunks } from '../cursor.ts';
@@ -50,7 +49,7 @@ async function* throughZstd(source: Chunks): Chunks {
   if (typeof own !== 'function') return yield* throughProgram('zstd', source);
   const stream: Duplex = own();
   try {
-    yield* through(stream, source);
+    yield* through(stream, stream, source);
   } catch (cause) {
     if (cause instanceof VdiStreamError || !(cause instanceof Error)) throw cause;
     throw new VdiStreamError('COMPRESSION_DATA', `the zstd stream is damaged: ${cause.message}`, { cause });
@@ -79,17 +78,17 @@ async function* throughProgram(program: 'zstd' | 'xz', source: Chunks): Chunks {
       resolve(code === 0 ? undefined : new VdiStreamError(truncated ? 'COMPRESSION_TRUNCATED' : 'COMPRESSION_DATA', reason));
     });
   });
-  let failure: unknown;
+  let done = false;
   try {
-    yield* through(DuplexStream.from({ readable: child.stdout, writable: child.stdin }), source);
+    yield* through(child.stdin, child.stdout, source);
+    done = true;
   } catch (error) {
-    failure = error;
+    // A program that could not be started has no output to end properly.
+    throw child.pid === undefined ? ((await ended) ?? error) : error;
   } finally {
-    child.stdin.destroy();
-    child.kill('SIGKILL');
+    // Left early, or the source has failed. Otherwise it has closed its output and is about to end by itself.
+    if (!done) child.kill('SIGKILL');
   }
-  if (failure instanceof VdiStreamError) throw failure; // of the source
   const complaintOfTool = await ended;
   if (complaintOfTool !== undefined) throw complaintOfTool;
-  if (failure !== undefined) throw failure;
 }

@@ -47,7 +47,7 @@ export async function refuseVhd(path: string, opened: Opened, addon: Native): Pr
   const front = new Uint8Array(addon.allocate(4096));
   await guarded('TARGET_READ', path, addon.read(opened.fd, front, 0));
   if (startsWith(front, COOKIE)) {
-    throw new VdiStreamError('TARGET_VHD', `${path} begins with "conectix": it holds a VHD`, { device: path, offset: 0 });
+    throw new VdiStreamError('TARGET_VHD', `${path} begins with "conectix": it holds a VHD`, { device: path });
   }
 }
 

@@ -66,8 +66,7 @@ export interface Native {
   firstDifference(a: Uint8Array, b: Uint8Array): number;
   firstNonZero(bytes: Uint8Array): number;
   addSums(sums: Sums, bytes: Uint8Array, offset: number): void;
-  /** Absent where this Node has no zlib to share. */
-  readonly Inflater?: new () => Inflater;
+  readonly Inflater: new () => Inflater;
 }
 
 let loaded: Native | undefined;
@@ -87,6 +86,7 @@ function load(): Native {
   for (const place of places) {
     try {
       const addon: Native = require(fileURLToPath(new URL(place, root)));
+      if (addon.Inflater === undefined) throw new Error('this Node keeps its zlib to itself');
       return addon;
     } catch (error) {
       reasons.push(`${place}: ${error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)}`);

@@ -9,9 +9,9 @@ import type { Buffers, Lease } from '../extent.ts';
 import { native } from './native.ts';
 
 export interface PoolOptions {
-  /** How many buffers; 16 by default: eight being written, the others being filled. */
+  /** How many buffers; 6 by default: some being written, the others being filled. */
   readonly count?: number;
-  /** Bytes of each, a multiple of 4096; 2 MiB by default, a VHD block. */
+  /** Bytes of each, a multiple of 4096; 8 MiB by default, four VHD blocks. */
   readonly size?: number;
 }
 
@@ -22,7 +22,7 @@ export interface Pool extends Buffers {
 }
 
 /** `count × size` bytes of address space; the kernel gives the memory as buffers are first filled. */
-export function createPool({ count = 16, size = 2 * MiB }: PoolOptions = {}): Pool {
+export function createPool({ count = 6, size = 8 * MiB }: PoolOptions = {}): Pool {
   assert(count >= 1 && size >= 4096 && size % 4096 === 0, 'a pool has buffers of whole pages');
   const memory = native().allocate(count * size);
   // The last in is the first out: a buffer that was just used is still in the cache.

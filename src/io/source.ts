@@ -1,9 +1,9 @@
 /** Source: where an image's bytes come from. A path, standard input, or anything that yields bytes. */
 
 import { createHash } from 'node:crypto';
-import { fstatSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
+import { fstatSync, type Stats } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 import { type Chunks, type Cursor, drain, streamCursor } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 import { cancellable } from './cancel.ts';
@@ -16,10 +16,14 @@ export interface Source {
   /** For messages: the path, `standard input` or `stream`. */
   readonly name: string;
   readonly cursor: Cursor;
+  /** Whether `path` is the very file that is being read: writing there would destroy the image. */
+  isFile(path: string): Promise<boolean>;
   /** Bytes read so far. */
   bytesRead(): number;
   /** Reads what is left and compares the SHA-256, where one was given. Throws SOURCE_CHECKSUM. */
   finish(): Promise<void>;
+  /** Whatever is opened on top of this source is closed with it, and before it. */
+  own(close: () => Promise<void>): void;
   close(): Promise<void>;
 }
 
@@ -31,7 +35,10 @@ export interface SourceOptions {
 
 /** Throws SOURCE_OPEN. Whoever gets a source closes it. */
 export async function openSource(input: SourceInput, options: SourceOptions = {}): Promise<Source> {
-  if (typeof input !== 'string') return streamSource('stream', input, options, async () => {});
+  if (typeof input !== 'string') {
+    // A stream of Node that nobody has begun to read has no iterator to end.
+    return streamSource('stream', input, options, async () => void (input instanceof Readable && input.destroy()));
+  }
   if (input !== '-') return pathSource(input, input, options);
   // `vdistream write - DEV < image.ova` is a file like any other.
   if (fstatSync(0).isFile()) return pathSource('/proc/self/fd/0', 'standard input', options);
@@ -42,17 +49,22 @@ async function pathSource(path: string, name: string, options: SourceOptions): P
   let file: FileHandle | undefined;
   try {
     file = await open(path, 'r');
-    const stat = await file.stat();
-    if (stat.isDirectory()) throw new VdiStreamError('SOURCE_OPEN', `${name} is a directory, not an image`);
-    if (!stat.isFile()) return nodeStreamSource(name, file.createReadStream({ autoClose: false }), options, closing(file));
+    const found = await file.stat();
+    if (found.isDirectory()) throw new VdiStreamError('SOURCE_OPEN', `${name} is a directory, not an image`);
+    const isFile = async (other: string): Promise<boolean> => sameFile(found, await stat(other).catch(() => undefined));
+    if (!found.isFile()) {
+      return { ...nodeStreamSource(name, file.createReadStream({ autoClose: false }), options, closing(file)), isFile };
+    }
     const opened = file;
     let read = 0;
-    const cursor = fileCursor(file, stat.size, name, (bytes) => {
+    const cursor = fileCursor(file, found.size, name, (bytes) => {
       read += bytes;
     });
     // A checksum needs every byte in order, so jumping is over.
-    if (options.sha256 !== undefined) return streamSource(name, cursor.chunks(), options, closing(opened), stat.size);
-    return { name, cursor, bytesRead: () => read, finish: async () => {}, close: closing(opened) };
+    if (options.sha256 !== undefined) {
+      return { ...streamSource(name, cursor.chunks(), options, closing(opened), found.size), isFile };
+    }
+    return { name, cursor, isFile, bytesRead: () => read, finish: async () => {}, ...closers(closing(opened)) };
   } catch (cause) {
     await file?.close();
     if (cause instanceof VdiStreamError) throw cause;
@@ -60,6 +72,9 @@ async function pathSource(path: string, name: string, options: SourceOptions): P
     throw new VdiStreamError('SOURCE_OPEN', `cannot open ${name}: ${reason}`, { errno: errnoOf(cause), cause });
   }
 }
+
+const sameFile = (a: Stats, b: Stats | undefined): boolean =>
+  b !== undefined && ((a.dev === b.dev && a.ino === b.ino) || (a.isBlockDevice() && b.isBlockDevice() && a.rdev === b.rdev));
 
 const closing =
   (file: FileHandle): (() => Promise<void>) =>
@@ -71,6 +86,17 @@ function nodeStreamSource(name: string, stream: Readable, options: SourceOptions
     stream.destroy();
     await close();
   });
+}
+
+/** Closers that are called once, the last one first. */
+function closers(first: () => Promise<void>): Pick<Source, 'own' | 'close'> {
+  const open = [first];
+  return {
+    own: (close) => void open.push(close),
+    async close() {
+      for (let close = open.pop(); close !== undefined; close = open.pop()) await close();
+    },
+  };
 }
 
 function streamSource(name: string, bytes: Chunks, options: SourceOptions, close: () => Promise<void>, length?: number): Source {
@@ -90,9 +116,13 @@ function streamSource(name: string, bytes: Chunks, options: SourceOptions, close
   }
 
   const cursor = streamCursor(options.signal === undefined ? counted() : cancellable(counted(), options.signal), length);
+  const closing = closers(close);
+  closing.own(() => cursor.close());
   return {
     name,
     cursor,
+    ...closing,
+    isFile: async () => false,
     bytesRead: () => read,
     async finish() {
       await drain(cursor);
@@ -101,6 +131,5 @@ function streamSource(name: string, bytes: Chunks, options: SourceOptions, close
         throw new VdiStreamError('SOURCE_CHECKSUM', `${name} has the SHA-256 ${found}, not ${options.sha256}`);
       }
     },
-    close,
   };
 }

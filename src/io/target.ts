@@ -82,6 +82,7 @@ export async function openTarget(path: string, options: TargetOptions): Promise<
     return await deviceTarget(path, opened, addon, write ? options.size : 0, created);
   } catch (error) {
     await addon.close(opened.fd).catch(() => {});
+    if (created) await unlink(path).catch(() => {});
     throw error;
   }
 }

@@ -1,35 +1,41 @@
-/** A Node transform stream as a function from chunks to chunks. */
+/** Bytes through a pair of Node streams: in at one, out at the other. */
 
-import type { Duplex } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { Chunks } from '../cursor.ts';
 
 /**
- * Feeds one chunk at a time, and the next only when that one has been taken: a chunk is valid no longer. An error of
- * either side ends both.
+ * Feeds one chunk at a time, and the next only when that one has been taken: a chunk is valid no longer. An error of the
+ * source is thrown as it is; ending early ends both streams.
  */
-export async function* through(stream: Duplex, source: Chunks): Chunks {
-  const feeding = feed(stream, source).catch((error: unknown) => {
-    stream.destroy(error instanceof Error ? error : new Error(String(error)));
+export async function* through(into: Writable, out: Readable, source: Chunks): Chunks {
+  let failure: { readonly error: unknown } | undefined;
+  feed(into, source).catch((error: unknown) => {
+    failure = { error };
+    out.destroy();
   });
   try {
-    for await (const chunk of stream) yield chunk;
-    await feeding;
+    for await (const chunk of out) yield chunk;
+  } catch (error) {
+    failure ??= { error };
   } finally {
-    stream.destroy();
+    into.destroy();
+    out.destroy();
   }
+  if (failure !== undefined) throw failure.error;
 }
 
-async function feed(stream: Duplex, source: Chunks): Promise<void> {
+async function feed(into: Writable, source: Chunks): Promise<void> {
   for await (const chunk of source) {
-    // A stream that was destroyed never calls back with success, and its reader has the reason.
+    // Once the stream is gone nothing is taken any more, and its reader knows why.
     const taken = await new Promise<boolean>((resolve) => {
-      stream.once('close', () => resolve(false));
-      stream.write(chunk, (error) => {
-        stream.removeAllListeners('close');
+      const gone = (): void => resolve(false);
+      into.once('close', gone);
+      into.write(chunk, (error) => {
+        into.off('close', gone);
         resolve(!error);
       });
     });
     if (!taken) return;
   }
-  stream.end();
+  into.end();
 }

@@ -56,6 +56,7 @@ export async function* readTar(cursor: Cursor, warn: Warn = () => {}): AsyncGene
     }
     if (header.type === 'volume') throw new VdiStreamError('TAR_MULTIVOLUME', 'this archive goes on from another volume', { offset });
 
+    if (header.type === 'sparse') await skipSparseMaps(cursor, block);
     const name = pending.path ?? header.name;
     const bodyless = header.type === 'link' || header.type === 'special' || header.type === 'directory';
     const size = bodyless ? 0 : (pending.size ?? header.size);
@@ -86,6 +87,12 @@ async function readExtension(cursor: Cursor, size: number | undefined, offset: n
   const content = await cursor.read(size);
   await cursor.moveTo(cursor.position + roundUp(size, TAR_BLOCK) - size);
   return content;
+}
+
+/** GNU's own sparse format goes on with its map in blocks of their own, each of which says whether another follows. */
+async function skipSparseMaps(cursor: Cursor, header: Uint8Array): Promise<void> {
+  let more = header[482] !== 0;
+  while (more) more = (await cursor.read(TAR_BLOCK))[504] !== 0;
 }
 
 /** Behind the first zero block: a second one, then padding to the record's size. */

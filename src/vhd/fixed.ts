@@ -3,11 +3,12 @@
  * known length can be written at once and is checked against the footer when that comes by.
  */
 
-import { MiB, SECTOR } from '../bytes.ts';
+import { SECTOR } from '../bytes.ts';
 import { type Cursor, truncated } from '../cursor.ts';
 import { VdiStreamError, type Warn } from '../errors.ts';
-import type { Buffers, Disk, Extent } from '../extent.ts';
+import type { Disk } from '../extent.ts';
 import { FOOTER_SIZE, type Footer, hasCookie, parseFooter, SHORT_FOOTER_SIZE, warnOfFooter } from './footer.ts';
+import { pieces } from './pieces.ts';
 
 /** Bytes of the footer that ends a fixed VHD of `length` bytes. */
 const footerBytes = (length: number): number => (length % SECTOR === SHORT_FOOTER_SIZE ? SHORT_FOOTER_SIZE : FOOTER_SIZE);
@@ -68,36 +69,4 @@ export function fixedDisk(cursor: Cursor, footer: Footer | undefined, warn: Warn
       await finish();
     },
   };
-}
-
-/**
- * Data extents for [offset, offset + length) of the disk, from where the cursor stands, a buffer each. `lead` is filled with
- * the bytes in front of them, in the same read; `prepare` is called with the bytes of each before they are ready.
- */
-export async function* pieces(
-  cursor: Cursor,
-  offset: number,
-  length: number,
-  buffers: Buffers,
-  signal: AbortSignal | undefined,
-  lead: Uint8Array = new Uint8Array(0),
-  prepare: (bytes: Uint8Array, from: number) => void = () => {},
-): AsyncGenerator<Extent> {
-  const size = Math.min(buffers.size, 2 * MiB);
-  let led: Promise<void> | undefined;
-  for (let from = 0; from < length; from += size) {
-    const lease = await buffers.acquire(signal);
-    const bytes = lease.bytes.subarray(0, Math.min(size, length - from));
-    const filled = led === undefined ? cursor.fill(lead, bytes) : Promise.all([led, cursor.fill(bytes)]);
-    const ready = filled.then(() => prepare(bytes, from));
-    led ??= ready;
-    try {
-      // A stream has one position, so its next move has to wait. A file is read at many places at once.
-      if (!cursor.seekable) await ready;
-    } catch (error) {
-      lease.release();
-      throw error;
-    }
-    yield { kind: 'data', offset: offset + from, length: bytes.length, bytes, ready, release: () => lease.release() };
-  }
 }

@@ -1,0 +1,173 @@
+/** One mutated image, and what must be true of every call that it is given to. */
+
+import { getEventListeners } from 'node:events';
+import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { expect, vi } from 'vitest';
+import type { Chunks } from '../src/cursor.ts';
+import { onlyDisk } from '../src/engine/image.ts';
+import type { ZeroPolicy } from '../src/engine/plan.ts';
+import { pump } from '../src/engine/pump.ts';
+import { VdiStreamError } from '../src/errors.ts';
+import { createPool, info, openSource, type Pool, writeDisk } from '../src/index.ts';
+import { chunkSizes, reusing } from '../test/support/chunks.ts';
+import { checkedTarget } from '../test/support/target.ts';
+import { gzipMutation, type Mutation, mutate, tarMutation, vhdMutation } from './mutate.ts';
+import { type Pack, packs, vhdSeeds, type Wrap, wraps } from './seeds.ts';
+
+export interface Recipe {
+  readonly seed: number;
+  readonly inVhd: readonly Mutation[];
+  readonly wrap: Wrap;
+  readonly inTar: readonly Mutation[];
+  readonly pack: Pack;
+  readonly inPack: readonly Mutation[];
+}
+
+export interface Manner {
+  readonly sizes: readonly number[];
+  readonly align: 512 | 4096;
+  readonly zero: ZeroPolicy;
+  readonly readsZero: boolean;
+  /** The write that fails, if one does. */
+  readonly failAt: number | undefined;
+  /** The chunk of the stream in place of which it breaks, or at which it is cancelled. */
+  readonly breakAt: number | undefined;
+  readonly cancelAt: number | undefined;
+}
+
+const few = (mutation: fc.Arbitrary<Mutation>, min: number): fc.Arbitrary<Mutation[]> =>
+  fc.array(mutation, { minLength: min, maxLength: 3 });
+
+/** `where` says which layer is surely mutated; the others mostly stay whole, so that the damage is reached. */
+export function recipes(where: 'vhd' | 'tar' | 'pack'): fc.Arbitrary<Recipe> {
+  const here = (layer: string): number => (layer === where ? 1 : 0);
+  const rarely = (layer: string, mutation: fc.Arbitrary<Mutation>): fc.Arbitrary<Mutation[]> =>
+    here(layer) === 1
+      ? few(mutation, 1)
+      : fc.oneof({ weight: 15, arbitrary: fc.constant<Mutation[]>([]) }, { weight: 1, arbitrary: few(mutation, 1) });
+  return fc.record({
+    seed: fc.nat(vhdSeeds.length - 1),
+    inVhd: rarely('vhd', vhdMutation),
+    wrap: where === 'tar' ? fc.constantFrom<Wrap[]>('tar', 'gnu', 'pax') : fc.constantFrom<Wrap[]>('bare', 'tar', 'gnu', 'pax'),
+    inTar: rarely('tar', tarMutation),
+    pack: where === 'pack' ? fc.constantFrom<Pack[]>('gzip', 'members') : fc.constantFrom<Pack[]>('none', 'none', 'gzip', 'members'),
+    inPack: rarely('pack', gzipMutation),
+  });
+}
+
+const sometimes = (max: number): fc.Arbitrary<number | undefined> => fc.option(fc.nat(max), { nil: undefined, freq: 5 });
+
+export const manners: fc.Arbitrary<Manner> = fc.record({
+  sizes: chunkSizes,
+  align: fc.constantFrom(512, 4096),
+  zero: fc.constantFrom<ZeroPolicy[]>('auto', 'assume-zero', 'write'),
+  readsZero: fc.boolean(),
+  failAt: sometimes(10),
+  breakAt: sometimes(40),
+  cancelAt: sometimes(40),
+});
+
+/** Larger ones are not compared byte by byte. */
+const COMPARABLE = 4 << 20;
+
+/** Few buffers, so that the decoder has to wait for the pump. */
+const smallPool = (): Pool => createPool({ count: 3, size: 16_384 });
+
+export function cook(recipe: Recipe): Buffer {
+  const other = vhdSeeds[(recipe.seed + 1) % vhdSeeds.length] ?? Buffer.alloc(0);
+  const vhd = mutate(vhdSeeds[recipe.seed] ?? Buffer.alloc(0), recipe.inVhd, other);
+  const tar = mutate(wraps[recipe.wrap](vhd), recipe.inTar, wraps.tar(other));
+  return mutate(packs[recipe.pack](tar), recipe.inPack);
+}
+
+/** An image may be read or refused; there is no third way. Undefined where it is refused. */
+async function readOrRefuse<T>(work: Promise<T>, pool?: Pool): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof VdiStreamError)) throw error;
+    expect(error.message).not.toBe('');
+    if (error.offset !== undefined)
+      expect(Number.isInteger(error.offset) && error.offset >= 0, `offset ${error.offset} of ${error.code}`).toBe(true);
+    return undefined;
+  } finally {
+    // The decoder may be filling one more while a failure is reported; test/closing.test.ts looks at that more closely.
+    await vi.waitFor(() => expect(pool?.free, 'buffers in the pool').toBe(pool?.count), { timeout: 10_000, interval: 1 });
+  }
+}
+
+interface Written {
+  readonly virtualSize: number;
+  readonly content: Uint8Array | undefined;
+}
+
+async function pumpInto(input: string | Chunks, manner: Manner, signal?: AbortSignal): Promise<Written | undefined> {
+  const { align, zero, readsZero, failAt } = manner;
+  const pool = smallPool();
+  const source = await openSource(input, { signal });
+  try {
+    return await readOrRefuse(
+      (async () => {
+        const { disk } = (await onlyDisk(source)).chosen;
+        const target = checkedTarget({ size: disk.virtualSize, align, readsZero, failAt });
+        const counts = await pump(disk, target, { pool, zero, signal }).finally(() => expect(target.wrong).toEqual([]));
+        expect(counts.bytesWritten + counts.bytesZeroed + counts.bytesSkipped).toBe(disk.virtualSize);
+        if (disk.virtualSize > COMPARABLE) return { virtualSize: disk.virtualSize, content: undefined };
+        const content = new Uint8Array(target.size);
+        await target.read(content, 0);
+        return { virtualSize: disk.virtualSize, content: content.subarray(0, disk.virtualSize) };
+      })(),
+      pool,
+    );
+  } finally {
+    await source.close();
+  }
+}
+
+/** A stream that breaks with an error of its own, or makes `controller` fire. */
+async function* troubled(bytes: Uint8Array, manner: Manner, controller: AbortController): Chunks {
+  let turn = 0;
+  for await (const chunk of reusing(bytes, manner.sizes)) {
+    if (turn === manner.breakAt) throw new Error('the pipe broke');
+    if (turn === manner.cancelAt) controller.abort();
+    turn++;
+    yield chunk;
+  }
+}
+
+/** Everything that can be done with an image. Files go into `folder`. */
+export async function endure(bytes: Buffer, manner: Manner, folder: string): Promise<void> {
+  const path = join(folder, 'image');
+  const target = join(folder, 'disk');
+  writeFileSync(path, bytes);
+  const stream = (): Chunks => reusing(bytes, manner.sizes);
+  const calm = { ...manner, failAt: undefined };
+
+  const told = await readOrRefuse(info(stream()));
+  const streamed = await pumpInto(stream(), calm);
+  const jumped = await pumpInto(path, calm);
+  // Data may be damaged where structure is not, but never the other way round.
+  if (streamed) expect(told?.virtualSize).toBe(streamed.virtualSize);
+  if (streamed && jumped) {
+    expect(streamed.virtualSize, 'the size in a stream and in a file').toBe(jumped.virtualSize);
+    if (streamed.content && jumped.content) expect(Buffer.compare(streamed.content, jumped.content), 'stream and file').toBe(0);
+  }
+
+  const controller = new AbortController();
+  await pumpInto(troubled(bytes, manner, controller), manner, controller.signal);
+  await vi.waitFor(() => expect(getEventListeners(controller.signal, 'abort'), 'listeners left on the signal').toEqual([]));
+
+  try {
+    const pool = smallPool();
+    const written = await readOrRefuse(writeDisk(stream(), target, { pool }), pool);
+    expect(existsSync(target), 'a file only where the call succeeded').toBe(written !== undefined);
+    if (written) {
+      expect(written.virtualSize).toBe(streamed?.virtualSize);
+      expect(statSync(target).size).toBe(written.virtualSize);
+    }
+  } finally {
+    rmSync(target, { force: true });
+  }
+}

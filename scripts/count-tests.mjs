@@ -1,0 +1,35 @@
+/**
+ * The last line of CI, "N passed, N failed", from the JSON report of vitest and the names of the steps that failed:
+ * `node count-tests.mjs REPORT [STEP …]`. A file that could not be loaded, a test that was skipped and a failed step are
+ * failures too. Exits with 1 if there is one.
+ */
+
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** @typedef {{ fullName: string, status: string }} Assertion */
+/** @typedef {{ name: string, status: string, assertionResults: Assertion[] }} TestFile */
+
+const [report = '', ...steps] = process.argv.slice(2);
+/** @type {TestFile[]} */
+const files = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')).testResults : [];
+const tests = files.flatMap((file) => file.assertionResults.map((test) => ({ file: file.name, ...test })));
+
+const passed = tests.filter((test) => test.status === 'passed');
+const failed = tests.filter((test) => test.status === 'failed');
+const skipped = tests.filter((test) => test.status !== 'passed' && test.status !== 'failed');
+const broken = files.filter((file) => file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'));
+// The step of the tests fails with its tests: it counts where nothing else does.
+const others = steps.filter((step) => step !== 'tests' || failed.length + broken.length === 0);
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const say = (/** @type {string} */ what, /** @type {string} */ name) => console.log(`${what}: ${name.replace(root, '')}`);
+for (const test of failed) say('failed', `${test.file} > ${test.fullName}`);
+for (const test of skipped) say('skipped', `${test.file} > ${test.fullName}`);
+for (const file of broken) say('not loaded', file.name);
+for (const step of others) say('failed step', step);
+if (tests.length === 0) say('failed', 'no test was run');
+
+const failures = failed.length + skipped.length + broken.length + others.length + (tests.length === 0 ? 1 : 0);
+console.log(`${passed.length} passed, ${failures} failed`);
+process.exitCode = failures > 0 ? 1 : 0;

@@ -1,0 +1,130 @@
+/** The package as a user gets it: packed, installed with install scripts blocked, imported, run, compiled against. */
+
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { dynamicVhd } from './support/make-vhd.mjs';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('..', import.meta.url));
+const prebuilt = `prebuilds/${process.platform}-${process.arch}.node`;
+const data = Buffer.alloc(3000, 'some data');
+const SIZE = 4 << 20;
+
+let folder = '';
+let installed = '';
+let packed: string[] = [];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'vdistream-package-'));
+  installed = join(folder, 'node_modules/vdistream');
+  writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
+  writeFileSync(join(folder, 'image.vhd'), dynamicVhd({ size: SIZE, blocks: new Map([[1, data]]) }));
+  // What prepack and prepare do, but for the build: other tests are using dist/ and build/.
+  await run(process.execPath, ['scripts/prebuild.mjs'], { cwd: root });
+  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], { cwd: root });
+  const [{ filename, files }] = JSON.parse(stdout);
+  packed = files.map((file: { path: string }) => file.path).sort();
+  const quiet = ['--no-audit', '--no-fund', '--prefer-offline'];
+  await run('npm', ['install', '--ignore-scripts', ...quiet, join(folder, filename)], { cwd: folder });
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Runs a module in the folder in which the package is installed. */
+async function script(text: string): Promise<string> {
+  return (await run(process.execPath, ['--input-type=module', '--eval', text], { cwd: folder })).stdout;
+}
+
+test('the package holds the compiled library, the bundled program, the addon and the documents, and nothing else', () => {
+  const modules = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.startsWith('cli/'))
+    .flatMap((name) => ['.js', '.d.ts'].map((end) => `dist/${name.replace(/\.ts$/, end)}`));
+  const docs = readdirSync(join(root, 'docs')).map((name) => `docs/${name}`);
+  const documents = ['ARCHITECTURE.md', 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', ...docs];
+  const prebuilds = readdirSync(join(root, 'prebuilds')).map((name) => `prebuilds/${name}`);
+  expect(packed).toContain(prebuilt);
+  expect(packed).toEqual([...modules, 'dist/cli/main.js', ...documents, ...prebuilds].sort());
+});
+
+test('installing runs nothing: no install script, and nothing that makes npm run node-gyp', () => {
+  const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
+  for (const name of ['preinstall', 'install', 'postinstall']) expect(manifest.scripts).not.toHaveProperty(name);
+  expect(manifest.gypfile).toBe(false);
+  expect(existsSync(join(installed, 'binding.gyp'))).toBe(false);
+  const { packages } = JSON.parse(readFileSync(join(folder, 'node_modules/.package-lock.json'), 'utf8'));
+  expect(Object.keys(packages).filter((name) => packages[name].hasInstallScript)).toEqual([]);
+});
+
+test('the only package that a user gets with it is cli-progress, with what that needs', () => {
+  const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
+  expect(Object.keys(manifest.dependencies)).toEqual(['cli-progress']);
+  for (const kind of ['optionalDependencies', 'peerDependencies', 'bundleDependencies']) expect(manifest).not.toHaveProperty(kind);
+});
+
+test('it is imported, reads an image, and writes its disk with the addon of the package', async () => {
+  const text = `
+    import { info, writeDisk } from 'vdistream';
+    const { virtualSize } = await info('image.vhd');
+    const { bytesWritten } = await writeDisk('image.vhd', 'disk.raw', { verify: true });
+    console.log(JSON.stringify({ virtualSize, bytesWritten: bytesWritten > 0 }));
+    console.log(...process.report.getReport().sharedObjects);`;
+  const output = await script(text);
+  expect(JSON.parse(output.split('\n')[0] ?? '')).toEqual({ virtualSize: SIZE, bytesWritten: true });
+  expect(output).toContain(join('node_modules/vdistream', prebuilt));
+  const expected = Buffer.alloc(SIZE);
+  expected.set(data, 2 << 20);
+  expect(readFileSync(join(folder, 'disk.raw')).equals(expected)).toBe(true);
+});
+
+test('it can be required too', () => {
+  const text = "process.stdout.write(typeof require('vdistream').writeDisk)";
+  expect(execFileSync(process.execPath, ['--input-type=commonjs', '--eval', text], { cwd: folder, encoding: 'utf8' })).toBe('function');
+});
+
+test('the program runs by its name', async () => {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const program = join(folder, 'node_modules/.bin/vdistream');
+  expect((await run(program, ['--version'])).stdout).toBe(`vdistream ${version}\n`);
+  const { stdout } = await run(program, ['write', 'image.vhd', 'by-name.raw', '--json'], { cwd: folder });
+  expect(JSON.parse(stdout)).toMatchObject({ virtualSize: SIZE, target: 'by-name.raw' });
+});
+
+test.each(['NodeNext', 'Bundler'])('its types serve a strict program with %s resolution', async (moduleResolution) => {
+  const project = join(folder, moduleResolution);
+  mkdirSync(project);
+  const text = `
+    import { createReadStream } from 'node:fs';
+    import { type ErrorCode, info, type Progress, VdiStreamError, writeDisk, type WriteResult } from 'vdistream';
+    const size: number | undefined = (await info(createReadStream('image.vhd'))).virtualSize;
+    const phases: Progress['phase'][] = [];
+    const result: WriteResult = await writeDisk('image.vhd', 'null:', { onProgress: ({ phase }) => phases.push(phase) });
+    export const code = (error: unknown): ErrorCode | undefined => (error instanceof VdiStreamError ? error.code : undefined);
+    // @ts-expect-error: a policy that is not there
+    await writeDisk('image.vhd', 'null:', { zero: 'never' });
+    console.log(size, result.bytesSkipped);`;
+  const compilerOptions = {
+    target: 'ES2022',
+    module: moduleResolution === 'Bundler' ? 'ESNext' : moduleResolution,
+    moduleResolution,
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: false,
+    noEmit: true,
+    types: ['node'],
+    typeRoots: [join(root, 'node_modules/@types')],
+  };
+  writeFileSync(join(project, 'program.ts'), text);
+  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['program.ts'] }));
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  const output = await run(process.execPath, [tsc, '-p', project]).then(
+    ({ stdout }) => stdout,
+    (error) => error.stdout,
+  );
+  expect(output).toBe('');
+});
