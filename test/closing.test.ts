@@ -61,6 +61,47 @@ describe('the stream that a caller gave is closed when the call is over', () => 
   });
 });
 
+describe('a stream that has stalled holds up nothing that does not need its bytes', () => {
+  /** Gives `bytes` and then nothing more, not even its end. */
+  async function* stalled(bytes: Uint8Array): Chunks {
+    yield bytes; // at once, so that whatever works ahead is waiting already
+    await new Promise(() => {});
+  }
+  const wraps = [
+    ['a VHD', vhd.subarray(0, 60_000)],
+    ['a tar', tar.subarray(0, 60_000)],
+    ['a gzip', gzipSync(tar).subarray(0, 60_000)],
+  ] as const;
+
+  test.each(wraps)('a quick look at %s', async (_, bytes) => {
+    expect((await info(stalled(bytes), { quick: true })).virtualSize).toBe(655_360);
+  });
+
+  test.each(wraps)('a refusal of the target for %s', async (_, bytes) => {
+    expect((await failure(writeDisk(stalled(bytes), testFolder()))).code).toBe('TARGET_TYPE');
+  });
+
+  test.each(wraps)('a refusal of %s itself', async (_, bytes) => {
+    expect((await failure(writeDisk(stalled(bytes), 'null:', { disk: 'other.vhd', signal: AbortSignal.abort() }))).code).toBe('CANCELLED');
+  });
+
+  test.each(wraps)('a signal while %s is being written', async (_, bytes) => {
+    const controller = new AbortController();
+    async function* source(): Chunks {
+      yield bytes;
+      controller.abort();
+      await new Promise(() => {});
+    }
+    expect((await failure(writeDisk(source(), 'null:', { signal: controller.signal }))).code).toBe('CANCELLED');
+  });
+
+  testWith('xz')('a quick look at an xz', async () => {
+    // Nothing in front of the end can be decoded of a small xz, so a large one, most of which is there.
+    const packed = execFileSync('xz', ['-0', '-c'], { input: Buffer.concat([tar, noise(4 << 20, 1)]), maxBuffer: 1 << 28 });
+    expect((await info(stalled(packed.subarray(0, 3 << 20)), { quick: true })).virtualSize).toBe(655_360);
+  });
+});
+
 describe('the program that decompresses', () => {
   const calls = [
     ['info', (input: Chunks) => info(input)],

@@ -3,7 +3,8 @@
 import type { Cursor } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 import type { DecodeOptions, Disk } from '../extent.ts';
-import { checkEnd, dynamicDisk } from './dynamic.ts';
+import { dynamicDisk } from './dynamic.ts';
+import { checkEnd } from './end.ts';
 import { fixedDisk } from './fixed.ts';
 import { FOOTER_SIZE, type Footer, hasCookie, parseFooter, SHORT_FOOTER_SIZE } from './footer.ts';
 import { refuseOtherFormat } from './other.ts';

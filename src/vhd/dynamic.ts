@@ -6,14 +6,12 @@ import { VdiStreamError, type Warn } from '../errors.ts';
 import type { Buffers, Disk, Extent, Range } from '../extent.ts';
 import { type Bat, neededBytes, readBat } from './bat.ts';
 import { clearAbsent } from './bitmap.ts';
-import { FOOTER_SIZE, type Footer, hasCookie, parseFooter, SHORT_FOOTER_SIZE, warnOfFooter } from './footer.ts';
+import { checkEnd, readEnd } from './end.ts';
+import { type Footer, warnOfFooter } from './footer.ts';
 import { HEADER_SIZE, type Header, headerOffset, parseHeader } from './header.ts';
 import { pieces, settleStream } from './pieces.ts';
 
-/**
- * Reads the metadata; the cursor stands behind the footer copy, of which `footer` is the reading. `end` is the footer at
- * the end, where it could be looked at first.
- */
+/** Reads the metadata; the cursor stands behind the footer copy, of which `footer` is the reading. */
 export async function dynamicDisk(cursor: Cursor, footer: Footer, warn: Warn): Promise<Disk> {
   await cursor.moveTo(headerOffset(footer));
   const header = parseHeader(await cursor.read(HEADER_SIZE), footer);
@@ -40,7 +38,7 @@ export async function dynamicDisk(cursor: Cursor, footer: Footer, warn: Warn): P
     blockSize: header.blockSize,
     creator: footer.creator,
     allocatedBytes: allocatedBytes(footer, header, bat),
-    allocated: () => runs(footer, header, (block) => bat.has(block)),
+    allocated: () => ranges(footer, header, (block) => bat.has(block)),
     skip: finish,
     async *extents(buffers, signal) {
       for (let index = 0; index < bat.placed.count; ) {
@@ -132,7 +130,7 @@ function allocatedBytes(footer: Footer, header: Header, bat: Bat): number {
   return bat.placed.count * header.blockSize - (bat.has(last) ? missing : 0);
 }
 
-function* runs(footer: Footer, header: Header, has: (block: number) => boolean): Generator<Range> {
+function* ranges(footer: Footer, header: Header, has: (block: number) => boolean): Generator<Range> {
   let start = -1;
   for (let block = 0; block <= header.blocks; block++) {
     const allocated = block < header.blocks && has(block);
@@ -143,71 +141,4 @@ function* runs(footer: Footer, header: Header, has: (block: number) => boolean):
       start = -1;
     }
   }
-}
-
-interface End {
-  readonly bytes: Uint8Array;
-  readonly offset: number;
-}
-
-/** The last 512 bytes (511 in an old file), also of a stream whose length was not known. */
-async function readEnd(cursor: Cursor): Promise<End> {
-  if (cursor.length !== undefined) {
-    const size = cursor.length % SECTOR === SHORT_FOOTER_SIZE ? SHORT_FOOTER_SIZE : FOOTER_SIZE;
-    // The blocks may have left less than a footer behind them: a damaged end, which the copy in front makes good.
-    const offset = Math.max(cursor.seekable ? 0 : cursor.position, cursor.length - size);
-    await cursor.moveTo(offset);
-    return { bytes: await cursor.read(cursor.length - offset), offset };
-  }
-  let tail: Uint8Array = new Uint8Array(0);
-  for await (const chunk of cursor.chunks()) {
-    tail = Buffer.concat([
-      tail.subarray(Math.max(0, tail.length + Math.min(chunk.length, FOOTER_SIZE) - FOOTER_SIZE)),
-      chunk.subarray(-FOOTER_SIZE),
-    ]);
-  }
-  const size = cursor.position % SECTOR === SHORT_FOOTER_SIZE ? SHORT_FOOTER_SIZE : FOOTER_SIZE;
-  return { bytes: tail.subarray(-size), offset: cursor.position - Math.min(size, tail.length) };
-}
-
-/**
- * The end footer may be damaged in snapshots that were copied while they were coalesced (Nova bug 1362595), or poisoned by a
- * tapdisk that had the file open; the copy in front is good then. But two good footers that disagree about the size are
- * two different disks, and guessing would cut one off.
- */
-export function checkEnd(bytes: Uint8Array, offset: number, front: Footer, warn: Warn): void {
-  const odd = (message: string): void => {
-    warn({ code: 'VHD_FOOTER_END', message, offset });
-  };
-  if (bytes.length < SHORT_FOOTER_SIZE || !hasCookie(bytes)) {
-    odd('no footer at the end; its copy in front is used');
-    return;
-  }
-  let end: Footer;
-  try {
-    end = parseFooter(bytes, offset);
-  } catch (error) {
-    if (!(error instanceof VdiStreamError)) throw error;
-    odd(`${error.message}; the copy in front is used`);
-    return;
-  }
-  if (end.virtualSize !== front.virtualSize) {
-    throw new VdiStreamError(
-      'VHD_FOOTERS_DIFFER',
-      `the footer at the end says ${end.virtualSize} bytes, its copy in front ${front.virtualSize}`,
-      {
-        offset: offset + 48,
-      },
-    );
-  }
-  if (end.type !== front.type) {
-    throw new VdiStreamError(
-      'VHD_FOOTERS_DIFFER',
-      `the footer at the end says ${end.type}, the one in front ${front.type}: perhaps a VHD inside a VHD`,
-      {
-        offset: offset + 60,
-      },
-    );
-  }
-  if (end.uniqueId !== front.uniqueId) odd('the footer at the end is not the same as its copy in front');
 }

@@ -1,0 +1,55 @@
+/** Aims: what the project promises, each judged by two rows of the same run. */
+
+/**
+ * @typedef {import('./report.mjs').ImageResult} ImageResult
+ * @typedef {object} Aim
+ * @property {string} text
+ * @property {string} measured  as it is printed
+ * @property {boolean | undefined} pass  undefined where a row is missing
+ */
+
+const TAR = 'vdistream, tar';
+const GZIP = 'vdistream, tar.gz';
+/** The rows that do just what the others do: all of them leave alone what is empty in the image. The default also zeroes it. */
+const SAME_JOB = 'vdistream --zero=assume-zero, tar';
+const SAME_JOB_GZIP = 'vdistream --zero=assume-zero, tar.gz';
+
+const MiB = 2 ** 20;
+const MAX_RSS = 150 * MiB;
+const MAX_EMPTY = 1.5;
+
+/** @type {readonly { text: string, other: string, ours: string, full: string, least: number }[]} */
+const RATIOS = [
+  { text: 'plain tar: 2.5 × the tuned pipeline', other: 'tar | dd, tuned, tar', ours: SAME_JOB, full: TAR, least: 2.5 },
+  { text: 'plain tar: not behind qemu-img', other: 'qemu-img convert, tar', ours: SAME_JOB, full: TAR, least: 1 },
+  { text: 'plain tar: 20 × the literal pipeline', other: 'tar | dd, literal, tar', ours: SAME_JOB, full: TAR, least: 20 },
+  { text: 'tar.gz: 2.2 × the tuned pipeline', other: 'tar | dd, tuned, tar.gz', ours: SAME_JOB_GZIP, full: GZIP, least: 2.2 },
+];
+
+/** @param {readonly ImageResult[]} images @returns {Aim[]} */
+export function judge(images) {
+  /** @param {string} image @param {string} name */
+  const row = (image, name) => images.find((result) => result.name === image)?.rows.find((found) => found.name === name);
+
+  const ratios = RATIOS.map(({ text, other, ours, full, least }) => {
+    const [theirs, mine, whole] = [other, ours, full].map((name) => row('realistic', name)?.seconds);
+    if (!theirs || !mine || !whole) return missing(text);
+    const ratio = theirs / mine;
+    const measured = `${ratio.toFixed(2)} × for the same job; ${(theirs / whole).toFixed(2)} × when it also zeroes what is empty`;
+    return { text, measured, pass: ratio >= least };
+  });
+
+  const all = images.flatMap((image) => image.rows).filter((found) => found.kind === 'ours');
+  const peak = Math.max(...all.map((found) => found.rss));
+  const memory = 'peak memory under 150 MiB, whatever the image';
+  const empty = row('empty', TAR);
+  const largest = 'an empty disk of 2040 GiB in under 1.5 s';
+  return [
+    ...ratios,
+    all.length > 0 ? { text: memory, measured: `${Math.ceil(peak / MiB)} MiB`, pass: peak < MAX_RSS } : missing(memory),
+    empty ? { text: largest, measured: `${empty.seconds.toFixed(2)} s`, pass: empty.seconds < MAX_EMPTY } : missing(largest),
+  ];
+}
+
+/** @param {string} text @returns {Aim} */
+const missing = (text) => ({ text, measured: 'not measured', pass: undefined });

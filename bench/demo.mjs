@@ -1,0 +1,110 @@
+#!/usr/bin/env node
+/**
+ * `npm run demo`: a first impression. Makes a small OVA, writes its disk to a file, and does the same by tar and dd. Needs
+ * Node, tar, gzip and dd; no root, no device.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { BLOCK, gzipFile, MEMBER, writeOva } from './ova.mjs';
+
+const MiB = 2 ** 20;
+const SIZE = 1024 * MiB;
+const BLOCKS = 100;
+
+const say = (/** @type {string} */ text) => void process.stdout.write(`${text}\n`);
+
+/** Whatever ends the demo, nothing of it stays. */
+const folder = mkdtempSync(join(tmpdir(), 'vdistream-demo-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.on(signal, () => process.exit(130));
+
+await refuseUnbuilt();
+say(`A small image first: ${(BLOCKS * BLOCK) / MiB} MiB of data, scattered over a disk of ${SIZE / MiB} MiB, as a VHD in a tar.gz.`);
+const tar = join(folder, 'image.tar');
+await writeOva(tar, { size: SIZE, blocks: someBlocks() });
+await gzipFile(tar, join(folder, 'image.ova'));
+rmSync(tar);
+
+vdistream('info', 'image.ova');
+const ours = vdistream('write', 'image.ova', 'disk.raw', '--verify');
+const pipeline = `tar -xzOf image.ova ${MEMBER} | dd of=dd.raw bs=1M conv=fsync`;
+const theirs = show(pipeline, 'sh', '-c', pipeline);
+
+say(`
+vdistream: ${ours.toFixed(1)} s, read back and compared.  tar | dd: ${theirs.toFixed(1)} s, ${(theirs / ours).toFixed(1)} × as long, and not compared with anything.
+
+And what dd wrote is not the disk. It is the VHD container, as it lay in the archive:
+  disk.raw  ${facts('disk.raw')}
+  dd.raw    ${facts('dd.raw')}
+A guest that is given dd.raw finds "conectix" where its partition table should be.
+
+\`npm run bench\` measures all of this properly; README.md says what came out.`);
+
+/** Runs the command line of this checkout. @param {...string} args */
+function vdistream(...args) {
+  return show(`vdistream ${args.join(' ')}`, process.execPath, fileURLToPath(new URL('../dist/cli/main.js', import.meta.url)), ...args);
+}
+
+/**
+ * Runs a command with its own output and progress bar, and returns the seconds that it took.
+ * @param {string} title @param {string} program @param {...string} args
+ */
+function show(title, program, ...args) {
+  say(`\n$ ${title}`);
+  const started = performance.now();
+  const { status, error } = spawnSync(program, args, { cwd: folder, stdio: 'inherit' });
+  if (status !== 0) {
+    say(error ? `${program} cannot be run: ${error.message}` : 'The demo ends here.');
+    process.exit(status ?? 1);
+  }
+  return (performance.now() - started) / 1000;
+}
+
+/** What a file is, at a glance. @param {string} name */
+function facts(name) {
+  const file = openSync(join(folder, name), 'r');
+  const front = Buffer.alloc(8);
+  readSync(file, front);
+  closeSync(file);
+  const { size, blocks } = statSync(join(folder, name));
+  const begins = /^[ -~]+$/.test(front.toString('latin1')) ? `"${front}"` : front.toString('hex');
+  return `${(size / MiB).toFixed(0).padStart(4)} MiB, ${((blocks * 512) / MiB).toFixed(0)} MiB of them on the medium, begins with ${begins}`;
+}
+
+async function refuseUnbuilt() {
+  try {
+    // By a name that is not constant: the type check must not look into what may not be there.
+    const { native } = await import(String(new URL('../dist/io/native.js', import.meta.url)));
+    native();
+  } catch {
+    say('vdistream is not built yet. Please run `npm run build` (it needs a C++ compiler), and then the demo again.');
+    process.exit(1);
+  }
+}
+
+/** Blocks that compress about as well as those of a real disk, and the same ones each time. */
+function someBlocks() {
+  let state = 1;
+  const random = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state;
+  };
+  const words = Array.from({ length: 512 }, random);
+  /** @type {Map<number, Uint8Array>} */
+  const blocks = new Map();
+  for (let index = 0; index < BLOCKS; index++) {
+    const block = new Uint32Array(BLOCK / 4);
+    for (let at = 0; at < block.length; at += 4) {
+      const from = random() >>> 8;
+      // Half of it said before, half of it new.
+      block.set([words[from % 509] ?? 0, words[(from % 509) + 1] ?? 0, words[(from % 509) + 2] ?? 0, random()], at);
+    }
+    // Scattered: long runs of blocks with gaps between them.
+    blocks.set(index + 40 * Math.floor(index / 10), new Uint8Array(block.buffer));
+  }
+  return blocks;
+}

@@ -1,0 +1,126 @@
+/**
+ * Device: the one that every trial of a run writes to, and the state in which each trial finds it. By default it is a loop
+ * device over a sparse file, large enough for every image; it lies in memory where there is enough, so that no medium
+ * hides what the programs themselves cost.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, existsSync, fsyncSync, openSync, readFileSync, rmSync, statfsSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+
+const MiB = 2 ** 20;
+const MEMORY = '/dev/shm';
+
+/**
+ * @typedef {object} Device
+ * @property {string} path
+ * @property {string} kind  what it is, for the reader of the results
+ * @property {string} state  in which a trial finds it, likewise
+ * @property {number} size  bytes
+ * @property {(allocate: number) => void} reset  brings it into the state for the next trial: with its first `allocate` bytes
+ *   allocated and the rest not, where that is ours to decide; never with a VHD at its front, which vdistream refuses to
+ *   overwrite and which every pipeline leaves there
+ * @property {() => void} close  idempotent, and synchronous, since it must also work when the process is being ended
+ */
+
+/** @param {{ dir: string, size: number, room: number }} options  `room`: bytes that trials will allocate @returns {Device} */
+export function loopDevice({ dir, size, room }) {
+  const inMemory = hasRoom(room);
+  const backing = join(inMemory ? MEMORY : dir, `vdistream-bench-${process.pid}.img`);
+  execFileSync('truncate', ['-s', String(size), backing]);
+  let path = '';
+  let closed = false;
+  let filled = 0;
+
+  function close() {
+    if (closed) return;
+    closed = true;
+    // Lazy, if a process that is being killed still has it open.
+    if (path) execFileSync('losetup', ['--detach', path]);
+    rmSync(backing, { force: true });
+  }
+
+  try {
+    // Over a medium, the page cache of the backing file would take the place of the medium.
+    const direct = inMemory ? [] : ['--direct-io=on'];
+    path = run('losetup', ['--find', '--show', ...direct, backing]);
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return {
+    path,
+    kind: `a loop device over a file in ${inMemory ? 'memory (tmpfs)' : 'the folder of --dir, with direct I/O'}`,
+    state: 'allocated throughout, with old data in it (realistic), or without an allocated block (the other images)',
+    size,
+    reset(allocate) {
+      flush(path);
+      if (allocate === 0) run('fallocate', ['--punch-hole', '--offset', '0', '--length', String(size), backing]);
+      else if (filled < allocate) fill(backing, allocate);
+      // What the trial before has punched.
+      else run('fallocate', ['--length', String(allocate), backing]);
+      filled = allocate;
+      wipeFront(path);
+    },
+    close,
+  };
+}
+
+/** A device of the user's, whose content is lost. @param {string} path @returns {Device} */
+export function givenDevice(path) {
+  // O_EXCL without O_CREAT: EBUSY when it is mounted or part of something. dd would not ask.
+  closeSync(openSync(path, constants.O_RDWR | constants.O_EXCL));
+  return {
+    path,
+    kind: `the device ${path}`,
+    state: 'as the trial before left it, except for its first MiB, which is zeroed',
+    size: Number(run('blockdev', ['--getsize64', path])),
+    reset() {
+      flush(path);
+      wipeFront(path);
+    },
+    close() {},
+  };
+}
+
+/** Whether memory can hold `bytes` of a device and still cache the images. @param {number} bytes */
+function hasRoom(bytes) {
+  if (!existsSync(MEMORY)) return false;
+  const { bavail, bsize } = statfsSync(MEMORY);
+  const available = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8'));
+  return bavail * bsize > bytes && Number(available?.[1] ?? 0) * 1024 > 2 * bytes;
+}
+
+/**
+ * Old data, so that a disk is only right if what is empty in it was made so, and so that the first trial does not pay for
+ * pages that the later ones find there. @param {string} path @param {number} bytes
+ */
+function fill(path, bytes) {
+  const chunk = Buffer.alloc(4 * MiB, 0xaa);
+  const file = openSync(path, 'r+');
+  for (let at = 0; at < bytes; at += chunk.length) writeSync(file, chunk, 0, Math.min(chunk.length, bytes - at), at);
+  fsyncSync(file);
+  closeSync(file);
+}
+
+/**
+ * What a pipeline without O_DIRECT has left in the device's page cache is neither its neighbour's work nor its gain.
+ * @param {string} path
+ */
+function flush(path) {
+  run('blockdev', ['--flushbufs', path]);
+}
+
+/** @param {string} path */
+function wipeFront(path) {
+  const device = openSync(path, 'r+');
+  writeSync(device, Buffer.alloc(MiB), 0, MiB, 0);
+  fsyncSync(device);
+  closeSync(device);
+  flush(path);
+}
+
+/** @param {string} program @param {string[]} args */
+function run(program, args) {
+  return execFileSync(program, args, { encoding: 'utf8' }).trim();
+}

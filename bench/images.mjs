@@ -1,0 +1,123 @@
+/** Images: what the bench writes. Each is made once, in a folder of its own, and kept for the next run. */
+
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeFilesystem } from './filesystem.mjs';
+import { BLOCK, gzipFile, MEMBER, MEMBER_OFFSET, RawBlocks, writeOva } from './ova.mjs';
+
+const MiB = 2 ** 20;
+const GiB = 2 ** 30;
+/** A version of the recipes: images of another are made anew. */
+const RECIPE = 1;
+
+/**
+ * @typedef {object} Image
+ * @property {string} name
+ * @property {string} what  it is, for the reader of the results
+ * @property {string} tar  path
+ * @property {string} gzip  path
+ * @property {string} [raw]  path of the disk itself, where it is small enough to be kept
+ * @property {string} member
+ * @property {number} memberOffset  bytes, in the plain tar
+ * @property {number} size  virtual, bytes
+ * @property {number} allocated  bytes in allocated blocks
+ * @property {number} tarBytes
+ * @property {number} gzipBytes
+ */
+
+/**
+ * @typedef {object} Recipe
+ * @property {string} name
+ * @property {number} size
+ * @property {(folder: string) => { what: string, blocks: Map<number, Uint8Array>, bitmaps?: Map<number, Uint8Array>, raw?: string }} make
+ */
+
+/** @param {{ quick: boolean }} options @returns {Recipe[]} */
+export function recipes({ quick }) {
+  return [
+    realistic(quick ? { size: GiB, content: 256 * MiB } : { size: 8 * GiB, content: 2700 * MiB }),
+    sparse({ size: 64 * GiB, count: quick ? 64 : 512 }),
+    {
+      name: 'empty',
+      size: 2040 * GiB,
+      make: () => ({ what: 'an empty disk of the largest size that VHD has', blocks: new Map() }),
+    },
+  ];
+}
+
+/** @param {{ size: number, content: number }} options @returns {Recipe} */
+function realistic({ size, content }) {
+  return {
+    name: 'realistic',
+    size,
+    make(folder) {
+      const raw = join(folder, 'disk.raw');
+      const count = makeFilesystem(raw, { size, content });
+      return { what: `an ext4 file system with ${count} files of this machine's /usr`, blocks: new RawBlocks(raw), raw };
+    },
+  };
+}
+
+/**
+ * Scattered blocks with two runs of 64 KiB used in each, as a guest leaves them that writes little and everywhere.
+ * @param {{ size: number, count: number }} options @returns {Recipe}
+ */
+function sparse({ size, count }) {
+  const used = [0, BLOCK / 2].map((start) => ({ start, end: start + 64 * 1024 }));
+  return {
+    name: 'sparse',
+    size,
+    make() {
+      const bytes = Buffer.alloc(BLOCK);
+      const bitmap = new Uint8Array(BLOCK / 512 / 8);
+      for (const { start, end } of used) {
+        for (let at = start; at < end; at += 4) bytes.writeUInt32LE((at * 2654435761) % 2 ** 32, at);
+        bitmap.fill(0xff, start / 4096, end / 4096);
+      }
+      const step = Math.floor(size / BLOCK / count);
+      const numbers = Array.from({ length: count }, (_, index) => index * step);
+      return {
+        what: `${count} scattered blocks, with 128 KiB used in each`,
+        blocks: new Map(numbers.map((number) => [number, bytes])),
+        bitmaps: new Map(numbers.map((number) => [number, bitmap])),
+      };
+    },
+  };
+}
+
+/**
+ * The image of a recipe, from `dir` if it is there.
+ * @param {Recipe} recipe @param {string} dir @param {(line: string) => void} say @returns {Promise<Image>}
+ */
+export async function prepareImage(recipe, dir, say) {
+  const folder = join(dir, `${recipe.name}-${recipe.size / GiB}g-v${RECIPE}`);
+  const facts = join(folder, 'image.json');
+  // Written last, so an image that was interrupted while it was made is not taken for one.
+  if (existsSync(facts)) return JSON.parse(readFileSync(facts, 'utf8'));
+
+  say(`making the image "${recipe.name}" in ${folder}; the next run finds it there`);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const { what, blocks, bitmaps, raw } = recipe.make(folder);
+  const tar = join(folder, 'image.tar');
+  await writeOva(tar, { size: recipe.size, blocks, ...(bitmaps && { bitmaps }) });
+  if (blocks instanceof RawBlocks) blocks.close();
+  const gzip = `${tar}.gz`;
+  await gzipFile(tar, gzip);
+  /** @type {Image} */
+  const image = {
+    name: recipe.name,
+    what,
+    tar,
+    gzip,
+    ...(raw && { raw }),
+    member: MEMBER,
+    memberOffset: MEMBER_OFFSET,
+    size: recipe.size,
+    allocated: blocks.size * BLOCK,
+    tarBytes: statSync(tar).size,
+    gzipBytes: statSync(gzip).size,
+  };
+  writeFileSync(facts, JSON.stringify(image));
+  return image;
+}

@@ -1,0 +1,79 @@
+/** OVA: a tar with a VHD in it, written as a stream, so that no disk is ever held in memory. */
+
+import { execFileSync } from 'node:child_process';
+import { closeSync, createWriteStream, fstatSync, openSync, readSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import tar from 'tar-stream';
+import { dynamicParts } from '../test/support/make-vhd.mjs';
+
+export const BLOCK = 2 << 20;
+/** The name that Nova gives to the disk of an image. */
+export const MEMBER = '0.vhd';
+/** Where the member's bytes begin: one ustar header. */
+export const MEMBER_OFFSET = 512;
+
+/** tapdisk's: of a creator it does not know, qemu-img takes the size from the rounded geometry. */
+const CREATOR = 'tap\0';
+
+/**
+ * @param {string} path
+ * @param {Pick<import('../test/support/make-vhd.mjs').VhdOptions, 'size' | 'blocks' | 'bitmaps'>} vhd
+ */
+export async function writeOva(path, vhd) {
+  const bitmap = BLOCK / 512 / 8;
+  const table = Math.ceil((Math.ceil(vhd.size / BLOCK) * 4) / 512) * 512;
+  const size = 512 + 1024 + table + vhd.blocks.size * (bitmap + BLOCK) + 512;
+
+  const pack = tar.pack();
+  const written = pipeline(pack, createWriteStream(path));
+  // A fixed time: the same disk gives the same image.
+  const entry = pack.entry({ name: MEMBER, size, mode: 0o644, mtime: new Date(0) });
+  await pipeline(Readable.from(dynamicParts({ ...vhd, creator: CREATOR }), { objectMode: true }), entry);
+  pack.finalize();
+  await written;
+}
+
+/** Compresses as Nova compresses its images: gzip -6. @param {string} path @param {string} into */
+export async function gzipFile(path, into) {
+  const out = await open(into, 'w');
+  execFileSync('gzip', ['-6', '-n', '-c', path], { stdio: ['ignore', out.fd, 'inherit'] });
+  await out.close();
+}
+
+/**
+ * The blocks of a raw disk that are not all zero, as the map that dynamicParts takes; the bytes of each are read only when
+ * they are asked for.
+ * @extends {Map<number, Uint8Array>}
+ */
+export class RawBlocks extends Map {
+  #file;
+
+  /** @param {string} path */
+  constructor(path) {
+    super();
+    this.#file = openSync(path, 'r');
+    const zero = Buffer.alloc(BLOCK);
+    const count = Math.ceil(fstatSync(this.#file).size / BLOCK);
+    for (let number = 0; number < count; number++) {
+      const bytes = this.#read(number);
+      if (!bytes.equals(zero.subarray(0, bytes.length))) this.set(number, new Uint8Array(0));
+    }
+  }
+
+  /** @override @param {number} number */
+  get(number) {
+    return this.has(number) ? this.#read(number) : undefined;
+  }
+
+  close() {
+    closeSync(this.#file);
+  }
+
+  /** @param {number} number */
+  #read(number) {
+    const bytes = Buffer.alloc(BLOCK);
+    return bytes.subarray(0, readSync(this.#file, bytes, 0, BLOCK, number * BLOCK));
+  }
+}

@@ -1,0 +1,120 @@
+/** Report: trials in, medians and ratios out, as an object for machines and as text for people. */
+
+const MiB = 2 ** 20;
+const GiB = 2 ** 30;
+
+/**
+ * @typedef {import('./images.mjs').Image} Image
+ * @typedef {import('./rows.mjs').Row} Row
+ * @typedef {import('./trial.mjs').Trial} Trial
+ *
+ * @typedef {object} RowResult  medians over the trials
+ * @property {string} name
+ * @property {Row['kind']} kind
+ * @property {number} seconds
+ * @property {number} cpu  seconds
+ * @property {number} rss  bytes; the largest of all trials, since a peak is what must fit
+ * @property {number | undefined} ratio  its seconds to those of vdistream on the same file
+ * @property {Trial[]} trials
+ *
+ * @typedef {object} ImageResult
+ * @property {string} name
+ * @property {string} what
+ * @property {number} size
+ * @property {number} allocated
+ * @property {number} tarBytes
+ * @property {number} gzipBytes
+ * @property {RowResult[]} rows
+ *
+ * @typedef {object} Result
+ * @property {ReturnType<typeof import('./machine.mjs').machineFacts>} machine
+ * @property {{ path: string, kind: string, state: string }} device
+ * @property {string[]} leftOut
+ * @property {ImageResult[]} images
+ * @property {import('./aims.mjs').Aim[] | undefined} aims
+ */
+
+/** @param {Image} image @param {ReadonlyMap<Row, Trial[]>} measured @returns {ImageResult} */
+export function summarize(image, measured) {
+  const medians = [...measured].map(([row, trials]) => ({
+    name: row.name,
+    kind: row.kind,
+    reads: row.reads,
+    seconds: median(trials.map((trial) => trial.seconds)),
+    cpu: median(trials.map((trial) => trial.cpu)),
+    rss: Math.max(...trials.map((trial) => trial.rss)),
+    trials,
+  }));
+  /** @param {Row['reads']} reads  The raw disk is compared with the plain tar. */
+  const base = (reads) => medians.find((row) => row.kind === 'ours' && (row.reads === 'gzip') === (reads === 'gzip'));
+  const rows = medians.map(({ reads, trials, ...row }) => {
+    const ours = base(reads);
+    return { ...row, ratio: ours && row.seconds / ours.seconds, trials };
+  });
+  const { name, what, size, allocated, tarBytes, gzipBytes } = image;
+  return { name, what, size, allocated, tarBytes, gzipBytes, rows };
+}
+
+/** @param {readonly number[]} values */
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  const upper = sorted[middle] ?? 0;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? upper)) / 2;
+}
+
+const HEAD = ['', 'trials', 'seconds', 'min', 'max', 'MiB/s', 'CPU s', 'peak MiB', '× ours'];
+
+/** @param {Result} result */
+export function reportText({ machine, device, leftOut, images, aims }) {
+  const lines = [
+    `${machine.cores} cores (${machine.cpu}), ${(machine.memory / GiB).toFixed(0)} GiB, Linux ${machine.kernel}, Node ${machine.node}, load ${machine.loadBefore}`,
+    machine.programs.join('; '),
+    `device: ${device.kind}`,
+    `  a trial finds it ${device.state}`,
+    'sources: read from the page cache. One process group a trial, trials interleaved, medians; peak of the largest process.',
+    'Quote the ratios, not the seconds: a device in memory and warm sources are nobody’s production.',
+  ];
+  for (const image of images) {
+    lines.push(
+      '',
+      `${image.name}: ${image.what}`,
+      `  ${image.size / GiB} GiB virtual, ${mib(image.allocated)} MiB allocated; tar ${mib(image.tarBytes)} MiB, tar.gz ${mib(image.gzipBytes)} MiB`,
+      ...table(image),
+    );
+  }
+  if (leftOut.length > 0) lines.push('', ...leftOut.map((reason) => `left out: ${reason}`));
+  lines.push('');
+  if (aims === undefined) lines.push('The aims are judged by a whole run, not by --quick.');
+  for (const { text, measured, pass } of aims ?? []) {
+    lines.push(`${pass === undefined ? '  - ' : pass ? 'pass' : 'MISS'}  ${text.padEnd(46)} ${measured}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** @param {ImageResult} image */
+function table(image) {
+  const body = image.rows.map((row) => {
+    const seconds = row.trials.map((trial) => trial.seconds);
+    return [
+      row.name,
+      String(seconds.length),
+      row.seconds.toFixed(2),
+      Math.min(...seconds).toFixed(2),
+      Math.max(...seconds).toFixed(2),
+      image.allocated > 0 ? mib(image.allocated / row.seconds) : '',
+      row.cpu.toFixed(2),
+      mib(row.rss),
+      row.ratio === undefined ? '' : row.ratio.toFixed(2),
+    ];
+  });
+  const rows = [HEAD, ...body];
+  const widths = HEAD.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
+  return rows.map((row) => {
+    const cells = row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)));
+    return `  ${cells.join('  ')}`;
+  });
+}
+
+/** @param {number} bytes */
+const mib = (bytes) => (bytes / MiB).toFixed(0);

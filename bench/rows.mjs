@@ -1,0 +1,127 @@
+/** Rows: the commands that are compared. One row of the table each, as one command line that anybody can repeat by hand. */
+
+import { fileURLToPath } from 'node:url';
+
+const VDISTREAM = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+const INFLATE = fileURLToPath(new URL('inflate.mjs', import.meta.url));
+
+/**
+ * @typedef {import('./images.mjs').Image} Image
+ * @typedef {object} Row
+ * @property {string} name
+ * @property {'ours' | 'pipeline' | 'qemu' | 'limit'} kind
+ * @property {'tar' | 'gzip' | 'raw'} reads  which file of the image
+ * @property {readonly string[]} [images]  names; all by default
+ * @property {readonly string[]} [needs]  programs besides tar, gzip and dd
+ * @property {string} [module]  a package
+ * @property {number} [most]  trials
+ * @property {boolean} [exact]  leaves the disk of the image on the device, whatever was there before
+ * @property {(image: Image, device: string) => string[]} argv
+ */
+
+/** Tar and dd leave the container on the device, and of an empty disk nothing but its table: no comparison. */
+const WITH_DATA = ['realistic', 'sparse'];
+const REALISTIC = ['realistic'];
+
+/** @param {...string} args */
+const ours = (...args) => [process.execPath, VDISTREAM, 'write', '-q', ...args];
+
+/** @param {string} command  with $1, $2, $3 for the arguments @param {...string} args */
+const shell = (command, ...args) => ['bash', '-o', 'pipefail', '-c', command, 'bash', ...args];
+
+/** As the first design had it: dd with its blocks of 512 bytes, through the page cache, and not synced. */
+const literal = (/** @type {string} */ flags) => `tar ${flags} -f "$1" "$2" | dd of="$3" conv=notrunc`;
+
+const tuned = (/** @type {string} */ flags) =>
+  `tar ${flags} -f "$1" "$2" | dd of="$3" bs=1M iflag=fullblock oflag=direct conv=notrunc,fsync`;
+
+/** @type {readonly Row[]} */
+export const ROWS = [
+  { name: 'vdistream, tar', kind: 'ours', reads: 'tar', exact: true, argv: (image, device) => ours(image.tar, device) },
+  {
+    name: 'vdistream --zero=assume-zero, tar',
+    kind: 'ours',
+    reads: 'tar',
+    argv: (image, device) => ours('--zero=assume-zero', image.tar, device),
+  },
+  {
+    name: 'qemu-img convert, tar',
+    kind: 'qemu',
+    reads: 'tar',
+    needs: ['qemu-img'],
+    argv(image, device) {
+      const file = `file.driver=raw,file.offset=${image.memberOffset},file.file.driver=file,file.file.filename=${image.tar}`;
+      const options = ['-n', '-W', '-m', '16', '--target-is-zero', '-t', 'none', '-O', 'raw'];
+      return ['qemu-img', 'convert', ...options, '--image-opts', `driver=vpc,${file}`, device];
+    },
+  },
+  {
+    name: 'tar | dd, tuned, tar',
+    kind: 'pipeline',
+    reads: 'tar',
+    images: WITH_DATA,
+    argv: (image, device) => shell(tuned('-xO'), image.tar, image.member, device),
+  },
+  {
+    name: 'tar | dd, literal, tar',
+    kind: 'pipeline',
+    reads: 'tar',
+    images: REALISTIC,
+    most: 2,
+    argv: (image, device) => shell(literal('-xO'), image.tar, image.member, device),
+  },
+  { name: 'vdistream, tar.gz', kind: 'ours', reads: 'gzip', exact: true, argv: (image, device) => ours(image.gzip, device) },
+  {
+    name: 'vdistream --zero=assume-zero, tar.gz',
+    kind: 'ours',
+    reads: 'gzip',
+    images: WITH_DATA,
+    argv: (image, device) => ours('--zero=assume-zero', image.gzip, device),
+  },
+  {
+    name: 'tar | dd, tuned, tar.gz',
+    kind: 'pipeline',
+    reads: 'gzip',
+    images: WITH_DATA,
+    argv: (image, device) => shell(tuned('-xzO'), image.gzip, image.member, device),
+  },
+  {
+    name: 'tar | dd, literal, tar.gz',
+    kind: 'pipeline',
+    reads: 'gzip',
+    images: REALISTIC,
+    most: 2,
+    argv: (image, device) => shell(literal('-xzO'), image.gzip, image.member, device),
+  },
+  {
+    name: 'limit: dd of the raw disk',
+    kind: 'limit',
+    reads: 'raw',
+    images: REALISTIC,
+    argv: (image, device) => shell('dd if="$1" of="$2" bs=4M oflag=direct conv=notrunc,fsync', image.raw ?? '', device),
+  },
+  { name: 'limit: cat tar', kind: 'limit', reads: 'tar', images: REALISTIC, argv: (image) => shell('cat "$1" > /dev/null', image.tar) },
+  { name: 'limit: vdistream to null:, tar', kind: 'limit', reads: 'tar', images: REALISTIC, argv: (image) => ours(image.tar, 'null:') },
+  {
+    name: 'limit: vdistream to null:, tar.gz',
+    kind: 'limit',
+    reads: 'gzip',
+    images: REALISTIC,
+    argv: (image) => ours(image.gzip, 'null:'),
+  },
+  {
+    name: 'limit: node:zlib to nowhere',
+    kind: 'limit',
+    reads: 'gzip',
+    images: REALISTIC,
+    argv: (image) => [process.execPath, INFLATE, 'zlib', image.gzip],
+  },
+  {
+    name: 'limit: zlib-sync to nowhere',
+    kind: 'limit',
+    reads: 'gzip',
+    images: REALISTIC,
+    module: 'zlib-sync',
+    argv: (image) => [process.execPath, INFLATE, 'zlib-sync', image.gzip],
+  },
+];

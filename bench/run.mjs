@@ -1,0 +1,164 @@
+#!/usr/bin/env node
+/**
+ * `npm run bench`: vdistream, the pipelines it replaces, and qemu-img, side by side, in one run on one device.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { judge } from './aims.mjs';
+import { givenDevice, loopDevice } from './device.mjs';
+import { prepareImage, recipes } from './images.mjs';
+import { hasModule, hasProgram, machineFacts, obstacle } from './machine.mjs';
+import { reportText, summarize } from './report.mjs';
+import { ROWS } from './rows.mjs';
+import { forget, runTrial, stopTrial, warm } from './trial.mjs';
+
+const HELP = `Usage: npm run bench -- [OPTIONS]
+
+  --trials N      of each row; 5 by default, the literal pipeline at most 2
+  --quick         small images and one trial, to see that all of it works
+  --only TEXT     only rows whose IMAGE/ROW contains TEXT, such as realistic/ or tuned; may be repeated
+  --dir DIR       where images are kept; vdistream-bench in the system's temporary folder by default, about 6 GiB
+  --device PATH   write to this block device; EVERYTHING ON IT IS LOST. By default a loop device is made
+  --json          the result on stdout as JSON, in place of the table
+
+Needs root. The result is also written to bench/results/latest.json.
+`;
+
+/**
+ * @typedef {import('./images.mjs').Image} Image
+ * @typedef {import('./rows.mjs').Row} Row
+ * @typedef {import('./trial.mjs').Trial} Trial
+ */
+
+const say = (/** @type {string} */ line) => void process.stderr.write(`${line}\n`);
+
+// What went wrong, not where in the bench: a program that failed has said why, and so has a file that cannot be written.
+process.on('uncaughtException', (error) => {
+  say(error.message);
+  process.exit(1);
+});
+
+const { values: options } = parseArgs({
+  options: {
+    trials: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true, default: [] },
+    dir: { type: 'string', default: join(tmpdir(), 'vdistream-bench') },
+    device: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+});
+const rounds = Number(options.trials ?? (options.quick ? 1 : 5));
+
+if (options.help) {
+  process.stdout.write(HELP);
+  process.exit(0);
+}
+if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error('--trials takes a number of trials');
+const built = existsSync(new URL('../dist/cli/main.js', import.meta.url));
+const reason = built ? obstacle() : 'vdistream is not built yet: npm run build';
+if (reason !== undefined) {
+  say(reason);
+  process.exit(1);
+}
+
+// Whatever ends the process, a signal or an error, takes the running trial and the loop device with it.
+process.on('exit', stopTrial);
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.on(signal, () => process.exit(130));
+
+const dir = join(options.dir, options.quick ? 'quick' : 'full');
+mkdirSync(dir, { recursive: true });
+/** @type {string[]} */
+const leftOut = [];
+/** @type {{ image: Image, rows: Row[] }[]} */
+const work = [];
+for (const recipe of recipes(options)) {
+  const rows = await rowsOf(recipe.name);
+  if (rows.length > 0) work.push({ image: await prepareImage(recipe, dir, say), rows });
+}
+if (work.length === 0) {
+  say(`no row is called like ${options.only.join(' or ')}`);
+  process.exit(1);
+}
+
+const machine = machineFacts();
+const device = options.device
+  ? givenDevice(options.device)
+  : loopDevice({
+      dir,
+      size: Math.max(...work.map(({ image }) => image.size)),
+      room: Math.max(...work.map(({ image }) => allocatedBefore(image))),
+    });
+process.on('exit', device.close);
+
+const images = [];
+for (const { image, rows } of work) {
+  if (image.size > device.size) leftOut.push(`${image.name}: the device is smaller`);
+  else images.push(summarize(image, await measure(image, rows)));
+}
+const { path, kind, state } = device;
+const result = { machine, device: { path, kind, state }, leftOut, images, aims: options.quick ? undefined : judge(images) };
+const folder = fileURLToPath(new URL('results/', import.meta.url));
+mkdirSync(folder, { recursive: true });
+const json = `${JSON.stringify(result, undefined, 2)}\n`;
+writeFileSync(join(folder, 'latest.json'), json);
+process.stdout.write(options.json ? json : reportText(result));
+
+/** The rows of an image that can run here. @param {string} image  its name */
+async function rowsOf(image) {
+  const rows = [];
+  for (const row of ROWS) {
+    const id = `${image}/${row.name}`;
+    if (row.images?.includes(image) === false) continue;
+    if (options.only.length > 0 && !options.only.some((text) => id.includes(text))) continue;
+    const program = row.needs?.find((name) => !hasProgram(name));
+    const lacks = row.module && !(await hasModule(row.module)) ? row.module : program;
+    if (lacks === undefined) rows.push(row);
+    else leftOut.push(`${id}: ${lacks} is not installed`);
+  }
+  return rows;
+}
+
+/**
+ * A B C A B C, so that whatever else the machine does meets all of them alike.
+ * @param {Image} image @param {readonly Row[]} rows
+ */
+async function measure(image, rows) {
+  /** @type {Map<Row, Trial[]>} */
+  const measured = new Map(rows.map((row) => [row, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const [row, trials] of measured) {
+      if (round >= (row.most ?? rounds)) continue;
+      const file = image[row.reads] ?? '';
+      device.reset(allocatedBefore(image));
+      warm(file);
+      const trial = await runTrial(row.argv(image, device.path));
+      trials.push(trial);
+      say(`${image.name}, round ${round + 1} of ${rounds}: ${trial.seconds.toFixed(2)} s  ${row.name}`);
+      if (row.exact && round === 0 && image.raw !== undefined) compare(image.raw, image.size);
+      // 8 GiB of raw disk in the page cache would push the sources out of it.
+      if (image.raw !== undefined) forget(image.raw);
+    }
+  }
+  return measured;
+}
+
+/**
+ * A disk that fits into memory is allocated before a trial; others start empty.
+ * @param {Image} image
+ */
+function allocatedBefore(image) {
+  return image.raw === undefined ? 0 : image.size;
+}
+
+/** Speed counts only where the disk is right. @param {string} raw @param {number} size */
+function compare(raw, size) {
+  const command = 'dd if="$1" bs=4M iflag=direct,count_bytes count="$2" status=none | cmp - "$3"';
+  execFileSync('bash', ['-o', 'pipefail', '-c', command, 'bash', device.path, String(size), raw], { stdio: 'inherit' });
+}

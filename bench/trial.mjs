@@ -1,0 +1,62 @@
+/** A trial: one command in processes of its own, measured from its start to the end of the last of them. */
+
+import { execFileSync, spawn } from 'node:child_process';
+import { closeSync, openSync, readSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const RUSAGE = fileURLToPath(new URL('rusage.py', import.meta.url));
+const COMPLAINT = 2000;
+
+/**
+ * @typedef {object} Trial
+ * @property {number} seconds  wall clock
+ * @property {number} cpu  seconds, user and system, of all processes of the command
+ * @property {number} rss  bytes, peak of the largest process
+ */
+
+/** @type {import('node:child_process').ChildProcess | undefined} */
+let running;
+
+/** @param {readonly string[]} argv @returns {Promise<Trial>} */
+export async function runTrial(argv) {
+  // A group of its own, so that a bench that is stopped takes every process of a pipeline with it.
+  const child = spawn('python3', [RUSAGE, ...argv], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  running = child;
+  let out = '';
+  let complaint = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    out += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    complaint = (complaint + text).slice(-COMPLAINT);
+  });
+  await new Promise((resolve, reject) => {
+    child.on('error', reject).on('close', resolve);
+  });
+  running = undefined;
+  const { status, ...trial } = JSON.parse(out || '{}');
+  if (status !== 0) throw new Error(`${argv.join(' ')}\nended with status ${status}:\n${complaint}`);
+  return trial;
+}
+
+export function stopTrial() {
+  if (running?.pid === undefined) return;
+  try {
+    process.kill(-running.pid, 'SIGKILL');
+  } catch {
+    // It has just ended by itself.
+  }
+}
+
+/** Reads a file once, so that a trial finds it in the page cache. @param {string} path */
+export function warm(path) {
+  const file = openSync(path, 'r');
+  const buffer = Buffer.alloc(4 << 20);
+  while (readSync(file, buffer) > 0);
+  closeSync(file);
+}
+
+/** Takes a file out of the page cache. @param {string} path */
+export function forget(path) {
+  execFileSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0', 'status=none']);
+}
