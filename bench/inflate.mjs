@@ -12,7 +12,8 @@ const [codec, path = ''] = process.argv.slice(2);
 const source = createReadStream(path, { highWaterMark: CHUNK });
 
 if (codec === 'zlib-sync') {
-  const { default: zlib } = await import('zlib-sync');
+  // By a name in a variable, since it is not among the dependencies: `npm i --no-save zlib-sync` brings it.
+  const { default: zlib } = await import(codec);
   const inflate = new zlib.Inflate({ chunkSize: CHUNK, windowBits: 31 });
   for await (const chunk of source) {
     // Without a flush it would keep everything it has decoded in memory.

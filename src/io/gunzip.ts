@@ -21,10 +21,14 @@ export async function* gunzip(source: Chunks): Chunks {
   let inMember = true;
   let start = 0; // of the member, in the compressed bytes
   let empty = true; // nothing of this member has come out yet
+  let inflating: Promise<unknown> = Promise.resolve();
+  let waiting = false; // for the source
 
   async function refill(): Promise<boolean> {
     while (input.length === 0) {
+      waiting = true;
       const next = await iterator.next();
+      waiting = false;
       if (next.done) return false;
       input = next.value;
     }
@@ -61,7 +65,9 @@ export async function* gunzip(source: Chunks): Chunks {
       if (!(await refill())) {
         throw new VdiStreamError('COMPRESSION_TRUNCATED', 'the gzip stream ends before its end mark', { offset });
       }
-      const { consumed, produced, ended, message } = await inflater.run(input, window);
+      const running = inflater.run(input, window);
+      inflating = running;
+      const { consumed, produced, ended, message } = await running;
       if (message !== undefined) {
         // What is not even a header behind a member is no member.
         throw start > 0 && empty && produced === 0
@@ -91,7 +97,9 @@ export async function* gunzip(source: Chunks): Chunks {
       yield bytes;
     }
   } finally {
-    await ahead.catch(() => {}); // the inflater still writes into its window
-    await iterator.return?.();
+    await inflating; // it still reads its input and writes into its window
+    const ended = Promise.resolve(iterator.return?.()).catch(() => {});
+    // A source that has stalled never gets to its end; whoever opened it closes it.
+    if (!waiting) await ended;
   }
 }
