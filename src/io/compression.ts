@@ -56,8 +56,11 @@ async function* throughZstd(source: Chunks): Chunks {
   }
 }
 
+/** The image says how much memory its decompression takes; the programs are held to a bound. `xz -9` needs 65 MiB. */
+const PROGRAM_OPTIONS = { xz: ['-dc', '--memlimit-decompress=256MiB'], zstd: ['-dc', '--memory=256MiB'] } as const;
+
 async function* throughProgram(program: 'zstd' | 'xz', source: Chunks): Chunks {
-  const child: ChildProcessWithoutNullStreams = spawn(program, ['-dc'], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child: ChildProcessWithoutNullStreams = spawn(program, PROGRAM_OPTIONS[program], { stdio: ['pipe', 'pipe', 'pipe'] });
   let complaint = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     if (complaint.length < 1000) complaint += text;

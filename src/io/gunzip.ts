@@ -3,7 +3,7 @@
  * a row are one stream, as gzip, pigz and bgzip have it; zero padding may follow the last, nothing else.
  */
 
-import { isZero, MiB } from '../bytes.ts';
+import { GiB, isZero, MiB } from '../bytes.ts';
 import type { Chunks } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 import { native } from './native.ts';
@@ -65,7 +65,7 @@ export async function* gunzip(source: Chunks): Chunks {
       if (!(await refill())) {
         throw new VdiStreamError('COMPRESSION_TRUNCATED', 'the gzip stream ends before its end mark', { offset });
       }
-      const running = inflater.run(input, window);
+      const running = inflater.run(input.subarray(0, GiB), window); // zlib counts in 32 bits
       inflating = running;
       const { consumed, produced, ended, message } = await running;
       if (message !== undefined) {
