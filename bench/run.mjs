@@ -26,7 +26,7 @@ const HELP = `Usage: npm run bench -- [OPTIONS]
   --device PATH   write to this block device; EVERYTHING ON IT IS LOST. By default a loop device is made
   --json          the result on stdout as JSON, in place of the table
 
-Needs root. The result is also written to bench/results/latest.json.
+Needs root. The result is also written to bench/results/latest.json, or partial.json with --quick or --only.
 `;
 
 /**
@@ -107,7 +107,9 @@ const result = { machine, device: { path, kind, state }, leftOut, images, aims: 
 const folder = fileURLToPath(new URL('results/', import.meta.url));
 mkdirSync(folder, { recursive: true });
 const json = `${JSON.stringify(result, undefined, 2)}\n`;
-writeFileSync(join(folder, 'latest.json'), json);
+// Only a whole run is worth keeping until the next one.
+const whole = !options.quick && options.only.length === 0;
+writeFileSync(join(folder, whole ? 'latest.json' : 'partial.json'), json);
 process.stdout.write(options.json ? json : reportText(result));
 
 /** The rows of an image that can run here. @param {string} image  its name */
