@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, vi } from 'vitest';
 import type { Chunks } from '../src/cursor.ts';
-import { onlyDisk } from '../src/engine/image.ts';
+import { onlyDisk } from '../src/engine/chain.ts';
 import type { ZeroPolicy } from '../src/engine/plan.ts';
 import { pump } from '../src/engine/pump.ts';
 import { VdiStreamError } from '../src/errors.ts';
 import { createPool, info, openSource, type Pool, writeDisk } from '../src/index.ts';
 import { chunkSizes, reusing } from '../test/support/chunks.ts';
-import { checkedTarget } from '../test/support/target.ts';
+import { memoryTarget } from '../test/support/memory-target.ts';
 import { gzipMutation, type Mutation, mutate, tarMutation, vhdMutation } from './mutate.ts';
 import { type Pack, packs, vhdSeeds, type Wrap, wraps } from './seeds.ts';
 
@@ -113,8 +113,8 @@ async function pumpInto(input: string | Chunks, manner: Manner, signal?: AbortSi
   try {
     return await readOrRefuse(
       (async () => {
-        const { disk } = (await onlyDisk(source)).chosen;
-        const target = checkedTarget({ size: disk.virtualSize, align, readsZero, failAt });
+        const { disk } = await onlyDisk([source], { anyParent: false, warn: () => {} });
+        const target = memoryTarget({ size: disk.virtualSize, align, readsZero, failAt });
         const counts = await pump(disk, target, { pool, zero, signal }).finally(() => expect(target.wrong).toEqual([]));
         expect(counts.bytesWritten + counts.bytesZeroed + counts.bytesSkipped).toBe(disk.virtualSize);
         if (disk.virtualSize > COMPARABLE) return { virtualSize: disk.virtualSize, content: undefined };

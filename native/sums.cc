@@ -49,7 +49,7 @@ uint64_t sector_hash(const uint8_t* sector, uint64_t number) {
   return hash ^ (hash >> 32);
 }
 
-void add_sums(uint64_t* sums, size_t count, const uint8_t* data, size_t length, int64_t offset) {
+void add_sums(uint64_t* sums, size_t count, const uint8_t* data, size_t length, int64_t offset, bool take) {
   size_t done = 0;
   while (done < length) {
     size_t index = static_cast<size_t>((offset + done) / kSumSpan);
@@ -59,18 +59,22 @@ void add_sums(uint64_t* sums, size_t count, const uint8_t* data, size_t length, 
       sum += sector_hash(data + done, (offset + done) / kSumSector);
       done += kSumSector;
     } while (done < length && (offset + done) % kSumSpan != 0);
-    std::atomic_ref<uint64_t>(sums[index]).fetch_add(sum, std::memory_order_relaxed);
+    std::atomic_ref<uint64_t>(sums[index]).fetch_add(take ? 0 - sum : sum, std::memory_order_relaxed);
   }
 }
 
-// addSums(sums, data, offset)
+// addSums(sums, data, offset), takeSums(sums, data, offset)
+template <bool kTake>
 static Napi::Value add(const Napi::CallbackInfo& info) {
   auto sums = info[0].As<Napi::BigUint64Array>();
   Bytes data = bytes_of(info[1]);
-  add_sums(sums.Data(), sums.ElementLength(), data.data, data.length, int64_of(info[2]));
+  add_sums(sums.Data(), sums.ElementLength(), data.data, data.length, int64_of(info[2]), kTake);
   return info.Env().Undefined();
 }
 
-void init_sums(Napi::Env env, Napi::Object exports) { exports.Set("addSums", Napi::Function::New(env, add)); }
+void init_sums(Napi::Env env, Napi::Object exports) {
+  exports.Set("addSums", Napi::Function::New(env, add<false>));
+  exports.Set("takeSums", Napi::Function::New(env, add<true>));
+}
 
 }  // namespace vdistream

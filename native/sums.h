@@ -13,7 +13,8 @@ constexpr size_t kSumSector = 512;
 uint64_t sector_hash(const uint8_t* sector, uint64_t number);
 
 // Adds the sectors of data, which lies at byte `offset` of the disk (both multiples of 512), to their sums.
-// Safe to call for different sectors from several threads at once.
-void add_sums(uint64_t* sums, size_t count, const uint8_t* data, size_t length, int64_t offset);
+// Safe to call for different sectors from several threads at once. With `take` they are taken away again.
+void add_sums(uint64_t* sums, size_t count, const uint8_t* data, size_t length, int64_t offset,
+              bool take = false);
 
 }  // namespace vdistream

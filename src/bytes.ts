@@ -3,6 +3,7 @@
 export const KiB = 1024;
 export const MiB = 1024 * KiB;
 export const GiB = 1024 * MiB;
+export const TiB = 1024 * GiB;
 /** The unit of VHD bitmaps and BAT entries, in bytes. Not the sector of a target. */
 export const SECTOR = 512;
 

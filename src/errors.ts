@@ -14,8 +14,8 @@ interface Kind {
   readonly guard?: Guard;
 }
 
-/** Checks on a target that a caller can lift by name, in the order in which they are made. */
-export type Guard = 'type' | 'busy' | 'size' | 'vhd';
+/** Checks that a caller can lift by name, in the order in which they are made: on the chain, then on the target. */
+export type Guard = 'parent' | 'type' | 'busy' | 'size' | 'vhd';
 
 const DAMAGED = 'The image is damaged or was cut. Fetch or export it again.';
 const DEVICE = 'Look at the kernel log (dmesg) and at the storage behind the device. What was written so far is incomplete.';
@@ -36,6 +36,7 @@ export const ERRORS = {
   SOURCE_OPEN: { exit: 1, meaning: 'The source could not be opened.', advice: 'Check the path and its permissions.' },
   SOURCE_READ: { exit: 1, meaning: 'Reading the source failed.', advice: 'Check the storage or pipe that the image comes from.' },
   SOURCE_TRUNCATED: { exit: 1, meaning: 'The source ended before the image was complete.', advice: DAMAGED },
+  SOURCE_EMPTY: { exit: 1, meaning: 'The source has no bytes.', advice: 'Look at what was meant to write it: it may have failed.' },
   SOURCE_CHECKSUM: {
     exit: 1,
     meaning: 'The SHA-256 of the source is not the one that was given.',
@@ -44,14 +45,15 @@ export const ERRORS = {
   FORMAT_UNKNOWN: {
     exit: 1,
     meaning: 'The source is not a VHD, and not a tar that could hold one.',
-    advice: 'vdistream reads VHD, tar and OVA, plain or compressed.',
+    advice: 'vdistream reads VHD, tar and OVA, plain or compressed. A raw disk has to be called one: --raw.',
   },
   FORMAT_OTHER: {
     exit: 1,
     meaning: 'The bytes are of another format than VHD.',
     advice: 'Convert it first, for example: qemu-img convert -O vpc IN OUT.vhd',
   },
-  COMPRESSION_DATA: { exit: 1, meaning: 'The compressed stream is damaged: bad data, CRC or length.', advice: DAMAGED },
+  COMPRESSION_DATA: { exit: 1, meaning: 'The compressed stream is damaged.', advice: DAMAGED },
+  COMPRESSION_CHECKSUM: { exit: 1, meaning: 'What was decompressed does not match its CRC or its length.', advice: DAMAGED },
   COMPRESSION_TRUNCATED: { exit: 1, meaning: 'The compressed stream ends before its end mark.', advice: DAMAGED },
   COMPRESSION_TRAILING: {
     exit: 1,
@@ -87,6 +89,47 @@ export const ERRORS = {
     advice: 'Make the archive again with the disk itself in it.',
   },
 
+  OVF_XML: {
+    exit: 1,
+    meaning: 'The OVF of the archive is not well-formed XML, is no OVF envelope, or contradicts itself.',
+    advice: 'Export the image again. The OVF is a text file: the offset says where to look.',
+  },
+  OVF_HREF: {
+    exit: 1,
+    meaning: 'The OVF names a file outside of the archive: a URL, an absolute path, or one with "..".',
+    advice: 'Make the archive again with all its files in it.',
+  },
+  OVF_CHUNKED: {
+    exit: 1,
+    meaning: 'A disk of the OVF is split into chunks, which is not supported.',
+    advice: 'Export the image again without a chunk size.',
+  },
+  OVF_DISK_MISSING: {
+    exit: 1,
+    meaning: 'A disk that the OVF names is not in the archive.',
+    advice: 'The archive is not complete. Fetch or export it again.',
+  },
+  MANIFEST_SYNTAX: {
+    exit: 1,
+    meaning: 'The manifest of the archive, or its certificate file, cannot be understood.',
+    advice: 'Make the manifest again: `sha256sum --tag` writes lines of the right form.',
+  },
+  MANIFEST_DIGEST: {
+    exit: 1,
+    meaning: 'A member of the archive is not what the manifest says.',
+    advice: 'The image was damaged or changed after it was made. Fetch it again, and do not use the target.',
+  },
+  MANIFEST_MISSING: {
+    exit: 1,
+    meaning: 'A manifest is required, and there is none, or it does not list a member that it must cover.',
+    advice: 'Export the image with a manifest.',
+  },
+  MANIFEST_SIGNATURE: {
+    exit: 1,
+    meaning: 'The signature of the manifest does not fit the manifest and the certificate.',
+    advice: 'The manifest was changed after it was signed, or signed with another key. Do not trust the image.',
+  },
+
   DISK_NONE: { exit: 1, meaning: 'The archive holds no disk.', advice: 'List it with `tar -tf`: the disk must be a .vhd file.' },
   DISK_NOT_FOUND: { exit: 1, meaning: 'No member has the name that was asked for.', advice: 'See `vdistream info` for the names.' },
   DISK_AMBIGUOUS: {
@@ -94,13 +137,20 @@ export const ERRORS = {
     meaning: 'The archive holds several disks, and none was named.',
     advice: 'Choose one with --disk NAME.',
   },
+  DISK_DUPLICATE: {
+    exit: 1,
+    meaning: 'The archive holds two members of the same name.',
+    advice: 'Unpack it, see which is the right one, and make the archive again with that alone.',
+  },
+  DISK_EMPTY: { exit: 1, meaning: 'A member that is named like a disk has no bytes.', advice: DAMAGED },
   DISK_SIZE_UNKNOWN: {
     exit: 1,
-    meaning: 'A fixed VHD without a known length: its footer is at the end, so its size is not known in time.',
-    advice: 'Give the image as a file instead of a pipe.',
+    meaning: 'A fixed VHD or raw disk without a known length: its size is not known in time.',
+    advice: 'Give the image as a file instead of a pipe. For a raw disk, --virtual-size tells it too.',
   },
 
-  VHD_FOOTER: { exit: 1, meaning: 'There is no valid VHD footer.', advice: DAMAGED },
+  VHD_FOOTER: { exit: 1, meaning: 'There is no VHD footer.', advice: DAMAGED },
+  VHD_FOOTER_CHECKSUM: { exit: 1, meaning: 'The footer of the VHD does not match its own checksum.', advice: DAMAGED },
   VHD_FOOTERS_DIFFER: {
     exit: 1,
     meaning: 'The footer at the end and its copy in front describe two different disks.',
@@ -114,13 +164,26 @@ export const ERRORS = {
   VHD_TYPE: { exit: 1, meaning: 'The VHD is of a type that is not known.', advice: DAMAGED },
   VHD_DIFFERENCING: {
     exit: 1,
-    meaning: 'The VHD is differencing: it holds only what changed against a parent.',
-    advice: 'Export the whole disk: coalesce the chain first, for example with qemu-img or vhd-util.',
+    meaning: 'The VHD is differencing: it holds only what changed against a parent, and the parent is not there.',
+    advice: 'Give the whole chain: all its files, leaf first, or an archive with 0.vhd (the leaf), 1.vhd and so on.',
+  },
+  VHD_ENCRYPTED: {
+    exit: 1,
+    meaning: 'The VHD is encrypted by tapdisk, and the key is not in the image.',
+    advice: 'Export the disk from the host that has the key.',
   },
   VHD_SIZE: { exit: 1, meaning: 'The virtual size cannot be.', advice: DAMAGED },
-  VHD_HEADER: { exit: 1, meaning: 'The header of the dynamic disk is damaged or missing.', advice: DAMAGED },
+  VHD_HEADER: { exit: 1, meaning: 'There is no dynamic header where the footer says.', advice: DAMAGED },
+  VHD_HEADER_OFFSET: { exit: 1, meaning: 'The footer places the dynamic header where none can be.', advice: DAMAGED },
+  VHD_HEADER_CHECKSUM: { exit: 1, meaning: 'The dynamic header does not match its own checksum.', advice: DAMAGED },
   VHD_BLOCK_SIZE: { exit: 1, meaning: 'The block size is no power of two from 512 bytes to 256 MiB.', advice: DAMAGED },
-  VHD_TABLE: { exit: 1, meaning: 'The block allocation table is too small, too large or misplaced.', advice: DAMAGED },
+  VHD_TABLE: { exit: 1, meaning: 'The block allocation table has fewer entries than the disk has blocks.', advice: DAMAGED },
+  VHD_TABLE_OFFSET: { exit: 1, meaning: 'The header places the block allocation table where none can be.', advice: DAMAGED },
+  VHD_TABLE_LARGE: {
+    exit: 1,
+    meaning: 'The disk has more blocks than any real one, more than 4 Mi.',
+    advice: 'Convert the image to blocks of 2 MiB, for example with qemu-img.',
+  },
   VHD_LAYOUT: {
     exit: 1,
     meaning: 'The parts of the VHD stand in an order that cannot be read from a stream.',
@@ -129,6 +192,50 @@ export const ERRORS = {
   VHD_BLOCK_METADATA: { exit: 1, meaning: 'A block lies inside the metadata of the VHD.', advice: DAMAGED },
   VHD_BLOCK_OVERLAP: { exit: 1, meaning: 'Two blocks lie on the same bytes of the VHD.', advice: DAMAGED },
   VHD_BLOCK_RANGE: { exit: 1, meaning: 'A block lies beyond the end of the VHD.', advice: DAMAGED },
+
+  CHAIN_GAP: {
+    exit: 1,
+    meaning: 'A layer in the middle of the chain is missing.',
+    advice: 'List the archive with `tar -tf`: 0.vhd, 1.vhd and so on must all be there. Export it again.',
+  },
+  CHAIN_TYPE: {
+    exit: 1,
+    meaning: 'The numbered disks are no chain: one that should build on the next is complete in itself.',
+    advice: 'Choose one disk with --disk NAME.',
+  },
+  CHAIN_PARENT: {
+    exit: 3,
+    guard: 'parent',
+    meaning: 'A layer was made over another parent than the one in the image. Joined, they give a corrupt disk.',
+    advice: 'Look for the right parent. Chains that were relinked by number only (as Nova does) can be written all the same.',
+  },
+  CHAIN_LOOP: { exit: 1, meaning: 'A layer of the chain has itself, or a layer above it, for its parent.', advice: DAMAGED },
+  CHAIN_ORDER: {
+    exit: 1,
+    meaning: 'The stream brings a parent before its leaf, and the disk has the size of the leaf.',
+    advice: 'Give the image as a file, or its virtual size (--virtual-size), or a folder to keep the layers in (--staging).',
+  },
+  CHAIN_SIZE: {
+    exit: 1,
+    meaning: 'The leaf of the chain does not have the virtual size that was expected.',
+    advice: 'Give the virtual size that `vdistream info` tells.',
+  },
+  CHAIN_DEEP: {
+    exit: 1,
+    meaning: 'The chain has more layers than any host makes.',
+    advice: 'Coalesce it where it comes from. XenServer itself stops at 30 layers.',
+  },
+
+  STAGING: {
+    exit: 1,
+    meaning: 'The staging folder could not be used.',
+    advice: 'Name a folder with room for the layers, as they are uncompressed, or give the virtual size instead.',
+  },
+  STRICT: {
+    exit: 1,
+    meaning: 'The image is odd, and --strict takes that for an error.',
+    advice: 'Export the image again, or leave out --strict to go on with a warning.',
+  },
 
   TARGET_OPEN: { exit: 1, meaning: 'The target could not be opened.', advice: 'Check the path and your permissions.' },
   TARGET_TYPE: {
@@ -173,8 +280,8 @@ export const ERRORS = {
 export type ErrorCode = keyof typeof ERRORS;
 
 /**
- * Where an error applies. `offset` is in bytes: of the member (or the bare VHD) for what is wrong in an image, of the source as
- * it is stored for SOURCE_READ and COMPRESSION_…, of the device for a target.
+ * Where an error applies. `offset` is in bytes: of the member (or the bare VHD) for what is wrong in it, of the archive for
+ * TAR_…, of the source as it is stored for SOURCE_READ and COMPRESSION_…, of the device for a target.
  */
 export interface Where {
   readonly member?: string | undefined;
@@ -241,12 +348,28 @@ export const WARNINGS = {
   VHD_FOOTER_END: 'The footer at the end is damaged, missing or unlike its copy in front. The copy is used, as XenServer does.',
   VHD_GEOMETRY: 'The CHS geometry describes a larger disk than the size field. The size field counts.',
   VHD_SAVED_STATE: 'The VHD belongs to a suspended machine. Its file systems may not be clean.',
-  MEMBER_IGNORED: 'A disk of the archive is not part of what is written.',
+  CHAIN_PARENT: 'A layer was made over another parent, and that guard was lifted.',
+  CHAIN_TIMESTAMP: 'A layer gives another time for its parent than the parent itself does. Copied and relinked chains often do.',
+  MANIFEST_LATE: 'The manifest came behind a member that had gone by without a digest, so that member was not checked.',
+  RAW_PADDED: 'A raw disk ends within a sector of 512 bytes. The rest of the sector is zero.',
   TARGET_BUFFERED: 'The file system of the target refuses O_DIRECT, so synchronous buffered writes are used.',
 } as const;
 
 export type WarningCode = keyof typeof WARNINGS;
 export type Warn = (warning: Warning) => void;
+
+/** Collects the warnings of one call. With `strict`, one about the image is an error instead: STRICT. */
+export function warner(
+  warnings: Warning[],
+  { strict, onWarning }: { readonly strict?: boolean | undefined; readonly onWarning?: Warn | undefined },
+): Warn {
+  return (warning) => {
+    warnings.push(warning);
+    onWarning?.(warning);
+    const { code, message, member, offset } = warning;
+    if (strict && code !== 'TARGET_BUFFERED') throw new VdiStreamError('STRICT', `${message} (${code})`, { member, offset });
+  };
+}
 
 /** Throws CANCELLED, with the signal's own reason as its cause, once the signal has fired. */
 export function throwIfCancelled(signal: AbortSignal | undefined): void {

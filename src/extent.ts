@@ -1,7 +1,8 @@
 /**
  * Extent, Disk and what a decoder needs to make them: buffers from a pool.
  *
- * The extents of a disk cover [0, virtualSize) exactly: no byte twice, no byte never. Their order is free.
+ * The extents of a disk cover [0, virtualSize) exactly: no byte twice, no byte never. Their order is free. Only an extent that
+ * says it `overwrites` covers bytes again, in a chain whose archive holds a parent in front of its child.
  */
 
 import type { Warn } from './errors.ts';
@@ -13,6 +14,8 @@ export interface DataExtent {
   readonly kind: 'data';
   readonly offset: number;
   readonly length: number;
+  /** A deeper layer of a chain has given data for this range before: see `overlay.ts`. */
+  readonly overwrites?: boolean;
   /** `length` bytes, filled once `ready` resolves. They belong to a pool: call `release` when done, exactly once. */
   readonly bytes: Uint8Array;
   /** Reading from a file goes on in the background, several extents at a time. Rejects as the read did. */
@@ -25,6 +28,17 @@ export interface EmptyExtent {
   readonly kind: 'zero' | 'hole';
   readonly offset: number;
   readonly length: number;
+  readonly overwrites?: boolean;
+}
+
+/**
+ * Gives back the buffer of an extent that nobody writes. The read may still be filling it, so it must not be lent again
+ * before that has ended.
+ */
+export function discard(extent: Extent): void {
+  if (extent.kind !== 'data') return;
+  const release = (): void => extent.release();
+  extent.ready.then(release, release);
 }
 
 /** A piece of the pool. `bytes` is aligned for O_DIRECT. */
@@ -40,12 +54,32 @@ export interface Buffers {
   acquire(signal?: AbortSignal): Promise<Lease>;
 }
 
-export type DiskType = 'fixed' | 'dynamic' | 'differencing';
+export type DiskType = 'fixed' | 'dynamic' | 'differencing' | 'raw';
 
 /** A run of the disk that an image holds bytes for; what `vdistream info` draws. */
 export interface Range {
   readonly offset: number;
   readonly length: number;
+}
+
+/**
+ * Who a VHD says it is. The footer of a fixed disk in a stream goes by last, so the fields may come late: keep the object and
+ * read it when the disk has been.
+ */
+export interface Identity {
+  /** The four-letter application name of the footer, such as 'tap' or 'win'. */
+  creator?: string;
+  /** 32 hexadecimal digits. */
+  uniqueId?: string;
+  /** Seconds since 2000-01-01 UTC. */
+  timestamp?: number;
+}
+
+/** What a differencing VHD says of its parent. The name is for showing; it is stale as a rule, and is never opened. */
+export interface Parent {
+  readonly uniqueId: string;
+  readonly timestamp: number;
+  readonly name: string;
 }
 
 /** What is known of a disk before the first extent. Sizes in bytes. */
@@ -54,20 +88,26 @@ export interface DiskFacts {
   readonly virtualSize: number;
   /** Only block-based disks have one. */
   readonly blockSize: number | undefined;
-  /** The four-letter application name of the footer, such as 'tap' or 'win'; absent while only the end would tell. */
-  readonly creator: string | undefined;
+  readonly identity: Identity;
+  /** Only a differencing disk has one. */
+  readonly parent: Parent | undefined;
   /** Bytes of the disk that the image holds, at block granularity. */
   readonly allocatedBytes: number;
   /** Ascending and merged. */
   allocated(): Iterable<Range>;
 }
 
+/** Whether any byte of a range of the disk is of use. */
+export type Wanted = (offset: number, length: number) => boolean;
+
 export interface Disk extends DiskFacts {
   /**
    * Streams the disk once, then reads the image to its end and compares what is there (footer, CRC, end of archive).
    * So a consumer that saw the last extent must still wait for the end of the iteration to know that all is well.
+   *
+   * Blocks for which `wanted` answers no need not be read; they come as holes.
    */
-  extents(buffers: Buffers, signal?: AbortSignal): AsyncIterable<Extent>;
+  extents(buffers: Buffers, signal?: AbortSignal, wanted?: Wanted): AsyncIterable<Extent>;
   /** Goes to the end of the image without decoding, with the same final checks. Instead of `extents`. */
   skip(): Promise<void>;
 }

@@ -5,15 +5,39 @@
  */
 
 export { type Chunks, type Cursor, streamCursor } from './cursor.ts';
-export { type DiskInfo, type ImageInfo, type InfoOptions, info } from './engine/info.ts';
+export { type DiskInfo, type ImageInfo, type InfoOptions, info, type LayerInfo } from './engine/info.ts';
+export type { DiskInput } from './engine/job.ts';
 export type { ZeroPolicy } from './engine/plan.ts';
 export type { OnProgress, Progress } from './engine/progress.ts';
 export { type Counts, type PumpOptions, pump } from './engine/pump.ts';
-export { type VerifyDiskOptions, type VerifyResult, verifyDisk, type WriteOptions, type WriteResult, writeDisk } from './engine/write.ts';
+export {
+  type VerifyDiskOptions,
+  type VerifyResult,
+  verifyDisk,
+  type WriteOptions,
+  type WriteResult,
+  writeDisk,
+} from './engine/write.ts';
 export { ERRORS, type ErrorCode, type Guard, VdiStreamError, type Warn, type Warning, type WarningCode } from './errors.ts';
-export type { Buffers, DataExtent, DecodeOptions, Disk, DiskFacts, DiskType, EmptyExtent, Extent, Lease, Range } from './extent.ts';
+export type {
+  Buffers,
+  DataExtent,
+  DecodeOptions,
+  Disk,
+  DiskFacts,
+  DiskType,
+  EmptyExtent,
+  Extent,
+  Identity,
+  Lease,
+  Parent,
+  Range,
+  Wanted,
+} from './extent.ts';
 export { createPool, type Pool, type PoolOptions } from './io/pool.ts';
 export { openSource, type Source, type SourceInput, type SourceOptions } from './io/source.ts';
 export { openTarget, type Target, type TargetOptions } from './io/target.ts';
+export type { ManifestMode } from './ova/package.ts';
 export { type Member, readTar } from './ova/tar.ts';
 export { decodeVhd } from './vhd/decode.ts';
+export { type Layer, overlay } from './vhd/overlay.ts';

@@ -7,9 +7,9 @@ import { ERRORS } from '../src/errors.ts';
 import { cli } from './support/cli.ts';
 import { testFolder } from './support/folder.ts';
 import { withLoop } from './support/loop.ts';
-import { tarOf } from './support/make-tar.ts';
 import { dynamicVhd, fixedVhd } from './support/make-vhd.mjs';
 import { testWith } from './support/needs.ts';
+import { tarOf } from './support/tar.ts';
 
 const MIB = 1 << 20;
 const vhd = dynamicVhd({ size: 16 * MIB, blocks: new Map([[2, Buffer.alloc(2 * MIB, 'payload')]]), creator: 'tap' });
@@ -44,9 +44,10 @@ describe('help and usage', () => {
     [['frobnicate'], 'there is no command "frobnicate"'],
     [['write'], 'SRC is missing'],
     [['write', 'a'], 'TARGET is missing'],
-    [['info', 'a', 'b'], '"b" is one operand too many'],
+    [['write', 'a', 'b', '--manifest=maybe'], '--manifest takes require, if-present, ignore'],
+    [['write', 'a', 'b', '--virtual-size=1G'], '--virtual-size takes bytes, a multiple of 512'],
     [['write', 'a', 'b', '--zero=maybe'], '--zero takes auto, assume-zero, write'],
-    [['write', 'a', 'b', '--force=all'], '--force takes the name of a guard: type, busy, size, vhd'],
+    [['write', 'a', 'b', '--force=all'], '--force takes the name of a guard: parent, type, busy, size, vhd'],
     [['write', 'a', 'b', '--sha256=12'], '--sha256 takes 64 hexadecimal digits'],
     [['info', 'a', '--frob'], "Unknown option '--frob'"],
     [['toString'], 'there is no command "toString"'],
@@ -86,11 +87,14 @@ describe('write', () => {
       target,
       member: '0.vhd',
       type: 'dynamic',
+      layers: 1,
       virtualSize: 16 * MIB,
+      ignored: [],
       bytesRead: readFileSync(source).length,
       bytesWritten: 2 * MIB,
       bytesZeroed: 0,
       bytesSkipped: 14 * MIB,
+      bytesRewritten: 0,
       seconds: expect.any(Number),
       verified: true,
       direct: expect.any(Boolean),
@@ -209,23 +213,24 @@ describe('verify', () => {
 
 describe('info', () => {
   test('prints the disks of an archive as one JSON object', async () => {
-    const { source } = await place('image.ova', gzipSync(tarOf([['box.ovf', Buffer.from('<ovf/>')], ['0.vhd', vhd]]))); // biome-ignore format: one line
+    const members: [string, Buffer][] = [['0.vhd', vhd], ['readme.txt', Buffer.from('hello')], ['swap.vhd', vhd]]; // biome-ignore format: one line
+    const { source } = await place('image.ova', gzipSync(tarOf(members)));
     const { stdout } = await cli(['info', source, '--json']);
+    const disk = {
+      member: '0.vhd',
+      type: 'dynamic',
+      virtualSize: 16 * MIB,
+      blockSize: 2 * MIB,
+      creator: 'tap',
+      allocatedBytes: 2 * MIB,
+      map: Array.from({ length: 64 }, (_, cell) => (cell >= 16 && cell < 24 ? 1 : 0)),
+    };
     expect(JSON.parse(stdout)).toEqual({
       kind: 'tar',
       compression: 'gzip',
       virtualSize: 16 * MIB,
-      disks: [
-        {
-          member: '0.vhd',
-          type: 'dynamic',
-          virtualSize: 16 * MIB,
-          blockSize: 2 * MIB,
-          creator: 'tap',
-          allocatedBytes: 2 * MIB,
-          map: Array.from({ length: 64 }, (_, cell) => (cell >= 16 && cell < 24 ? 1 : 0)),
-        },
-      ],
+      disks: [{ ...disk, layers: [disk] }],
+      ignored: ['readme.txt', 'swap.vhd'],
       warnings: [],
     });
   });

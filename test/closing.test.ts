@@ -14,9 +14,9 @@ import { cut, noise, reusing, streamOf } from './support/chunks.ts';
 import { failure } from './support/failure.ts';
 import { testFolder } from './support/folder.ts';
 import { dynamicVhd, fixedVhd, makeFooter, makeHeader } from './support/make-vhd.mjs';
+import { memoryTarget } from './support/memory-target.ts';
 import { testWith } from './support/needs.ts';
 import { TAR_END, tarHeader, tarMember } from './support/tar.ts';
-import { checkedTarget } from './support/target.ts';
 
 const blocks = new Map([0, 4, 9].map((block) => [block, noise(65_536, block)]));
 const vhd = dynamicVhd({ size: 655_360, blockSize: 65_536, blocks });
@@ -163,7 +163,8 @@ describe('a buffer', () => {
       type: 'fixed',
       virtualSize: 4 * 4096,
       blockSize: undefined,
-      creator: undefined,
+      identity: {},
+      parent: undefined,
       allocatedBytes: 4 * 4096,
       allocated: () => [],
       async skip() {},
@@ -193,7 +194,7 @@ describe('a buffer', () => {
     // The decoder waits for a fourth buffer, gets the one of the failed write, and begins to fill it.
     const pool = createPool({ count: 3, size: 4096 });
     const { disk, ready, held, released } = slowDisk();
-    const pumping = failure(pump(disk, checkedTarget({ size: disk.virtualSize, failAt: 0 }), { pool }));
+    const pumping = failure(pump(disk, memoryTarget({ size: disk.virtualSize, failAt: 0 }), { pool }));
     ready[0]?.resolve();
     for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
     expect(pool.free, 'free buffers').toBe(3 - held().length);
@@ -210,7 +211,7 @@ describe('a buffer', () => {
     process.on('unhandledRejection', listener);
     const pool = createPool({ count: 3, size: 4096 });
     const { disk, ready } = slowDisk();
-    const pumping = failure(pump(disk, checkedTarget({ size: disk.virtualSize, failAt: 0 }), { pool }));
+    const pumping = failure(pump(disk, memoryTarget({ size: disk.virtualSize, failAt: 0 }), { pool }));
     ready[0]?.resolve();
     for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
     for (const { reject } of ready) reject(new VdiStreamError('SOURCE_READ', 'the disk broke'));

@@ -4,8 +4,8 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { createPool, info, type Progress, writeDisk } from '../src/index.ts';
 import { testFolder } from './support/folder.ts';
-import { tarOf } from './support/make-tar.ts';
 import { dynamicVhd, fixedVhd } from './support/make-vhd.mjs';
+import { tarOf } from './support/tar.ts';
 
 const MIB = 1 << 20;
 const vhd = dynamicVhd({ size: 32 * MIB, blocks: new Map([2, 5, 9].map((block) => [block, Buffer.alloc(2 * MIB, `block ${block}`)])) });

@@ -60,9 +60,9 @@ test('installing runs nothing: no install script, and nothing that makes npm run
   expect(Object.keys(packages).filter((name) => packages[name].hasInstallScript)).toEqual([]);
 });
 
-test('the only package that a user gets with it is cli-progress, with what that needs', () => {
+test('the only packages that a user gets with it are cli-progress and sax, with what they need', () => {
   const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
-  expect(Object.keys(manifest.dependencies)).toEqual(['cli-progress']);
+  expect(Object.keys(manifest.dependencies)).toEqual(['cli-progress', 'sax']);
   for (const kind of ['optionalDependencies', 'peerDependencies', 'bundleDependencies']) expect(manifest).not.toHaveProperty(kind);
 });
 

@@ -394,7 +394,7 @@ describe('sparse members', () => {
 
   test('are refused as disks', () => {
     const member = { name: 'disk.vhd', type: 'sparse', size: 0, offset: 512, body: streamCursor(reusing(body)) } as const;
-    expect(() => isDisk(member, undefined)).toThrow(expect.objectContaining({ code: 'TAR_SPARSE', member: 'disk.vhd' }));
+    expect(() => isDisk(member, { raw: false })).toThrow(expect.objectContaining({ code: 'TAR_SPARSE', member: 'disk.vhd' }));
   });
 
   test('by their pax records are told by any of them', async () => {
@@ -517,7 +517,7 @@ describe('the end of the archive', () => {
     const tar = Buffer.concat([disk, disk.subarray(0, 1000)]);
     for (const share of [0, 300]) {
       const error = await failure(listCursor(streamCursor(reusing(tar, [64])), () => share));
-      expect(error).toMatchObject({ code: 'SOURCE_TRUNCATED', member: 'disk.vhd', offset: tar.length });
+      expect(error).toMatchObject({ code: 'SOURCE_TRUNCATED', member: 'disk.vhd', offset: 1000 - 512 });
     }
   });
 });

@@ -2,9 +2,10 @@
 
 import { parseArgs } from 'node:util';
 import { info } from '../engine/info.ts';
-import { ZERO_POLICIES, type ZeroPolicy } from '../engine/plan.ts';
+import { ZERO_POLICIES } from '../engine/plan.ts';
 import { verifyDisk, writeDisk } from '../engine/write.ts';
 import { ERRORS, type Guard, VdiStreamError } from '../errors.ts';
+import { MANIFEST_MODES } from '../ova/package.ts';
 import { HELP } from './help.ts';
 import { type Reporter, reporter } from './reporter.ts';
 import { infoTable, verifySummary, writeSummary } from './tables.ts';
@@ -18,22 +19,29 @@ const COMMON = {
   json: { type: 'boolean' },
   quiet: { type: 'boolean', short: 'q' },
   disk: { type: 'string' },
+  raw: { type: 'boolean' },
+  manifest: { type: 'string' },
+  strict: { type: 'boolean' },
   sha256: { type: 'string' },
 } as const;
 
-const WITH_TARGET = { ...COMMON, force: { type: 'string', multiple: true } } as const;
+const WITH_TARGET = {
+  ...COMMON,
+  'virtual-size': { type: 'string' },
+  staging: { type: 'string' },
+  force: { type: 'string', multiple: true },
+} as const;
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
   info: {
     help: HELP.info,
     async run(argv, signal) {
       const { values, positionals } = parse(argv, { ...COMMON, quick: { type: 'boolean' } });
-      const [source] = operands(positionals, ['SRC']);
-      const { disk, sha256, quick } = values;
+      const sources = operands(positionals, ['SRC']);
       const out = reporter(values);
-      const result = await info(source, { disk, sha256: checksum(sha256), quick, signal, onWarning: out.warn });
+      const result = await info(sources, { ...imageOptions(values), quick: values.quick, signal, onWarning: out.warn });
       // --quiet is about warnings here: the table is what was asked for.
-      print({ ...out, quiet: false }, result, () => infoTable(source, result));
+      print({ ...out, quiet: false }, result, () => infoTable(sources.join(' '), result));
     },
   },
 
@@ -46,12 +54,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         'zero-tail': { type: 'boolean' },
         verify: { type: 'boolean' },
       });
-      const [source, target] = operands(positionals, ['SRC', 'TARGET']);
-      const { disk, sha256, force, zero, 'zero-tail': zeroTail, verify } = values;
+      const { sources, target } = sourcesAndTarget(positionals);
+      const { zero, 'zero-tail': zeroTail, verify } = values;
       const out = reporter(values);
-      const options = { disk, sha256: checksum(sha256), force: guards(force), zero: zeroPolicy(zero), zeroTail, verify };
+      const options = { ...diskOptions(values), zero: oneOf(ZERO_POLICIES, zero, '--zero'), zeroTail, verify };
       try {
-        const result = await writeDisk(source, target, { ...options, signal, onProgress: out.progress, onWarning: out.warn });
+        const result = await writeDisk(sources, target, { ...options, signal, onProgress: out.progress, onWarning: out.warn });
         out.close();
         print(out, result, () => writeSummary(result));
       } finally {
@@ -64,12 +72,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     help: HELP.verify,
     async run(argv, signal) {
       const { values, positionals } = parse(argv, WITH_TARGET);
-      const [source, target] = operands(positionals, ['SRC', 'TARGET']);
-      const { disk, sha256, force } = values;
+      const { sources, target } = sourcesAndTarget(positionals);
       const out = reporter(values);
-      const options = { disk, sha256: checksum(sha256), force: guards(force) };
       try {
-        const result = await verifyDisk(source, target, { ...options, signal, onProgress: out.progress, onWarning: out.warn });
+        const result = await verifyDisk(sources, target, { ...diskOptions(values), signal, onProgress: out.progress, onWarning: out.warn });
         out.close();
         print(out, result, () => verifySummary(result));
       } finally {
@@ -94,14 +100,49 @@ function parse<T extends Options>(argv: readonly string[], options: T) {
   }
 }
 
-/** Exactly the operands that are named. */
-function operands<const N extends readonly string[]>(given: readonly string[], names: N): { [K in keyof N]: string } {
+/** At least the operands that are named; more of the first one are a chain. */
+function operands(given: readonly string[], names: readonly string[]): readonly string[] {
   const missing = names[given.length];
   if (missing !== undefined) throw new VdiStreamError('USAGE', `${missing} is missing`);
-  const extra = given[names.length];
-  if (extra !== undefined) throw new VdiStreamError('USAGE', `"${extra}" is one operand too many`);
-  // The lengths agree, which a mapped tuple type cannot be told.
-  return given as unknown as { [K in keyof N]: string };
+  return given;
+}
+
+function sourcesAndTarget(given: readonly string[]): { readonly sources: readonly string[]; readonly target: string } {
+  const all = operands(given, ['SRC', 'TARGET']);
+  return { sources: all.slice(0, -1), target: all.at(-1) ?? '' };
+}
+
+interface ImageValues {
+  readonly disk?: string | undefined;
+  readonly raw?: boolean | undefined;
+  readonly manifest?: string | undefined;
+  readonly strict?: boolean | undefined;
+  readonly sha256?: string | undefined;
+}
+
+function imageOptions({ disk, raw, manifest, strict, sha256 }: ImageValues) {
+  return { disk, raw, strict, manifest: oneOf(MANIFEST_MODES, manifest, '--manifest'), sha256: checksum(sha256) };
+}
+
+interface DiskValues extends ImageValues {
+  readonly 'virtual-size'?: string | undefined;
+  readonly staging?: string | undefined;
+  readonly force?: readonly string[] | undefined;
+}
+
+function diskOptions(values: DiskValues) {
+  const { staging, force, 'virtual-size': virtualSize } = values;
+  return { ...imageOptions(values), staging, virtualSize: bytes(virtualSize), force: guards(force) };
+}
+
+/** Of a disk: a positive multiple of 512. */
+function bytes(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const size = Number(text);
+  if (!/^\d+$/.test(text) || size === 0 || size % 512 !== 0 || size > Number.MAX_SAFE_INTEGER) {
+    throw new VdiStreamError('USAGE', '--virtual-size takes bytes, a multiple of 512');
+  }
+  return size;
 }
 
 function checksum(sha256: string | undefined): string | undefined {
@@ -111,10 +152,10 @@ function checksum(sha256: string | undefined): string | undefined {
   return sha256;
 }
 
-function zeroPolicy(name: string | undefined): ZeroPolicy | undefined {
-  const policy = ZERO_POLICIES.find((known) => known === name);
-  if (name !== undefined && policy === undefined) throw new VdiStreamError('USAGE', `--zero takes ${ZERO_POLICIES.join(', ')}`);
-  return policy;
+function oneOf<const T extends string>(known: readonly T[], name: string | undefined, option: string): T | undefined {
+  const found = known.find((one) => one === name);
+  if (name !== undefined && found === undefined) throw new VdiStreamError('USAGE', `${option} takes ${known.join(', ')}`);
+  return found;
 }
 
 const GUARDS: readonly Guard[] = Object.values(ERRORS).flatMap((kind) => ('guard' in kind ? [kind.guard] : []));

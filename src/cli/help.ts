@@ -8,8 +8,19 @@ export const VERSION: string =
 
 const EXITS = 'Exit status: 0 done, 1 failed, 2 usage, 3 refused by a guard, 4 verify mismatch, 130 cancelled.\n';
 
-const SRC = `SRC is a path, or - for standard input: a VHD, or a tar (OVA) that holds one, plain or compressed with
-gzip, zstd or xz. Its kind is told by its content.
+const SRC = `SRC is a path, or - for standard input: a VHD, or a tar (OVA) that holds one or a chain of them, plain or
+compressed with gzip, zstd or xz. Its kind is told by its content. Several VHD files are a chain, leaf first.
+`;
+
+const IMAGE = `  --disk NAME     this member of the archive, with its parents
+  --raw           the disk has no format: SRC itself, or the first member of the archive
+  --manifest HOW  digests of an OVF package: if-present (default), require, ignore
+  --strict        what is odd about the image is an error, not a warning
+  --sha256 HEX    check the bytes of SRC as they are stored
+`;
+
+const STREAM = `  --virtual-size BYTES  of a raw disk, or of a chain whose leaf does not come first, where SRC is a stream
+  --staging DIR   else keep the layers before the leaf here; nothing is left behind
 `;
 
 export const HELP = {
@@ -29,14 +40,12 @@ Examples:
 Each command has its own --help. --version prints the version.
 ${EXITS}`,
 
-  info: `Usage: vdistream info SRC [OPTIONS]
+  info: `Usage: vdistream info SRC… [OPTIONS]
 
 Prints the disks of an image: type, sizes, and where the data lies.
 ${SRC}
   --quick         stop as soon as the virtual size is known
-  --disk NAME     look only at this member
-  --sha256 HEX    check the bytes of SRC as they are stored
-  --json          one JSON object on stdout
+${IMAGE}  --json          one JSON object on stdout
   -q, --quiet     no warnings
 
 Examples:
@@ -44,7 +53,7 @@ Examples:
   vdistream info image.ova --quick --json | jq .virtualSize
 `,
 
-  write: `Usage: vdistream write SRC TARGET [OPTIONS]
+  write: `Usage: vdistream write SRC… TARGET [OPTIONS]
 
 Writes the disk of an image to TARGET: a block device, a logical volume, a regular file (made if it is not
 there, sparse), or null: to measure reading alone. One pass, nothing staged.
@@ -53,9 +62,7 @@ ${SRC}
   --zero POLICY   where the disk is empty: auto (default: skip if TARGET is known to read zero, else zero it),
                   assume-zero (skip), write (write zeros)
   --zero-tail     zero the rest of a larger TARGET too
-  --disk NAME     this member of the archive
-  --sha256 HEX    check the bytes of SRC as they are stored
-  --force GUARD   lift a guard: type, busy, size, vhd
+${IMAGE}${STREAM}  --force GUARD   lift a guard: parent, type, busy, size, vhd
   --json          one JSON object on stdout, progress as JSON lines on stderr
   -q, --quiet     no progress, no warnings, no summary
 
@@ -65,13 +72,11 @@ Examples:
 
 ${EXITS}`,
 
-  verify: `Usage: vdistream verify SRC TARGET [OPTIONS]
+  verify: `Usage: vdistream verify SRC… TARGET [OPTIONS]
 
 Compares TARGET with the disk of an image, empty regions included. Names the first byte that differs.
 ${SRC}
-  --disk NAME     this member of the archive
-  --sha256 HEX    check the bytes of SRC as they are stored
-  --force GUARD   lift a guard: type, size
+${IMAGE}${STREAM}  --force GUARD   lift a guard: parent, type, size
   --json          one JSON object on stdout, progress as JSON lines on stderr
   -q, --quiet     no progress, no warnings, no summary
 

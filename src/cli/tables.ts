@@ -1,28 +1,43 @@
 /** Results for people. */
 
-import type { DiskInfo, ImageInfo } from '../engine/info.ts';
+import type { DiskInfo, ImageInfo, LayerInfo } from '../engine/info.ts';
 import type { VerifyResult, WriteResult } from '../engine/write.ts';
 import { human, rate } from './sizes.ts';
 
 export function infoTable(source: string, image: ImageInfo): string {
-  const kind = image.kind === 'tar' ? 'tar archive' : 'VHD';
+  const kind = { tar: 'tar archive', vhd: 'VHD', raw: 'raw disk' }[image.kind];
   const packed = image.compression === 'none' ? '' : `, ${image.compression}`;
   const blocks = image.disks.map((disk) => diskTable(disk));
-  return `${[`${source}: ${kind}${packed}`, ...blocks].join('\n\n')}\n`;
+  const ignored = image.ignored.length === 0 ? [] : [row('ignored', image.ignored.join(', '))];
+  return `${[`${source}: ${kind}${packed}`, ...blocks, ...ignored].join('\n\n')}\n`;
 }
 
+const row = (name: string, value: string): string => `  ${name.padEnd(12)}  ${value}`;
+
 function diskTable(disk: DiskInfo): string {
-  const share = Math.round((100 * disk.allocatedBytes) / disk.virtualSize);
-  const rows: [string, string][] = [
-    ['disk', disk.member ?? '(the whole file)'],
-    ['type', disk.type],
-    ['virtual size', `${disk.virtualSize} bytes (${human(disk.virtualSize)})`],
-    ['allocated', `${disk.allocatedBytes} bytes (${human(disk.allocatedBytes)}, ${share}%)`],
-    ['block size', disk.blockSize === undefined ? 'none' : human(disk.blockSize)],
-    ['creator', disk.creator ?? 'not known'],
-    ['data', drawMap(disk.map)],
+  const rows = [
+    row('disk', disk.member ?? '(the whole file)'),
+    row('type', disk.layers.length === 1 ? disk.type : `chain of ${disk.layers.length} layers`),
+    row('virtual size', `${disk.virtualSize} bytes (${human(disk.virtualSize)})`),
   ];
-  return rows.map(([name, value]) => `  ${name.padEnd(12)}  ${value}`).join('\n');
+  if (disk.layers.length > 1) return [...rows, ...disk.layers.map((layer, index) => layerRows(layer, index))].join('\n');
+  return [
+    ...rows,
+    row('allocated', allocated(disk)),
+    row('block size', disk.blockSize === undefined ? 'none' : human(disk.blockSize)),
+    row('creator', disk.creator ?? 'not known'),
+    row('data', drawMap(disk.map)),
+  ].join('\n');
+}
+
+function layerRows(layer: LayerInfo, index: number): string {
+  const blocks = layer.blockSize === undefined ? '' : `, blocks of ${human(layer.blockSize)}`;
+  const what = `${layer.type}, ${human(layer.virtualSize)}, ${allocated(layer)}${blocks}, by ${layer.creator ?? 'unknown'}`;
+  return [row(index === 0 ? 'leaf' : `parent ${index}`, `${layer.member ?? '(a file)'}: ${what}`), row('', drawMap(layer.map))].join('\n');
+}
+
+function allocated({ allocatedBytes, virtualSize }: LayerInfo): string {
+  return `${allocatedBytes} bytes (${human(allocatedBytes)}, ${Math.round((100 * allocatedBytes) / virtualSize)}%)`;
 }
 
 const SHADES = ['░', '▒', '▓', '█'];
@@ -33,8 +48,10 @@ export function drawMap(map: readonly number[]): string {
 }
 
 export function writeSummary(result: WriteResult): string {
-  const what = result.member === undefined ? 'the disk' : result.member;
+  const name = result.member ?? 'the disk';
+  const what = result.layers > 1 ? `${name}, a chain of ${result.layers} layers` : name;
   const parts = [`${human(result.bytesWritten)} written`, `${human(result.bytesZeroed)} zeroed`, `${human(result.bytesSkipped)} skipped`];
+  if (result.bytesRewritten > 0) parts.push(`${human(result.bytesRewritten)} written again`);
   const verified = result.verified ? ', verified' : '';
   const pace = `${result.seconds.toFixed(2)} s, ${rate(result.bytesWritten, result.seconds)}`;
   return `Wrote ${what} (${human(result.virtualSize)}) to ${result.target}: ${parts.join(', ')}${verified}; ${pace}.\n`;

@@ -1,23 +1,27 @@
 /**
- * Writes that do not begin or end at a sector of the target: 512-byte VHD sectors on a 4096-byte device. The target's
- * sector is read, changed and written, one after the other, since two extents may share one.
+ * The slow ways to the target, one at a time, through a small buffer of their own: writes that do not begin or end at one of
+ * its sectors (512-byte VHD sectors on a 4096-byte device), which read, change and write the sector, since two extents may
+ * share one; and taking back the checksums of what is about to be overwritten.
  */
 
 import { roundDown, roundUp } from '../bytes.ts';
 import { assert } from '../errors.ts';
-import { native } from '../io/native.ts';
+import { native, type Sums } from '../io/native.ts';
 import type { Target } from '../io/target.ts';
 
 export interface Edges {
   /** Puts `bytes`, or zeros, at byte `offset`, and leaves what lies around it as it is. */
   patch(offset: number, length: number, bytes?: Uint8Array): Promise<void>;
+  /** Takes the checksums of what stands in a range from `sums`. */
+  forget(offset: number, length: number, sums: Sums): Promise<void>;
 }
 
 export function createEdges(target: Target): Edges {
   let scratch: Uint8Array | undefined;
   let last: Promise<void> = Promise.resolve();
 
-  async function patch(offset: number, length: number, bytes: Uint8Array | undefined): Promise<void> {
+  /** Reads the sectors of a range, as many at a time as there is room for; `use` gets them, and the part that was meant. */
+  async function each(offset: number, length: number, use: (part: Part) => Promise<void> | void): Promise<void> {
     scratch ??= new Uint8Array(native().allocate(SCRATCH));
     for (let done = 0; done < length; ) {
       const at = offset + done;
@@ -25,21 +29,39 @@ export function createEdges(target: Target): Edges {
       const count = Math.min(length - done, start + SCRATCH - at);
       const sectors = scratch.subarray(0, roundUp(at + count, target.align) - start);
       await target.read(sectors, start);
-      if (bytes === undefined) sectors.fill(0, at - start, at - start + count);
-      else sectors.set(bytes.subarray(done, done + count), at - start);
-      await target.write(sectors, start);
+      await use({ sectors, start, meant: sectors.subarray(at - start, at - start + count), done });
       done += count;
     }
   }
 
+  function inTurn(offset: number, length: number, work: () => Promise<void>): Promise<void> {
+    assert(offset + length <= target.size, 'a patch lies on the target');
+    const done = last.then(work);
+    last = done.catch(() => {});
+    return done;
+  }
+
   return {
-    patch(offset, length, bytes) {
-      assert(offset + length <= target.size, 'a patch lies on the target');
-      const work = last.then(() => patch(offset, length, bytes));
-      last = work.catch(() => {});
-      return work;
-    },
+    patch: (offset, length, bytes) =>
+      inTurn(offset, length, () =>
+        each(offset, length, ({ sectors, start, meant, done }) => {
+          if (bytes === undefined) meant.fill(0);
+          else meant.set(bytes.subarray(done, done + meant.length));
+          return target.write(sectors, start);
+        }),
+      ),
+    forget: (offset, length, sums) =>
+      inTurn(offset, length, () => each(offset, length, ({ meant, done }) => native().takeSums(sums, meant, offset + done))),
   };
+}
+
+interface Part {
+  readonly sectors: Uint8Array;
+  /** Byte of the target that `sectors` begins with. */
+  readonly start: number;
+  readonly meant: Uint8Array;
+  /** Bytes of the range in front of `meant`. */
+  readonly done: number;
 }
 
 const SCRATCH = 64 * 1024;

@@ -1,58 +1,83 @@
 /**
  * Image: a source seen as what it holds. The readers are nested here, and only here:
  *
- *   source -> gunzip, zstd, xz -> tar member -> VHD
+ *   source -> gunzip, zstd, xz -> tar member -> gunzip -> VHD or raw
  *
- * Every layer is told by its content, never by a name.
+ * Every layer is told by its content, never by a name; but for a raw disk, which can only be told by its name or by the caller.
  */
 
-import { type Cursor, drain, streamCursor } from '../cursor.ts';
+import { type Cursor, drain, type StreamCursor, streamCursor } from '../cursor.ts';
 import { inMember, VdiStreamError, type Warn } from '../errors.ts';
 import type { Disk } from '../extent.ts';
 import { type Compression, compressionOf, decompress, MAGIC_BYTES } from '../io/compression.ts';
 import type { Source } from '../io/source.ts';
 import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
-import { isDisk, plainName } from '../ova/select.ts';
-import { type Member, readTar } from '../ova/tar.ts';
+import type { ManifestMode } from '../ova/package.ts';
+import { isRawName } from '../ova/select.ts';
 import { decodeVhd } from '../vhd/decode.ts';
+import { readEnd } from '../vhd/end.ts';
 import { hasCookie } from '../vhd/footer.ts';
+import { rawDisk } from '../vhd/raw.ts';
+import { openArchive } from './archive.ts';
 
 export interface Image {
-  readonly kind: 'vhd' | 'tar';
+  readonly kind: 'vhd' | 'tar' | 'raw';
   readonly compression: Compression;
   /**
-   * The disks in the order in which they stand. Each is complete, or skipped, before the next is looked for; when the
-   * iteration ends, the source has been read to its end and found whole.
+   * Each is complete, or skipped, before the next is looked for; when the iteration ends, the source has been read to its end
+   * and found whole.
    */
   disks(): AsyncGenerator<ImageDisk, void, void>;
+  /** Files of the archive that are no part of any disk, as far as they have gone by. */
+  ignored(): readonly string[];
+  /** Whether the layers of a chain come leaf first; known once the first disk has come. */
+  leafFirst(): boolean;
+  /** Ends what decompresses. The source stays open. */
+  close(): Promise<void>;
 }
 
 export interface ImageDisk {
-  readonly disk: Disk;
-  /** Undefined for a bare VHD. */
+  /** Undefined for a bare disk. */
   readonly member: string | undefined;
+  /** Its bytes as they are stored. */
+  readonly body: Cursor;
+  /** Reads the metadata. `from` holds the same bytes as `body` where that has been used up. */
+  open(warn?: Warn, from?: Cursor): Promise<Disk>;
 }
 
 export interface ImageOptions {
-  /** Look only at the member of this name. */
+  /** Look only at the member of this name, and its parents. */
   readonly disk?: string | undefined;
+  /** The disk has no format: the bare source, or the first member of the archive. */
+  readonly raw?: boolean | undefined;
+  /** Bytes of a raw disk that comes as a stream. */
+  readonly virtualSize?: number | undefined;
+  readonly manifest?: ManifestMode | undefined;
   readonly warn?: Warn | undefined;
 }
 
 /** Throws FORMAT_… and COMPRESSION_… errors. Reads no further than the first header. */
 export async function openImage(source: Source, options: ImageOptions = {}): Promise<Image> {
-  const warn = options.warn ?? (() => {});
+  const { warn = () => {}, raw = false } = options;
   const compression = compressionOf(await source.cursor.peek(MAGIC_BYTES));
-  const unpack = (length?: number): Cursor => {
-    const unpacked = streamCursor(decompress(compression, source.cursor.chunks()), length);
-    source.own(() => unpacked.close());
-    return unpacked;
-  };
+  const unpacked: StreamCursor[] = [];
+  async function close(): Promise<void> {
+    for (const cursor of unpacked.splice(0).reverse()) await cursor.close();
+  }
+  source.own(close);
+
+  function unpackFrom(from: Cursor, how: Compression, length?: number): Cursor {
+    const cursor = streamCursor(decompress(how, from.chunks()), length);
+    unpacked.push(cursor);
+    return cursor;
+  }
+  const unpack = (length?: number): Cursor => unpackFrom(source.cursor, compression, length);
   let cursor = compression === 'none' ? source.cursor : unpack();
 
   const front = await cursor.peek(TAR_BLOCK);
-  if (front.length === 0) throw new VdiStreamError('FORMAT_UNKNOWN', `${source.name} is empty`, { offset: 0 });
+  if (front.length === 0) throw new VdiStreamError('SOURCE_EMPTY', `${source.name} is empty`, { offset: 0 });
   const isTar = isTarHeader(front);
+  const archive = openArchive(cursor, { ...options, warn });
 
   /** The end of every layer: gzip CRC and length, then the source itself. */
   async function finish(): Promise<void> {
@@ -61,51 +86,84 @@ export async function openImage(source: Source, options: ImageOptions = {}): Pro
   }
 
   async function* tarDisks(): AsyncGenerator<ImageDisk, void, void> {
-    for await (const member of readTar(cursor, warn)) {
-      const name = plainName(member.name);
-      try {
-        if (!isDisk(member, options.disk)) continue;
-        const inside: Warn = (warning) => warn({ ...warning, member: name });
-        yield { member: name, disk: named(name, await decodeVhd(member.body, { warn: inside })) };
-      } catch (error) {
-        throw inMember(name, error);
-      }
+    for await (const { name, body } of archive.disks()) {
+      const isRaw = raw || isRawName(name);
+      yield {
+        member: name,
+        body,
+        async open(tell = warn, from = body) {
+          const inside: Warn = (warning) => tell({ ...warning, member: name });
+          try {
+            return named(name, await decode(await plain(from, isRaw), { isRaw, warn: inside }));
+          } catch (error) {
+            throw inMember(name, error);
+          }
+        },
+      };
     }
     await finish();
   }
 
+  /** The OVF standard lets each file of a package be gzipped. A raw disk may begin with anything. */
+  async function plain(body: Cursor, isRaw: boolean): Promise<Cursor> {
+    if (isRaw || compressionOf(await body.peek(MAGIC_BYTES)) !== 'gzip') return body;
+    return unpackFrom(body, 'gzip');
+  }
+
   async function* bareDisk(): AsyncGenerator<ImageDisk, void, void> {
-    // A fixed VHD says its size at its end only. A compressed file is inflated twice for it, a pipe cannot be.
-    if (!hasCookie(front) && cursor.length === undefined && source.cursor.seekable) {
-      await drain(cursor);
+    // The size of a fixed VHD or a raw disk is known at its end only. A compressed file is inflated twice for it, a pipe cannot be.
+    if ((raw || !hasCookie(front)) && cursor.length === undefined && source.cursor.seekable) {
+      const { bytes } = await readEnd(cursor);
+      if (!raw && !hasCookie(bytes)) throw unknownFormat();
       const { position } = cursor;
       await source.cursor.moveTo(0);
       cursor = unpack(position);
     }
-    yield { member: undefined, disk: await decodeBare(cursor, warn) };
+    const body = cursor;
+    const how = { isRaw: raw, size: options.virtualSize, bare: true };
+    yield { member: undefined, body, open: (tell = warn, from = body) => decode(from, { ...how, warn: tell }) };
     await finish();
   }
 
-  return { kind: isTar ? 'tar' : 'vhd', compression, disks: isTar ? tarDisks : bareDisk };
+  return {
+    kind: isTar ? 'tar' : raw ? 'raw' : 'vhd',
+    compression,
+    disks: isTar ? tarDisks : bareDisk,
+    ignored: () => archive.ignored,
+    leafFirst: () => archive.leafFirst,
+    close,
+  };
 }
 
-async function decodeBare(cursor: Cursor, warn: Warn): Promise<Disk> {
+interface Decoding {
+  readonly isRaw: boolean;
+  /** Bytes of a raw disk, where the caller knows. */
+  readonly size?: number | undefined;
+  readonly bare?: boolean;
+  readonly warn: Warn;
+}
+
+async function decode(cursor: Cursor, { isRaw, size, bare, warn }: Decoding): Promise<Disk> {
+  if (isRaw) {
+    // Written as they are, the bytes of a VHD would become the guest's data.
+    if (!hasCookie(await cursor.peek(8))) return rawDisk(cursor, size, warn);
+    if (bare) throw new VdiStreamError('FORMAT_OTHER', 'this is a VHD, not a raw disk: leave out --raw', { offset: 0 });
+  }
   try {
     return await decodeVhd(cursor, { warn });
   } catch (error) {
     // No tar and no VHD: the sum of both is the better sentence.
-    const unknown = error instanceof VdiStreamError && error.code === 'VHD_FOOTER' && error.offset !== 64;
-    throw unknown ? new VdiStreamError('FORMAT_UNKNOWN', 'this is neither a VHD nor a tar', { offset: 0, cause: error }) : error;
+    throw bare && error instanceof VdiStreamError && error.code === 'VHD_FOOTER' ? unknownFormat(error) : error;
   }
 }
+
+const unknownFormat = (cause?: unknown): VdiStreamError =>
+  new VdiStreamError('FORMAT_UNKNOWN', 'this is neither a VHD nor a tar, perhaps a raw disk', { offset: 0, cause });
 
 /** A member's disk, whose errors name the member. */
 function named(member: string, disk: Disk): Disk {
   return {
     ...disk,
-    get creator() {
-      return disk.creator;
-    },
     async skip() {
       try {
         await disk.skip();
@@ -113,9 +171,9 @@ function named(member: string, disk: Disk): Disk {
         throw inMember(member, error);
       }
     },
-    async *extents(buffers, signal) {
+    async *extents(buffers, signal, wanted) {
       try {
-        for await (const extent of disk.extents(buffers, signal)) {
+        for await (const extent of disk.extents(buffers, signal, wanted)) {
           if (extent.kind !== 'data') yield extent;
           else yield { ...extent, ready: extent.ready.catch((error: unknown) => Promise.reject(inMember(member, error))) };
         }
@@ -124,63 +182,4 @@ function named(member: string, disk: Disk): Disk {
       }
     },
   };
-}
-
-/**
- * The one disk of an image, whose `extents` end only when the whole source has been read: a second disk, a bad CRC or a cut
- * archive behind it are errors of its iteration.
- *
- * Where the archive can be jumped through, that is found out now, before anything is written.
- * Throws DISK_NONE, DISK_NOT_FOUND, DISK_AMBIGUOUS and whatever reading throws.
- */
-export async function onlyDisk(source: Source, options: ImageOptions = {}): Promise<{ image: Image; chosen: ImageDisk }> {
-  const image = await openImage(source, options);
-  if (image.kind === 'tar' && source.cursor.seekable && image.compression === 'none') {
-    await refuseSecond(source.cursor, options.disk);
-  }
-  const disks = image.disks();
-  const first = await disks.next();
-  if (first.done) throw noDisk(source.name, options.disk);
-  const { disk, member } = first.value;
-
-  async function finish(): Promise<void> {
-    const second = await disks.next();
-    if (!second.done) throw ambiguous(member, second.value.member);
-  }
-
-  const whole: Disk = {
-    ...disk,
-    get creator() {
-      return disk.creator;
-    },
-    async skip() {
-      await disk.skip();
-      await finish();
-    },
-    async *extents(buffers, signal) {
-      yield* disk.extents(buffers, signal);
-      await finish();
-    },
-  };
-  return { image, chosen: { member, disk: whole } };
-}
-
-async function refuseSecond(cursor: Cursor, wanted: string | undefined): Promise<void> {
-  let first: Member | undefined;
-  for await (const member of readTar(cursor)) {
-    if (!isDisk(member, wanted)) continue;
-    if (first !== undefined) throw ambiguous(plainName(first.name), plainName(member.name));
-    first = member;
-  }
-  await cursor.moveTo(0);
-}
-
-export function noDisk(source: string, wanted: string | undefined): VdiStreamError {
-  return wanted === undefined
-    ? new VdiStreamError('DISK_NONE', `${source} holds no VHD`)
-    : new VdiStreamError('DISK_NOT_FOUND', `${source} holds no member "${wanted}"`);
-}
-
-function ambiguous(first: string | undefined, second: string | undefined): VdiStreamError {
-  return new VdiStreamError('DISK_AMBIGUOUS', `the archive holds both "${first}" and "${second}", and none was chosen`, { member: second });
 }

@@ -1,40 +1,57 @@
 /** What an image holds, without writing it anywhere. */
 
-import { VdiStreamError, type Warn, type Warning } from '../errors.ts';
-import type { DiskType, Range } from '../extent.ts';
+import { VdiStreamError, type Warn, type Warning, warner } from '../errors.ts';
+import type { DiskFacts, DiskType, Range } from '../extent.ts';
 import type { Compression } from '../io/compression.ts';
-import { openSource, type SourceInput } from '../io/source.ts';
-import { noDisk, openImage } from './image.ts';
+import { withSources } from '../io/source.ts';
+import type { ManifestMode } from '../ova/package.ts';
+import { noDisk } from './chain.ts';
+import { type Arrival, openFeed } from './feed.ts';
+import type { DiskInput } from './job.ts';
+import { createLayers, leafRankOf, mayBeLeaf } from './layers.ts';
 
 export interface InfoOptions {
-  /** Look only at the member of this name. */
+  /** Look only at the member of this name, and its parents. */
   readonly disk?: string | undefined;
+  /** The disk has no format: the bare source, or the first member of the archive. */
+  readonly raw?: boolean | undefined;
   /** Stop as soon as the virtual size of the first disk is known; the rest of the source is not looked at. */
   readonly quick?: boolean | undefined;
+  readonly manifest?: ManifestMode | undefined;
+  /** What is odd about the image is an error, STRICT, instead of a warning. */
+  readonly strict?: boolean | undefined;
   readonly sha256?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onWarning?: Warn | undefined;
 }
 
 /** Sizes in bytes. */
-export interface DiskInfo {
+export interface LayerInfo {
   readonly member: string | undefined;
   readonly type: DiskType;
   readonly virtualSize: number;
   readonly blockSize: number | undefined;
   readonly creator: string | undefined;
-  /** Bytes of the disk that the image holds, at block granularity. */
+  /** Bytes of the disk that this layer holds, at block granularity. */
   readonly allocatedBytes: number;
   /** Where they lie: MAP_CELLS numbers from 0 (nothing) to 1 (all of this part of the disk). */
   readonly map: readonly number[];
 }
 
+/** The leaf's facts; of a chain, `layers` has those of each layer, leaf first. */
+export interface DiskInfo extends LayerInfo {
+  /** One for a disk that is complete in itself. */
+  readonly layers: readonly LayerInfo[];
+}
+
 export interface ImageInfo {
-  readonly kind: 'vhd' | 'tar';
+  readonly kind: 'vhd' | 'tar' | 'raw';
   readonly compression: Compression;
   readonly disks: readonly DiskInfo[];
   /** Of the one disk, the number for `xe vdi-create`; undefined where there are several. */
   readonly virtualSize: number | undefined;
+  /** Files of the archive that are no part of any disk. */
+  readonly ignored: readonly string[];
   readonly warnings: readonly Warning[];
 }
 
@@ -43,35 +60,68 @@ export const MAP_CELLS = 64;
 
 /**
  * Reads the image to its end (with `quick`, only as far as the first virtual size) and tells what is in it. An image that
- * `info` reads without an error may still hold damaged data: only its structure is looked at.
+ * `info` reads without an error may still hold damaged data: only its structure is looked at. A parent that is not the one
+ * a layer was made over is a warning here.
  */
-export async function info(input: SourceInput, options: InfoOptions = {}): Promise<ImageInfo> {
+export async function info(input: DiskInput, options: InfoOptions = {}): Promise<ImageInfo> {
   const warnings: Warning[] = [];
-  const warn: Warn = (warning) => {
-    warnings.push(warning);
-    options.onWarning?.(warning);
-  };
+  const warn = warner(warnings, options);
   if (options.quick && options.sha256 !== undefined) {
     throw new VdiStreamError('USAGE', 'a quick look does not read what a SHA-256 is checked with');
   }
-  const source = await openSource(input, options);
-  try {
-    const image = await openImage(source, { disk: options.disk, warn });
-    const disks: DiskInfo[] = [];
-    for await (const { disk, member } of image.disks()) {
-      const { type, virtualSize, blockSize, allocatedBytes } = disk;
-      const map = mapOf(disk.allocated(), virtualSize);
-      if (!options.quick) await disk.skip();
-      // Only now: the footer that ends a fixed disk in a stream has gone by.
-      disks.push({ member, type, virtualSize, blockSize, creator: disk.creator, allocatedBytes, map });
-      if (options.quick) break;
+  return withSources(input, options, async (sources) => {
+    const feed = await openFeed(sources, { ...options, warn });
+    const chains = new Map<string, Chain>();
+    for (let arrival = await feed.next(); arrival !== undefined; arrival = await feed.next()) {
+      const key = arrival.place?.chain ?? arrival.name;
+      const chain = chains.get(key) ?? newChain(options.disk, warn);
+      chains.set(key, chain);
+      await chain.add(arrival, options.quick === true);
+      if (options.quick && mayBeLeaf(arrival.place, chain.leafRank)) break;
     }
-    if (disks.length === 0) throw noDisk(source.name, options.disk);
-    const { kind, compression } = image;
-    return { kind, compression, disks, virtualSize: disks.length === 1 ? disks[0]?.virtualSize : undefined, warnings };
-  } finally {
-    await source.close();
-  }
+    if (chains.size === 0) throw noDisk(sources[0]?.name ?? '', options.disk, feed.ignored());
+    const disks = [...chains.values()].map((chain) => chain.finish(options.quick === true));
+    const [image] = feed.images;
+    const { kind = 'vhd', compression = 'none' } = image ?? {};
+    const virtualSize = disks.length === 1 ? disks[0]?.virtualSize : undefined;
+    return { kind, compression, disks, virtualSize, ignored: feed.ignored(), warnings };
+  });
+}
+
+interface Chain {
+  readonly leafRank: number;
+  add(arrival: Arrival, quick: boolean): Promise<void>;
+  finish(quick: boolean): DiskInfo;
+}
+
+function newChain(wanted: string | undefined, warn: Warn): Chain {
+  const leafRank = leafRankOf(wanted);
+  const layers = createLayers({ anyParent: true, leafRank, warn });
+  const found: { readonly rank: number; readonly info: LayerInfo }[] = [];
+
+  return {
+    leafRank,
+    async add({ name, member, place, open }, quick) {
+      const disk = await open();
+      const rank = layers.add(name, place, disk);
+      const map = mapOf(disk.allocated(), disk.virtualSize);
+      if (!quick) await disk.skip();
+      // Only now: the footer that ends a fixed disk in a stream has gone by.
+      found.push({ rank, info: layerInfo(member, disk, map) });
+    },
+    finish(quick) {
+      const infos = found.sort((a, b) => a.rank - b.rank).map(({ info }) => info);
+      const [leaf] = infos;
+      if (leaf === undefined) throw new RangeError('a chain without layers');
+      if (!quick) layers.complete(leaf.virtualSize);
+      return { ...leaf, layers: infos };
+    },
+  };
+}
+
+function layerInfo(member: string | undefined, disk: DiskFacts, map: readonly number[]): LayerInfo {
+  const { type, virtualSize, blockSize, allocatedBytes, identity } = disk;
+  return { member, type, virtualSize, blockSize, creator: identity.creator, allocatedBytes, map };
 }
 
 function mapOf(ranges: Iterable<Range>, size: number): number[] {

@@ -14,9 +14,12 @@ export const ZERO_POLICIES: readonly ZeroPolicy[] = ['auto', 'assume-zero', 'wri
 
 export type Action = 'write' | 'zero' | 'skip';
 
-/** `write` on an empty extent means to write zeros. */
-export function plan(kind: Extent['kind'], policy: ZeroPolicy, readsZero: boolean): Action {
+/**
+ * `write` on an empty extent means to write zeros. What overwrites an earlier layer's data is never skipped: a target that
+ * read as zero there does so no more.
+ */
+export function plan(kind: Extent['kind'], policy: ZeroPolicy, readsZero: boolean, overwrites = false): Action {
   if (kind === 'data' || policy === 'write') return 'write';
-  if (policy === 'assume-zero' || readsZero) return 'skip';
+  if (!overwrites && (policy === 'assume-zero' || readsZero)) return 'skip';
   return 'zero';
 }

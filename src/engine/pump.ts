@@ -5,7 +5,7 @@
 
 import { KiB, roundDown } from '../bytes.ts';
 import { assert, throwIfCancelled, VdiStreamError } from '../errors.ts';
-import type { DataExtent, Disk, Extent } from '../extent.ts';
+import { type DataExtent, type Disk, discard, type Extent } from '../extent.ts';
 import { native, type Sums } from '../io/native.ts';
 import type { Pool } from '../io/pool.ts';
 import type { Target } from '../io/target.ts';
@@ -21,6 +21,8 @@ export const ZERO_GRAIN = 64 * KiB;
 export const ZERO_WORTH = 512 * KiB;
 /** Empty extents need no buffer, so the pool does not bound them. */
 const MAX_EMPTY = 4;
+/** Pieces of one buffer neither. */
+const MAX_IN_FLIGHT = 64;
 
 export interface PumpOptions {
   readonly pool: Pool;
@@ -32,11 +34,13 @@ export interface PumpOptions {
   readonly onProgress?: ((counts: Counts) => void) | undefined;
 }
 
-/** Bytes of the disk by what was done with them; together they are the virtual size. */
+/** Bytes of the disk by what was done with them; the first three together are the virtual size. */
 export interface Counts {
   bytesWritten: number;
   bytesZeroed: number;
   bytesSkipped: number;
+  /** Written or zeroed again, because the image holds a parent before its child. */
+  bytesRewritten: number;
 }
 
 /**
@@ -45,19 +49,19 @@ export interface Counts {
  */
 export async function pump(disk: Disk, target: Target, options: PumpOptions): Promise<Counts> {
   const { pool, sums, signal, zero: policy = 'auto' } = options;
-  const counts: Counts = { bytesWritten: 0, bytesZeroed: 0, bytesSkipped: 0 };
+  const counts: Counts = { bytesWritten: 0, bytesZeroed: 0, bytesSkipped: 0, bytesRewritten: 0 };
   const edges = createEdges(target);
-  const inFlight = new Set<Promise<void>>();
+  const inFlight = new Map<Promise<void>, Extent>();
   let empties = 0;
   let failure: { readonly error: unknown } | undefined;
   let wake: () => void = () => {};
 
-  const count = (kind: keyof Counts, bytes: number): void => {
-    counts[kind] += bytes;
+  const count = (kind: keyof Counts, bytes: number, { overwrites }: Extent): void => {
+    counts[overwrites ? 'bytesRewritten' : kind] += bytes;
     options.onProgress?.(counts);
   };
 
-  function launch(work: Promise<void>, settle: () => void): void {
+  function launch(extent: Extent, work: Promise<void>, settle: () => void): void {
     const tracked: Promise<void> = work
       .catch((error: unknown) => {
         failure ??= { error };
@@ -67,7 +71,7 @@ export async function pump(disk: Disk, target: Target, options: PumpOptions): Pr
         settle();
         wake();
       });
-    inFlight.add(tracked);
+    inFlight.set(tracked, extent);
   }
 
   /** Resolves when something in flight has settled. */
@@ -76,29 +80,35 @@ export async function pump(disk: Disk, target: Target, options: PumpOptions): Pr
       wake = resolve;
     });
 
-  async function writeData(bytes: Uint8Array, offset: number): Promise<void> {
-    const whole = offset % target.align === 0 ? roundDown(bytes.length, target.align) : 0;
-    if (whole > 0) await target.write(bytes.subarray(0, whole), offset, sums);
-    if (whole < bytes.length) {
-      const rest = bytes.subarray(whole);
-      await edges.patch(offset + whole, rest.length, rest);
-      if (sums) native().addSums(sums, rest, offset + whole);
-    }
-    count('bytesWritten', bytes.length);
+  async function writeData(bytes: Uint8Array, offset: number, extent: Extent): Promise<void> {
+    const { first, whole } = cutAtSectors(offset, bytes.length, target.align);
+    const inside = bytes.subarray(first, first + whole);
+    // Only memory that lies on a sector as its place on the disk does can go there as it is.
+    if (whole > 0 && inside.byteOffset % target.align === 0) {
+      await target.write(inside, offset + first, sums);
+      await patchData(bytes.subarray(0, first), offset);
+      await patchData(bytes.subarray(first + whole), offset + first + whole);
+    } else await patchData(bytes, offset);
+    count('bytesWritten', bytes.length, extent);
   }
 
-  async function makeEmpty(kind: 'zero' | 'hole', offset: number, length: number): Promise<void> {
-    const action = plan(kind, policy, target.readsZero);
+  async function patchData(bytes: Uint8Array, offset: number): Promise<void> {
+    if (bytes.length === 0) return;
+    await edges.patch(offset, bytes.length, bytes);
+    if (sums) native().addSums(sums, bytes, offset);
+  }
+
+  async function makeEmpty(offset: number, length: number, extent: Extent): Promise<void> {
+    const action = plan('zero', policy, target.readsZero, extent.overwrites);
     // Only a target whose size guard was lifted ends before the disk does; what is empty there is dropped.
     const present = Math.max(0, Math.min(length, target.size - offset));
-    if (action === 'skip' || present === 0) return count('bytesSkipped', length);
-    const first = Math.min(present, (target.align - (offset % target.align)) % target.align);
-    const whole = roundDown(present - first, target.align);
+    if (action === 'skip' || present === 0) return count('bytesSkipped', length, extent);
+    const { first, whole } = cutAtSectors(offset, present, target.align);
     if (first > 0) await edges.patch(offset, first);
     if (whole > 0) await target.zero(offset + first, whole, action === 'write' ? 'write' : 'cheapest', signal);
     if (first + whole < present) await edges.patch(offset + first + whole, present - first - whole);
-    count('bytesZeroed', present);
-    if (present < length) count('bytesSkipped', length - present);
+    count('bytesZeroed', present, extent);
+    if (present < length) count('bytesSkipped', length - present, extent);
   }
 
   /** Cuts data into what is written and what turned out to be zero. */
@@ -108,31 +118,48 @@ export async function pump(disk: Disk, target: Target, options: PumpOptions): Pr
     const bytes = extent.bytes.subarray(0, Math.max(0, target.size - offset));
     if (bytes.length < extent.length) {
       refuseBeyond(target, extent.bytes.subarray(bytes.length), offset + bytes.length);
-      count('bytesSkipped', extent.length - bytes.length);
+      count('bytesSkipped', extent.length - bytes.length, extent);
     }
+    await forget(extent);
     const runs = policy === 'write' ? [] : native().zeroRuns(bytes, ZERO_GRAIN);
-    const least = plan('zero', policy, target.readsZero) === 'zero' ? Math.min(ZERO_WORTH, bytes.length) : 0;
+    const least = plan('zero', policy, target.readsZero, extent.overwrites) === 'zero' ? Math.min(ZERO_WORTH, bytes.length) : 0;
     const work: Promise<void>[] = [];
     let done = 0;
     for (let run = 0; run < runs.length; run += 2) {
       const start = runs[run] ?? 0;
       const end = runs[run + 1] ?? bytes.length;
       if (end - start < least) continue;
-      if (start > done) work.push(writeData(bytes.subarray(done, start), offset + done));
-      work.push(makeEmpty('zero', offset + start, end - start));
+      if (start > done) work.push(writeData(bytes.subarray(done, start), offset + done, extent));
+      work.push(makeEmpty(offset + start, end - start, extent));
       done = end;
     }
-    if (done < bytes.length) work.push(writeData(bytes.subarray(done), offset + done));
+    if (done < bytes.length) work.push(writeData(bytes.subarray(done), offset + done, extent));
     // The buffer is free when all of them have ended, whether well or not.
     const outcomes = await Promise.allSettled(work);
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
 
+  async function writeEmpty(extent: Extent): Promise<void> {
+    await forget(extent);
+    await makeEmpty(extent.offset, extent.length, extent);
+  }
+
+  /** What is overwritten is no part of what the target will hold. */
+  async function forget({ offset, length, overwrites }: Extent): Promise<void> {
+    const present = Math.min(length, target.size - offset);
+    if (sums && overwrites && present > 0) await edges.forget(offset, present, sums);
+  }
+
   async function take(extent: Extent): Promise<void> {
-    if (extent.kind === 'data') return launch(writeExtent(extent), () => extent.release());
-    empties++;
-    launch(makeEmpty(extent.kind, extent.offset, extent.length), () => empties--);
-    while (empties >= MAX_EMPTY) await settled();
+    // Two writes of one place are done in the order in which the disk gave them.
+    while (extent.overwrites && [...inFlight.values()].some((other) => overlap(extent, other))) await settled();
+    if (failure !== undefined) return discard(extent);
+    if (extent.kind === 'data') launch(extent, writeExtent(extent), () => extent.release());
+    else {
+      empties++;
+      launch(extent, writeEmpty(extent), () => empties--);
+    }
+    while (empties >= MAX_EMPTY || inFlight.size >= MAX_IN_FLIGHT) await settled();
   }
 
   const iterator = disk.extents(pool, signal)[Symbol.asyncIterator]();
@@ -142,18 +169,26 @@ export async function pump(disk: Disk, target: Target, options: PumpOptions): Pr
       throwIfCancelled(signal);
       const next = await nextOrFailure(iterator, settled, () => failure !== undefined);
       if (next === undefined || next.done) break;
-      covered += next.value.length;
+      if (!next.value.overwrites) covered += next.value.length;
       await take(next.value);
     }
   } catch (error) {
     failure ??= { error };
   }
   if (failure !== undefined) iterator.return?.()?.then(undefined, () => {});
-  await Promise.all(inFlight);
+  await Promise.all(inFlight.keys());
   if (failure !== undefined) throw failure.error;
   throwIfCancelled(signal);
   assert(covered === disk.virtualSize, 'the extents cover the disk');
   return counts;
+}
+
+const overlap = (a: Extent, b: Extent): boolean => a.offset < b.offset + b.length && b.offset < a.offset + a.length;
+
+/** The bytes of a range in front of the target's first whole sector, and those in whole sectors. */
+function cutAtSectors(offset: number, length: number, align: number): { readonly first: number; readonly whole: number } {
+  const first = Math.min(length, (align - (offset % align)) % align);
+  return { first, whole: roundDown(length - first, align) };
 }
 
 /** The next extent; undefined when a write fails while the source still lets us wait. */
@@ -166,15 +201,14 @@ async function nextOrFailure(
   const next = iterator.next().finally(() => {
     arrived = true;
   });
-  // The read may still be filling the buffer, which must not be lent again before that has ended.
-  const late = (result: IteratorResult<Extent>): void => {
-    if (result.done || result.value.kind !== 'data') return;
-    const { ready, release } = result.value;
-    ready.then(release, release);
-  };
   while (!arrived && !failed()) await Promise.race([next, settled()]);
   if (arrived) return next;
-  next.then(late, () => {});
+  next.then(
+    (late) => {
+      if (!late.done) discard(late.value);
+    },
+    () => {},
+  );
   return undefined;
 }
 

@@ -3,11 +3,12 @@
  * writing, so that the image need not be read twice; `comparing` later, byte by byte against the image itself.
  */
 
-import { MiB, roundUp } from '../bytes.ts';
+import { MiB, roundDown, roundUp, SECTOR } from '../bytes.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { native, type Sums } from '../io/native.ts';
 import type { Pool } from '../io/pool.ts';
 import type { Target } from '../io/target.ts';
+import { createSectorSet } from '../vhd/sectors.ts';
 
 /** Bytes of disk under one checksum. */
 export const SUM_SPAN = 2 * MiB;
@@ -71,12 +72,31 @@ function mismatch(target: Target, offset: number, what: string): VdiStreamError 
   return new VdiStreamError('VERIFY_MISMATCH', `${target.path}: ${what}`, { device: target.path, offset });
 }
 
+export interface ComparingOptions {
+  /** Bytes of the disk. */
+  readonly size: number;
+  /** A range may come again, and then only what comes last counts. */
+  readonly rewrites: boolean;
+}
+
+/** A target that compares, and what it has to say in the end. */
+export interface Comparing {
+  readonly target: Target;
+  /** Throws VERIFY_MISMATCH for the first sector that nothing later has put right. */
+  finish(): void;
+}
+
 /**
  * A target that compares instead of writing: pumping a disk into it verifies the disk. Throws VERIFY_MISMATCH with the
- * first byte of an extent that differs. Give the pump the zero policy `write`, so that empty extents are looked at too.
+ * first byte of an extent that differs, at once unless there are `rewrites`. Give the pump the zero policy `write`, so that
+ * empty extents are looked at too.
  */
-export function comparing(target: Target, pool: Pool): Target {
+export function comparing(target: Target, pool: Pool, { size, rewrites }: ComparingOptions): Comparing {
+  // Sectors that differ from what the image has said of them so far: at most one bit a sector.
+  const differing = rewrites ? createSectorSet(roundUp(size, target.align)) : undefined;
+
   async function compare(offset: number, length: number, expected: Uint8Array | undefined): Promise<void> {
+    differing?.remove(offset, length);
     for (let done = 0; done < length; ) {
       const lease = await pool.acquire();
       try {
@@ -85,9 +105,7 @@ export function comparing(target: Target, pool: Pool): Target {
         const count = Math.min(length - done, lease.bytes.length - lead);
         const read = lease.bytes.subarray(0, roundUp(lead + count, target.align));
         await target.read(read, at - lead);
-        const bytes = read.subarray(lead, lead + count);
-        const differs = expected ? native().firstDifference(bytes, expected.subarray(done, done + count)) : native().firstNonZero(bytes);
-        if (differs >= 0) throw mismatch(target, at + differs, 'this byte is not what the image says');
+        judge(read.subarray(lead, lead + count), at, expected?.subarray(done, done + count));
         done += count;
       } finally {
         lease.release();
@@ -95,10 +113,22 @@ export function comparing(target: Target, pool: Pool): Target {
     }
   }
 
-  return {
+  function judge(bytes: Uint8Array, offset: number, expected: Uint8Array | undefined): void {
+    for (let from = 0; from < bytes.length; ) {
+      const rest = bytes.subarray(from);
+      const found = expected ? native().firstDifference(rest, expected.subarray(from)) : native().firstNonZero(rest);
+      if (found < 0) return;
+      if (differing === undefined) throw mismatch(target, offset + from + found, 'this byte is not what the image says');
+      const sector = roundDown(from + found, SECTOR);
+      differing.add(offset + sector, SECTOR);
+      from = sector + SECTOR;
+    }
+  }
+
+  const compared: Target = {
     ...target,
     // Any range can be compared, and reading the whole of a sector does no harm.
-    align: 512,
+    align: SECTOR,
     write: (bytes, offset) => compare(offset, bytes.length, bytes),
     zero: async (offset, length, _how, signal) => {
       const step = 64 * MiB;
@@ -108,5 +138,14 @@ export function comparing(target: Target, pool: Pool): Target {
       }
     },
     sync: async () => {},
+  };
+
+  return {
+    target: compared,
+    finish() {
+      for (const { offset, inside } of differing?.runs(0, size) ?? []) {
+        if (inside) throw mismatch(target, offset, 'the 512 bytes that begin here are not what the image says');
+      }
+    },
   };
 }

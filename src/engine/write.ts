@@ -1,31 +1,15 @@
 /** The whole way: from a source to a target, and back to compare. What the library exports and the command line calls. */
 
-import { MiB } from '../bytes.ts';
-import { type Guard, VdiStreamError, type Warn, type Warning } from '../errors.ts';
+import { MiB, TiB } from '../bytes.ts';
+import { VdiStreamError, type Warning } from '../errors.ts';
 import type { DiskFacts } from '../extent.ts';
-import { createPool, type Pool } from '../io/pool.ts';
-import { openSource, type Source, type SourceInput } from '../io/source.ts';
+import { createPool } from '../io/pool.ts';
 import { NULL_TARGET, openTarget, type Target } from '../io/target.ts';
-import { type ImageDisk, onlyDisk } from './image.ts';
+import type { ChosenDisk } from './chain.ts';
+import { bytesRead, type CommonOptions, type DiskInput, type Job, withDisk } from './job.ts';
 import type { ZeroPolicy } from './plan.ts';
-import type { OnProgress } from './progress.ts';
 import { type Counts, pump } from './pump.ts';
 import { comparing, emptySums, verifySums } from './verify.ts';
-
-interface CommonOptions {
-  /** Which member of an archive; its name, or the last part of it. */
-  readonly disk?: string | undefined;
-  /** Hexadecimal SHA-256 of the source's bytes as they are stored. */
-  readonly sha256?: string | undefined;
-  /** Guards to lift, by name. */
-  readonly force?: readonly Guard[] | undefined;
-  /** Share one to bound the memory of several calls at once; each has its own otherwise. */
-  readonly pool?: Pool | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  /** Called for what is odd but not wrong, as it is found; the result lists it too. */
-  readonly onWarning?: Warn | undefined;
-}
 
 export interface WriteOptions extends CommonOptions {
   readonly zero?: ZeroPolicy | undefined;
@@ -35,12 +19,20 @@ export interface WriteOptions extends CommonOptions {
   readonly verify?: boolean | undefined;
 }
 
-/** Sizes in bytes. bytesWritten + bytesZeroed + bytesSkipped = virtualSize, plus the tail where it was zeroed. */
+/**
+ * Sizes in bytes. bytesWritten + bytesZeroed + bytesSkipped = virtualSize, plus the tail where it was zeroed. bytesRewritten come on
+ * top, where a parent was written before its child.
+ */
 export interface WriteResult extends Counts {
   readonly target: string;
+  /** The leaf, of a chain. */
   readonly member: string | undefined;
   readonly type: DiskFacts['type'];
+  /** 1, or as many as the chain has. */
+  readonly layers: number;
   readonly virtualSize: number;
+  /** Files of the archive that are no part of the disk. */
+  readonly ignored: readonly string[];
   /** Bytes read from the source. */
   readonly bytesRead: number;
   readonly seconds: number;
@@ -57,13 +49,16 @@ export interface WriteResult extends Counts {
  * Resolves only when every byte is on the medium, the source was read to its end and found whole, and the target was
  * synced and closed. Rejects with a VdiStreamError otherwise; a file that this call made is then removed.
  */
-export function writeDisk(input: SourceInput, target: string, options: WriteOptions = {}): Promise<WriteResult> {
+export function writeDisk(input: DiskInput, target: string, options: WriteOptions = {}): Promise<WriteResult> {
   if (options.verify && target === NULL_TARGET) {
     return Promise.reject(new VdiStreamError('USAGE', `${NULL_TARGET} keeps nothing that could be verified`));
   }
-  return withDisk(input, options, async (chosen, source, job) => {
-    const { disk, member } = chosen;
-    if (await source.isFile(target)) throw new VdiStreamError('USAGE', `${target} is the source itself`);
+  return withDisk(input, options, async (chosen, sources, job) => {
+    const { disk } = chosen;
+    for (const source of sources) {
+      if (await source.isFile(target)) throw new VdiStreamError('USAGE', `${target} is the source itself`);
+    }
+    if (options.verify) refuseToSum(disk.virtualSize);
     const opened = await openTarget(target, { size: disk.virtualSize, force: options.force, warn: job.warn });
     try {
       const counts = await writeAndSync(chosen, opened, options, job);
@@ -71,10 +66,12 @@ export function writeDisk(input: SourceInput, target: string, options: WriteOpti
       const { type, virtualSize } = disk;
       return {
         target,
-        member,
+        member: chosen.member(),
         type,
+        layers: chosen.layers(),
         virtualSize,
-        bytesRead: source.bytesRead(),
+        ignored: chosen.ignored(),
+        bytesRead: bytesRead(sources),
         ...counts,
         seconds: job.seconds(),
         verified: options.verify === true,
@@ -88,8 +85,16 @@ export function writeDisk(input: SourceInput, target: string, options: WriteOpti
   });
 }
 
-async function writeAndSync({ disk }: ImageDisk, target: Target, options: WriteOptions, job: Job): Promise<Counts> {
-  const { virtualSize: total, allocatedBytes: toMove } = disk;
+/** The checksums take 8 bytes for each 2 MiB, and a hostile disk of 1 PiB is easily made. */
+function refuseToSum(size: number): void {
+  if (size <= MAX_SUMMED) return;
+  throw new VdiStreamError('USAGE', `a disk of ${size} bytes is too large to verify while writing; use \`vdistream verify\` afterwards`);
+}
+
+const MAX_SUMMED = 16 * TiB;
+
+async function writeAndSync({ disk }: ChosenDisk, target: Target, options: WriteOptions, job: Job): Promise<Counts> {
+  const { virtualSize: total } = disk;
   const end = options.zeroTail && Number.isFinite(target.size) ? Math.max(target.size, total) : total;
   const sums = options.verify ? emptySums(end) : undefined;
   const { signal, onProgress } = options;
@@ -98,8 +103,11 @@ async function writeAndSync({ disk }: ImageDisk, target: Target, options: WriteO
     zero: options.zero,
     sums,
     signal,
-    onProgress: ({ bytesWritten, bytesZeroed, bytesSkipped }) =>
-      onProgress?.({ phase: 'write', done: bytesWritten + bytesZeroed + bytesSkipped, total, moved: bytesWritten, toMove }),
+    onProgress: ({ bytesWritten, bytesZeroed, bytesSkipped, bytesRewritten }) => {
+      const moved = bytesWritten + bytesRewritten;
+      const done = bytesWritten + bytesZeroed + bytesSkipped;
+      onProgress?.({ phase: 'write', done, total, moved, toMove: disk.allocatedBytes });
+    },
   });
   if (end > total) {
     const tail = await pump(emptyDisk(total, end), target, { pool: job.pool, zero: options.zero, signal });
@@ -123,7 +131,9 @@ export interface VerifyDiskOptions extends CommonOptions {}
 export interface VerifyResult {
   readonly target: string;
   readonly member: string | undefined;
+  readonly layers: number;
   readonly virtualSize: number;
+  readonly ignored: readonly string[];
   readonly bytesRead: number;
   readonly bytesCompared: number;
   readonly seconds: number;
@@ -132,13 +142,15 @@ export interface VerifyResult {
 }
 
 /** Compares a target with an image, empty regions included. Throws VERIFY_MISMATCH, which names the first byte found wrong. */
-export function verifyDisk(input: SourceInput, target: string, options: VerifyDiskOptions = {}): Promise<VerifyResult> {
-  return withDisk(input, options, async ({ disk, member }, source, job) => {
+export function verifyDisk(input: DiskInput, target: string, options: VerifyDiskOptions = {}): Promise<VerifyResult> {
+  return withDisk(input, options, async (chosen, sources, job) => {
+    const { disk } = chosen;
     const { virtualSize: total } = disk;
     const opened = await openTarget(target, { size: total, force: options.force, warn: job.warn, readOnly: true });
     try {
       // What is read back has buffers of its own: waiting for the image's would wait for ourselves.
-      await pump(disk, comparing(opened, createPool({ count: 4, size: 4 * MiB })), {
+      const compared = comparing(opened, createPool({ count: 4, size: 4 * MiB }), { size: total, rewrites: chosen.rewrites });
+      await pump(disk, compared.target, {
         pool: job.pool,
         zero: 'write',
         signal: options.signal,
@@ -147,14 +159,17 @@ export function verifyDisk(input: SourceInput, target: string, options: VerifyDi
           options.onProgress?.({ phase: 'verify', done, total, moved: done, toMove: total });
         },
       });
+      compared.finish();
     } finally {
       await opened.close();
     }
     return {
       target,
-      member,
+      member: chosen.member(),
+      layers: chosen.layers(),
       virtualSize: total,
-      bytesRead: source.bytesRead(),
+      ignored: chosen.ignored(),
+      bytesRead: bytesRead(sources),
       bytesCompared: total,
       seconds: job.seconds(),
       verified: true,
@@ -163,47 +178,14 @@ export function verifyDisk(input: SourceInput, target: string, options: VerifyDi
   });
 }
 
-/** What the calls of one import share. */
-interface Job {
-  readonly pool: Pool;
-  readonly warn: Warn;
-  readonly warnings: readonly Warning[];
-  seconds(): number;
-}
-
-/** Opens the source and its disk, and closes the source whatever happens. */
-async function withDisk<T>(
-  input: SourceInput,
-  options: CommonOptions,
-  use: (chosen: ImageDisk, source: Source, job: Job) => Promise<T>,
-): Promise<T> {
-  const started = process.hrtime.bigint();
-  const warnings: Warning[] = [];
-  const job: Job = {
-    pool: options.pool ?? createPool(),
-    warnings,
-    warn(warning) {
-      warnings.push(warning);
-      options.onWarning?.(warning);
-    },
-    seconds: () => Number(process.hrtime.bigint() - started) / 1e9,
-  };
-  const source = await openSource(input, options);
-  try {
-    const { chosen } = await onlyDisk(source, { disk: options.disk, warn: job.warn });
-    return await use(chosen, source, job);
-  } finally {
-    await source.close();
-  }
-}
-
 /** The part of a target behind the disk, as extents: one that is to be zero. */
 function emptyDisk(from: number, to: number): Parameters<typeof pump>[0] {
   return {
     type: 'fixed',
     virtualSize: to - from,
     blockSize: undefined,
-    creator: undefined,
+    identity: {},
+    parent: undefined,
     allocatedBytes: 0,
     allocated: () => [],
     skip: async () => {},

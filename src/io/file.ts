@@ -10,6 +10,8 @@ const CHUNK = 512 * 1024;
 /** `count` is told of the bytes that were read; what was only peeked at is read again, and not counted twice. */
 export function fileCursor(file: FileHandle, length: number, name: string, count: (bytes: number) => void): Cursor {
   let position = 0;
+  /** Counts who moves the cursor: of several `chunks`, only the one that was asked for last. */
+  let reader = 0;
 
   async function readAt(into: readonly Uint8Array[], at: number): Promise<void> {
     let left = into.filter((bytes) => bytes.length > 0);
@@ -60,22 +62,29 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
     },
     async moveTo(target) {
       if (target > length) throw truncated(length);
+      reader++;
       position = target;
     },
     async *chunks() {
       // The next chunk is read while the current one is used; two buffers take turns.
       const buffers = [new Uint8Array(CHUNK), new Uint8Array(CHUNK)];
+      const mine = ++reader;
+      let at = position;
       const next = (turn: number): Promise<Uint8Array> | undefined => {
-        const chunk = buffers[turn % 2]?.subarray(0, length - position);
+        const chunk = buffers[turn % 2]?.subarray(0, length - at);
         if (chunk === undefined || chunk.length === 0) return undefined;
-        const reading = fill(chunk).then(() => chunk);
+        const reading = readAt([chunk], at).then(() => chunk);
         reading.catch(() => {}); // whoever asks for the chunk is told
+        at += chunk.length;
         return reading;
       };
       let ahead = next(0);
       for (let turn = 1; ahead !== undefined; turn++) {
         const chunk = await ahead;
         ahead = next(turn);
+        // Who was left in the middle may still be reading when the cursor has long been moved elsewhere.
+        if (reader === mine) position += chunk.length;
+        count(chunk.length);
         yield chunk;
       }
     },

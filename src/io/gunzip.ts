@@ -11,7 +11,7 @@ import { native } from './native.ts';
 /** Large enough that the hop between threads costs nothing, small enough to stay in the cache. */
 const WINDOW = MiB;
 
-/** Throws COMPRESSION_DATA, COMPRESSION_TRUNCATED or COMPRESSION_TRAILING, with the offset in the compressed bytes. */
+/** Throws COMPRESSION_DATA, COMPRESSION_CHECKSUM, COMPRESSION_TRUNCATED or COMPRESSION_TRAILING, with the offset in the compressed bytes. */
 export async function* gunzip(source: Chunks): Chunks {
   const inflater = new (native().Inflater)();
   const iterator = source[Symbol.asyncIterator]();
@@ -70,9 +70,9 @@ export async function* gunzip(source: Chunks): Chunks {
       const { consumed, produced, ended, message } = await running;
       if (message !== undefined) {
         // What is not even a header behind a member is no member.
-        throw start > 0 && empty && produced === 0
+        throw start > 0 && empty && produced === 0 && /header|method/.test(message)
           ? new VdiStreamError('COMPRESSION_TRAILING', 'other data follows the gzip stream', { offset: start })
-          : new VdiStreamError('COMPRESSION_DATA', `the gzip stream is damaged: ${message}`, { offset: offset + consumed });
+          : new VdiStreamError(codeOf(message), `the gzip stream is damaged: ${message}`, { offset: offset + consumed });
       }
       input = input.subarray(consumed);
       offset += consumed;
@@ -103,3 +103,7 @@ export async function* gunzip(source: Chunks): Chunks {
     if (!waiting) await ended;
   }
 }
+
+/** By zlib's own words: "incorrect data check", "incorrect length check". */
+const codeOf = (message: string): 'COMPRESSION_CHECKSUM' | 'COMPRESSION_DATA' =>
+  /^incorrect (?:data|length) check/.test(message) ? 'COMPRESSION_CHECKSUM' : 'COMPRESSION_DATA';

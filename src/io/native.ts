@@ -66,6 +66,8 @@ export interface Native {
   firstDifference(a: Uint8Array, b: Uint8Array): number;
   firstNonZero(bytes: Uint8Array): number;
   addSums(sums: Sums, bytes: Uint8Array, offset: number): void;
+  /** Takes away what `addSums` or a write has added. */
+  takeSums(sums: Sums, bytes: Uint8Array, offset: number): void;
   readonly Inflater: new () => Inflater;
 }
 

@@ -45,6 +45,27 @@ export async function openSource(input: SourceInput, options: SourceOptions = {}
   return nodeStreamSource('standard input', process.stdin, options, async () => {});
 }
 
+/** Opens one source or several, and closes them whatever happens. Throws SOURCE_OPEN, or USAGE. */
+export async function withSources<T>(
+  input: SourceInput | readonly SourceInput[],
+  options: SourceOptions,
+  use: (sources: readonly Source[]) => Promise<T>,
+): Promise<T> {
+  const inputs = isSeveral(input) ? input : [input];
+  if (inputs.length > 1 && options.sha256 !== undefined) {
+    throw new VdiStreamError('USAGE', 'a SHA-256 is of one source, and there are several');
+  }
+  const sources: Source[] = [];
+  try {
+    for (const one of inputs) sources.push(await openSource(one, options));
+    return await use(sources);
+  } finally {
+    for (const source of sources.reverse()) await source.close();
+  }
+}
+
+const isSeveral = (input: SourceInput | readonly SourceInput[]): input is readonly SourceInput[] => Array.isArray(input);
+
 async function pathSource(path: string, name: string, options: SourceOptions): Promise<Source> {
   let file: FileHandle | undefined;
   try {

@@ -5,7 +5,7 @@
 
 import { isZero, roundUp } from '../bytes.ts';
 import { type Cursor, truncated, within } from '../cursor.ts';
-import { inMember, VdiStreamError, type Warn } from '../errors.ts';
+import { fromStart, inMember, VdiStreamError, type Warn } from '../errors.ts';
 import { parseTarHeader, TAR_BLOCK, type TarType, text } from './header.ts';
 import { type PaxRecords, parsePax } from './pax.ts';
 
@@ -75,7 +75,7 @@ export async function* readTar(cursor: Cursor, warn: Warn = () => {}): AsyncGene
       const padding = roundUp(size, TAR_BLOCK) - size;
       await cursor.moveTo(cursor.position + (await cursor.peek(padding)).length);
     } catch (error) {
-      throw inMember(name, error);
+      throw inMember(name, fromStart(bodyOffset, error));
     }
   }
 }

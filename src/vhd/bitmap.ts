@@ -1,23 +1,58 @@
 /**
  * The sector bitmap before each block: one bit a sector, most significant first. In a dynamic disk a clear bit reads as
- * zero, whatever bytes stand there: images from LVM and NFS hold other people's old data under clear bits.
+ * zero, whatever bytes stand there: images from LVM and NFS hold other people's old data under clear bits. In a
+ * differencing disk a clear bit lets the parent's sector show.
  */
 
 import { SECTOR } from '../bytes.ts';
 
+/** Sectors [start, end) that are alike. */
+export interface BitRun {
+  readonly start: number;
+  readonly end: number;
+  readonly set: boolean;
+}
+
+/** The runs of equal bits in [first, first + count); together they cover it. */
+export function* bitRuns(bitmap: Uint8Array, first: number, count: number): Generator<BitRun> {
+  const end = first + count;
+  for (let start = first; start < end; ) {
+    const set = bitAt(bitmap, start);
+    const same = set ? 0xff : 0;
+    let at = start + 1;
+    while (at < end) {
+      // Eight sectors at a time wherever a byte is all alike, which is nearly everywhere.
+      if ((at & 7) === 0 && bitmap[at >> 3] === same) at += 8;
+      else if (bitAt(bitmap, at) === set) at++;
+      else break;
+    }
+    at = Math.min(at, end);
+    yield { start, end: at, set };
+    start = at;
+  }
+}
+
+const bitAt = (bitmap: Uint8Array, bit: number): boolean => ((bitmap[bit >> 3] ?? 0) & (0x80 >> (bit & 7))) !== 0;
+
 /** Clears the sectors of `bytes` whose bits are clear. `first` is the number of the sector, in its block, that `bytes` begins with. */
 export function clearAbsent(bytes: Uint8Array, bitmap: Uint8Array, first: number): void {
-  const sectors = bytes.length / SECTOR;
-  let sector = 0;
-  while (sector < sectors) {
-    const bit = first + sector;
-    const value = bitmap[bit >> 3] ?? 0;
-    // Eight sectors at a time wherever a byte is all set, which is nearly everywhere.
-    if (value === 0xff && (bit & 7) === 0) {
-      sector += 8;
+  for (const { start, end, set } of bitRuns(bitmap, first, bytes.length / SECTOR)) {
+    if (!set) bytes.fill(0, (start - first) * SECTOR, (end - first) * SECTOR);
+  }
+}
+
+/** Sets or clears the bits [start, end). */
+export function setBits(bitmap: Uint8Array, start: number, end: number, value: boolean): void {
+  for (let bit = start; bit < end; ) {
+    const whole = (bit & 7) === 0 ? Math.floor((end - bit) / 8) : 0;
+    if (whole > 0) {
+      bitmap.fill(value ? 0xff : 0, bit >> 3, (bit >> 3) + whole);
+      bit += whole * 8;
       continue;
     }
-    if ((value & (0x80 >> (bit & 7))) === 0) bytes.fill(0, sector * SECTOR, (sector + 1) * SECTOR);
-    sector++;
+    const mask = 0x80 >> (bit & 7);
+    const byte = bitmap[bit >> 3] ?? 0;
+    bitmap[bit >> 3] = value ? byte | mask : byte & ~mask;
+    bit++;
   }
 }

@@ -24,6 +24,7 @@ export async function decodeVhd(cursor: Cursor, options: DecodeOptions = {}): Pr
   if (end?.footer?.type === 'fixed') return fixedDisk(cursor, end.footer, warn);
 
   const front = await cursor.peek(FOOTER_SIZE);
+  if (front.length === 0) throw new VdiStreamError('DISK_EMPTY', 'this disk has no bytes', { offset: 0 });
   if (!hasCookie(front)) {
     refuseOtherFormat(front);
     // With the end in reach a footer must be there; its own error tells what is wrong with it.

@@ -1,9 +1,9 @@
 /** The end of a dynamic VHD: the footer again, or what is left of it. */
 
-import { SECTOR } from '../bytes.ts';
+import { SECTOR, startsWith } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
 import { VdiStreamError, type Warn } from '../errors.ts';
-import { FOOTER_SIZE, type Footer, hasCookie, parseFooter, SHORT_FOOTER_SIZE } from './footer.ts';
+import { FOOTER_SIZE, type Footer, hasCookie, POISON, parseFooter, SHORT_FOOTER_SIZE } from './footer.ts';
 
 export interface End {
   readonly bytes: Uint8Array;
@@ -39,6 +39,10 @@ export function checkEnd(bytes: Uint8Array, offset: number, front: Footer, warn:
   const odd = (message: string): void => {
     warn({ code: 'VHD_FOOTER_END', message, offset });
   };
+  if (startsWith(bytes, POISON)) {
+    odd('the footer at the end is poisoned: this VHD was copied while it was open for writing; the copy in front is used');
+    return;
+  }
   if (bytes.length < SHORT_FOOTER_SIZE || !hasCookie(bytes)) {
     odd('no footer at the end; its copy in front is used');
     return;

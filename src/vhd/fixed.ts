@@ -6,8 +6,8 @@
 import { SECTOR } from '../bytes.ts';
 import { type Cursor, truncated } from '../cursor.ts';
 import { VdiStreamError, type Warn } from '../errors.ts';
-import type { Disk } from '../extent.ts';
-import { FOOTER_SIZE, type Footer, hasCookie, parseFooter, SHORT_FOOTER_SIZE, warnOfFooter } from './footer.ts';
+import type { Disk, Identity } from '../extent.ts';
+import { FOOTER_SIZE, type Footer, hasCookie, identityOf, parseFooter, SHORT_FOOTER_SIZE, warnOfFooter } from './footer.ts';
 import { pieces } from './pieces.ts';
 
 /** Bytes of the footer that ends a fixed VHD of `length` bytes. */
@@ -28,7 +28,7 @@ export function fixedDisk(cursor: Cursor, footer: Footer | undefined, warn: Warn
   }
   if (bodyEnd < virtualSize) throw truncated(bodyEnd);
 
-  let creator = footer?.creator;
+  const identity: Identity = footer === undefined ? {} : identityOf(footer);
   async function finish(): Promise<void> {
     await cursor.moveTo(bodyEnd);
     const found = await cursor.read(footerBytes(length ?? 0));
@@ -48,7 +48,7 @@ export function fixedDisk(cursor: Cursor, footer: Footer | undefined, warn: Warn
         offset: bodyEnd + 48,
       });
     }
-    creator = end.creator;
+    Object.assign(identity, identityOf(end));
     warnOfFooter(end, warn);
   }
 
@@ -56,15 +56,15 @@ export function fixedDisk(cursor: Cursor, footer: Footer | undefined, warn: Warn
     type: 'fixed',
     virtualSize,
     blockSize: undefined,
-    get creator() {
-      return creator;
-    },
+    identity,
+    parent: undefined,
     allocatedBytes: virtualSize,
     *allocated() {
       yield { offset: 0, length: virtualSize };
     },
     skip: finish,
     async *extents(buffers, signal) {
+      await cursor.moveTo(0);
       yield* pieces(cursor, 0, virtualSize, buffers, signal);
       await finish();
     },

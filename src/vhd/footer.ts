@@ -15,13 +15,16 @@
  */
 
 import { ascii, hex, SECTOR, startsWith, u16be, u32be, u64be } from '../bytes.ts';
-import { VdiStreamError, type Warn } from '../errors.ts';
-import type { DiskType } from '../extent.ts';
+import { type ErrorCode, VdiStreamError, type Warn } from '../errors.ts';
+import type { DiskType, Identity } from '../extent.ts';
 
 export const FOOTER_SIZE = 512;
 /** Virtual PC before 2004 wrote a footer without its last byte. */
 export const SHORT_FOOTER_SIZE = 511;
 export const COOKIE = 'conectix';
+/** In place of the cookie while a tapdisk had the file open for writing and it was copied. */
+export const POISON = 'v_poison';
+export const TAPDISK = 'tap';
 
 export interface Footer {
   readonly type: DiskType;
@@ -30,10 +33,16 @@ export interface Footer {
   /** Where the dynamic header stands, bytes; meaningless for a fixed disk. */
   readonly dataOffset: number;
   readonly creator: string;
+  /** Major version × 65536 + minor version of the creator. */
+  readonly creatorVersion: number;
   readonly uniqueId: string;
+  /** Seconds since 2000-01-01 UTC. */
+  readonly timestamp: number;
   /** C × H × S × 512, bytes. */
   readonly chsSize: number;
   readonly savedState: boolean;
+  /** Set by tapdisk on a VHD that is to be seen only through its children; other creators use the byte as they like. */
+  readonly hidden: boolean;
 }
 
 const TYPES: Readonly<Record<number, DiskType>> = { 2: 'fixed', 3: 'dynamic', 4: 'differencing' };
@@ -46,38 +55,58 @@ export function checksum(bytes: Uint8Array, at: number): number {
 
 export const hasCookie = (bytes: Uint8Array): boolean => startsWith(bytes, COOKIE);
 
+/** What is done with a fault that reading can go on behind. */
+export type Fault = (error: VdiStreamError) => void;
+
+export const refuse: Fault = (error) => {
+  throw error;
+};
+
 /**
- * Reads a footer of 512 or 511 bytes that stands at byte `offset` of the VHD.
+ * Reads a footer of 512 or 511 bytes that stands at byte `offset` of the VHD. A wrong checksum or version goes to `fault`.
  * Throws VHD_FOOTER, VHD_VERSION, VHD_TYPE or VHD_SIZE.
  */
-export function parseFooter(found: Uint8Array, offset: number): Footer {
+export function parseFooter(found: Uint8Array, offset: number, fault: Fault = refuse): Footer {
   const bytes = found.length === SHORT_FOOTER_SIZE ? Buffer.concat([found, new Uint8Array(1)]) : found;
-  const refuse = (code: 'VHD_FOOTER' | 'VHD_VERSION' | 'VHD_TYPE' | 'VHD_SIZE', message: string, field: number): never => {
-    throw new VdiStreamError(code, message, { offset: offset + field });
-  };
+  const wrong = (code: ErrorCode, message: string, field: number): VdiStreamError =>
+    new VdiStreamError(code, message, { offset: offset + field });
 
-  if (!hasCookie(bytes)) refuse('VHD_FOOTER', 'no VHD footer: the cookie "conectix" is not there', 0);
-  const stored = u32be(bytes, 64);
-  if (stored !== checksum(bytes, 64)) refuse('VHD_FOOTER', 'the checksum of the VHD footer is wrong', 64);
+  if (!hasCookie(bytes)) throw wrong('VHD_FOOTER', 'no VHD footer: the cookie "conectix" is not there', 0);
+  if (!checksumHolds(bytes)) fault(wrong('VHD_FOOTER_CHECKSUM', 'the checksum of the VHD footer is wrong', 64));
   const version = u32be(bytes, 12);
-  if (version >>> 16 !== 1) refuse('VHD_VERSION', `VHD version ${version >>> 16}.${version & 0xffff} is not known, only 1.0`, 12);
+  if (version >>> 16 !== 1) {
+    fault(wrong('VHD_VERSION', `VHD version ${version >>> 16}.${version & 0xffff} is not known, only 1.0`, 12));
+  }
   const type = TYPES[u32be(bytes, 60)];
-  if (type === undefined) return refuse('VHD_TYPE', `VHD type ${u32be(bytes, 60)} is not known`, 60);
+  if (type === undefined) throw wrong('VHD_TYPE', `VHD type ${u32be(bytes, 60)} is not known`, 60);
 
   const virtualSize = u64be(bytes, 48);
   if (virtualSize === 0 || virtualSize % SECTOR !== 0 || virtualSize > Number.MAX_SAFE_INTEGER) {
-    refuse('VHD_SIZE', `a virtual size of ${virtualSize} bytes cannot be: it must be a positive multiple of 512`, 48);
+    throw wrong('VHD_SIZE', `a virtual size of ${virtualSize} bytes cannot be: it must be a positive multiple of 512`, 48);
   }
+  const creator = ascii(bytes, 28, 4).trim();
   return {
     type,
     virtualSize,
     dataOffset: u64be(bytes, 16),
-    creator: ascii(bytes, 28, 4).trim(),
+    creator,
+    creatorVersion: u32be(bytes, 32),
     uniqueId: hex(bytes.subarray(68, 84)),
+    timestamp: u32be(bytes, 24),
     chsSize: u16be(bytes, 56) * (bytes[58] ?? 0) * (bytes[59] ?? 0) * SECTOR,
     savedState: bytes[84] === 1,
+    hidden: creator === TAPDISK && bytes[85] === 1,
   };
 }
+
+/** Old versions of tapdisk hid a VHD without making its checksum anew (libvhd accepts theirs too). */
+function checksumHolds(bytes: Uint8Array): boolean {
+  const stored = u32be(bytes, 64);
+  if (stored === checksum(bytes, 64)) return true;
+  return startsWith(bytes, TAPDISK, 28) && bytes[85] === 1 && stored === checksum(bytes, 64) + 1;
+}
+
+export const identityOf = ({ creator, uniqueId, timestamp }: Footer): Identity => ({ creator, uniqueId, timestamp });
 
 /** Says what is odd about a valid footer. */
 export function warnOfFooter(footer: Footer, warn: Warn): void {

@@ -6,13 +6,16 @@
  *    16  8  table (BAT) offset         36  4  checksum                768 256 reserved
  *    24  4  version 0x00010000
  *
+ * Parent: 40 16 unique id, 56 4 seconds since 2000-01-01, 64 512 name in UTF-16 (big-endian by the specification).
+ *
  * blocks needed = ceil(virtual size / block size) <= max table entries. A longer table is normal: LVHD preallocates one
  * for 2 TiB. Entries beyond the size mean nothing.
  */
 
-import { MiB, SECTOR, startsWith, u32be, u64be } from '../bytes.ts';
+import { hex, MiB, SECTOR, startsWith, u32be, u64be } from '../bytes.ts';
 import { type ErrorCode, VdiStreamError } from '../errors.ts';
-import { checksum, FOOTER_SIZE, type Footer } from './footer.ts';
+import type { Parent } from '../extent.ts';
+import { checksum, type Fault, FOOTER_SIZE, type Footer, refuse } from './footer.ts';
 
 export const HEADER_SIZE = 1024;
 export const MAX_BLOCK_SIZE = 256 * MiB;
@@ -31,43 +34,56 @@ export interface Header {
   readonly blockSize: number;
   /** Blocks that the virtual size needs. */
   readonly blocks: number;
+  /** Of a differencing disk only. */
+  readonly parent: Parent | undefined;
 }
 
-/** Where the header stands. Throws VHD_HEADER. */
+/** Where the header stands. Throws VHD_HEADER_OFFSET. */
 export function headerOffset(footer: Footer): number {
   const at = footer.dataOffset;
   if (at < FOOTER_SIZE || at % SECTOR !== 0 || at > Number.MAX_SAFE_INTEGER - HEADER_SIZE) {
-    throw new VdiStreamError('VHD_HEADER', `the footer places the header at byte ${at}, where it cannot be`, { offset: 16 });
+    throw new VdiStreamError('VHD_HEADER_OFFSET', `the footer places the header at byte ${at}, where it cannot be`, { offset: 16 });
   }
   return at;
 }
 
-/** Throws VHD_HEADER, VHD_VERSION, VHD_BLOCK_SIZE or VHD_TABLE. */
-export function parseHeader(bytes: Uint8Array, footer: Footer): Header {
-  const refuse = (code: ErrorCode, message: string, field: number): never => {
-    throw new VdiStreamError(code, message, { offset: footer.dataOffset + field });
-  };
-  if (!startsWith(bytes, 'cxsparse')) refuse('VHD_HEADER', 'no dynamic header: the cookie "cxsparse" is not there', 0);
-  if (u32be(bytes, 36) !== checksum(bytes, 36)) refuse('VHD_HEADER', 'the checksum of the dynamic header is wrong', 36);
-  if (u32be(bytes, 24) >>> 16 !== 1) refuse('VHD_VERSION', `header version ${u32be(bytes, 24) >>> 16} is not known`, 24);
+/** A wrong checksum or version goes to `fault`. Throws VHD_HEADER, VHD_VERSION, VHD_BLOCK_SIZE or VHD_TABLE. */
+export function parseHeader(bytes: Uint8Array, footer: Footer, fault: Fault = refuse): Header {
+  const wrong = (code: ErrorCode, message: string, field: number): VdiStreamError =>
+    new VdiStreamError(code, message, { offset: footer.dataOffset + field });
+  if (!startsWith(bytes, 'cxsparse')) throw wrong('VHD_HEADER', 'no dynamic header: the cookie "cxsparse" is not there', 0);
+  if (u32be(bytes, 36) !== checksum(bytes, 36)) fault(wrong('VHD_HEADER_CHECKSUM', 'the checksum of the dynamic header is wrong', 36));
+  const version = u32be(bytes, 24) >>> 16;
+  if (version !== 1) fault(wrong('VHD_VERSION', `header version ${version} is not known`, 24));
 
   const blockSize = u32be(bytes, 32);
   if (blockSize < SECTOR || blockSize > MAX_BLOCK_SIZE || !Number.isInteger(Math.log2(blockSize))) {
-    refuse('VHD_BLOCK_SIZE', `a block size of ${blockSize} bytes is not supported`, 32);
+    throw wrong('VHD_BLOCK_SIZE', `a block size of ${blockSize} bytes is not supported`, 32);
   }
   const tableEntries = u32be(bytes, 28);
   const blocks = Math.ceil(footer.virtualSize / blockSize);
   if (blocks > tableEntries) {
-    refuse('VHD_TABLE', `the table has ${tableEntries} entries, but the size needs ${blocks}`, 28);
+    throw wrong('VHD_TABLE', `the table has ${tableEntries} entries, but the size needs ${blocks}`, 28);
   }
   if (blocks > MAX_BLOCKS) {
-    refuse('VHD_TABLE', `${blocks} blocks of ${blockSize} bytes are more than any real disk has`, 32);
+    throw wrong('VHD_TABLE_LARGE', `${blocks} blocks of ${blockSize} bytes are more than any real disk has`, 32);
   }
   const tableOffset = u64be(bytes, 16);
   const inFooter = tableOffset < FOOTER_SIZE;
   const inHeader = tableOffset > footer.dataOffset - SECTOR && tableOffset < footer.dataOffset + HEADER_SIZE;
   if (inFooter || inHeader || tableOffset % SECTOR !== 0 || tableOffset > Number.MAX_SAFE_INTEGER / 2) {
-    refuse('VHD_TABLE', `the block table cannot be at byte ${tableOffset}`, 16);
+    throw wrong('VHD_TABLE_OFFSET', `the block table cannot be at byte ${tableOffset}`, 16);
   }
-  return { tableOffset, tableEntries, blockSize, blocks };
+  const parent = footer.type === 'differencing' ? parseParent(bytes) : undefined;
+  return { tableOffset, tableEntries, blockSize, blocks, parent };
+}
+
+function parseParent(bytes: Uint8Array): Parent {
+  const name = Buffer.from(bytes.subarray(64, 576)).swap16().toString('utf16le');
+  const end = name.indexOf('\0');
+  return {
+    uniqueId: hex(bytes.subarray(40, 56)),
+    timestamp: u32be(bytes, 56),
+    name: (end < 0 ? name : name.slice(0, end)).replace(/[^\x20-\x7e\xa0-\ud7ff]/g, '?'),
+  };
 }

@@ -1,7 +1,7 @@
 /** From bytes that follow one another in the file to data extents, a buffer each. */
 
 import type { Cursor } from '../cursor.ts';
-import type { Buffers, Extent, Lease } from '../extent.ts';
+import type { Buffers, DataExtent, Lease } from '../extent.ts';
 
 /**
  * Data extents for [offset, offset + length) of the disk, from where the cursor stands, a buffer each. `lead` is filled with
@@ -15,7 +15,7 @@ export async function* pieces(
   signal: AbortSignal | undefined,
   lead: Uint8Array = new Uint8Array(0),
   prepare: (bytes: Uint8Array, from: number) => void = () => {},
-): AsyncGenerator<Extent> {
+): AsyncGenerator<DataExtent> {
   const { size } = buffers;
   let led: Promise<void> | undefined;
   for (let from = 0; from < length; from += size) {

@@ -32,19 +32,22 @@ export function corpus(): CorpusFile[] {
 }
 
 /** Puts the file meant into `folder`: the outer gzip of the corpus is only its packing. */
-export async function unpack(entry: CorpusFile, folder: string): Promise<string> {
-  const stored = join(corpusFolder, entry.file);
-  if (entry.outer !== 'gzip') return stored;
-  const path = join(folder, basename(entry.file, '.gz'));
+export function unpack({ file, outer }: CorpusFile, folder: string): Promise<string> {
+  const stored = join(corpusFolder, file);
+  return outer === 'gzip' ? gunzipped(stored, folder) : Promise.resolve(stored);
+}
+
+/** The file meant and those of its parents, leaf first: what is given to be written. */
+export async function unpackChain(entry: CorpusFile, folder: string): Promise<string[]> {
+  const parents = (entry.parents ?? []).map((name) => gunzipped(join(corpusFolder, name), folder));
+  return Promise.all([unpack(entry, folder), ...parents]);
+}
+
+async function gunzipped(stored: string, folder: string): Promise<string> {
+  const path = join(folder, basename(stored, '.gz'));
   await pipeline(createReadStream(stored), createGunzip(), createWriteStream(path));
   return path;
 }
-
-/** A chain needs what the archive or the file alone does not give. */
-export const isChain = (entry: CorpusFile): boolean =>
-  entry.type === 'differencing' ||
-  (entry.parents?.length ?? 0) > 0 ||
-  entry.members.filter((name) => /\.vhd$/i.test(name) && !/swap\.vhd$/.test(name)).length > 1;
 
 /** The corpus's digest of a disk too large to hash whole: its non-zero megabytes with their offsets, then its size. */
 export function sparseDigest(device: LoopDevice, size: number, ranges: Iterable<{ offset: number; length: number }>): string {

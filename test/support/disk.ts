@@ -5,7 +5,7 @@ import { expect } from 'vitest';
 import type { Disk, Extent } from '../../src/extent.ts';
 import { type CountedBuffers, plainBuffers } from './buffers.ts';
 import { noise } from './chunks.ts';
-import { dynamicParts, dynamicVhd } from './make-vhd.mjs';
+import { dynamicVhd } from './make-vhd.mjs';
 
 const SECTOR = 512;
 
@@ -50,12 +50,8 @@ export function makeDisk(plan: DiskPlan): Model {
     }
   }
   const needed = Math.ceil(size / blockSize);
-  const options = { size, blocks, bitmaps, blockSize, order: [...order], gap: plan.gap, tableEntries: needed + plan.spare };
-  let vhd = dynamicVhd(options);
-  if (plan.short && order.at(-1) === needed - 1 && size % blockSize > 0) {
-    const body = Buffer.concat([...dynamicParts({ ...options, endFooter: false })]);
-    vhd = Buffer.concat([body.subarray(0, body.length - (blockSize - (size % blockSize))), vhd.subarray(-SECTOR)]);
-  }
+  const cut = plan.short && order.at(-1) === needed - 1 ? needed * blockSize - size : 0;
+  const vhd = dynamicVhd({ size, blocks, bitmaps, blockSize, order: [...order], gap: plan.gap, tableEntries: needed + plan.spare, cut });
   return { vhd: plan.shortFooter ? vhd.subarray(0, -1) : vhd, content };
 }
 

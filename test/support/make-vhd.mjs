@@ -14,9 +14,25 @@ const SECTOR = 512;
  * @property {Map<number, Uint8Array>} [bitmaps]  sector bitmaps; all set by default
  * @property {number} [tableEntries]  entries in the BAT; what the size needs by default
  * @property {number} [gap]  sectors left free before each block
+ * @property {number} [cut]  bytes that the last block in the file lacks
+ * @property {number} [spareEntry]  what stands in the entries of the BAT that the size does not need
+ * @property {boolean} [batmap]  tapdisk's map of full blocks, behind the BAT
  * @property {string} [creator]  four letters
+ * @property {number} [creatorVersion]
  * @property {number} [type]  3 dynamic, 4 differencing
+ * @property {number | Uint8Array} [id]  unique id: 16 bytes, or one for all of them
+ * @property {number} [timestamp]
+ * @property {ParentNote} [parent]
  * @property {boolean} [endFooter]  true by default
+ */
+
+/**
+ * What a differencing VHD says of its parent.
+ * @typedef {object} ParentNote
+ * @property {number | Uint8Array} id
+ * @property {number} timestamp
+ * @property {string} [name]  in the header
+ * @property {Array<{ code: string, path: Uint8Array, space?: number }>} [locators]  each in a sector of its own, in front of the BAT
  */
 
 /** @param {number} value @param {number} unit */
@@ -31,14 +47,18 @@ function seal(bytes, at) {
   return bytes;
 }
 
-/** @param {{ size: number, type: number, creator?: string | undefined, id?: number }} options */
-export function makeFooter({ size, type, creator = 'test', id = 7 }) {
+/**
+ * @param {Pick<VhdOptions, 'size' | 'id' | 'timestamp' | 'creatorVersion'> & { type: number, creator?: string | undefined }} options
+ */
+export function makeFooter({ size, type, creator = 'test', creatorVersion = 0, id = 7, timestamp = 0 }) {
   const footer = Buffer.alloc(512);
   footer.write('conectix', 0, 'latin1');
   footer.writeUInt32BE(2, 8);
   footer.writeUInt32BE(0x00010000, 12);
   footer.writeBigUInt64BE(type === 2 ? 0xffffffffffffffffn : 512n, 16);
+  footer.writeUInt32BE(timestamp, 24);
   footer.write(creator, 28, 4, 'latin1');
+  footer.writeUInt32BE(creatorVersion, 32);
   footer.writeBigUInt64BE(BigInt(size), 40);
   footer.writeBigUInt64BE(BigInt(size), 48);
   footer.writeUInt16BE(1, 56);
@@ -49,8 +69,8 @@ export function makeFooter({ size, type, creator = 'test', id = 7 }) {
   return seal(footer, 64);
 }
 
-/** @param {{ entries: number, blockSize: number, tableOffset?: number }} options */
-export function makeHeader({ entries, blockSize, tableOffset = 1536 }) {
+/** @param {{ entries: number, blockSize: number, tableOffset?: number, parent?: ParentNote | undefined }} options */
+export function makeHeader({ entries, blockSize, tableOffset = 1536, parent }) {
   const header = Buffer.alloc(1024);
   header.write('cxsparse', 0, 'latin1');
   header.writeBigUInt64BE(0xffffffffffffffffn, 8);
@@ -58,6 +78,18 @@ export function makeHeader({ entries, blockSize, tableOffset = 1536 }) {
   header.writeUInt32BE(0x00010000, 24);
   header.writeUInt32BE(entries, 28);
   header.writeUInt32BE(blockSize, 32);
+  if (parent) {
+    header.fill(parent.id, 40, 56);
+    header.writeUInt32BE(parent.timestamp, 56);
+    header.set(Buffer.from(parent.name ?? '', 'utf16le').swap16(), 64);
+    for (const [index, { code, path, space = 1 }] of (parent.locators ?? []).entries()) {
+      const at = 576 + index * 24;
+      header.write(code, at, 4, 'latin1');
+      header.writeUInt32BE(space, at + 4);
+      header.writeUInt32BE(path.length, at + 8);
+      header.writeBigUInt64BE(BigInt(1536 + index * SECTOR), at + 16);
+    }
+  }
   return seal(header, 36);
 }
 
@@ -67,38 +99,66 @@ export function makeHeader({ entries, blockSize, tableOffset = 1536 }) {
  * @returns {Generator<Buffer>}
  */
 export function* dynamicParts(options) {
-  const { size, blocks, blockSize = 2 << 20, gap = 0, creator, type = 3 } = options;
+  const { size, blocks, blockSize = 2 << 20, gap = 0, type = 3, parent, spareEntry = 0xffffffff, cut = 0 } = options;
   const order = options.order ?? [...blocks.keys()].sort((a, b) => a - b);
-  const entries = options.tableEntries ?? Math.ceil(size / blockSize);
+  const needed = Math.ceil(size / blockSize);
+  const entries = options.tableEntries ?? needed;
   const bitmapBytes = up(Math.ceil(blockSize / SECTOR / 8), SECTOR);
+  const bitmaps = new Map(order.map((block) => [block, Buffer.alloc(bitmapBytes, 0xff)]));
+  for (const [block, bitmap] of bitmaps) bitmap.set(options.bitmaps?.get(block) ?? []);
+  const locators = parent?.locators ?? [];
+  const tableOffset = 1536 + locators.length * SECTOR;
   const table = Buffer.alloc(up(entries * 4, SECTOR), 0xff);
+  for (let spare = needed; spare < entries; spare++) table.writeUInt32BE(spareEntry, spare * 4);
+  const batmap = options.batmap ? makeBatmap(tableOffset + table.length, entries, blockSize, bitmaps) : Buffer.alloc(0);
 
-  let sector = (1536 + table.length) / SECTOR;
+  let sector = (tableOffset + table.length + batmap.length) / SECTOR;
   for (const block of order) {
     sector += gap;
     table.writeUInt32BE(sector, block * 4);
     sector += (bitmapBytes + blockSize) / SECTOR;
   }
 
-  const footer = makeFooter({ size, type, creator });
+  const footer = makeFooter({ ...options, type });
   yield footer;
-  yield makeHeader({ entries, blockSize });
+  yield makeHeader({ entries, blockSize, tableOffset, parent });
+  for (const { path } of locators) yield Buffer.concat([path, Buffer.alloc(SECTOR - path.length)]);
   yield table;
-  for (const block of order) {
+  yield batmap;
+  for (const [index, block] of order.entries()) {
     yield Buffer.alloc(gap * SECTOR, 0xee);
-    const bitmap = Buffer.alloc(bitmapBytes, 0xff);
-    const given = options.bitmaps?.get(block);
-    if (given) bitmap.set(given);
-    yield bitmap;
+    yield bitmaps.get(block) ?? Buffer.alloc(0);
     const data = Buffer.alloc(blockSize);
     data.set(blocks.get(block) ?? []);
-    yield data;
+    yield index === order.length - 1 ? data.subarray(0, blockSize - cut) : data;
   }
   if (options.endFooter !== false) yield footer;
+}
+
+/**
+ * The header of a batmap and the map, which are to stand at `offset`: a bit a block, set where every sector is present (blktap).
+ * @param {number} offset @param {number} entries @param {number} blockSize @param {Map<number, Buffer>} bitmaps
+ */
+function makeBatmap(offset, entries, blockSize, bitmaps) {
+  const map = Buffer.alloc(up(Math.ceil(entries / 8), SECTOR));
+  const sectors = Array.from({ length: blockSize / SECTOR }, (_, sector) => sector);
+  for (const [block, bitmap] of bitmaps) {
+    const full = sectors.every((sector) => ((bitmap[sector >> 3] ?? 0) & (0x80 >> (sector % 8))) !== 0);
+    if (full) map[block >> 3] = (map[block >> 3] ?? 0) | (0x80 >> (block % 8));
+  }
+  const header = Buffer.alloc(SECTOR);
+  header.write('tdbatmap', 0, 'latin1');
+  header.writeBigUInt64BE(BigInt(offset + SECTOR), 8);
+  header.writeUInt32BE(map.length / SECTOR, 16);
+  header.writeUInt32BE(0x00010002, 20);
+  let sum = 0;
+  for (const byte of map) sum += byte;
+  header.writeUInt32BE(~sum >>> 0, 24);
+  return Buffer.concat([header, map]);
 }
 
 /** @param {VhdOptions} options */
 export const dynamicVhd = (options) => Buffer.concat([...dynamicParts(options)]);
 
-/** @param {Uint8Array} data @param {string} [creator] */
-export const fixedVhd = (data, creator) => Buffer.concat([data, makeFooter({ size: data.length, type: 2, creator })]);
+/** @param {Uint8Array} data @param {string} [creator] @param {Pick<VhdOptions, 'id' | 'timestamp'>} [rest] */
+export const fixedVhd = (data, creator, rest) => Buffer.concat([data, makeFooter({ size: data.length, type: 2, creator, ...rest })]);

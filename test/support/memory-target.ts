@@ -1,29 +1,108 @@
-/** A target in memory that keeps the exact list of calls, and refuses what a device would. */
+/**
+ * A target in memory that remembers every call, and refuses what no writer may do: writes off the disk, off its sectors,
+ * twice, or over one another. It is sparse, so a disk of terabytes can be written to it.
+ */
 
-import { assert } from '../../src/errors.ts';
+import { VdiStreamError } from '../../src/errors.ts';
 import { native } from '../../src/io/native.ts';
 import type { Target } from '../../src/io/target.ts';
 
 export interface MemoryTarget extends Target {
-  readonly bytes: Buffer;
   /** `write 0+4096`, `zero 8192+512 cheapest`, in the order in which they were issued; reads are not listed. */
-  readonly calls: string[];
+  readonly calls: readonly string[];
+  /** What the rules of a target say was done wrong, as sentences. */
+  readonly wrong: readonly string[];
+  /** All that it holds now. */
+  content(): Buffer;
+  /** Changes a byte behind the back of whoever wrote it. */
+  flip(offset: number): void;
 }
 
 export interface MemoryTargetOptions {
+  /** Bytes; rounded up to whole sectors. */
   readonly size: number;
   readonly align?: number;
+  /** The byte that it is full of before; OLD by default, or 0 where it reads zero. */
   readonly fill?: number;
   readonly readsZero?: boolean;
+  /** Several writes of one place are no mistake, as long as each has ended before the next begins. Layers that come base first need it. */
+  readonly rewrites?: boolean;
+  /** The number of the call that fails, from 0. */
+  readonly failAt?: number | undefined;
 }
 
-export function memoryTarget({ size, align = 512, fill = 0, readsZero = false }: MemoryTargetOptions): MemoryTarget {
-  const bytes = Buffer.alloc(size, fill);
-  const calls: string[] = [];
+/** What a target that is not known to read zero holds before. */
+export const OLD = 0xa5;
 
-  function check(offset: number, length: number): void {
-    assert(offset % align === 0 && length % align === 0 && length > 0, `${offset}+${length} is not aligned to ${align}`);
-    assert(offset >= 0 && offset + length <= size, `${offset}+${length} is outside the device`);
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A stretch that has been written; zeros where it has no bytes. */
+interface Run extends Range {
+  readonly bytes: Uint8Array | undefined;
+  /** Shares its sectors with a neighbour, who may write them too. */
+  readonly patched: boolean;
+}
+
+const overlaps = (a: Range, b: Range): boolean => a.start < b.end && b.start < a.end;
+
+/** Any violation is thrown as a plain Error, which no test takes for an answer, and kept in `wrong`. */
+export function memoryTarget(options: MemoryTargetOptions): MemoryTarget {
+  const { align = 512, readsZero = false, fill = readsZero ? 0 : OLD, rewrites = false, failAt } = options;
+  const size = Math.ceil(options.size / align) * align;
+  const runs = createRuns();
+  const calls: string[] = [];
+  const wrong: string[] = [];
+  const underWay = new Set<Range>();
+  /** What was read and has not been written back: the sectors that a patch is about to change. Told apart only without rewrites. */
+  const patches = new Set<Range>();
+  let closed = false;
+
+  function refuse(reason: string): never {
+    wrong.push(reason);
+    throw new Error(reason);
+  }
+
+  /** The range of a call, which must be one that a device takes, at a time when it does. */
+  function rangeOf(what: string, start: number, length: number): Range {
+    const range = { start, end: start + length };
+    if (closed) refuse(`${what} after the end`);
+    if (!Number.isSafeInteger(start) || !Number.isSafeInteger(length) || length <= 0) refuse(`${what}: no sane numbers`);
+    if (start < 0 || range.end > size) refuse(`${what}: outside a target of ${size}`);
+    if (start % align !== 0 || length % align !== 0) refuse(`${what}: not whole sectors of ${align}`);
+    for (const other of underWay) if (overlaps(range, other)) refuse(`${what}: while a write there is under way`);
+    return range;
+  }
+
+  async function take(what: string, offset: number, length: number, bytes?: Uint8Array): Promise<void> {
+    const range = rangeOf(what, offset, length);
+    const patch = [...patches].find(({ start, end }) => start === range.start && end === range.end);
+    if (patch) patches.delete(patch);
+    for (const other of patches) if (overlaps(range, other)) refuse(`${what}: between the reading and the writing of a patch there`);
+    if (!rewrites && !patch && runs.at(range).some(({ patched }) => !patched)) refuse(`${what}: a second time`);
+    calls.push(what);
+    underWay.add(range);
+    const turn = calls.length;
+    const copy = bytes && Uint8Array.from(bytes);
+    runs.put({ ...range, bytes: copy, patched: patch !== undefined });
+    // As with a device, the answer comes later, and not in turn; what the caller does to the bytes meanwhile would show.
+    for (let wait = (turn * 7) % 4; wait >= 0; wait--) await new Promise((resolve) => setImmediate(resolve));
+    underWay.delete(range);
+    if (failAt !== undefined && turn > failAt) throw new VdiStreamError('TARGET_WRITE', 'this call was made to fail', { offset });
+    if (bytes && copy && Buffer.compare(bytes, copy) !== 0) refuse(`${what}: its bytes changed while it was under way`);
+  }
+
+  function copyInto(into: Uint8Array, offset: number): void {
+    into.fill(fill);
+    const range = { start: offset, end: offset + into.length };
+    for (const { start, end, bytes } of runs.at(range)) {
+      const [from, to] = [Math.max(start, range.start), Math.min(end, range.end)];
+      const part = into.subarray(from - offset, to - offset);
+      if (bytes === undefined) part.fill(0);
+      else part.set(bytes.subarray(from - start, to - start));
+    }
   }
 
   return {
@@ -33,30 +112,81 @@ export function memoryTarget({ size, align = 512, fill = 0, readsZero = false }:
     align,
     readsZero,
     direct: true,
-    bytes,
     calls,
-    async write(data, offset, sums) {
-      check(offset, data.length);
-      calls.push(`write ${offset}+${data.length}`);
-      if (sums) native().addSums(sums, data, offset);
-      // The buffer is read when the device gets to it, so too early a release shows.
-      await new Promise(setImmediate);
-      bytes.set(data, offset);
+    wrong,
+    content() {
+      const bytes = Buffer.alloc(size);
+      copyInto(bytes, 0);
+      return bytes;
+    },
+    flip(offset) {
+      const byte = new Uint8Array(1);
+      copyInto(byte, offset);
+      runs.put({ start: offset, end: offset + 1, bytes: byte.map((value) => value ^ 1), patched: false });
+    },
+    async write(bytes, offset, sums) {
+      if (sums) native().addSums(sums, bytes, offset);
+      await take(`write ${offset}+${bytes.length}`, offset, bytes.length, bytes);
     },
     async zero(offset, length, how) {
-      check(offset, length);
-      calls.push(`zero ${offset}+${length} ${how}`);
-      await new Promise(setImmediate);
-      bytes.fill(0, offset, offset + length);
+      await take(`zero ${offset}+${length} ${how}`, offset, length);
     },
     async read(into, offset, sums) {
-      check(offset, into.length);
-      await new Promise(setImmediate);
-      into.set(bytes.subarray(offset, offset + into.length));
+      const range = rangeOf(`read ${offset}+${into.length}`, offset, into.length);
+      if (!rewrites) patches.add(range);
+      await new Promise((resolve) => setImmediate(resolve));
+      copyInto(into, range.start);
       if (sums) native().addSums(sums, into, offset);
     },
     async sync() {},
-    async close() {},
-    async abandon() {},
+    async close() {
+      closed = true;
+    },
+    async abandon() {
+      closed = true;
+    },
+  };
+}
+
+/** Runs in the order of their offsets, none of which overlaps another. */
+function createRuns(): { at(range: Range): readonly Run[]; put(run: Run): void } {
+  const runs: Run[] = [];
+
+  /** The index of the first run that ends behind `offset`. */
+  function indexOf(offset: number): number {
+    let low = 0;
+    for (let high = runs.length; low < high; ) {
+      const middle = (low + high) >> 1;
+      if ((runs[middle]?.end ?? 0) > offset) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  function at(range: Range): Run[] {
+    const found: Run[] = [];
+    for (let index = indexOf(range.start); index < runs.length; index++) {
+      const run = runs[index];
+      if (run === undefined || run.start >= range.end) break;
+      found.push(run);
+    }
+    return found;
+  }
+
+  const part = (run: Run, start: number, end: number): Run => ({
+    ...run,
+    start,
+    end,
+    bytes: run.bytes?.subarray(start - run.start, end - run.start),
+  });
+
+  return {
+    at,
+    put(run) {
+      const covered = at(run);
+      const before = covered.filter(({ start }) => start < run.start).map((old) => part(old, old.start, run.start));
+      const behind = covered.filter(({ end }) => end > run.end).map((old) => part(old, run.end, old.end));
+      runs.splice(indexOf(run.start), covered.length, ...before, run, ...behind);
+    },
   };
 }

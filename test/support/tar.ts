@@ -1,4 +1,4 @@
-/** Tar headers made by hand, for what no tar program writes any more, or never should have. */
+/** Archives made by hand, so that no test leans on the reader; also what no tar program writes any more, or never should have. */
 
 const BLOCK = 512;
 
@@ -80,3 +80,7 @@ export function paxHeader(records: Readonly<Record<string, string>> | string, ty
 }
 
 export const TAR_END = Buffer.alloc(2 * BLOCK);
+
+/** A plain archive; a name that ends with a slash is a directory. */
+export const tarOf = (members: ReadonlyArray<readonly [name: string, body: Uint8Array]>): Buffer =>
+  Buffer.concat([...members.map(([name, body]) => tarMember({ name, type: name.endsWith('/') ? '5' : '0' }, body)), TAR_END]);

@@ -1,13 +1,15 @@
 /**
  * One write in a process of its own, so that its memory and its time are its own: prints the result or the error, and the
- * peak of its resident memory in KiB.
+ * peak of its resident memory in KiB. Arguments: source (several as a JSON list), target,
+ * options as JSON.
  */
 import { VdiStreamError, writeDisk } from '../../dist/index.js';
 
-const [source = '', target = ''] = process.argv.slice(2);
+const [source = '', target = '', options = '{}'] = process.argv.slice(2);
 let outcome;
 try {
-  const { virtualSize, bytesWritten } = await writeDisk(source, target);
+  const input = source.startsWith('[') ? JSON.parse(source) : source;
+  const { virtualSize, bytesWritten } = await writeDisk(input, target, JSON.parse(options));
   outcome = { ok: true, virtualSize, bytesWritten };
 } catch (error) {
   outcome =

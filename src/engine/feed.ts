@@ -1,0 +1,79 @@
+/** Feed: the disks of one source, or of several files that are a chain, one after the other, each with its place in a chain. */
+
+import type { Cursor } from '../cursor.ts';
+import { VdiStreamError, type Warn } from '../errors.ts';
+import type { Disk } from '../extent.ts';
+import type { Source } from '../io/source.ts';
+import { type Place, placeOf } from '../ova/select.ts';
+import { type Image, type ImageOptions, openImage } from './image.ts';
+
+export type FeedOptions = ImageOptions;
+
+/** A disk that has come. It is complete, or skipped, before the next one is asked for. */
+export interface Arrival {
+  /** Its name in the archive; undefined for a bare disk. */
+  readonly member: string | undefined;
+  /** For messages: the member, or the source. */
+  readonly name: string;
+  readonly place: Place | undefined;
+  /** Its bytes as they are stored. */
+  readonly body: Cursor;
+  /** Reads the metadata. `from` holds the same bytes as `body` where that has been used up. */
+  open(warn?: Warn, from?: Cursor): Promise<Disk>;
+}
+
+export interface Feed {
+  /** Undefined behind the last one: then every source has been read to its end and found whole. */
+  next(): Promise<Arrival | undefined>;
+  /** The images, in the order of the sources; of those that come later, as soon as they have been opened. */
+  readonly images: readonly Image[];
+  /** Whether chains come leaf first; known once the first disk has come. */
+  leafFirst(): boolean;
+  /** Files of the archive that are no part of any disk. */
+  ignored(): readonly string[];
+  /** Ends what decompresses. The sources stay open. */
+  close(): Promise<void>;
+}
+
+/** Throws FORMAT_… and COMPRESSION_… errors; USAGE for an archive among several sources. */
+export async function openFeed(sources: readonly Source[], options: FeedOptions): Promise<Feed> {
+  const [source, ...others] = sources;
+  if (source === undefined) throw new VdiStreamError('USAGE', 'there is no source');
+  const images = [await openImage(source, options)];
+  const single = others.length === 0;
+
+  async function* arrivals(): AsyncGenerator<Arrival, void, void> {
+    for (const [rank, { name }] of sources.entries()) {
+      const image = images[rank] ?? (await openNext(rank));
+      if (!single && image.kind === 'tar') {
+        throw new VdiStreamError('USAGE', `${name} is an archive; only VHD files can be given as a chain, leaf first`);
+      }
+      for await (const stored of image.disks()) {
+        const place = single ? stored.member && placeOf(stored.member) : { chain: '', rank, numbered: true };
+        yield { ...stored, name: stored.member ?? name, place: place || undefined };
+      }
+    }
+  }
+
+  async function openNext(rank: number): Promise<Image> {
+    const next = sources[rank];
+    if (next === undefined) throw new RangeError(`no source ${rank}`);
+    const image = await openImage(next, options);
+    images.push(image);
+    return image;
+  }
+
+  const iterator = arrivals();
+  return {
+    images,
+    async next() {
+      const result = await iterator.next();
+      return result.done ? undefined : result.value;
+    },
+    leafFirst: () => !single || images.every((image) => image.leafFirst()),
+    ignored: () => images.flatMap((image) => image.ignored()),
+    async close() {
+      for (const image of images) await image.close();
+    },
+  };
+}

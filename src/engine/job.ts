@@ -1,0 +1,66 @@
+/** Job: what writing and verifying share, from the options of a call to the opened disk. */
+
+import { type Guard, type Warn, type Warning, warner } from '../errors.ts';
+import { createPool, type Pool } from '../io/pool.ts';
+import { type Source, type SourceInput, withSources } from '../io/source.ts';
+import type { ManifestMode } from '../ova/package.ts';
+import { type ChosenDisk, onlyDisk } from './chain.ts';
+import type { OnProgress } from './progress.ts';
+
+/** One source, or the VHD files of a chain, leaf first. */
+export type DiskInput = SourceInput | readonly SourceInput[];
+
+export interface CommonOptions {
+  /** Which member of an archive; its name, or the last part of it. Its parents come with it. */
+  readonly disk?: string | undefined;
+  /** The disk has no format: the bare source, or the first member of the archive. */
+  readonly raw?: boolean | undefined;
+  /** Bytes. Needed only for a stream that brings parents before their leaf, or a raw disk. */
+  readonly virtualSize?: number | undefined;
+  /** A folder to keep layers in that a stream brings before their leaf; nothing is left in it. */
+  readonly staging?: string | undefined;
+  /** What a manifest counts; `if-present` by default. */
+  readonly manifest?: ManifestMode | undefined;
+  /** What is odd about the image is an error, STRICT, instead of a warning. */
+  readonly strict?: boolean | undefined;
+  /** Hexadecimal SHA-256 of the source's bytes as they are stored. */
+  readonly sha256?: string | undefined;
+  /** Guards to lift, by name. */
+  readonly force?: readonly Guard[] | undefined;
+  /** Share one to bound the memory of several calls at once; each has its own otherwise. */
+  readonly pool?: Pool | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  /** Called for what is odd but not wrong, as it is found; the result lists it too. */
+  readonly onWarning?: Warn | undefined;
+}
+
+/** What the calls of one import share. */
+export interface Job {
+  readonly pool: Pool;
+  readonly warn: Warn;
+  readonly warnings: readonly Warning[];
+  seconds(): number;
+}
+
+/** Opens the sources and their disk, and closes the sources whatever happens. */
+export async function withDisk<T>(
+  input: DiskInput,
+  options: CommonOptions,
+  use: (chosen: ChosenDisk, sources: readonly Source[], job: Job) => Promise<T>,
+): Promise<T> {
+  const started = process.hrtime.bigint();
+  const warnings: Warning[] = [];
+  const job: Job = {
+    pool: options.pool ?? createPool(),
+    warnings,
+    warn: warner(warnings, options),
+    seconds: () => Number(process.hrtime.bigint() - started) / 1e9,
+  };
+  return withSources(input, options, async (sources) => {
+    const anyParent = options.force?.includes('parent') === true;
+    return use(await onlyDisk(sources, { ...options, anyParent, warn: job.warn }), sources, job);
+  });
+}
+
+export const bytesRead = (sources: readonly Source[]): number => sources.reduce((sum, source) => sum + source.bytesRead(), 0);

@@ -1,0 +1,186 @@
+/**
+ * The OVF descriptor: which files an appliance consists of, and which of them are its disks (DMTF DSP0243).
+ *
+ *   Envelope
+ *     References    File  id, href, size, compression, chunkSize
+ *     DiskSection   Disk  diskId, fileRef, capacity, capacityAllocationUnits, format, parentRef
+ *
+ * Before 1.0 the section was <Section xsi:type="ovf:DiskSection_Type">. Producers differ in namespace and prefixes, so
+ * only local names count. The hrefs are names to compare with those of members; nothing opens them.
+ */
+
+import { GiB, KiB, MiB } from '../bytes.ts';
+import { VdiStreamError } from '../errors.ts';
+import { quote } from './quote.ts';
+import { plainName } from './select.ts';
+import { readXml, type XmlElement } from './xml.ts';
+
+/** The largest OVF that is read. Those of real appliances have some tens of KiB; licence texts make them longer. */
+export const MAX_OVF_BYTES = 4 * MiB;
+const MAX_ENTRIES = 4096;
+
+export interface OvfFile {
+  readonly id: string;
+  /** The name of a member, percent-decoded and without a leading "./". */
+  readonly href: string;
+  /** Bytes of the file as it is stored. */
+  readonly size?: number | undefined;
+  /** As it is written: 'gzip', 'identity', or what the producer thinks of. */
+  readonly compression?: string | undefined;
+  /** The file is stored as several members: href.000000000 and so on. */
+  readonly chunked: boolean;
+}
+
+export interface OvfDisk {
+  readonly diskId: string;
+  /** Absent: an empty disk, to be created. */
+  readonly file: OvfFile | undefined;
+  /** Virtual size in bytes. Absent also where it is left to a property ("${size}") that a person is asked for. */
+  readonly capacity?: number | undefined;
+  /** A URI that names the format. */
+  readonly format?: string | undefined;
+  /** The diskId of the disk that this one holds only the changes of. */
+  readonly parentRef?: string | undefined;
+}
+
+export interface Ovf {
+  readonly disks: readonly OvfDisk[];
+  readonly files: readonly OvfFile[];
+}
+
+/** Throws OVF_XML, also for an OVF over MAX_OVF_BYTES, and OVF_HREF. `member` is its name in the archive, for errors. */
+export function readOvf(bytes: Uint8Array, member: string): Ovf {
+  if (bytes.length > MAX_OVF_BYTES) {
+    throw new VdiStreamError('OVF_XML', `an OVF of ${bytes.length} bytes is over the limit of ${MAX_OVF_BYTES}`, { member });
+  }
+  const files = new Map<string, OvfFile>();
+  const disks = new Map<string, { readonly element: XmlElement; readonly disk: Omit<OvfDisk, 'file'> }>();
+  let diskSection = false;
+
+  readXml(bytes, member, 'Envelope', (element) => {
+    switch (element.path) {
+      case 'Envelope/References/File': {
+        const file = readFile(element);
+        if (files.has(file.id)) throw element.error('OVF_XML', `two files of the OVF have the id ${quote(file.id)}`);
+        if (files.size >= MAX_ENTRIES) throw element.error('OVF_XML', `the OVF names more than ${MAX_ENTRIES} files`);
+        files.set(file.id, file);
+        break;
+      }
+      case 'Envelope/Section':
+        diskSection = element.attribute('type')?.includes('DiskSection') === true;
+        break;
+      case 'Envelope/DiskSection/Disk':
+      case 'Envelope/Section/Disk': {
+        if (element.path === 'Envelope/Section/Disk' && !diskSection) break;
+        const disk = readDisk(element);
+        if (disks.has(disk.diskId)) throw element.error('OVF_XML', `two disks of the OVF have the id ${quote(disk.diskId)}`);
+        if (disks.size >= MAX_ENTRIES) throw element.error('OVF_XML', `the OVF names more than ${MAX_ENTRIES} disks`);
+        disks.set(disk.diskId, { element, disk });
+        break;
+      }
+    }
+  });
+
+  // Only now, since nothing says that the files are named first.
+  const resolved = [...disks.values()].map(({ element, disk }) => {
+    const fileRef = element.attribute('fileRef');
+    const file = fileRef === undefined ? undefined : files.get(fileRef);
+    if (fileRef !== undefined && file === undefined) {
+      throw element.error('OVF_XML', `disk ${quote(disk.diskId)} refers to the file ${quote(fileRef)}, which the OVF does not name`);
+    }
+    return { ...disk, file };
+  });
+  return { disks: resolved, files: [...files.values()] };
+}
+
+function readFile(element: XmlElement): OvfFile {
+  return {
+    id: required(element, 'id'),
+    href: readHref(element),
+    size: readNumber(element, 'size', element.attribute('size')),
+    compression: element.attribute('compression'),
+    chunked: element.attribute('chunkSize') !== undefined,
+  };
+}
+
+function readDisk(element: XmlElement): Omit<OvfDisk, 'file'> {
+  return {
+    diskId: required(element, 'diskId'),
+    capacity: readCapacity(element),
+    format: element.attribute('format'),
+    parentRef: element.attribute('parentRef'),
+  };
+}
+
+function required(element: XmlElement, name: string): string {
+  const value = element.attribute(name);
+  if (value === undefined) throw element.error('OVF_XML', `${element.path} has no ${name}`);
+  return value;
+}
+
+/** Checked as it is written and as it is decoded, so that "%2e%2e/" and "http%3a//" are no way around. */
+function readHref(element: XmlElement): string {
+  const written = required(element, 'href');
+  const decoded = percentDecoded(written);
+  for (const href of [written, decoded]) {
+    const wrong = wrongWithHref(href);
+    if (wrong !== undefined) throw element.error('OVF_HREF', `the href ${quote(written)} ${wrong}`);
+  }
+  return plainName(decoded);
+}
+
+function wrongWithHref(href: string): string | undefined {
+  // RFC 3986; the drive of a Windows path looks the same.
+  if (/^[a-z][a-z0-9+.-]*:/i.test(href)) return 'is a URL, not the name of a member';
+  if (/^[\\/]/.test(href)) return 'is absolute, not the name of a member';
+  if (href.split(/[\\/]/).includes('..')) return 'leads out of the archive';
+  if (/\p{Cc}/u.test(href)) return 'holds control characters';
+  return plainName(href) === '' ? 'names nothing' : undefined;
+}
+
+/** Producers that do not encode leave a bare "%" in names. */
+function percentDecoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function readCapacity(element: XmlElement): number | undefined {
+  const written = element.attribute('capacity');
+  if (written !== undefined && /^\$\{.*\}$/.test(written)) return undefined;
+  const units = element.attribute('capacityAllocationUnits') ?? 'byte';
+  const factor = unitFactor(units);
+  if (factor === undefined) throw element.error('OVF_XML', `the unit of a capacity is not known: ${quote(units)}`);
+  const capacity = readNumber(element, 'capacity', written);
+  if (capacity === undefined) return undefined;
+  // Not "over the limit" alone: nothing times 10^99, which is no number, must not pass.
+  if (!Number.isSafeInteger(capacity * factor)) throw element.error('OVF_XML', `a capacity of ${capacity} * ${factor} bytes cannot be`);
+  return capacity * factor;
+}
+
+function readNumber(element: XmlElement, name: string, written: string | undefined): number | undefined {
+  if (written === undefined) return undefined;
+  const digits = written.trim();
+  if (!/^\d+$/.test(digits) || Number(digits) > Number.MAX_SAFE_INTEGER) {
+    throw element.error('OVF_XML', `a ${name} of ${quote(written)} cannot be`);
+  }
+  return Number(digits);
+}
+
+/** Names from before OVF 1.0. They mean powers of two: DSP0004, the mapping of old units to programmatic ones. */
+const OLD_UNITS: Readonly<Record<string, number>> = { bytes: 1, kilobytes: KiB, megabytes: MiB, gigabytes: GiB };
+
+/** Bytes of a programmatic unit (DSP0004): "byte", then any number of "* 1024" or "* 2^10"; undefined for other units. */
+function unitFactor(units: string): number | undefined {
+  const [base = '', ...factors] = units.toLowerCase().replace(/\s+/g, '').split('*');
+  const old = Object.hasOwn(OLD_UNITS, base) ? OLD_UNITS[base] : undefined;
+  let factor = base === 'byte' ? 1 : old;
+  for (const text of factors) {
+    const [, number, exponent] = /^(\d{1,15})(?:\^(\d{1,2}))?$/.exec(text) ?? [];
+    if (number === undefined || factor === undefined) return undefined;
+    factor *= Number(number) ** Number(exponent ?? 1);
+  }
+  return factor;
+}

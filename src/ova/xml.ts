@@ -1,0 +1,148 @@
+/**
+ * The elements of a small XML document, one after the other, with what hostile XML lives from refused: no DOCTYPE, so no
+ * entities but the five of XML and character references, and bounds on depth, attributes, namespaces and elements.
+ *
+ * sax parses without recursion, but forgives more than XML 1.0 does: two roots, an attribute twice, NUL bytes, prefixes
+ * named like a property of every object. Those are refused here.
+ */
+
+import sax, { type QualifiedAttribute, type SAXParser } from 'sax';
+import { assert, type ErrorCode, VdiStreamError } from '../errors.ts';
+import { quote } from './quote.ts';
+
+const MAX_DEPTH = 256;
+const MAX_ELEMENTS = 131_072;
+/** Of one element, and of namespaces in scope. sax looks at each attribute for each, and at each namespace for each element. */
+const MAX_ATTRIBUTES = 256;
+const MAX_NAMESPACES = 64;
+/** Characters between two looks at sax, which also bounds its buffers (64 Ki characters of one comment or value) by them. */
+const SLICE = 1024;
+
+const NOT_XML = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u;
+
+export interface XmlElement {
+  /** Local names from the root to this element, with slashes between: 'Envelope/References/File'. */
+  readonly path: string;
+  /**
+   * The attribute of this local name. The one in the element's own namespace counts before the one without a prefix, and
+   * that before any other: producers differ in what they prefix. '' counts as absent.
+   */
+  attribute(local: string): string | undefined;
+  /** An error at the byte of this element. */
+  error(code: ErrorCode, message: string): VdiStreamError;
+}
+
+/**
+ * Calls `visit` for each element in the order of their start tags, the first of which must be a `root`, by its local name.
+ * Throws OVF_XML, with the byte where parsing stopped.
+ */
+export function readXml(bytes: Uint8Array, member: string, root: string, visit: (element: XmlElement) => void): void {
+  const { text, offsetOf } = decode(bytes, member);
+  const fail = (message: string, index: number, code: ErrorCode = 'OVF_XML'): VdiStreamError =>
+    new VdiStreamError(code, message, { member, offset: offsetOf(index) });
+  const odd = text.search(NOT_XML);
+  if (odd >= 0) throw fail('the OVF holds a character that XML does not allow', odd);
+
+  // No HTML entities either; the types of sax do not know that option, so these are no literal.
+  const options = { xmlns: true, strictEntities: true };
+  const parser = new sax.SAXParser(true, options);
+  const here = (): number => Math.max(parser.startTagPosition - 1, 0);
+  const open: Array<{ readonly path: string; readonly namespaces: number }> = [];
+  const names = new Set<string>();
+  let elements = 0;
+
+  parser.onerror = (error) => {
+    const [reason = ''] = error.message.split('\n');
+    throw fail(`the OVF is not well-formed XML: ${reason.slice(0, 100)}`, parser.position);
+  };
+  const refuseDeclaration = (): void => {
+    throw fail('the OVF has a DOCTYPE or another declaration, which no OVF needs', here());
+  };
+  parser.ondoctype = refuseDeclaration;
+  parser.onsgmldeclaration = refuseDeclaration;
+  parser.onopencdata = () => {
+    if (open.length === 0) throw fail('the OVF has text outside of its root element', here());
+  };
+  parser.onattribute = ({ name }) => {
+    if (names.has(name)) throw fail(`an element has the attribute ${quote(name)} twice`, here());
+    names.add(name);
+  };
+  parser.onclosetag = () => {
+    open.pop();
+  };
+  parser.onopentag = (tag) => {
+    assert('ns' in tag, 'sax was asked for namespaces');
+    const attributes = Object.values(tag.attributes);
+    const parent = open.at(-1);
+    const namespaces = (parent?.namespaces ?? 0) + attributes.filter(({ prefix }) => prefix === 'xmlns').length;
+    const path = parent === undefined ? tag.local : `${parent.path}/${tag.local}`;
+    if (parent === undefined && elements > 0) throw fail('the OVF has two root elements', here());
+    if (parent === undefined && tag.local !== root) throw fail(`the root element is ${quote(tag.local)}, not ${quote(root)}`, here());
+    if (++elements > MAX_ELEMENTS) throw fail(`the OVF has more than ${MAX_ELEMENTS} elements`, here());
+    if (open.length >= MAX_DEPTH) throw fail(`the elements of the OVF are nested more than ${MAX_DEPTH} deep`, here());
+    if (attributes.length > MAX_ATTRIBUTES) throw fail(`an element has more than ${MAX_ATTRIBUTES} attributes`, here());
+    if (namespaces > MAX_NAMESPACES) throw fail(`the OVF has more than ${MAX_NAMESPACES} namespaces in one place`, here());
+    for (const { name, uri } of [tag, ...attributes]) {
+      if (!/^[^:]+(?::[^:]+)?$/.test(name)) throw fail(`the name ${quote(name)} cannot be`, here());
+      // sax finds a prefix such as "constructor" on the prototype of every object, as what is no string.
+      if (typeof uri !== 'string') throw fail(`the namespace prefix of ${quote(name)} is not declared`, here());
+    }
+    const index = here();
+    open.push({ path, namespaces });
+    names.clear();
+    visit({
+      path,
+      attribute: (local) => {
+        const [value, ...others] = candidates(attributes, local, tag.uri);
+        if (others.length > 0) throw fail(`an element has the attribute ${quote(local)} twice`, index);
+        return value === '' ? undefined : value;
+      },
+      error: (code, message) => fail(message, index, code),
+    });
+  };
+
+  for (let at = 0; at < text.length; at += SLICE) {
+    parser.write(text.slice(at, at + SLICE));
+    // Of both sax tells only at their end, and until there its time goes with the square of their length.
+    if (pending(parser, 'attribList') > MAX_ATTRIBUTES) throw fail(`an element has more than ${MAX_ATTRIBUTES} attributes`, here());
+    if (pending(parser, 'sgmlDecl') > '[CDATA['.length) refuseDeclaration();
+  }
+  parser.close();
+  if (elements === 0) throw fail('the OVF has no element at all', text.length);
+}
+
+/** More than one only for two prefixes of the element's own namespace, which XML does not allow. */
+function candidates(attributes: readonly QualifiedAttribute[], local: string, uri: string): string[] {
+  const named = attributes.filter((attribute) => attribute.local === local && attribute.prefix !== 'xmlns');
+  const own = named.filter((attribute) => attribute.uri === uri);
+  const other = named.find((attribute) => attribute.uri === '') ?? named[0];
+  const chosen = own.length === 0 && other !== undefined ? [other] : own;
+  return chosen.map(({ value }) => value);
+}
+
+/** How much of a tag's attributes or of a "<!" sax has read without telling. */
+function pending(parser: SAXParser, buffer: 'attribList' | 'sgmlDecl'): number {
+  const value: unknown = Reflect.get(parser, buffer);
+  return Array.isArray(value) || typeof value === 'string' ? value.length : 0;
+}
+
+interface Decoded {
+  readonly text: string;
+  /** The byte of the document at which a character of the text stands. */
+  readonly offsetOf: (index: number) => number;
+}
+
+/**
+ * UTF-16 with a byte order mark, else UTF-8, whatever the XML declaration says: .NET writes "utf-16" into UTF-8 files.
+ */
+function decode(bytes: Uint8Array, member: string): Decoded {
+  const [first, second, third] = bytes;
+  const wide = first === 0xff && second === 0xfe ? 'utf-16le' : first === 0xfe && second === 0xff ? 'utf-16be' : undefined;
+  const mark = wide !== undefined ? 2 : first === 0xef && second === 0xbb && third === 0xbf ? 3 : 0;
+  try {
+    const text = new TextDecoder(wide ?? 'utf-8', { fatal: true }).decode(bytes);
+    return { text, offsetOf: (index) => mark + (wide === undefined ? Buffer.byteLength(text.slice(0, index)) : 2 * index) };
+  } catch (cause) {
+    throw new VdiStreamError('OVF_XML', `the OVF is not ${wide === undefined ? 'UTF-8' : 'UTF-16'} text`, { member, cause });
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * The batmap of tapdisk (creator "tap", version 1.1 and later): 512 bytes right behind the padded BAT, which lead to a map
+ * with one bit a block, set where all sectors of the block are present. It only saves tapdisk reading sector bitmaps, so it
+ * is not needed; but its header also says whether the data is encrypted (blktap, vhd.h).
+ *
+ *     0  8  cookie "tdbatmap"          20  4  version 0x00010002       29  1  1: the data is encrypted
+ *     8  8  offset of the map          24  4  checksum of the map      30 32  nonce
+ *    16  4  size of the map, sectors   28  1  marker                   62 32  hash of the key
+ */
+
+import { SECTOR, startsWith, u32be, u64be } from '../bytes.ts';
+import type { Cursor } from '../cursor.ts';
+import { VdiStreamError } from '../errors.ts';
+import { tableBytes } from './bat.ts';
+import { type Footer, TAPDISK } from './footer.ts';
+import type { Header } from './header.ts';
+
+export interface Batmap {
+  /** Byte offset of its header. */
+  readonly headerOffset: number;
+  /** Where the map stands, bytes. */
+  readonly offset: number;
+  readonly length: number;
+  readonly version: number;
+  readonly checksum: number;
+}
+
+const FIRST_VERSION = 0x00010001;
+
+/**
+ * Looks for a batmap behind the BAT. `firstBlock` is the byte at which the first block begins; a stream must not go beyond
+ * it. Throws VHD_ENCRYPTED.
+ */
+export async function readBatmap(cursor: Cursor, footer: Footer, header: Header, firstBlock: number): Promise<Batmap | undefined> {
+  if (footer.creator !== TAPDISK || footer.creatorVersion < FIRST_VERSION) return undefined;
+  const at = header.tableOffset + tableBytes(header.tableEntries);
+  const end = Math.min(firstBlock, cursor.length ?? Number.POSITIVE_INFINITY);
+  if (at + SECTOR > end || (!cursor.seekable && at < cursor.position)) return undefined;
+  await cursor.moveTo(at);
+  const bytes = await cursor.peek(SECTOR);
+  if (bytes.length < SECTOR || !startsWith(bytes, 'tdbatmap')) return undefined;
+  if (bytes[29] === 1) {
+    throw new VdiStreamError('VHD_ENCRYPTED', 'the data of this VHD is encrypted, and its key is not in the image', { offset: at + 29 });
+  }
+  return {
+    headerOffset: at,
+    offset: u64be(bytes, 8),
+    length: u32be(bytes, 16) * SECTOR,
+    version: u32be(bytes, 20),
+    checksum: u32be(bytes, 24),
+  };
+}

@@ -1,0 +1,62 @@
+/** What makes VHDs a chain: each names the unique id of the one it was made over. */
+
+import { VdiStreamError, type Warn } from '../errors.ts';
+import type { DiskFacts } from '../extent.ts';
+
+/** A layer as far as links are concerned. */
+export interface Link {
+  /** The member, or the file. */
+  readonly name: string;
+  readonly facts: Pick<DiskFacts, 'type' | 'identity' | 'parent'>;
+}
+
+export interface LinkOptions {
+  /** Take a foreign parent all the same; a warning then. */
+  readonly anyParent: boolean;
+  readonly warn: Warn;
+}
+
+/**
+ * Checks that `parent` is the one that `child` was made over. Names and locators say nothing: Nova renames the files and
+ * relinks them by number (DOMAIN 2). Throws CHAIN_TYPE or CHAIN_PARENT.
+ */
+export function checkLink(child: Link, parent: Link, { anyParent, warn }: LinkOptions): void {
+  const named = child.facts.parent;
+  if (named === undefined) {
+    throw new VdiStreamError('CHAIN_TYPE', `${child.name} is a ${child.facts.type} disk, so ${parent.name} cannot be under it`, {
+      member: child.name,
+    });
+  }
+  const { uniqueId, timestamp } = parent.facts.identity;
+  if (uniqueId !== named.uniqueId) {
+    const message = `${child.name} was made over a disk with the id ${named.uniqueId}, but ${parent.name} has ${uniqueId ?? 'none'}`;
+    if (!anyParent) throw new VdiStreamError('CHAIN_PARENT', message, { member: child.name });
+    warn({ code: 'CHAIN_PARENT', message, member: child.name });
+  } else if (timestamp !== named.timestamp) {
+    const message = `${child.name} says that its parent is of ${instant(named.timestamp)}, but ${parent.name} is of ${instant(timestamp)}`;
+    warn({ code: 'CHAIN_TIMESTAMP', message, member: child.name });
+  }
+}
+
+/**
+ * Throws VHD_DIFFERENCING where the last of `layers`, which come leaf first, has a parent; CHAIN_LOOP where that is among them.
+ */
+export function checkBase(layers: readonly Link[]): void {
+  const base = layers.at(-1);
+  if (base?.facts.parent === undefined) return;
+  const { name, facts } = base;
+  const above = layers.find((layer) => layer.facts.identity.uniqueId === facts.parent?.uniqueId);
+  if (above !== undefined) {
+    throw new VdiStreamError('CHAIN_LOOP', `the parent of ${name} is ${above === base ? 'itself' : above.name}`, { member: name });
+  }
+  const parent = facts.parent?.name ? ` ("${facts.parent.name.slice(0, 80)}")` : '';
+  throw new VdiStreamError(
+    'VHD_DIFFERENCING',
+    `${name} holds only what changed against its parent${parent}, which is not here: alone it is no disk`,
+    { member: name, offset: 60 },
+  );
+}
+
+/** VHD counts seconds from the year 2000. */
+const instant = (seconds: number | undefined): string =>
+  seconds === undefined ? 'no known time' : new Date((946_684_800 + seconds) * 1000).toISOString().replace('.000', '');
