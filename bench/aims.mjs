@@ -1,5 +1,7 @@
 /** Aims: what the project promises, each judged by two rows of the same run. */
 
+import { CHAINS } from './chain-rows.mjs';
+
 /**
  * @typedef {import('./report.mjs').ImageResult} ImageResult
  * @typedef {object} Aim
@@ -17,6 +19,7 @@ const SAME_JOB_GZIP = 'vdistream --zero=assume-zero, tar.gz';
 const MiB = 2 ** 20;
 const MAX_RSS = 150 * MiB;
 const MAX_EMPTY = 1.5;
+const MAX_CHAIN = 1.2;
 
 /** @type {readonly { text: string, other: string, ours: string, full: string, least: number }[]} */
 const RATIOS = [
@@ -39,6 +42,18 @@ export function judge(images) {
     return { text, measured, pass: ratio >= least };
   });
 
+  const chains = CHAINS.map(({ text: way, judged, full }) => {
+    const text = `${way}: at most ${MAX_CHAIN} × one VHD`;
+    const pairs = row('chain', judged)?.pairs;
+    if (pairs === undefined) return missing(text);
+    const { low, median, high, work } = pairs;
+    const ratio = `${median.toFixed(2)} × (half of the rounds ${low.toFixed(2)} to ${high.toFixed(2)})`;
+    const whole = full === judged ? undefined : row('chain', full)?.pairs?.median;
+    const zeroing = whole === undefined ? '' : `; ${whole.toFixed(2)} × when it also zeroes what is empty`;
+    const limit = work === undefined ? '' : `; of bytes it reads ${work.read.toFixed(2)} ×, writes ${work.written.toFixed(2)} ×`;
+    return { text, measured: `${ratio}${zeroing}${limit}`, pass: median <= MAX_CHAIN };
+  });
+
   const all = images.flatMap((image) => image.rows).filter((found) => found.kind === 'ours');
   const peak = Math.max(...all.map((found) => found.rss));
   const memory = 'peak memory under 150 MiB, whatever the image';
@@ -46,6 +61,7 @@ export function judge(images) {
   const largest = 'an empty disk of 2040 GiB in under 1.5 s';
   return [
     ...ratios,
+    ...chains,
     all.length > 0 ? { text: memory, measured: `${Math.ceil(peak / MiB)} MiB`, pass: peak < MAX_RSS } : missing(memory),
     empty ? { text: largest, measured: `${empty.seconds.toFixed(2)} s`, pass: empty.seconds < MAX_EMPTY } : missing(largest),
   ];

@@ -9,7 +9,8 @@ import { closeSync, mkdtempSync, openSync, readSync, rmSync, statSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BLOCK, gzipFile, MEMBER, writeOva } from './ova.mjs';
+import { gzipFile, MEMBER, writeOva } from './ova.mjs';
+import { BLOCK } from './vhd.mjs';
 
 const MiB = 2 ** 20;
 const SIZE = 1024 * MiB;

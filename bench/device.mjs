@@ -51,7 +51,7 @@ export function loopDevice({ dir, size, room }) {
   return {
     path,
     kind: `a loop device over a file in ${inMemory ? 'memory (tmpfs)' : 'the folder of --dir, with direct I/O'}`,
-    state: 'allocated throughout, with old data in it (realistic), or without an allocated block (the other images)',
+    state: 'allocated throughout, with old data in it (realistic, chain), or without an allocated block (the other images)',
     size,
     reset(allocate) {
       flush(path);

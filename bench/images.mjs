@@ -2,13 +2,15 @@
 
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeChain } from './chain.mjs';
 import { makeFilesystem } from './filesystem.mjs';
-import { BLOCK, gzipFile, MEMBER, MEMBER_OFFSET, RawBlocks, writeOva } from './ova.mjs';
+import { gzipFile, MEMBER, MEMBER_OFFSET, RawBlocks, writeOva } from './ova.mjs';
+import { BLOCK } from './vhd.mjs';
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
 /** A version of the recipes: images of another are made anew. */
-const RECIPE = 1;
+const RECIPE = 2;
 
 /**
  * @typedef {object} Image
@@ -23,6 +25,7 @@ const RECIPE = 1;
  * @property {number} allocated  bytes in allocated blocks
  * @property {number} tarBytes
  * @property {number} gzipBytes
+ * @property {import('./chain.mjs').Chain} [chain]  the same disk as several VHDs
  */
 
 /**
@@ -30,12 +33,19 @@ const RECIPE = 1;
  * @property {string} name
  * @property {number} size
  * @property {(folder: string) => { what: string, blocks: Map<number, Uint8Array>, bitmaps?: Map<number, Uint8Array>, raw?: string }} make
+ *
+ * @typedef {object} ChainRecipe
+ * @property {string} name
+ * @property {number} size
+ * @property {Recipe} of  the disk
  */
 
-/** @param {{ quick: boolean }} options @returns {Recipe[]} */
+/** @param {{ quick: boolean }} options @returns {(Recipe | ChainRecipe)[]} */
 export function recipes({ quick }) {
+  const disk = realistic(quick ? { size: GiB, content: 256 * MiB } : { size: 8 * GiB, content: 2700 * MiB });
   return [
-    realistic(quick ? { size: GiB, content: 256 * MiB } : { size: 8 * GiB, content: 2700 * MiB }),
+    disk,
+    { name: 'chain', size: disk.size, of: disk },
     sparse({ size: 64 * GiB, count: quick ? 64 : 512 }),
     {
       name: 'empty',
@@ -87,9 +97,10 @@ function sparse({ size, count }) {
 
 /**
  * The image of a recipe, from `dir` if it is there.
- * @param {Recipe} recipe @param {string} dir @param {(line: string) => void} say @returns {Promise<Image>}
+ * @param {Recipe | ChainRecipe} recipe @param {string} dir @param {(line: string) => void} say @returns {Promise<Image>}
  */
 export async function prepareImage(recipe, dir, say) {
+  const whole = 'of' in recipe ? await prepareImage(recipe.of, dir, say) : undefined;
   const folder = join(dir, `${recipe.name}-${recipe.size / GiB}g-v${RECIPE}`);
   const facts = join(folder, 'image.json');
   // Written last, so an image that was interrupted while it was made is not taken for one.
@@ -98,14 +109,20 @@ export async function prepareImage(recipe, dir, say) {
   say(`making the image "${recipe.name}" in ${folder}; the next run finds it there`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
+  const image = 'of' in recipe ? await chained(recipe, folder, whole) : await single(recipe, folder);
+  writeFileSync(facts, JSON.stringify(image));
+  return image;
+}
+
+/** One VHD in a tar. @param {Recipe} recipe @param {string} folder @returns {Promise<Image>} */
+async function single(recipe, folder) {
   const { what, blocks, bitmaps, raw } = recipe.make(folder);
   const tar = join(folder, 'image.tar');
   await writeOva(tar, { size: recipe.size, blocks, ...(bitmaps && { bitmaps }) });
   if (blocks instanceof RawBlocks) blocks.close();
   const gzip = `${tar}.gz`;
   await gzipFile(tar, gzip);
-  /** @type {Image} */
-  const image = {
+  return {
     name: recipe.name,
     what,
     tar,
@@ -118,6 +135,11 @@ export async function prepareImage(recipe, dir, say) {
     tarBytes: statSync(tar).size,
     gzipBytes: statSync(gzip).size,
   };
-  writeFileSync(facts, JSON.stringify(image));
-  return image;
+}
+
+/** A disk that is there already, as a chain too. @param {ChainRecipe} recipe @param {string} folder @param {Image | undefined} whole */
+async function chained(recipe, folder, whole) {
+  if (whole?.raw === undefined) throw new Error(`the image "${recipe.of.name}" has no raw disk to make a chain of`);
+  const chain = await makeChain(folder, whole.raw, recipe.size);
+  return { ...whole, name: recipe.name, what: `the disk of the image "${whole.name}", as one VHD and as a chain of three`, chain };
 }

@@ -6,31 +6,20 @@ import { open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import tar from 'tar-stream';
-import { dynamicParts } from '../test/support/make-vhd.mjs';
+import { BLOCK, vhdBytes, vhdParts } from './vhd.mjs';
 
-export const BLOCK = 2 << 20;
 /** The name that Nova gives to the disk of an image. */
 export const MEMBER = '0.vhd';
 /** Where the member's bytes begin: one ustar header. */
 export const MEMBER_OFFSET = 512;
 
-/** tapdisk's: of a creator it does not know, qemu-img takes the size from the rounded geometry. */
-const CREATOR = 'tap\0';
-
-/**
- * @param {string} path
- * @param {Pick<import('../test/support/make-vhd.mjs').VhdOptions, 'size' | 'blocks' | 'bitmaps'>} vhd
- */
+/** @param {string} path @param {import('./vhd.mjs').Vhd} vhd */
 export async function writeOva(path, vhd) {
-  const bitmap = BLOCK / 512 / 8;
-  const table = Math.ceil((Math.ceil(vhd.size / BLOCK) * 4) / 512) * 512;
-  const size = 512 + 1024 + table + vhd.blocks.size * (bitmap + BLOCK) + 512;
-
   const pack = tar.pack();
   const written = pipeline(pack, createWriteStream(path));
   // A fixed time: the same disk gives the same image.
-  const entry = pack.entry({ name: MEMBER, size, mode: 0o644, mtime: new Date(0) });
-  await pipeline(Readable.from(dynamicParts({ ...vhd, creator: CREATOR }), { objectMode: true }), entry);
+  const entry = pack.entry({ name: MEMBER, size: vhdBytes(vhd), mode: 0o644, mtime: new Date(0) });
+  await pipeline(Readable.from(vhdParts(vhd), { objectMode: true }), entry);
   pack.finalize();
   await written;
 }
@@ -43,7 +32,7 @@ export async function gzipFile(path, into) {
 }
 
 /**
- * The blocks of a raw disk that are not all zero, as the map that dynamicParts takes; the bytes of each are read only when
+ * The blocks of a raw disk that are not all zero, as the map that vhdParts takes; the bytes of each are read only when
  * they are asked for.
  * @extends {Map<number, Uint8Array>}
  */

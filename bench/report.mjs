@@ -15,7 +15,14 @@ const GiB = 2 ** 30;
  * @property {number} cpu  seconds
  * @property {number} rss  bytes; the largest of all trials, since a peak is what must fit
  * @property {number | undefined} ratio  its seconds to those of vdistream on the same file
+ * @property {Pairs | undefined} pairs  of a chain: to those of one VHD
  * @property {Trial[]} trials
+ *
+ * @typedef {object} Pairs  ratios within a round, so that a slow minute of the machine counts on both sides
+ * @property {number} low  a quarter of them is below
+ * @property {number} median
+ * @property {number} high  a quarter is above
+ * @property {import('./rows.mjs').Work | undefined} work
  *
  * @typedef {object} ImageResult
  * @property {string} name
@@ -24,6 +31,7 @@ const GiB = 2 ** 30;
  * @property {number} allocated
  * @property {number} tarBytes
  * @property {number} gzipBytes
+ * @property {import('./chain.mjs').LayerFacts[]} [layers]
  * @property {RowResult[]} rows
  *
  * @typedef {object} Result
@@ -40,6 +48,7 @@ export function summarize(image, measured) {
     name: row.name,
     kind: row.kind,
     reads: row.reads,
+    pairs: pairsOf(image, row, measured),
     seconds: median(trials.map((trial) => trial.seconds)),
     cpu: median(trials.map((trial) => trial.cpu)),
     rss: Math.max(...trials.map((trial) => trial.rss)),
@@ -51,19 +60,31 @@ export function summarize(image, measured) {
     const ours = base(reads);
     return { ...row, ratio: ours && row.seconds / ours.seconds, trials };
   });
-  const { name, what, size, allocated, tarBytes, gzipBytes } = image;
-  return { name, what, size, allocated, tarBytes, gzipBytes, rows };
+  const { name, what, size, allocated, tarBytes, gzipBytes, chain } = image;
+  return { name, what, size, allocated, tarBytes, gzipBytes, ...(chain && { layers: chain.layers }), rows };
+}
+
+/** @param {Image} image @param {Row} row @param {ReadonlyMap<Row, Trial[]>} measured @returns {Pairs | undefined} */
+function pairsOf(image, row, measured) {
+  const [, others] = [...measured].find(([other]) => other.name === row.over) ?? [];
+  if (others === undefined) return undefined;
+  const ratios = (measured.get(row) ?? []).map(({ seconds }, round) => seconds / (others[round]?.seconds ?? Number.NaN));
+  return { low: quantile(ratios, 0.25), median: median(ratios), high: quantile(ratios, 0.75), work: row.work?.(image) };
 }
 
 /** @param {readonly number[]} values */
-function median(values) {
+const median = (values) => quantile(values, 0.5);
+
+/** @param {readonly number[]} values @param {number} share  of them that is below */
+function quantile(values, share) {
   const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  const upper = sorted[middle] ?? 0;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? upper)) / 2;
+  const at = (sorted.length - 1) * share;
+  const lower = sorted[Math.floor(at)] ?? 0;
+  return lower + ((sorted[Math.ceil(at)] ?? lower) - lower) * (at % 1);
 }
 
 const HEAD = ['', 'trials', 'seconds', 'min', 'max', 'MiB/s', 'CPU s', 'peak MiB', '× ours'];
+const CHAIN_HEAD = ['× one VHD', 'half of the rounds', '× read', '× written'];
 
 /** @param {Result} result */
 export function reportText({ machine, device, leftOut, images, aims }) {
@@ -80,6 +101,7 @@ export function reportText({ machine, device, leftOut, images, aims }) {
       '',
       `${image.name}: ${image.what}`,
       `  ${image.size / GiB} GiB virtual, ${mib(image.allocated)} MiB allocated; tar ${mib(image.tarBytes)} MiB, tar.gz ${mib(image.gzipBytes)} MiB`,
+      ...(image.layers ? layersText(image.layers) : []),
       ...table(image),
     );
   }
@@ -92,8 +114,21 @@ export function reportText({ machine, device, leftOut, images, aims }) {
   return `${lines.join('\n')}\n`;
 }
 
+/** @param {readonly import('./chain.mjs').LayerFacts[]} layers  leaf first */
+function layersText(layers) {
+  return [
+    ...layers.map(
+      ({ allocated, present, shown }, rank) =>
+        `  layer ${rank}: ${mib(allocated)} MiB allocated, ${mib(present)} MiB present, ${mib(shown)} MiB of that shown`,
+    ),
+    '  × read, × written: what a chain takes of blocks read (where it can be jumped, those that show) and of bytes for the device,',
+    '  to one VHD: where time goes into bytes alone, × one VHD lies between them.',
+  ];
+}
+
 /** @param {ImageResult} image */
 function table(image) {
+  const head = image.layers ? [...HEAD, ...CHAIN_HEAD] : HEAD;
   const body = image.rows.map((row) => {
     const seconds = row.trials.map((trial) => trial.seconds);
     return [
@@ -106,14 +141,21 @@ function table(image) {
       row.cpu.toFixed(2),
       mib(row.rss),
       row.ratio === undefined ? '' : row.ratio.toFixed(2),
+      ...(row.pairs ? chainCells(row.pairs) : []),
     ];
   });
-  const rows = [HEAD, ...body];
-  const widths = HEAD.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
+  const rows = [head, ...body];
+  const widths = head.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
   return rows.map((row) => {
     const cells = row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)));
     return `  ${cells.join('  ')}`;
   });
+}
+
+/** @param {Pairs} pairs */
+function chainCells({ low, median, high, work }) {
+  const spread = `${low.toFixed(2)} to ${high.toFixed(2)}`;
+  return [median.toFixed(2), spread, work?.read.toFixed(2) ?? '', work?.written.toFixed(2) ?? ''];
 }
 
 /** @param {number} bytes */

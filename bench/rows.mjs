@@ -1,8 +1,9 @@
 /** Rows: the commands that are compared. One row of the table each, as one command line that anybody can repeat by hand. */
 
 import { fileURLToPath } from 'node:url';
+import { CHAIN_ROWS } from './chain-rows.mjs';
+import { ours, shell } from './commands.mjs';
 
-const VDISTREAM = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const INFLATE = fileURLToPath(new URL('inflate.mjs', import.meta.url));
 
 /**
@@ -10,24 +11,27 @@ const INFLATE = fileURLToPath(new URL('inflate.mjs', import.meta.url));
  * @typedef {object} Row
  * @property {string} name
  * @property {'ours' | 'pipeline' | 'qemu' | 'limit'} kind
- * @property {'tar' | 'gzip' | 'raw'} reads  which file of the image
- * @property {readonly string[]} [images]  names; all by default
+ * @property {'tar' | 'gzip' | 'raw'} reads  which file of the image; of a chain, what is like that file
+ * @property {(image: Image) => readonly string[]} [files]  what is read instead of it
+ * @property {string} [over]  the row that writes the same disk from one VHD
+ * @property {(image: Image) => Work} [work]  what it cannot do without
+ * @property {readonly string[]} images  names
  * @property {readonly string[]} [needs]  programs besides tar, gzip and dd
  * @property {string} [module]  a package
  * @property {number} [most]  trials
  * @property {boolean} [exact]  leaves the disk of the image on the device, whatever was there before
  * @property {(image: Image, device: string) => string[]} argv
+ *
+ * @typedef {object} Work  as multiples of what one VHD of the same disk takes
+ * @property {number} read  bytes of blocks, decompressed
+ * @property {number} written  bytes for the device
  */
 
+/** Those of one VHD. */
+const SINGLE = ['realistic', 'sparse', 'empty'];
 /** Tar and dd leave the container on the device, and of an empty disk nothing but its table: no comparison. */
 const WITH_DATA = ['realistic', 'sparse'];
 const REALISTIC = ['realistic'];
-
-/** @param {...string} args */
-const ours = (...args) => [process.execPath, VDISTREAM, 'write', '-q', ...args];
-
-/** @param {string} command  with $1, $2, $3 for the arguments @param {...string} args */
-const shell = (command, ...args) => ['bash', '-o', 'pipefail', '-c', command, 'bash', ...args];
 
 /** As the first design had it: dd with its blocks of 512 bytes, through the page cache, and not synced. */
 const literal = (/** @type {string} */ flags) => `tar ${flags} -f "$1" "$2" | dd of="$3" conv=notrunc`;
@@ -37,17 +41,19 @@ const tuned = (/** @type {string} */ flags) =>
 
 /** @type {readonly Row[]} */
 export const ROWS = [
-  { name: 'vdistream, tar', kind: 'ours', reads: 'tar', exact: true, argv: (image, device) => ours(image.tar, device) },
+  { name: 'vdistream, tar', kind: 'ours', reads: 'tar', images: SINGLE, exact: true, argv: (image, device) => ours(image.tar, device) },
   {
     name: 'vdistream --zero=assume-zero, tar',
     kind: 'ours',
     reads: 'tar',
+    images: SINGLE,
     argv: (image, device) => ours('--zero=assume-zero', image.tar, device),
   },
   {
     name: 'qemu-img convert, tar',
     kind: 'qemu',
     reads: 'tar',
+    images: SINGLE,
     needs: ['qemu-img'],
     argv(image, device) {
       const file = `file.driver=raw,file.offset=${image.memberOffset},file.file.driver=file,file.file.filename=${image.tar}`;
@@ -70,7 +76,14 @@ export const ROWS = [
     most: 2,
     argv: (image, device) => shell(literal('-xO'), image.tar, image.member, device),
   },
-  { name: 'vdistream, tar.gz', kind: 'ours', reads: 'gzip', exact: true, argv: (image, device) => ours(image.gzip, device) },
+  {
+    name: 'vdistream, tar.gz',
+    kind: 'ours',
+    reads: 'gzip',
+    images: SINGLE,
+    exact: true,
+    argv: (image, device) => ours(image.gzip, device),
+  },
   {
     name: 'vdistream --zero=assume-zero, tar.gz',
     kind: 'ours',
@@ -124,4 +137,5 @@ export const ROWS = [
     module: 'zlib-sync',
     argv: (image) => [process.execPath, INFLATE, 'zlib-sync', image.gzip],
   },
+  ...CHAIN_ROWS,
 ];

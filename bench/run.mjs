@@ -21,7 +21,7 @@ const HELP = `Usage: npm run bench -- [OPTIONS]
 
   --trials N      of each row; 5 by default, the literal pipeline at most 2
   --quick         small images and one trial, to see that all of it works
-  --only TEXT     only rows whose IMAGE/ROW contains TEXT, such as realistic/ or tuned; may be repeated
+  --only TEXT     only rows whose IMAGE/ROW contains TEXT, such as realistic/, chain/ or tuned; may be repeated
   --dir DIR       where images are kept; vdistream-bench in the system's temporary folder by default, about 6 GiB
   --device PATH   write to this block device; EVERYTHING ON IT IS LOST. By default a loop device is made
   --json          the result on stdout as JSON, in place of the table
@@ -117,7 +117,7 @@ async function rowsOf(image) {
   const rows = [];
   for (const row of ROWS) {
     const id = `${image}/${row.name}`;
-    if (row.images?.includes(image) === false) continue;
+    if (!row.images.includes(image)) continue;
     if (options.only.length > 0 && !options.only.some((text) => id.includes(text))) continue;
     const program = row.needs?.find((name) => !hasProgram(name));
     const lacks = row.module && !(await hasModule(row.module)) ? row.module : program;
@@ -137,9 +137,9 @@ async function measure(image, rows) {
   for (let round = 0; round < rounds; round++) {
     for (const [row, trials] of measured) {
       if (round >= (row.most ?? rounds)) continue;
-      const file = image[row.reads] ?? '';
+      const files = row.files?.(image) ?? [image[row.reads] ?? ''];
       device.reset(allocatedBefore(image));
-      warm(file);
+      for (const file of files) warm(file);
       const trial = await runTrial(row.argv(image, device.path));
       trials.push(trial);
       say(`${image.name}, round ${round + 1} of ${rounds}: ${trial.seconds.toFixed(2)} s  ${row.name}`);

@@ -333,6 +333,13 @@ export class VdiStreamError extends Error {
   }
 }
 
+/** What is done about a fault that reading can go on behind. */
+export type Fault = (error: VdiStreamError) => void;
+
+export const refuse: Fault = (error) => {
+  throw error;
+};
+
 /** Something worth knowing that did not stop the work. */
 export interface Warning {
   readonly code: WarningCode;
@@ -346,6 +353,14 @@ export const WARNINGS = {
   TAR_END_MISSING: 'The tar ends without its two end blocks. Every member is whole.',
   TAR_TRAILING: 'Bytes other than padding follow the end of the tar. They are ignored, as tar does.',
   VHD_FOOTER_END: 'The footer at the end is damaged, missing or unlike its copy in front. The copy is used, as XenServer does.',
+  VHD_TIMESTAMP: 'The footer is of a time to come. XenServer refuses such a VHD in a repository; the disk itself is not affected.',
+  VHD_FEATURES: 'The footer has feature bits that no version of the format gives a meaning, or lacks the one that is always set.',
+  VHD_UNIQUE_ID: 'The VHD has no unique id, so no child can name it.',
+  VHD_HIDDEN: 'The leaf is hidden, as tapdisk does with parents. In a repository it would be collected as garbage.',
+  VHD_TABLE_SPARE: 'The block table has entries in use behind the end of the disk. They are ignored.',
+  VHD_BATMAP: 'The batmap is damaged or says that blocks are full which their bitmaps say are not. The bitmaps count.',
+  VHD_LOCATOR: 'A parent locator is of a kind that is not known, or points outside of the file. Locators are never followed.',
+  MORE_FINDINGS: 'There are more findings of this kind than are listed.',
   VHD_GEOMETRY: 'The CHS geometry describes a larger disk than the size field. The size field counts.',
   VHD_SAVED_STATE: 'The VHD belongs to a suspended machine. Its file systems may not be clean.',
   CHAIN_PARENT: 'A layer was made over another parent, and that guard was lifted.',
@@ -377,7 +392,7 @@ export function throwIfCancelled(signal: AbortSignal | undefined): void {
 }
 
 /** Whether an error is about the source as it is stored, so that no member of an archive is to blame. */
-const isOfSource = ({ code }: VdiStreamError): boolean =>
+export const isOfSource = ({ code }: VdiStreamError): boolean =>
   code === 'SOURCE_READ' || code === 'SOURCE_CHECKSUM' || code === 'CANCELLED' || code.startsWith('COMPRESSION_');
 
 /** Names the archive member in errors that come from inside it; an error that already names one keeps it. */

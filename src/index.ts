@@ -1,10 +1,11 @@
 /**
  * vdistream: streams the disks of clouds onto the block devices of Xen hosts.
  *
- * Three calls do the work: `info`, `writeDisk`, `verifyDisk`. Below them are the building blocks they are made of.
+ * Four calls do the work: `info`, `check`, `writeDisk`, `verifyDisk`. Below them are the building blocks they are made of.
  */
 
 export { type Chunks, type Cursor, streamCursor } from './cursor.ts';
+export { type CheckedDisk, type CheckOptions, type CheckResult, check, type Finding } from './engine/check.ts';
 export { type DiskInfo, type ImageInfo, type InfoOptions, info, type LayerInfo } from './engine/info.ts';
 export type { DiskInput } from './engine/job.ts';
 export type { ZeroPolicy } from './engine/plan.ts';

@@ -1,6 +1,7 @@
 /** The commands: what each takes and what it prints. */
 
 import { parseArgs } from 'node:util';
+import { check } from '../engine/check.ts';
 import { info } from '../engine/info.ts';
 import { ZERO_POLICIES } from '../engine/plan.ts';
 import { verifyDisk, writeDisk } from '../engine/write.ts';
@@ -8,11 +9,12 @@ import { ERRORS, type Guard, VdiStreamError } from '../errors.ts';
 import { MANIFEST_MODES } from '../ova/package.ts';
 import { HELP } from './help.ts';
 import { type Reporter, reporter } from './reporter.ts';
-import { infoTable, verifySummary, writeSummary } from './tables.ts';
+import { checkTable, infoTable, verifySummary, writeSummary } from './tables.ts';
 
 export interface Command {
   readonly help: string;
-  run(argv: readonly string[], signal: AbortSignal): Promise<void>;
+  /** Resolves with the exit status. */
+  run(argv: readonly string[], signal: AbortSignal): Promise<number>;
 }
 
 const COMMON = {
@@ -39,9 +41,24 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       const { values, positionals } = parse(argv, { ...COMMON, quick: { type: 'boolean' } });
       const sources = operands(positionals, ['SRC']);
       const out = reporter(values);
-      const result = await info(sources, { ...imageOptions(values), quick: values.quick, signal, onWarning: out.warn });
+      const options = { ...imageOptions(values), quick: values.quick };
+      const result = await info(sources, { ...options, signal, onProgress: out.progress, onWarning: out.warn }).finally(out.close);
       // --quiet is about warnings here: the table is what was asked for.
       print({ ...out, quiet: false }, result, () => infoTable(sources.join(' '), result));
+      return 0;
+    },
+  },
+
+  check: {
+    help: HELP.check,
+    async run(argv, signal) {
+      const { values, positionals } = parse(argv, COMMON);
+      const sources = operands(positionals, ['SRC']);
+      const out = reporter(values);
+      const { strict, ...options } = imageOptions(values);
+      const result = await check(sources, { ...options, signal, onProgress: out.progress }).finally(out.close);
+      print({ ...out, quiet: false }, result, () => checkTable(sources.join(' '), result));
+      return result.ok && !(strict && result.findings.length > 0) ? 0 : 1;
     },
   },
 
@@ -62,6 +79,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         const result = await writeDisk(sources, target, { ...options, signal, onProgress: out.progress, onWarning: out.warn });
         out.close();
         print(out, result, () => writeSummary(result));
+        return 0;
       } finally {
         out.close();
       }
@@ -78,6 +96,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         const result = await verifyDisk(sources, target, { ...diskOptions(values), signal, onProgress: out.progress, onWarning: out.warn });
         out.close();
         print(out, result, () => verifySummary(result));
+        return 0;
       } finally {
         out.close();
       }

@@ -29,6 +29,7 @@ export const HELP = {
 Usage: vdistream COMMAND [OPTIONS] …
 
   info   SRC           what an image holds, and the virtual size for \`xe vdi-create\`
+  check  SRC           everything that is wrong with an image
   write  SRC TARGET    write its disk to a block device, a logical volume or a file
   verify SRC TARGET    compare a target with the image
 
@@ -51,6 +52,19 @@ ${IMAGE}  --json          one JSON object on stdout
 Examples:
   vdistream info image.ova
   vdistream info image.ova --quick --json | jq .virtualSize
+`,
+
+  check: `Usage: vdistream check SRC… [OPTIONS]
+
+Reads an image once from end to end and lists everything that is wrong with it, each with a code, its place
+and what to do. Goes on behind damage as far as it can. Exit status 1 if there are errors, 0 if only warnings.
+${SRC}
+${IMAGE}  --json          one JSON object on stdout
+  -q, --quiet     no progress
+
+Examples:
+  vdistream check image.ova
+  vdistream check image.ova --manifest=require --json | jq .findings
 `,
 
   write: `Usage: vdistream write SRC… TARGET [OPTIONS]

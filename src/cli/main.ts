@@ -26,8 +26,7 @@ async function main(argv: readonly string[]): Promise<number> {
       process.stdout.write(command.help);
       return 0;
     }
-    await command.run(rest, stop.signal);
-    return 0;
+    return await command.run(rest, stop.signal);
   } catch (error) {
     // Whatever broke while a signal was being obeyed, the signal is the story.
     const told = stop.signal.aborted && !isCancel(error) ? new VdiStreamError('CANCELLED', 'cancelled', { cause: error }) : error;

@@ -70,7 +70,9 @@ function every(interval: number): () => boolean {
   };
 }
 
-const percent = (progress: Progress): number => Math.floor((100 * progress.done) / Math.max(1, progress.total));
+/** A stream does not say how long it is. */
+const share = ({ done, total }: Progress): string =>
+  total > 0 ? `${Math.floor((100 * done) / total)}% of ${human(total)}` : `${human(done)}`;
 
 function lines(): Show {
   const due = every(LINE_EVERY);
@@ -79,9 +81,8 @@ function lines(): Show {
     update(progress) {
       const { seconds, left } = of(progress);
       if (!due()) return;
-      const done = `${percent(progress)}% of ${human(progress.total)}`;
       process.stderr.write(
-        `vdistream: ${progress.phase} ${done}, ${human(progress.moved)} of data, ${rate(progress.moved, seconds)}, ${clock(left)} left\n`,
+        `vdistream: ${progress.phase} ${share(progress)}, ${human(progress.moved)} of data, ${rate(progress.moved, seconds)}, ${clock(left)} left\n`,
       );
     },
     close() {},
@@ -113,12 +114,13 @@ function bar(): Show {
   }
 
   function start({ SingleBar, Presets }: typeof import('cli-progress'), progress: Progress): SingleBar {
-    const format = `${progress.phase.padEnd(6)} {bar} {percentage}% | {size} | {speed} | {left} left`;
+    const known = `{bar} {percentage}% | {size} | {speed} | {left} left`;
+    const format = `${progress.phase.padEnd(6)} ${progress.total > 0 ? known : '{size} | {speed}'}`;
     const made = new SingleBar(
       { format, stream: process.stderr, clearOnComplete: true, hideCursor: true, barsize: 30 },
       Presets.shades_classic,
     );
-    made.start(Math.max(1, progress.total), 0, { size: human(progress.total), speed: '', left: '--:--' });
+    made.start(Math.max(1, progress.total), 0, { size: human(progress.total || progress.done), speed: '', left: '--:--' });
     return made;
   }
 
@@ -136,7 +138,8 @@ function bar(): Show {
         close();
         shown = { phase: progress.phase, bar: start(library, progress) };
       }
-      shown.bar.update(progress.done, { speed: rate(progress.moved, seconds), left: clock(left) });
+      const size = human(progress.total || progress.done);
+      shown.bar.update(progress.done, { size, speed: rate(progress.moved, seconds), left: clock(left) });
     },
     close,
   };

@@ -1,5 +1,6 @@
 /** Results for people. */
 
+import type { CheckResult, Finding } from '../engine/check.ts';
 import type { DiskInfo, ImageInfo, LayerInfo } from '../engine/info.ts';
 import type { VerifyResult, WriteResult } from '../engine/write.ts';
 import { human, rate } from './sizes.ts';
@@ -60,4 +61,18 @@ export function writeSummary(result: WriteResult): string {
 export function verifySummary(result: VerifyResult): string {
   const pace = `${result.seconds.toFixed(2)} s, ${rate(result.bytesCompared, result.seconds)}`;
   return `${result.target} holds the image: ${human(result.bytesCompared)} compared; ${pace}.\n`;
+}
+
+export function checkTable(source: string, { findings, disks, ok }: CheckResult): string {
+  const errors = findings.filter(({ severity }) => severity === 'error').length;
+  const counts = `${count(errors, 'error')}, ${count(findings.length - errors, 'warning')}, ${count(disks.length, 'disk')}`;
+  return `${[...findings.map(findingLines), `${source}: ${ok ? 'good' : 'damaged'}: ${counts}`].join('\n')}\n`;
+}
+
+const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
+
+function findingLines({ severity, code, message, advice, member, offset }: Finding): string {
+  const place = [member, offset === undefined ? undefined : `at byte ${offset}`].filter((part) => part !== undefined).join(' ');
+  const line = `${severity.padEnd(8)} ${place === '' ? '' : `${place}: `}${message} (${code})`;
+  return advice === undefined ? line : `${line}\n         ${advice}`;
 }

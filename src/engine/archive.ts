@@ -1,7 +1,7 @@
 /** The disks of a tar, with what its papers say about them. */
 
 import { type Cursor, drain, streamCursor, within } from '../cursor.ts';
-import { inMember, VdiStreamError, type Warn } from '../errors.ts';
+import { type Fault, inMember, VdiStreamError, type Warn } from '../errors.ts';
 import type { Digester } from '../ova/manifest.ts';
 import { createPackage, type ManifestMode } from '../ova/package.ts';
 import { type Choice, isDisk, isVhdName, placeOf, plainName } from '../ova/select.ts';
@@ -17,6 +17,8 @@ export interface ArchiveOptions {
   readonly raw?: boolean | undefined;
   readonly manifest?: ManifestMode | undefined;
   readonly warn: Warn;
+  /** What is done about a fault of the papers that reading can go on behind; it is thrown by default. */
+  readonly fault?: Fault | undefined;
 }
 
 /** A member that is a disk, as it is stored. Complete, or left, before the next is asked for. */
@@ -39,7 +41,7 @@ export interface Archive {
 
 export function openArchive(cursor: Cursor, options: ArchiveOptions): Archive {
   const { warn, manifest: mode = 'if-present' } = options;
-  const papers = createPackage(mode, warn);
+  const papers = createPackage(mode, warn, options.fault);
   const ignored = new Set<string>();
   const met = new Set<string>();
   let disks = 0;

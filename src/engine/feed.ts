@@ -1,25 +1,17 @@
 /** Feed: the disks of one source, or of several files that are a chain, one after the other, each with its place in a chain. */
 
-import type { Cursor } from '../cursor.ts';
-import { VdiStreamError, type Warn } from '../errors.ts';
-import type { Disk } from '../extent.ts';
+import { VdiStreamError } from '../errors.ts';
 import type { Source } from '../io/source.ts';
 import { type Place, placeOf } from '../ova/select.ts';
-import { type Image, type ImageOptions, openImage } from './image.ts';
+import { type Image, type ImageDisk, type ImageOptions, openImage } from './image.ts';
 
 export type FeedOptions = ImageOptions;
 
 /** A disk that has come. It is complete, or skipped, before the next one is asked for. */
-export interface Arrival {
-  /** Its name in the archive; undefined for a bare disk. */
-  readonly member: string | undefined;
+export interface Arrival extends ImageDisk {
   /** For messages: the member, or the source. */
   readonly name: string;
   readonly place: Place | undefined;
-  /** Its bytes as they are stored. */
-  readonly body: Cursor;
-  /** Reads the metadata. `from` holds the same bytes as `body` where that has been used up. */
-  open(warn?: Warn, from?: Cursor): Promise<Disk>;
 }
 
 export interface Feed {

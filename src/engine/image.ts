@@ -7,7 +7,7 @@
  */
 
 import { type Cursor, drain, type StreamCursor, streamCursor } from '../cursor.ts';
-import { inMember, VdiStreamError, type Warn } from '../errors.ts';
+import { type Fault, inMember, VdiStreamError, type Warn } from '../errors.ts';
 import type { Disk } from '../extent.ts';
 import { type Compression, compressionOf, decompress, MAGIC_BYTES } from '../io/compression.ts';
 import type { Source } from '../io/source.ts';
@@ -41,6 +41,10 @@ export interface ImageDisk {
   readonly member: string | undefined;
   /** Its bytes as they are stored. */
   readonly body: Cursor;
+  /** Its bytes as they are meant: not gzipped any more. */
+  content(from?: Cursor): Promise<Cursor>;
+  /** It has no format. */
+  readonly isRaw: boolean;
   /** Reads the metadata. `from` holds the same bytes as `body` where that has been used up. */
   open(warn?: Warn, from?: Cursor): Promise<Disk>;
 }
@@ -54,6 +58,8 @@ export interface ImageOptions {
   readonly virtualSize?: number | undefined;
   readonly manifest?: ManifestMode | undefined;
   readonly warn?: Warn | undefined;
+  /** What is done about a wrong digest, or a disk that the OVF names in vain; they are thrown by default. */
+  readonly fault?: Fault | undefined;
 }
 
 /** Throws FORMAT_… and COMPRESSION_… errors. Reads no further than the first header. */
@@ -88,13 +94,16 @@ export async function openImage(source: Source, options: ImageOptions = {}): Pro
   async function* tarDisks(): AsyncGenerator<ImageDisk, void, void> {
     for await (const { name, body } of archive.disks()) {
       const isRaw = raw || isRawName(name);
+      const content = (from = body): Promise<Cursor> => plain(from, isRaw);
       yield {
         member: name,
         body,
+        isRaw,
+        content,
         async open(tell = warn, from = body) {
           const inside: Warn = (warning) => tell({ ...warning, member: name });
           try {
-            return named(name, await decode(await plain(from, isRaw), { isRaw, warn: inside }));
+            return named(name, await decode(await content(from), { isRaw, warn: inside }));
           } catch (error) {
             throw inMember(name, error);
           }
@@ -121,7 +130,8 @@ export async function openImage(source: Source, options: ImageOptions = {}): Pro
     }
     const body = cursor;
     const how = { isRaw: raw, size: options.virtualSize, bare: true };
-    yield { member: undefined, body, open: (tell = warn, from = body) => decode(from, { ...how, warn: tell }) };
+    const content = async (from = body): Promise<Cursor> => from;
+    yield { member: undefined, body, isRaw: raw, content, open: (tell = warn, from = body) => decode(from, { ...how, warn: tell }) };
     await finish();
   }
 

@@ -9,6 +9,7 @@ import { noDisk } from './chain.ts';
 import { type Arrival, openFeed } from './feed.ts';
 import type { DiskInput } from './job.ts';
 import { createLayers, leafRankOf, mayBeLeaf } from './layers.ts';
+import { type OnProgress, reading } from './progress.ts';
 
 export interface InfoOptions {
   /** Look only at the member of this name, and its parents. */
@@ -22,6 +23,7 @@ export interface InfoOptions {
   readonly strict?: boolean | undefined;
   readonly sha256?: string | undefined;
   readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
   readonly onWarning?: Warn | undefined;
 }
 
@@ -69,7 +71,7 @@ export async function info(input: DiskInput, options: InfoOptions = {}): Promise
   if (options.quick && options.sha256 !== undefined) {
     throw new VdiStreamError('USAGE', 'a quick look does not read what a SHA-256 is checked with');
   }
-  return withSources(input, options, async (sources) => {
+  return withSources(input, { ...options, onRead: reading('read', options.onProgress) }, async (sources) => {
     const feed = await openFeed(sources, { ...options, warn });
     const chains = new Map<string, Chain>();
     for (let arrival = await feed.next(); arrival !== undefined; arrival = await feed.next()) {

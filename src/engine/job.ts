@@ -5,7 +5,7 @@ import { createPool, type Pool } from '../io/pool.ts';
 import { type Source, type SourceInput, withSources } from '../io/source.ts';
 import type { ManifestMode } from '../ova/package.ts';
 import { type ChosenDisk, onlyDisk } from './chain.ts';
-import type { OnProgress } from './progress.ts';
+import { type OnProgress, reading } from './progress.ts';
 
 /** One source, or the VHD files of a chain, leaf first. */
 export type DiskInput = SourceInput | readonly SourceInput[];
@@ -57,9 +57,13 @@ export async function withDisk<T>(
     warn: warner(warnings, options),
     seconds: () => Number(process.hrtime.bigint() - started) / 1e9,
   };
-  return withSources(input, options, async (sources) => {
+  // Looking through a source for its leaf may take a while; once the target is open, that is what counts.
+  let onRead = reading('read', options.onProgress);
+  return withSources(input, { ...options, onRead: (position, length) => onRead?.(position, length) }, async (sources) => {
     const anyParent = options.force?.includes('parent') === true;
-    return use(await onlyDisk(sources, { ...options, anyParent, warn: job.warn }), sources, job);
+    const chosen = await onlyDisk(sources, { ...options, anyParent, warn: job.warn });
+    onRead = undefined;
+    return use(chosen, sources, job);
   });
 }
 

@@ -5,6 +5,9 @@ import type { DiskFacts } from '../extent.ts';
 import { type Place, placeOf } from '../ova/select.ts';
 import { checkBase, checkLink, type Link } from '../vhd/chain.ts';
 
+/** What is looked at of a layer. */
+export type LayerFacts = Pick<DiskFacts, 'type' | 'identity' | 'parent' | 'virtualSize'>;
+
 export interface LayerRules {
   /** Parents are taken whatever their unique id. */
   readonly anyParent: boolean;
@@ -18,7 +21,7 @@ export interface Layers {
    * Takes the next one and gives its rank. `name` is for messages, `place` where it stands in a chain.
    * Throws DISK_AMBIGUOUS, CHAIN_TYPE, CHAIN_PARENT.
    */
-  add(name: string, place: Place | undefined, facts: Omit<DiskFacts, 'allocated'>): number;
+  add(name: string, place: Place | undefined, facts: LayerFacts): number;
   /** All have come. Throws CHAIN_GAP, CHAIN_TYPE, CHAIN_PARENT, CHAIN_SIZE, VHD_DIFFERENCING. */
   complete(size: number): void;
   readonly count: number;

@@ -1,10 +1,11 @@
 /** Progress: what has been completed, never what was merely issued. */
 
 export interface Progress {
-  readonly phase: 'write' | 'verify';
-  /** Bytes of the disk that are done with in this phase. */
+  /** `read`: looking through a source; its bytes are counted. The others count bytes of the disk. */
+  readonly phase: 'read' | 'write' | 'verify';
+  /** Bytes that this phase is done with. */
   readonly done: number;
-  /** Bytes of the disk. */
+  /** Bytes of the disk, or of the source; 0 for a stream whose length is not known. */
   readonly total: number;
   /** Bytes of data moved in this phase; what speed and time left are honestly computed from. */
   readonly moved: number;
@@ -13,3 +14,9 @@ export interface Progress {
 }
 
 export type OnProgress = (progress: Progress) => void;
+
+/** Tells the bytes that are read from sources as progress. */
+export function reading(phase: 'read', onProgress: OnProgress | undefined): ((read: number, length: number) => void) | undefined {
+  if (onProgress === undefined) return undefined;
+  return (read, length) => onProgress({ phase, done: read, total: length, moved: read, toMove: length });
+}

@@ -31,6 +31,8 @@ export interface SourceOptions {
   /** Hexadecimal SHA-256 of all bytes of the source, as they are stored. */
   readonly sha256?: string | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Called while reading: how far it has come, and the length, 0 where that is not known; bytes, of all sources together. */
+  readonly onRead?: ((position: number, length: number) => void) | undefined;
 }
 
 /** Throws SOURCE_OPEN. Whoever gets a source closes it. */
@@ -56,13 +58,23 @@ export async function withSources<T>(
     throw new VdiStreamError('USAGE', 'a SHA-256 is of one source, and there are several');
   }
   const sources: Source[] = [];
+  const positions: number[] = [];
+  const onRead = (index: number): SourceOptions['onRead'] =>
+    options.onRead &&
+    ((position) => {
+      positions[index] = position;
+      const lengths = sources.map(({ cursor }) => cursor.length ?? Number.NaN);
+      options.onRead?.(sum(positions), sum(lengths) || 0);
+    });
   try {
-    for (const one of inputs) sources.push(await openSource(one, options));
+    for (const [index, one] of inputs.entries()) sources.push(await openSource(one, { ...options, onRead: onRead(index) }));
     return await use(sources);
   } finally {
     for (const source of sources.reverse()) await source.close();
   }
 }
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
 const isSeveral = (input: SourceInput | readonly SourceInput[]): input is readonly SourceInput[] => Array.isArray(input);
 
@@ -80,6 +92,7 @@ async function pathSource(path: string, name: string, options: SourceOptions): P
     let read = 0;
     const cursor = fileCursor(file, found.size, name, (bytes) => {
       read += bytes;
+      options.onRead?.(cursor.position, found.size);
     });
     // A checksum needs every byte in order, so jumping is over.
     if (options.sha256 !== undefined) {
@@ -129,6 +142,7 @@ function streamSource(name: string, bytes: Chunks, options: SourceOptions, close
       for await (const chunk of bytes) {
         read += chunk.length;
         hash?.update(chunk);
+        options.onRead?.(read, length ?? 0);
         yield chunk;
       }
     } catch (cause) {

@@ -3,7 +3,7 @@
  * and its certificate (.cert), which signs the manifest. They may stand in front of the disks or behind them.
  */
 
-import { VdiStreamError, type Warn } from '../errors.ts';
+import { type Fault, refuse, VdiStreamError, type Warn } from '../errors.ts';
 import {
   type Algorithm,
   type Certificate,
@@ -48,7 +48,8 @@ export interface OvfPackage {
 const ALL: readonly Algorithm[] = ['sha1', 'sha256', 'sha512'];
 type Digests = ReturnType<Digester['digests']>;
 
-export function createPackage(mode: ManifestMode, warn: Warn): OvfPackage {
+/** `fault` gets what reading can go on behind, and is thrown by default. */
+export function createPackage(mode: ManifestMode, warn: Warn, fault: Fault = refuse): OvfPackage {
   let ovf: Ovf | undefined;
   let named: ReadonlySet<string> | undefined;
   let manifest: Manifest | undefined;
@@ -63,9 +64,8 @@ export function createPackage(mode: ManifestMode, warn: Warn): OvfPackage {
     if (listed === undefined) return;
     const found = digests[listed.algorithm];
     if (found === listed.digest) return;
-    throw new VdiStreamError('MANIFEST_DIGEST', `its ${listed.algorithm} is ${found}, but the manifest says ${listed.digest}`, {
-      member: name,
-    });
+    const message = `its ${listed.algorithm} is ${found}, but the manifest says ${listed.digest}`;
+    fault(new VdiStreamError('MANIFEST_DIGEST', message, { member: name }));
   }
 
   function takeManifest(name: string, bytes: Uint8Array): void {
@@ -113,7 +113,7 @@ export function createPackage(mode: ManifestMode, warn: Warn): OvfPackage {
     if (manifest === undefined) return mode === 'require' || ovf !== undefined ? digester(ALL) : undefined;
     const listed = manifest.get(name);
     if (listed !== undefined) return digester([listed.algorithm]);
-    if (mode === 'require') throw new VdiStreamError('MANIFEST_MISSING', 'the manifest does not list this member', { member: name });
+    if (mode === 'require') fault(new VdiStreamError('MANIFEST_MISSING', 'the manifest does not list this member', { member: name }));
     return undefined;
   }
 
@@ -138,9 +138,9 @@ export function createPackage(mode: ManifestMode, warn: Warn): OvfPackage {
     digester: digesterOf,
     check,
     finish(met) {
-      if (mode === 'require' && manifest === undefined) throw new VdiStreamError('MANIFEST_MISSING', 'the archive has no manifest');
+      if (mode === 'require' && manifest === undefined) fault(new VdiStreamError('MANIFEST_MISSING', 'the archive has no manifest'));
       for (const name of named ?? []) {
-        if (!met.has(name)) throw new VdiStreamError('OVF_DISK_MISSING', 'the OVF names this disk, but it is not here', { member: name });
+        if (!met.has(name)) fault(new VdiStreamError('OVF_DISK_MISSING', 'the OVF names this disk, but it is not here', { member: name }));
       }
     },
   };

@@ -6,11 +6,11 @@
  */
 
 import { roundUp, SECTOR, u32be } from '../bytes.ts';
-import { assert, VdiStreamError } from '../errors.ts';
+import { assert, type ErrorCode, VdiStreamError } from '../errors.ts';
 import { FOOTER_SIZE, type Footer } from './footer.ts';
 import { HEADER_SIZE, type Header } from './header.ts';
 
-const UNUSED = 0xffffffff;
+export const UNUSED = 0xffffffff;
 
 export interface Bat {
   readonly bitmapBytes: number;
@@ -32,15 +32,29 @@ export const tableBytes = (entries: number): number => roundUp(entries * 4, SECT
 export const neededBytes = (block: number, footer: Footer, header: Header): number =>
   Math.min(header.blockSize, footer.virtualSize - block * header.blockSize);
 
+/** What is done about a block that cannot stand where the table says; a hostile table can have a million of them. */
+export type BlockFault = (code: ErrorCode, block: number, error: () => VdiStreamError) => void;
+
+const refuseBlock: BlockFault = (_code, _block, error) => {
+  throw error();
+};
+
 /**
  * Checks the table and puts it into file order. `table` holds at least `header.blocks` entries; `length` is the length of
  * the VHD in bytes where it is known.
- * Throws VHD_BLOCK_METADATA, VHD_BLOCK_OVERLAP or VHD_BLOCK_RANGE: so before a byte is written.
+ * Throws VHD_BLOCK_METADATA, VHD_BLOCK_OVERLAP or VHD_BLOCK_RANGE, so before a byte is written, or gives them to `fault`.
  */
-export function readBat(table: Uint8Array, footer: Footer, header: Header, length: number | undefined): Bat {
+export function readBat(
+  table: Uint8Array,
+  footer: Footer,
+  header: Header,
+  length: number | undefined,
+  fault: BlockFault = refuseBlock,
+): Bat {
   const bitmapBytes = roundUp(Math.ceil(header.blockSize / SECTOR / 8), SECTOR);
   const placed = inFileOrder(table, header.blocks);
-  const entryOffset = (block: number): number => header.tableOffset + block * 4;
+  const wrong = (code: ErrorCode, block: number, message: () => string): void =>
+    fault(code, block, () => new VdiStreamError(code, message(), { offset: header.tableOffset + block * 4 }));
 
   const metadata = [
     { name: 'footer', start: 0, end: FOOTER_SIZE },
@@ -58,20 +72,15 @@ export function readBat(table: Uint8Array, footer: Footer, header: Header, lengt
     const stop = start + bitmapBytes + neededBytes(block, footer, header);
     for (const part of metadata) {
       if (start < part.end && stop > part.start) {
-        throw new VdiStreamError('VHD_BLOCK_METADATA', `block ${block} stands at byte ${start}, inside the ${part.name}`, {
-          offset: entryOffset(block),
-        });
+        wrong('VHD_BLOCK_METADATA', block, () => `block ${block} stands at byte ${start}, inside the ${part.name}`);
       }
     }
     if (start < previousEnd) {
-      throw new VdiStreamError('VHD_BLOCK_OVERLAP', `block ${block} stands at byte ${start}, inside block ${previousBlock}`, {
-        offset: entryOffset(block),
-      });
+      const other = previousBlock;
+      wrong('VHD_BLOCK_OVERLAP', block, () => `block ${block} stands at byte ${start}, inside block ${other}`);
     }
     if (stop > end) {
-      throw new VdiStreamError('VHD_BLOCK_RANGE', `block ${block} would end at byte ${stop} of a VHD of ${length} bytes`, {
-        offset: entryOffset(block),
-      });
+      wrong('VHD_BLOCK_RANGE', block, () => `block ${block} would end at byte ${stop} of a VHD of ${length} bytes`);
     }
     previousEnd = stop;
     previousBlock = block;

@@ -15,7 +15,7 @@
  */
 
 import { ascii, hex, SECTOR, startsWith, u16be, u32be, u64be } from '../bytes.ts';
-import { type ErrorCode, VdiStreamError, type Warn } from '../errors.ts';
+import { type ErrorCode, type Fault, refuse, VdiStreamError, type Warn } from '../errors.ts';
 import type { DiskType, Identity } from '../extent.ts';
 
 export const FOOTER_SIZE = 512;
@@ -54,13 +54,6 @@ export function checksum(bytes: Uint8Array, at: number): number {
 }
 
 export const hasCookie = (bytes: Uint8Array): boolean => startsWith(bytes, COOKIE);
-
-/** What is done with a fault that reading can go on behind. */
-export type Fault = (error: VdiStreamError) => void;
-
-export const refuse: Fault = (error) => {
-  throw error;
-};
 
 /**
  * Reads a footer of 512 or 511 bytes that stands at byte `offset` of the VHD. A wrong checksum or version goes to `fault`.

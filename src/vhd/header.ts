@@ -13,9 +13,9 @@
  */
 
 import { hex, MiB, SECTOR, startsWith, u32be, u64be } from '../bytes.ts';
-import { type ErrorCode, VdiStreamError } from '../errors.ts';
+import { type ErrorCode, type Fault, refuse, VdiStreamError } from '../errors.ts';
 import type { Parent } from '../extent.ts';
-import { checksum, type Fault, FOOTER_SIZE, type Footer, refuse } from './footer.ts';
+import { checksum, FOOTER_SIZE, type Footer } from './footer.ts';
 
 export const HEADER_SIZE = 1024;
 export const MAX_BLOCK_SIZE = 256 * MiB;

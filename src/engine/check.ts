@@ -1,0 +1,163 @@
+/** Telling a good image from a bad one: every finding, instead of the first error. */
+
+import { type ErrorCode, type Fault, inMember, isOfSource, VdiStreamError, type Warn, type WarningCode } from '../errors.ts';
+import type { DiskType } from '../extent.ts';
+import type { Compression } from '../io/compression.ts';
+import { withSources } from '../io/source.ts';
+import type { ManifestMode } from '../ova/package.ts';
+import { type Checked, checkVhd, EPOCH } from '../vhd/check.ts';
+import { type Arrival, type Feed, openFeed } from './feed.ts';
+import type { DiskInput } from './job.ts';
+import { createLayers, type Layers, leafRankOf } from './layers.ts';
+import { type OnProgress, reading } from './progress.ts';
+
+export interface CheckOptions {
+  /** Look only at the member of this name, and its parents. */
+  readonly disk?: string | undefined;
+  /** The disk has no format: the bare source, or the first member of the archive. */
+  readonly raw?: boolean | undefined;
+  readonly manifest?: ManifestMode | undefined;
+  readonly sha256?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/** An `error` makes the image unfit to be written, or what is written wrong; a `warning` does not. */
+export interface Finding {
+  readonly severity: 'error' | 'warning';
+  readonly code: ErrorCode | WarningCode;
+  readonly message: string;
+  /** What to do; errors only. */
+  readonly advice?: string | undefined;
+  readonly member?: string | undefined;
+  /** Bytes, as in VdiStreamError. */
+  readonly offset?: number | undefined;
+}
+
+export interface CheckedDisk {
+  readonly member: string | undefined;
+  readonly type: DiskType;
+  /** Bytes. */
+  readonly virtualSize: number;
+}
+
+export interface CheckResult {
+  /** No errors; there may be warnings. */
+  readonly ok: boolean;
+  readonly compression: Compression | undefined;
+  readonly findings: readonly Finding[];
+  /** Every disk and layer whose size could be told, in the order in which they were met. */
+  readonly disks: readonly CheckedDisk[];
+}
+
+/**
+ * Reads an image once from end to end. A damaged VHD ends the check of that member at worst; a damaged archive or
+ * compressed stream ends all, for nothing can be found behind it. Throws only SOURCE_OPEN, USAGE, CANCELLED, or a defect.
+ */
+export async function check(input: DiskInput, options: CheckOptions = {}): Promise<CheckResult> {
+  const findings = createFindings();
+  const { fault, warn } = findings;
+  return withSources(input, { ...options, onRead: reading('read', options.onProgress) }, async (sources) => {
+    const disks: CheckedDisk[] = [];
+    const chains = new Map<string, Chain>();
+    let compression: Compression | undefined;
+    await findings.attempt(async () => {
+      const feed = await openFeed(sources, { ...options, warn, fault });
+      compression = feed.images[0]?.compression;
+      await checkDisks(feed, async (arrival) => {
+        const { name, place, member } = arrival;
+        const found = await findings.attempt(() => checkDisk(arrival, findings), arrival);
+        if (found === undefined) return;
+        disks.push({ member, type: found.type, virtualSize: found.virtualSize });
+        const key = place?.chain ?? name;
+        const chain = chains.get(key) ?? newChain(options.disk, warn);
+        chains.set(key, chain);
+        await findings.attempt(async () => chain.add(arrival, found));
+      });
+      if (disks.length === 0 && findings.list.length === 0) fault(new VdiStreamError('DISK_NONE', 'there is no disk in it'));
+      for (const chain of chains.values()) await findings.attempt(async () => chain.finish(warn));
+    });
+    return { ok: findings.list.every(({ severity }) => severity !== 'error'), compression, findings: findings.list, disks };
+  });
+}
+
+async function checkDisks(feed: Feed, use: (arrival: Arrival) => Promise<void>): Promise<void> {
+  for (let arrival = await feed.next(); arrival !== undefined; arrival = await feed.next()) await use(arrival);
+}
+
+async function checkDisk(arrival: Arrival, { fault, warn }: Findings): Promise<Checked | undefined> {
+  const { member, isRaw } = arrival;
+  if (isRaw) {
+    const disk = await arrival.open();
+    await disk.skip();
+    return { ...disk, hidden: false };
+  }
+  return checkVhd(await arrival.content(), {
+    fault: (error) => {
+      inMember(member, error);
+      fault(error);
+    },
+    warn: (warning) => warn({ member, ...warning }),
+    now: Date.now() / 1000 - EPOCH,
+  });
+}
+
+interface Chain {
+  add(arrival: Arrival, found: Checked): void;
+  finish(warn: Warn): void;
+}
+
+function newChain(wanted: string | undefined, warn: Warn): Chain {
+  const leafRank = leafRankOf(wanted);
+  const layers: Layers = createLayers({ anyParent: false, leafRank, warn });
+  let leaf: { readonly rank: number; readonly member: string | undefined; readonly found: Checked } | undefined;
+  return {
+    add({ name, place, member }, found) {
+      const rank = layers.add(name, place, found);
+      if (leaf === undefined || rank < leaf.rank) leaf = { rank, member, found };
+    },
+    finish(warn) {
+      if (leaf === undefined) return;
+      const { member, found } = leaf;
+      if (found.hidden) warn({ code: 'VHD_HIDDEN', message: 'the leaf is marked as hidden, yet it has no child', member, offset: 85 });
+      layers.complete(found.virtualSize);
+    },
+  };
+}
+
+interface Findings {
+  readonly list: readonly Finding[];
+  readonly fault: Fault;
+  readonly warn: Warn;
+  /** What it throws about the image is a finding, and undefined is given; but what a disk throws about the source is thrown on. */
+  attempt<T>(step: () => Promise<T>, of?: Arrival): Promise<T | undefined>;
+}
+
+function createFindings(): Findings {
+  const list = new Map<string, Finding>();
+  // The same thing is met twice where an archive is first looked through and then read.
+  const put = (finding: Finding): void => {
+    const key = `${finding.code} ${finding.member} ${finding.offset} ${finding.offset === undefined ? finding.message : ''}`;
+    if (!list.has(key)) list.set(key, finding);
+  };
+  const fault: Fault = ({ code, message, advice, member, offset }) => put({ severity: 'error', code, message, advice, member, offset });
+  return {
+    get list() {
+      return [...list.values()];
+    },
+    fault,
+    warn: (warning) => put({ severity: 'warning', ...warning }),
+    async attempt(step, of) {
+      try {
+        return await step();
+      } catch (error) {
+        if (!(error instanceof VdiStreamError) || error.code === 'CANCELLED' || error.code === 'USAGE') throw error;
+        inMember(of?.member, error);
+        fault(error);
+        // No other disk can be read behind it.
+        if (of !== undefined && isOfSource(error)) throw error;
+        return undefined;
+      }
+    },
+  };
+}

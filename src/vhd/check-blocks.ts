@@ -1,0 +1,134 @@
+/** The check of what a dynamic or differencing VHD has between its footers: header, locators, BAT, batmap and bitmaps. */
+
+import { SECTOR, u32be, u64be } from '../bytes.ts';
+import { type Cursor, truncated } from '../cursor.ts';
+import type { ErrorCode, VdiStreamError } from '../errors.ts';
+import { type Bat, neededBytes, readBat, tableBytes, UNUSED } from './bat.ts';
+import { type Batmap, readBatmap } from './batmap.ts';
+import { bitRuns } from './bitmap.ts';
+import { checksum, type Footer } from './footer.ts';
+import { HEADER_SIZE, type Header, headerOffset, parseHeader } from './header.ts';
+import { attempt, type Report } from './report.ts';
+
+/** Findings of one kind, block by block, beyond which they are only counted. */
+const MAX_BLOCKS_TOLD = 10;
+/** Entries of the table that are read: all that a disk of 2 TiB has in blocks of 512 KiB. */
+const MAX_ENTRIES = 4 * 1024 * 1024;
+
+/** Undefined where the header is beyond use. Every block that stands where it can is looked at all the same. */
+export async function checkBlocks(cursor: Cursor, footer: Footer, report: Report): Promise<Header | undefined> {
+  const header = await attempt(report, async () => {
+    await cursor.moveTo(headerOffset(footer));
+    const bytes = await cursor.read(HEADER_SIZE);
+    const found = parseHeader(bytes, footer, report.fault);
+    if (footer.type === 'differencing') warnOfLocators(bytes, footer, cursor.length, report);
+    return found;
+  });
+  if (header === undefined) return undefined;
+  const entries = Math.min(header.tableEntries, MAX_ENTRIES);
+  const inFile = cursor.length === undefined ? entries : Math.floor((cursor.length - header.tableOffset) / 4);
+  if (inFile < header.blocks) throw truncated(cursor.length ?? 0);
+  await cursor.moveTo(header.tableOffset);
+  const table = await cursor.read(Math.min(entries, inFile) * 4);
+  warnOfSpare(table, header, report);
+
+  const misplaced = new Set<number>();
+  const told = counter(report);
+  const bat = readBat(table, footer, header, cursor.length, (code, block, error) => {
+    misplaced.add(block);
+    told.fault(code, error);
+  });
+  const first = firstBlock(bat, misplaced);
+  const batmap = await attempt(report, () => readBatmap(cursor, footer, header, first));
+  const full = batmap === undefined ? undefined : await readMap(cursor, batmap, header, first, report);
+  for (let index = 0; index < bat.placed.count; index++) {
+    const block = bat.placed.block(index);
+    if (misplaced.has(block)) continue;
+    const at = bat.placed.sector(index) * SECTOR;
+    if (!cursor.seekable && at < cursor.position) continue;
+    await cursor.moveTo(at);
+    const bitmap = await cursor.read(bat.bitmapBytes);
+    if (full !== undefined && bitAt(full, block)) {
+      const [run, ...more] = bitRuns(bitmap, 0, neededBytes(block, footer, header) / SECTOR);
+      if (run?.set !== true || more.length > 0) told.warn(`the batmap says that block ${block} is full, its bitmap does not`, at);
+    }
+  }
+  told.finish();
+  return header;
+}
+
+const bitAt = (bitmap: Uint8Array, bit: number): boolean => ((bitmap[bit >> 3] ?? 0) & (0x80 >> (bit & 7))) !== 0;
+
+function firstBlock({ placed }: Bat, misplaced: ReadonlySet<number>): number {
+  for (let index = 0; index < placed.count; index++) if (!misplaced.has(placed.block(index))) return placed.sector(index) * SECTOR;
+  return Number.POSITIVE_INFINITY;
+}
+
+/** Tells the first findings of a kind and counts the rest: a table of a million bad entries is one bad table. */
+function counter({ fault, warn }: Report) {
+  const faults = new Map<string, number>();
+  let warnings = 0;
+  return {
+    fault(code: ErrorCode, error: () => VdiStreamError): void {
+      const count = (faults.get(code) ?? 0) + 1;
+      faults.set(code, count);
+      if (count <= MAX_BLOCKS_TOLD) fault(error());
+    },
+    warn(message: string, offset: number): void {
+      if (++warnings <= MAX_BLOCKS_TOLD) warn({ code: 'VHD_BATMAP', message, offset });
+    },
+    finish(): void {
+      for (const [code, count] of [...faults, ['VHD_BATMAP', warnings] as const]) {
+        if (count > MAX_BLOCKS_TOLD) warn({ code: 'MORE_FINDINGS', message: `${code} for ${count - MAX_BLOCKS_TOLD} more blocks` });
+      }
+    },
+  };
+}
+
+function warnOfSpare(table: Uint8Array, header: Header, { warn }: Report): void {
+  let used = 0;
+  for (let at = header.blocks * 4; at + 4 <= table.length; at += 4) if (u32be(table, at) !== UNUSED) used++;
+  if (used === 0) return;
+  const message = `${used} of the entries behind the last block of the disk are in use`;
+  warn({ code: 'VHD_TABLE_SPARE', message, offset: header.tableOffset + header.blocks * 4 });
+}
+
+/** The map itself, one bit a block, where it can be had in passing and is sound. */
+async function readMap(cursor: Cursor, batmap: Batmap, header: Header, first: number, { warn }: Report): Promise<Uint8Array | undefined> {
+  const { offset, length } = batmap;
+  const odd = (message: string): undefined => {
+    warn({ code: 'VHD_BATMAP', message, offset: batmap.headerOffset });
+  };
+  const least = Math.ceil(header.blocks / 8);
+  if (offset < batmap.headerOffset + SECTOR || length < least || length > tableBytes(MAX_ENTRIES) || offset + length > first) {
+    return odd(`the batmap cannot be the ${length} bytes at byte ${offset}`);
+  }
+  await cursor.moveTo(offset);
+  const map = await cursor.read(length);
+  // Version 1.1 summed signed bytes.
+  const sums = [checksum(map, map.length), signedChecksum(map)];
+  return sums.includes(batmap.checksum) ? map : odd('the checksum of the batmap is wrong');
+}
+
+function signedChecksum(map: Uint8Array): number {
+  let sum = 0;
+  for (const byte of map) sum += byte > 127 ? byte - 256 : byte;
+  return ~sum >>> 0;
+}
+
+const KINDS: ReadonlySet<string> = new Set(['Wi2r', 'Wi2k', 'W2ru', 'W2ku', 'Mac ', 'MacX']);
+
+/** Eight locators of 24 bytes at 576: kind, space and length, reserved, offset. */
+function warnOfLocators(bytes: Uint8Array, footer: Footer, length: number | undefined, { warn }: Report): void {
+  for (let index = 0; index < 8; index++) {
+    const at = 576 + index * 24;
+    if (u32be(bytes, at) === 0) continue;
+    const kind = Buffer.from(bytes.subarray(at, at + 4)).toString('latin1');
+    const end = u64be(bytes, at + 16) + u32be(bytes, at + 8);
+    const where = { offset: footer.dataOffset + at };
+    if (!KINDS.has(kind)) warn({ code: 'VHD_LOCATOR', message: `parent locator ${index} is of a kind that is not known`, ...where });
+    else if (length !== undefined && end > length) {
+      warn({ code: 'VHD_LOCATOR', message: `parent locator ${index} would end at byte ${end} of a VHD of ${length}`, ...where });
+    }
+  }
+}

@@ -1,0 +1,86 @@
+/** One VHD, looked through from end to end for what is wrong with it, and as far as that is possible when something is. */
+
+import type { Cursor } from '../cursor.ts';
+import { VdiStreamError } from '../errors.ts';
+import type { DiskFacts } from '../extent.ts';
+import { checkBlocks } from './check-blocks.ts';
+import { checkEnd, readEnd } from './end.ts';
+import { fixedDisk } from './fixed.ts';
+import { FOOTER_SIZE, type Footer, hasCookie, identityOf, parseFooter, SHORT_FOOTER_SIZE, warnOfFooter } from './footer.ts';
+import { refuseOtherFormat } from './other.ts';
+import { attempt, type Report } from './report.ts';
+
+/** What a check found out besides faults. */
+export interface Checked extends Pick<DiskFacts, 'type' | 'virtualSize' | 'identity' | 'parent'> {
+  readonly hidden: boolean;
+}
+
+/** libvhd lets clocks differ by this many seconds (TIMESTAMP_MAX_SLACK). */
+const SLACK = 1800;
+
+/**
+ * Reports everything that is wrong. Undefined where not even the size of the disk can be told. Throws only what the source
+ * throws, and what leaves nothing to go on with.
+ */
+export async function checkVhd(cursor: Cursor, report: Report): Promise<Checked | undefined> {
+  const front = await cursor.peek(FOOTER_SIZE);
+  if (front.length === 0) throw new VdiStreamError('DISK_EMPTY', 'this disk has no bytes', { offset: 0 });
+  // A fixed disk may begin with anything, so a good footer at the end is believed first, where it can be seen.
+  const end = cursor.seekable ? await footerAtEnd(cursor) : undefined;
+  if (end?.type === 'fixed' || (end === undefined && !hasCookie(front))) {
+    refuseOtherFormat(front);
+    return checkFixed(cursor, end, report);
+  }
+  const footer = readCopy(front, end, report);
+  if (footer.type === 'fixed') {
+    throw new VdiStreamError('VHD_TYPE', 'a footer in front says fixed, but a fixed VHD has it at the end only', { offset: 60 });
+  }
+  warnOfFields(front, footer, report);
+  const header = await checkBlocks(cursor, footer, report);
+  const found = await readEnd(cursor);
+  await attempt(report, async () => checkEnd(found.bytes, found.offset, footer, report.warn));
+  return { ...footer, identity: identityOf(footer), parent: header?.parent };
+}
+
+/** The copy of the footer in front; where that is beyond use, the one at the end. */
+function readCopy(front: Uint8Array, end: Footer | undefined, { fault }: Report): Footer {
+  try {
+    return parseFooter(front, 0, fault);
+  } catch (error) {
+    if (end === undefined || !(error instanceof VdiStreamError)) throw error;
+    fault(error);
+    return end;
+  }
+}
+
+async function footerAtEnd(cursor: Cursor): Promise<Footer | undefined> {
+  const { bytes, offset } = await readEnd(cursor);
+  await cursor.moveTo(0);
+  try {
+    return bytes.length < SHORT_FOOTER_SIZE ? undefined : parseFooter(bytes, offset);
+  } catch {
+    return undefined; // told when the end is reached
+  }
+}
+
+async function checkFixed(cursor: Cursor, footer: Footer | undefined, report: Report): Promise<Checked> {
+  const disk = fixedDisk(cursor, footer, report.warn);
+  await disk.skip();
+  return { ...disk, hidden: false };
+}
+
+/** Fields that say nothing about the disk's bytes, but that others look at. */
+function warnOfFields(front: Uint8Array, footer: Footer, { warn, now }: Report): void {
+  warnOfFooter(footer, warn);
+  if (footer.timestamp > now + SLACK) {
+    const when = new Date((footer.timestamp + EPOCH) * 1000).toISOString();
+    warn({ code: 'VHD_TIMESTAMP', message: `the footer is of ${when}, a time to come`, offset: 24 });
+  }
+  const features = hasCookie(front) ? (front[11] ?? 0) : 2;
+  if ((features & 2) === 0 || features > 3)
+    warn({ code: 'VHD_FEATURES', message: `the feature bits are ${features}, not 2 or 3`, offset: 8 });
+  if (/^0+$/.test(footer.uniqueId)) warn({ code: 'VHD_UNIQUE_ID', message: 'the unique id is all zero', offset: 68 });
+}
+
+/** 2000-01-01 in Unix time. */
+export const EPOCH = 946_684_800;

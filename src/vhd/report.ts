@@ -1,0 +1,21 @@
+/** Where a check says what it finds, so that it can go on behind it. */
+
+import { type Fault, isOfSource, VdiStreamError, type Warn } from '../errors.ts';
+
+export interface Report {
+  readonly fault: Fault;
+  readonly warn: Warn;
+  /** Seconds since 2000-01-01 UTC. */
+  readonly now: number;
+}
+
+/** Runs a step, and reports what it throws about the image; but nothing can be read behind what it throws about the source. */
+export async function attempt<T>({ fault }: Report, step: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await step();
+  } catch (error) {
+    if (!(error instanceof VdiStreamError) || isOfSource(error) || error.code === 'SOURCE_TRUNCATED') throw error;
+    fault(error);
+    return undefined;
+  }
+}
