@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
+import { sampleChain } from '../test/support/chains.ts';
 import { noise } from '../test/support/chunks.ts';
 import { type DiskPlan, makeDisk } from '../test/support/disk.ts';
 import { dynamicVhd, fixedVhd } from '../test/support/make-vhd.mjs';
@@ -70,6 +71,11 @@ export const wraps = {
       TAR_END,
     ]),
 } as const;
+
+/** The layers of a chain, leaf first, and the size of what they make together. */
+const chain = sampleChain();
+export const chainSize = chain.content.length;
+export const chainLayers: readonly Buffer[] = chain.vhds;
 
 export type Wrap = keyof typeof wraps;
 

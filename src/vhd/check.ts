@@ -1,6 +1,6 @@
 /** One VHD, looked through from end to end for what is wrong with it, and as far as that is possible when something is. */
 
-import type { Cursor } from '../cursor.ts';
+import { type Cursor, truncated } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 import type { DiskFacts } from '../extent.ts';
 import { checkBlocks } from './check-blocks.ts';
@@ -31,6 +31,7 @@ export async function checkVhd(cursor: Cursor, report: Report): Promise<Checked 
     refuseOtherFormat(front);
     return checkFixed(cursor, end, report);
   }
+  if (front.length < FOOTER_SIZE) throw truncated(front.length);
   const footer = readCopy(front, end, report);
   if (footer.type === 'fixed') {
     throw new VdiStreamError('VHD_TYPE', 'a footer in front says fixed, but a fixed VHD has it at the end only', { offset: 60 });
