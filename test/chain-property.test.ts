@@ -117,6 +117,6 @@ test('whatever happened to a stack of snapshots, every archive of it, in every o
       const found = await info(storedVhds(folder, vhds));
       expect(found).toMatchObject({ virtualSize: content.length, disks: [{ virtualSize: content.length }] });
     }),
-    { numRuns: 50 },
+    { numRuns: 30 },
   );
 });

@@ -12,15 +12,18 @@ const SRC = `SRC is a path, or - for standard input: a VHD, or a tar (OVA) that 
 compressed with gzip, zstd or xz. Its kind is told by its content. Several VHD files are a chain, leaf first.
 `;
 
-const IMAGE = `  --disk NAME     this member of the archive, with its parents
-  --raw           the disk has no format: SRC itself, or the first member of the archive
-  --manifest HOW  digests of an OVF package: if-present (default), require, ignore
-  --strict        what is odd about the image is an error, not a warning
-  --sha256 HEX    check the bytes of SRC as they are stored
+const image = (strict: string): string => `  --disk NAME     this member of the archive, with its parents
+  --raw           the disk has no format: SRC itself, or the first file of the archive
+  --manifest HOW  the digests in the .mf of an archive: if-present (default), require, ignore
+  --strict        ${strict}
+  --sha256 HEX    check the bytes of SRC as they are stored; of one SRC only
 `;
 
-const STREAM = `  --virtual-size BYTES  of a raw disk, or of a chain whose leaf does not come first, where SRC is a stream
-  --staging DIR   else keep the layers before the leaf here; nothing is left behind
+const IMAGE = image('what is odd about the image is an error, not a warning');
+
+const STREAM = `  --virtual-size BYTES
+                  of a raw disk, or of a chain whose leaf does not come first, where SRC is a stream
+  --staging DIR   for such a chain instead: keep the layers before the leaf here; nothing is left behind
 `;
 
 export const HELP = {
@@ -46,31 +49,34 @@ ${EXITS}`,
 Prints the disks of an image: type, sizes, and where the data lies.
 ${SRC}
   --quick         stop as soon as the virtual size is known
-${IMAGE}  --json          one JSON object on stdout
-  -q, --quiet     no warnings
+${IMAGE}  --json          one JSON object on stdout, progress as JSON lines on stderr
+  -q, --quiet     no progress, no warnings
 
 Examples:
   vdistream info image.ova
+  vdistream info leaf.vhd base.vhd
   vdistream info image.ova --quick --json | jq .virtualSize
 `,
 
   check: `Usage: vdistream check SRC… [OPTIONS]
 
-Reads an image once from end to end and lists everything that is wrong with it, each with a code, its place
-and what to do. Goes on behind damage as far as it can. Exit status 1 if there are errors, 0 if only warnings.
+Looks through an image from end to end and lists everything that is wrong with it, each with a code, its
+place and what to do. Goes on behind damage as far as it can. Writes nothing.
 ${SRC}
-${IMAGE}  --json          one JSON object on stdout
+${image('exit status 1 for warnings, too')}  --json          one JSON object on stdout, progress as JSON lines on stderr
   -q, --quiet     no progress
 
 Examples:
   vdistream check image.ova
   vdistream check image.ova --manifest=require --json | jq .findings
+
+Exit status: 0 no errors, perhaps warnings; 1 errors; 2 usage; 130 cancelled.
 `,
 
   write: `Usage: vdistream write SRC… TARGET [OPTIONS]
 
 Writes the disk of an image to TARGET: a block device, a logical volume, a regular file (made if it is not
-there, sparse), or null: to measure reading alone. One pass, nothing staged.
+there, sparse), or null: to measure reading alone. In one pass; a chain is flattened on the way.
 ${SRC}
   --verify        read TARGET back afterwards and compare
   --zero POLICY   where the disk is empty: auto (default: skip if TARGET is known to read zero, else zero it),
@@ -82,6 +88,7 @@ ${IMAGE}${STREAM}  --force GUARD   lift a guard: parent, type, busy, size, vhd
 
 Examples:
   vdistream write image.ova /dev/sm/backend/SR/VDI --zero=assume-zero --verify
+  vdistream write leaf.vhd parent.vhd base.vhd disk.raw
   vdistream write - disk.raw < image.tar.gz
 
 ${EXITS}`,

@@ -1,13 +1,15 @@
 /** Feed: the disks of one source, or of several files that are a chain, one after the other, each with its place in a chain. */
 
+import type { Cursor } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
+import type { Disk } from '../extent.ts';
 import type { Source } from '../io/source.ts';
 import { type Place, placeOf } from '../ova/select.ts';
 import { type Image, type ImageDisk, type ImageOptions, openImage } from './image.ts';
 
 export type FeedOptions = ImageOptions;
 
-/** A disk that has come. It is complete, or skipped, before the next one is asked for. */
+/** A disk that has come. It is complete, or skipped, before the next one is asked for. `open` reads its metadata once. */
 export interface Arrival extends ImageDisk {
   /** For messages: the member, or the source. */
   readonly name: string;
@@ -41,8 +43,13 @@ export async function openFeed(sources: readonly Source[], options: FeedOptions)
         throw new VdiStreamError('USAGE', `${name} is an archive; only VHD files can be given as a chain, leaf first`);
       }
       for await (const stored of image.disks()) {
-        const place = single ? stored.member && placeOf(stored.member) : { chain: '', rank, numbered: true };
-        yield { ...stored, name: stored.member ?? name, place: place || undefined };
+        const place = single ? placeOf(stored.member ?? '') : { chain: '', rank, numbered: true };
+        let disk: Promise<Disk> | undefined;
+        const open = (from?: Cursor): Promise<Disk> => {
+          disk ??= stored.open(from);
+          return disk;
+        };
+        yield { ...stored, open, name: stored.member ?? name, place };
       }
     }
   }

@@ -46,7 +46,7 @@ export interface ImageDisk {
   /** It has no format. */
   readonly isRaw: boolean;
   /** Reads the metadata. `from` holds the same bytes as `body` where that has been used up. */
-  open(warn?: Warn, from?: Cursor): Promise<Disk>;
+  open(from?: Cursor): Promise<Disk>;
 }
 
 export interface ImageOptions {
@@ -100,8 +100,8 @@ export async function openImage(source: Source, options: ImageOptions = {}): Pro
         body,
         isRaw,
         content,
-        async open(tell = warn, from = body) {
-          const inside: Warn = (warning) => tell({ ...warning, member: name });
+        async open(from = body) {
+          const inside: Warn = (warning) => warn({ ...warning, member: name });
           try {
             return named(name, await decode(await content(from), { isRaw, warn: inside }));
           } catch (error) {
@@ -131,7 +131,7 @@ export async function openImage(source: Source, options: ImageOptions = {}): Pro
     const body = cursor;
     const how = { isRaw: raw, size: options.virtualSize, bare: true };
     const content = async (from = body): Promise<Cursor> => from;
-    yield { member: undefined, body, isRaw: raw, content, open: (tell = warn, from = body) => decode(from, { ...how, warn: tell }) };
+    yield { member: undefined, body, isRaw: raw, content, open: (from = body) => decode(from, { ...how, warn }) };
     await finish();
   }
 
