@@ -55,8 +55,10 @@ export function writeSummary(result: WriteResult): string {
   if (result.bytesRewritten > 0) parts.push(`${human(result.bytesRewritten)} written again`);
   const verified = result.verified ? ', verified' : '';
   const pace = `${result.seconds.toFixed(2)} s, ${rate(result.bytesWritten, result.seconds)}`;
-  return `Wrote ${what} (${human(result.virtualSize)}) to ${result.target}: ${parts.join(', ')}${verified}; ${pace}.\n`;
+  return `Wrote ${what} (${human(result.virtualSize)}) to ${result.target}: ${parts.join(', ')}${verified}; ${pace}.\n${leftOut(result.ignored)}`;
 }
+
+const leftOut = (ignored: readonly string[]): string => (ignored.length === 0 ? '' : `Not part of the disk: ${ignored.join(', ')}.\n`);
 
 export function verifySummary(result: VerifyResult): string {
   const pace = `${result.seconds.toFixed(2)} s, ${rate(result.bytesCompared, result.seconds)}`;

@@ -57,7 +57,7 @@ export async function* readTar(cursor: Cursor, warn: Warn = () => {}): AsyncGene
     if (header.type === 'volume') throw new VdiStreamError('TAR_MULTIVOLUME', 'this archive goes on from another volume', { offset });
 
     if (header.type === 'sparse') await skipSparseMaps(cursor, block);
-    const name = pending.path ?? header.name;
+    const name = showable(pending.path ?? header.name);
     const bodyless = header.type === 'link' || header.type === 'special' || header.type === 'directory';
     const size = bodyless ? 0 : (pending.size ?? header.size);
     if (size === undefined)
@@ -111,3 +111,6 @@ async function readEnd(cursor: Cursor, warn: Warn): Promise<void> {
     });
   }
 }
+
+/** Names are shown to people, and a terminal obeys control characters. */
+const showable = (name: string): string => name.replace(/[\p{Cc}\p{Cf}]/gu, '?');
