@@ -452,8 +452,8 @@ describe('long names and pax headers', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(value, { maxLength: 5 }), async (values) => {
         const records = values.map((text, index) => paxRecord(`COMMENT.${index}`, text)).join('');
-        const tar = Buffer.concat([paxHeader(records + paxRecord('path', 'a b=c\n.vhd')), tarHeader(), TAR_END]);
-        expect(await names(tar)).toEqual(['a b=c\n.vhd']);
+        const tar = Buffer.concat([paxHeader(records + paxRecord('path', 'a b=c=d.vhd')), tarHeader(), TAR_END]);
+        expect(await names(tar)).toEqual(['a b=c=d.vhd']);
       }),
     );
   });
