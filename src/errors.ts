@@ -204,7 +204,8 @@ export const ERRORS = {
     advice: 'Choose one disk with --disk NAME.',
   },
   CHAIN_PARENT: {
-    exit: 3,
+    // In a stream the child has been written by the time its parent comes, so this is no refusal in time.
+    exit: 1,
     guard: 'parent',
     meaning: 'A layer was made over another parent than the one in the image. Joined, they give a corrupt disk.',
     advice: 'Look for the right parent. Chains that were relinked by number only (as Nova does) can be written all the same.',

@@ -26,7 +26,7 @@ async function place(name: string, bytes: Uint8Array): Promise<{ folder: string;
 }
 
 describe('help and usage', () => {
-  test.each([['info'], ['write'], ['verify'], []])('--help of "%s" fits a screen and has an example', async (...command) => {
+  test.each([['info'], ['check'], ['write'], ['verify'], []])('--help of "%s" fits a screen and has an example', async (...command) => {
     const { status, stdout, stderr } = await cli([...command.filter((word) => typeof word === 'string'), '--help']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const lines = stdout.split('\n');

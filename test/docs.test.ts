@@ -19,7 +19,7 @@ import { errorsPage } from '../scripts/make-docs.mjs';
 import { ERRORS, WARNINGS } from '../src/errors.ts';
 import { type Progress, writeDisk } from '../src/index.ts';
 import { dynamicVhd } from './support/make-vhd.mjs';
-import { TAR_END, tarMember } from './support/tar.ts';
+import { TAR_END, tarMember, tarOf } from './support/tar.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -76,9 +76,24 @@ function makeFolder(): string {
       [3, Buffer.alloc(5000, 'more')],
     ]),
   });
+  const leaf = dynamicVhd({
+    size: 12 << 20,
+    type: 4,
+    id: 8,
+    parent: { id: 7, timestamp: 0, name: 'image.vhd' },
+    blocks: new Map([
+      [1, Buffer.alloc(2 << 20, 'leaf')],
+      [5, Buffer.alloc(5000, 'new')],
+    ]),
+  });
   const tar = Buffer.concat([tarMember({ name: 'image.ovf' }, Buffer.from('<Envelope/>')), tarMember({ name: '0.vhd' }, vhd)]);
   const files = {
     'image.vhd': vhd,
+    'leaf.vhd': leaf,
+    'chain.ova': tarOf([
+      ['1.vhd', vhd],
+      ['0.vhd', leaf],
+    ]),
     'image.ova': Buffer.concat([tar, TAR_END]),
     'image.tar.gz': gzipSync(Buffer.concat([tar, TAR_END])),
     'unended.ova': tar,
@@ -219,6 +234,15 @@ describe('docs/cli.md', () => {
     expect(fields('Result of verify')).toEqual(keys(await json('vdistream verify image.ova a.raw --json')));
   });
 
+  test('lists every field of the result of a check, and no other', async () => {
+    const { disks, ...result } = await json('vdistream check image.ova --json');
+    const [disk] = disks as unknown as object[];
+    expect(fields('Result of check')).toEqual(['disks', ...keys(result), ...keys(disk)].sort());
+    const { findings } = await json('head -c 10000 image.ova > cut.ova; vdistream check cut.ova --json || true');
+    const [finding] = findings as unknown as object[];
+    expect(fields('Finding')).toEqual(keys(finding));
+  });
+
   test('lists every field of a progress line, and no other', async () => {
     // The line itself is tested with a clock in reporter.test.ts: what the library tells, and the seconds.
     const told: Progress[] = [];
@@ -234,7 +258,7 @@ describe('docs/cli.md', () => {
     for (const key of [...keys(refused), ...keys(failed)]) expect(fields('Error')).toContain(key);
   });
 
-  test.each(['info', 'write', 'verify'])('lists the options of %s that --help lists, and no other', async (command) => {
+  test.each(['info', 'check', 'write', 'verify'])('lists the options of %s that --help lists, and no other', async (command) => {
     const { stdout: help } = await shell(folder, `vdistream ${command} --help`);
     const rows = [...section(command).matchAll(/^\| `.*?` +\|/gm)].join('\n');
     const options = (text: string): string[] => [...new Set(text.match(/--[a-z][a-z0-9-]*/g))].sort();

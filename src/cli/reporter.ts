@@ -82,7 +82,7 @@ function lines(): Show {
       const { seconds, left } = of(progress);
       if (!due()) return;
       process.stderr.write(
-        `vdistream: ${progress.phase} ${share(progress)}, ${human(progress.moved)} of data, ${rate(progress.moved, seconds)}, ${clock(left)} left\n`,
+        `vdistream: ${progress.phase} ${share(progress)}, ${human(progress.moved)} of data, ${rate(progress.moved, seconds)}${progress.total > 0 ? `, ${clock(left)} left` : ''}\n`,
       );
     },
     close() {},

@@ -84,7 +84,7 @@ export function openArchive(cursor: Cursor, options: ArchiveOptions): Archive {
         throw inMember(name, error);
       }
     }
-    papers.finish(met);
+    papers.finish(options.disk === undefined ? met : undefined);
   }
 
   function ignore(name: string): void {
@@ -105,7 +105,7 @@ export function openArchive(cursor: Cursor, options: ArchiveOptions): Archive {
       } else if (member.type === 'file') ignore(name);
       if (disks > MAX_DISKS) throw new VdiStreamError('DISK_AMBIGUOUS', `the archive holds more than ${MAX_DISKS} disks`, { member: name });
     }
-    papers.finish(met);
+    papers.finish(options.disk === undefined ? met : undefined);
     if (papers.manifest !== undefined && mode !== 'ignore') {
       // Digests need every byte in order.
       await cursor.moveTo(0);

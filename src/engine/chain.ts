@@ -4,7 +4,7 @@
  */
 
 import { VdiStreamError } from '../errors.ts';
-import type { Disk } from '../extent.ts';
+import type { Disk, DiskType } from '../extent.ts';
 import type { Source } from '../io/source.ts';
 import { MAX_LAYERS } from '../ova/select.ts';
 import { type Layer, overlay } from '../vhd/overlay.ts';
@@ -14,8 +14,8 @@ import { type Ahead, findLeaf, type LeafOptions } from './leaf.ts';
 
 export interface ChosenDisk {
   readonly disk: Disk;
-  /** The leaf of what has come so far; undefined for a bare disk. */
-  member(): string | undefined;
+  /** The leaf of what has come so far. */
+  leaf(): { readonly member: string | undefined; readonly type: DiskType };
   /** Whether an extent may be given again, by a layer that comes later. */
   readonly rewrites: boolean;
   /** Layers that have come so far. */
@@ -35,10 +35,11 @@ export async function onlyDisk(sources: readonly Source[], options: LeafOptions)
   const { feed, first, ahead } = await findLeaf(sources, options);
   if (first === undefined) throw noDisk(sources[0]?.name ?? '', options.disk, feed.ignored());
   const { member, place } = first;
+  const disk = await first.open();
   const layers = createLayers({ ...options, leafRank: leafRankOf(options.disk) });
   return {
-    disk: joined(first, await first.open(), feed, layers, ahead),
-    member: () => (member === undefined ? undefined : layers.leaf()),
+    disk: joined(first, disk, feed, layers, ahead),
+    leaf: () => ({ member: member === undefined ? undefined : layers.leaf()?.name, type: layers.leaf()?.type ?? disk.type }),
     rewrites: place !== undefined && !feed.leafFirst(),
     layers: () => layers.count,
     ignored: () => feed.ignored(),

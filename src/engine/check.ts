@@ -7,6 +7,7 @@ import { withSources } from '../io/source.ts';
 import type { ManifestMode } from '../ova/package.ts';
 import { type Checked, checkVhd, EPOCH } from '../vhd/check.ts';
 import { type Arrival, type Feed, openFeed } from './feed.ts';
+import { unknownFormat } from './image.ts';
 import type { DiskInput } from './job.ts';
 import { createLayers, type Layers, leafRankOf } from './layers.ts';
 import { type OnProgress, reading } from './progress.ts';
@@ -92,14 +93,18 @@ async function checkDisk(arrival: Arrival, { fault, warn }: Findings): Promise<C
     await disk.skip();
     return { ...disk, hidden: false };
   }
-  return checkVhd(await arrival.content(), {
-    fault: (error) => {
-      inMember(member, error);
-      fault(error);
-    },
-    warn: (warning) => warn({ member, ...warning }),
-    now: Date.now() / 1000 - EPOCH,
-  });
+  try {
+    return await checkVhd(await arrival.content(), {
+      fault: (error) => {
+        inMember(member, error);
+        fault(error);
+      },
+      warn: (warning) => warn({ member, ...warning }),
+      now: Date.now() / 1000 - EPOCH,
+    });
+  } catch (error) {
+    throw member === undefined && error instanceof VdiStreamError && error.code === 'VHD_FOOTER' ? unknownFormat(error) : error;
+  }
 }
 
 interface Chain {

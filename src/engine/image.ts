@@ -162,12 +162,12 @@ async function decode(cursor: Cursor, { isRaw, size, bare, warn }: Decoding): Pr
   try {
     return await decodeVhd(cursor, { warn });
   } catch (error) {
-    // No tar and no VHD: the sum of both is the better sentence.
     throw bare && error instanceof VdiStreamError && error.code === 'VHD_FOOTER' ? unknownFormat(error) : error;
   }
 }
 
-const unknownFormat = (cause?: unknown): VdiStreamError =>
+/** No tar and no VHD: the sum of both is the better sentence. */
+export const unknownFormat = (cause?: unknown): VdiStreamError =>
   new VdiStreamError('FORMAT_UNKNOWN', 'this is neither a VHD nor a tar, perhaps a raw disk', { offset: 0, cause });
 
 /** A member's disk, whose errors name the member. */

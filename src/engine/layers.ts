@@ -1,7 +1,7 @@
 /** The layers that have come so far, and whether they are one disk. */
 
 import { VdiStreamError, type Warn } from '../errors.ts';
-import type { DiskFacts } from '../extent.ts';
+import type { DiskFacts, DiskType } from '../extent.ts';
 import { type Place, placeOf } from '../ova/select.ts';
 import { checkBase, checkLink, type Link } from '../vhd/chain.ts';
 
@@ -25,8 +25,8 @@ export interface Layers {
   /** All have come. Throws CHAIN_GAP, CHAIN_TYPE, CHAIN_PARENT, CHAIN_SIZE, VHD_DIFFERENCING. */
   complete(size: number): void;
   readonly count: number;
-  /** The name of the one nearest to the leaf. */
-  leaf(): string | undefined;
+  /** The one nearest to the leaf; undefined before the first. */
+  leaf(): { readonly name: string; readonly type: DiskType } | undefined;
 }
 
 interface Met extends Link {
@@ -53,7 +53,10 @@ export function createLayers({ anyParent, leafRank, warn }: LayerRules): Layers 
     get count() {
       return met.size;
     },
-    leaf: () => sorted()[0]?.name,
+    leaf() {
+      const [leaf] = sorted();
+      return leaf && { name: leaf.name, type: leaf.facts.type };
+    },
 
     add(name, place, { type, identity, parent, virtualSize }) {
       const [first] = met.values();

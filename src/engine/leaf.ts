@@ -52,7 +52,9 @@ export async function findLeaf(sources: readonly Source[], options: LeafOptions)
   if (first === undefined || isLeaf(first.place, leafRank)) return found;
   const mayBe = mayBeLeaf(first.place, leafRank);
   if (canGoBack) {
-    if (mayBe && (await first.open()).parent === undefined) return found;
+    const { parent, virtualSize } = await first.open();
+    // A whole disk is taken for the only one, unless the caller knows of another size.
+    if (mayBe && parent === undefined && (options.virtualSize ?? virtualSize) === virtualSize) return found;
     await rewind(feed, sources);
     return open(await lookAhead(sources, options, 'to the leaf'));
   }

@@ -63,11 +63,10 @@ export function writeDisk(input: DiskInput, target: string, options: WriteOption
     try {
       const counts = await writeAndSync(chosen, opened, options, job);
       await opened.close();
-      const { type, virtualSize } = disk;
+      const { virtualSize } = disk;
       return {
         target,
-        member: chosen.member(),
-        type,
+        ...chosen.leaf(),
         layers: chosen.layers(),
         virtualSize,
         ignored: chosen.ignored(),
@@ -165,7 +164,7 @@ export function verifyDisk(input: DiskInput, target: string, options: VerifyDisk
     }
     return {
       target,
-      member: chosen.member(),
+      member: chosen.leaf().member,
       layers: chosen.layers(),
       virtualSize: total,
       ignored: chosen.ignored(),

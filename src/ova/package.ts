@@ -41,8 +41,8 @@ export interface OvfPackage {
   digester(name: string): Digester | undefined;
   /** The member has gone by. Throws MANIFEST_DIGEST. */
   check(name: string, found: Digester | undefined): void;
-  /** All members have gone by; `met` are the names of those. Throws MANIFEST_MISSING or OVF_DISK_MISSING. */
-  finish(met: ReadonlySet<string>): void;
+  /** All members have gone by; `met` are the disks among them, or undefined where not all are wanted. Throws MANIFEST_MISSING or OVF_DISK_MISSING. */
+  finish(met: ReadonlySet<string> | undefined): void;
 }
 
 const ALL: readonly Algorithm[] = ['sha1', 'sha256', 'sha512'];
@@ -72,6 +72,7 @@ export function createPackage(mode: ManifestMode, warn: Warn, fault: Fault = ref
     manifest = readManifest(bytes, name);
     manifestBytes = bytes;
     for (const [member, digests] of waiting) {
+      if (mode === 'require' && !manifest.has(member)) fault(unlisted(member));
       if (digests !== undefined) compare(member, digests);
       else if (manifest.has(member)) {
         const message = `${name} came behind ${member}, whose digest was not taken; --manifest=require takes it`;
@@ -113,7 +114,7 @@ export function createPackage(mode: ManifestMode, warn: Warn, fault: Fault = ref
     if (manifest === undefined) return mode === 'require' || ovf !== undefined ? digester(ALL) : undefined;
     const listed = manifest.get(name);
     if (listed !== undefined) return digester([listed.algorithm]);
-    if (mode === 'require') fault(new VdiStreamError('MANIFEST_MISSING', 'the manifest does not list this member', { member: name }));
+    if (mode === 'require') fault(unlisted(name));
     return undefined;
   }
 
@@ -139,12 +140,16 @@ export function createPackage(mode: ManifestMode, warn: Warn, fault: Fault = ref
     check,
     finish(met) {
       if (mode === 'require' && manifest === undefined) fault(new VdiStreamError('MANIFEST_MISSING', 'the archive has no manifest'));
+      if (met === undefined) return;
       for (const name of named ?? []) {
         if (!met.has(name)) fault(new VdiStreamError('OVF_DISK_MISSING', 'the OVF names this disk, but it is not here', { member: name }));
       }
     },
   };
 }
+
+const unlisted = (member: string): VdiStreamError =>
+  new VdiStreamError('MANIFEST_MISSING', 'the manifest does not list this member', { member });
 
 async function body(member: Member, most: number, code: 'OVF_XML' | 'MANIFEST_SYNTAX'): Promise<Uint8Array> {
   if (member.size > most) {

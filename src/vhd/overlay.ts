@@ -12,7 +12,7 @@
  *
  * Memory: one set of sectors (`sectors.ts`: a bit a sector for partly filled 2 MiB, else one mark) for each run of layers
  * that have come and that no missing layer stands between: one set in all when the layers come in order, up or down, and
- * at worst one for every second layer. So a chain of 2040 GiB takes 128 KiB and 512 bytes for each partly filled 2 MiB.
+ * at worst one for every second layer. So a chain of 2040 GiB takes 255 KiB and 512 bytes for each partly filled 2 MiB.
  */
 
 import { assert } from '../errors.ts';

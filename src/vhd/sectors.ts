@@ -1,6 +1,6 @@
 /**
  * A set of the sectors of a disk, and what it costs: two bits for each 2 MiB of the disk, and one bit a sector, 512 bytes, for
- * each 2 MiB that is partly in the set. For 2040 GiB that is 256 KiB, 64 KiB more for every 128 partly filled blocks, and
+ * each 2 MiB that is partly in the set. For 2040 GiB that is 255 KiB, 64 KiB more for every 128 partly filled blocks, and
  * 510 MiB where each one is partly filled.
  */
 
