@@ -97,15 +97,15 @@ export interface DiskFacts {
   allocated(): Iterable<Range>;
 }
 
-/** Whether any byte of a range of the disk is of use. */
-export type Wanted = (offset: number, length: number) => boolean;
+/** What of a range of the disk is of use: ascending, without overlap, within it. */
+export type Wanted = (offset: number, length: number) => readonly Range[];
 
 export interface Disk extends DiskFacts {
   /**
    * Streams the disk once, then reads the image to its end and compares what is there (footer, CRC, end of archive).
    * So a consumer that saw the last extent must still wait for the end of the iteration to know that all is well.
    *
-   * Blocks for which `wanted` answers no need not be read; they come as holes.
+   * What is not `wanted` need not be read; it comes as holes.
    */
   extents(buffers: Buffers, signal?: AbortSignal, wanted?: Wanted): AsyncIterable<Extent>;
   /** Goes to the end of the image without decoding, with the same final checks. Instead of `extents`. */

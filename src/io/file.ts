@@ -15,7 +15,8 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
 
   async function readAt(into: readonly Uint8Array[], at: number): Promise<void> {
     let left = into.filter((bytes) => bytes.length > 0);
-    for (let done = 0; left.length > 0; ) {
+    const wanted = totalLength(left);
+    for (let done = 0; done < wanted; ) {
       let bytesRead: number;
       try {
         ({ bytesRead } = await file.readv(left, at + done));
@@ -25,7 +26,7 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
       // The file was cut while it was read.
       if (bytesRead === 0) throw truncated(at + done);
       done += bytesRead;
-      left = behind(left, bytesRead);
+      if (done < wanted) left = behind(left, bytesRead);
     }
   }
 

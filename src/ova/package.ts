@@ -17,7 +17,7 @@ import {
   readManifest,
 } from './manifest.ts';
 import { MAX_OVF_BYTES, type Ovf, readOvf } from './ovf.ts';
-import { plainName } from './select.ts';
+import { folderOf, plainName } from './select.ts';
 import type { Member } from './tar.ts';
 
 /**
@@ -69,7 +69,7 @@ export function createPackage(mode: ManifestMode, warn: Warn, fault: Fault = ref
   }
 
   function takeManifest(name: string, bytes: Uint8Array): void {
-    manifest = readManifest(bytes, name);
+    manifest = new Map([...readManifest(bytes, name)].map(([listed, digest]) => [folderOf(name) + listed, digest]));
     manifestBytes = bytes;
     for (const [member, digests] of waiting) {
       if (mode === 'require' && !manifest.has(member)) fault(unlisted(member));
@@ -94,7 +94,7 @@ export function createPackage(mode: ManifestMode, warn: Warn, fault: Fault = ref
     if (kind === 'ovf' && ovf === undefined) {
       const bytes = await body(member, MAX_OVF_BYTES, 'OVF_XML');
       ovf = readOvf(bytes, name);
-      named = disksOf(ovf);
+      named = disksOf(ovf, folderOf(name));
       const digests = digesterOf(name);
       digests?.update(bytes);
       check(name, digests);
@@ -161,12 +161,12 @@ async function body(member: Member, most: number, code: 'OVF_XML' | 'MANIFEST_SY
 }
 
 /** Throws OVF_CHUNKED. Undefined for an OVF that names no disk, which then decides nothing. */
-function disksOf(ovf: Ovf): ReadonlySet<string> | undefined {
+function disksOf(ovf: Ovf, folder: string): ReadonlySet<string> | undefined {
   const names = new Set<string>();
   for (const { file } of ovf.disks) {
     if (file === undefined) continue;
     if (file.chunked) throw new VdiStreamError('OVF_CHUNKED', 'the OVF says that this disk is split into chunks', { member: file.href });
-    names.add(file.href);
+    names.add(folder + file.href);
   }
   return names.size === 0 ? undefined : names;
 }

@@ -7,6 +7,8 @@ import type { Member } from './tar.ts';
 export const plainName = (name: string): string => name.replace(/^(?:\.?\/)+/, '');
 
 const lastSlash = (name: string): number => Math.max(name.lastIndexOf('/'), name.lastIndexOf('\\'));
+/** With its slash; empty for a name without a folder. Hrefs and manifests name files from where they stand themselves. */
+export const folderOf = (name: string): string => name.slice(0, lastSlash(name) + 1);
 export const baseName = (name: string): string => name.slice(lastSlash(name) + 1);
 
 /** Nova makes a new swap disk for every machine and has ignored swap.vhd since 2012 (DOMAIN 2). */
@@ -36,7 +38,7 @@ export const MAX_LAYERS = 64;
  */
 export function placeOf(name: string): Place | undefined {
   const plain = plainName(name);
-  const folder = plain.slice(0, lastSlash(plain) + 1);
+  const folder = folderOf(plain);
   const base = baseName(plain).toLowerCase();
   const number = /^(0|[1-9]\d{0,8})\.vhd$/.exec(base)?.[1];
   if (number !== undefined && Number(number) < MAX_LAYERS) return { chain: `${folder}*`, rank: Number(number), numbered: true };

@@ -62,7 +62,7 @@ export async function* overlay(
       for (const piece of pieces) own.add(piece.offset, piece.length);
       return pieces;
     };
-    const wanted: Wanted = (offset, length) => outside(offset, Math.min(offset + length, size), nearer).length > 0;
+    const wanted: Wanted = (offset, length) => outside(offset, Math.min(offset + length, size), nearer);
 
     for await (const extent of disk.extents(buffers, signal, wanted)) {
       if (extent.kind === 'hole') continue;

@@ -3,6 +3,7 @@
  * peak of its resident memory in KiB. Arguments: source (several as a JSON list), target,
  * options as JSON.
  */
+import { readFileSync } from 'node:fs';
 import { VdiStreamError, writeDisk } from '../../dist/index.js';
 
 const [source = '', target = '', options = '{}'] = process.argv.slice(2);
@@ -17,4 +18,6 @@ try {
       ? { ok: false, typed: true, ...error.toJSON() }
       : { ok: false, typed: false, message: error instanceof Error ? error.stack : String(error) };
 }
-process.stdout.write(JSON.stringify({ ...outcome, peakKiB: process.resourceUsage().maxRSS }));
+// Not getrusage, whose peak begins with that of the process that this one was forked from.
+const peak = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+process.stdout.write(JSON.stringify({ ...outcome, peakKiB: Number(peak) }));

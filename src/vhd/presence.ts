@@ -1,32 +1,40 @@
-/** From the blocks of a differencing VHD to extents: a set bit is data of its own, a clear one lets the parent show. */
+/** From what is read of blocks to extents: what is present as data, what is not as holes, through which a parent shows. */
 
 import { type DataExtent, discard, type EmptyExtent, type Extent } from '../extent.ts';
 import { cut } from './cut.ts';
 import type { SectorRun } from './sectors.ts';
 
-/** What has been read, or is being read, of the file: a hole, or data and which parts of it its bitmaps say are present. */
-export type Read = { readonly extent: EmptyExtent } | { readonly extent: DataExtent; present(): Iterable<SectorRun> };
+/** What has been read, or is being read, of the file. */
+export interface Read {
+  readonly extent: DataExtent | EmptyExtent;
+  /** Which parts of the data are present, where not all of it is; to be asked once it is ready, unless it is `known` before. */
+  present?(): Iterable<SectorRun>;
+  readonly known?: boolean;
+}
 
-/** A differencing disk: what its bitmaps say is present, and holes through which the parent shows. */
-export async function* byBitmap(reads: AsyncGenerator<Read>): AsyncGenerator<Extent> {
-  for await (const read of ahead(reads, READ_AHEAD)) {
-    if (!('present' in read)) {
-      yield read.extent;
+/** `late`: presence is known only once a block has been read, so a few are read in advance. */
+export async function* extentsOf(reads: AsyncGenerator<Read>, late: boolean): AsyncGenerator<Extent> {
+  for await (const { extent, present, known } of late ? ahead(reads, READ_AHEAD) : reads) {
+    if (extent.kind !== 'data' || present === undefined) {
+      yield extent;
       continue;
     }
-    const { extent } = read;
-    try {
-      await extent.ready;
-    } catch (error) {
-      extent.release();
-      throw error;
-    }
-    const runs = [...read.present()];
+    if (!known) await readyOrReleased(extent);
+    const runs = [...present()];
     yield* cut(
       extent,
       runs.filter(({ inside }) => inside),
     );
     for (const { offset, length, inside } of runs) if (!inside) yield { kind: 'hole', offset, length };
+  }
+}
+
+async function readyOrReleased(extent: DataExtent): Promise<void> {
+  try {
+    await extent.ready;
+  } catch (error) {
+    extent.release();
+    throw error;
   }
 }
 
