@@ -393,8 +393,12 @@ export function throwIfCancelled(signal: AbortSignal | undefined): void {
 }
 
 /** Whether an error is about the source as it is stored, so that no member of an archive is to blame. */
-export const isOfSource = ({ code }: VdiStreamError): boolean =>
-  code === 'SOURCE_READ' || code === 'SOURCE_CHECKSUM' || code === 'CANCELLED' || code.startsWith('COMPRESSION_');
+export const isOfSource = ({ code, member }: VdiStreamError): boolean =>
+  code === 'SOURCE_READ' ||
+  code === 'SOURCE_CHECKSUM' ||
+  code === 'CANCELLED' ||
+  // A member may have a compression of its own.
+  (code.startsWith('COMPRESSION_') && member === undefined);
 
 /** Names the archive member in errors that come from inside it; an error that already names one keeps it. */
 export function inMember(member: string | undefined, error: unknown): unknown {

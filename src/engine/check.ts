@@ -2,7 +2,7 @@
 
 import { type ErrorCode, type Fault, inMember, isOfSource, VdiStreamError, type Warn, type WarningCode } from '../errors.ts';
 import type { DiskType } from '../extent.ts';
-import type { Compression } from '../io/compression.ts';
+import { type Compression, compressionOf, MAGIC_BYTES } from '../io/compression.ts';
 import { withSources } from '../io/source.ts';
 import type { ManifestMode } from '../ova/package.ts';
 import { type Checked, checkVhd, EPOCH } from '../vhd/check.ts';
@@ -63,8 +63,9 @@ export async function check(input: DiskInput, options: CheckOptions = {}): Promi
     const chains = new Map<string, Chain>();
     let compression: Compression | undefined;
     await findings.attempt(async () => {
+      const [source] = sources;
+      compression = source && compressionOf(await source.cursor.peek(MAGIC_BYTES));
       const feed = await openFeed(sources, { ...options, warn, fault });
-      compression = feed.images[0]?.compression;
       await checkDisks(feed, async (arrival) => {
         const { name, place, member } = arrival;
         const found = await findings.attempt(() => checkDisk(arrival, findings), arrival);
@@ -75,7 +76,8 @@ export async function check(input: DiskInput, options: CheckOptions = {}): Promi
         chains.set(key, chain);
         await findings.attempt(async () => chain.add(arrival, found));
       });
-      if (disks.length === 0 && findings.list.length === 0) fault(new VdiStreamError('DISK_NONE', 'there is no disk in it'));
+      if (disks.length === 0 && findings.list.every(({ severity }) => severity === 'warning'))
+        fault(new VdiStreamError('DISK_NONE', 'there is no disk in it'));
       for (const chain of chains.values()) await findings.attempt(async () => chain.finish(warn));
     });
     return { ok: findings.list.every(({ severity }) => severity !== 'error'), compression, findings: findings.list, disks };

@@ -6,7 +6,7 @@
  * Every layer is told by its content, never by a name; but for a raw disk, which can only be told by its name or by the caller.
  */
 
-import { type Cursor, drain, type StreamCursor, streamCursor } from '../cursor.ts';
+import { type Chunks, type Cursor, drain, type StreamCursor, streamCursor } from '../cursor.ts';
 import { type Fault, inMember, VdiStreamError, type Warn } from '../errors.ts';
 import type { Disk } from '../extent.ts';
 import { type Compression, compressionOf, decompress, MAGIC_BYTES } from '../io/compression.ts';
@@ -16,7 +16,8 @@ import type { ManifestMode } from '../ova/package.ts';
 import { isRawName } from '../ova/select.ts';
 import { decodeVhd } from '../vhd/decode.ts';
 import { readEnd } from '../vhd/end.ts';
-import { hasCookie } from '../vhd/footer.ts';
+import { FOOTER_SIZE, hasCookie } from '../vhd/footer.ts';
+import { refuseOtherFormat } from '../vhd/other.ts';
 import { rawDisk } from '../vhd/raw.ts';
 import { openArchive } from './archive.ts';
 
@@ -72,12 +73,12 @@ export async function openImage(source: Source, options: ImageOptions = {}): Pro
   }
   source.own(close);
 
-  function unpackFrom(from: Cursor, how: Compression, length?: number): Cursor {
-    const cursor = streamCursor(decompress(how, from.chunks()), length);
+  function unpacking(chunks: Chunks, length?: number): Cursor {
+    const cursor = streamCursor(chunks, length);
     unpacked.push(cursor);
     return cursor;
   }
-  const unpack = (length?: number): Cursor => unpackFrom(source.cursor, compression, length);
+  const unpack = (length?: number): Cursor => unpacking(decompress(compression, source.cursor.chunks()), length);
   let cursor = compression === 'none' ? source.cursor : unpack();
 
   const front = await cursor.peek(TAR_BLOCK);
@@ -94,7 +95,7 @@ export async function openImage(source: Source, options: ImageOptions = {}): Pro
   async function* tarDisks(): AsyncGenerator<ImageDisk, void, void> {
     for await (const { name, body } of archive.disks()) {
       const isRaw = raw || isRawName(name);
-      const content = (from = body): Promise<Cursor> => plain(from, isRaw);
+      const content = (from = body): Promise<Cursor> => plain(name, from, isRaw);
       yield {
         member: name,
         body,
@@ -114,9 +115,9 @@ export async function openImage(source: Source, options: ImageOptions = {}): Pro
   }
 
   /** The OVF standard lets each file of a package be gzipped. A raw disk may begin with anything. */
-  async function plain(body: Cursor, isRaw: boolean): Promise<Cursor> {
+  async function plain(name: string, body: Cursor, isRaw: boolean): Promise<Cursor> {
     if (isRaw || compressionOf(await body.peek(MAGIC_BYTES)) !== 'gzip') return body;
-    return unpackFrom(body, 'gzip');
+    return unpacking(gunzipMember(name, body));
   }
 
   async function* bareDisk(): AsyncGenerator<ImageDisk, void, void> {
@@ -145,6 +146,25 @@ export async function openImage(source: Source, options: ImageOptions = {}): Pro
   };
 }
 
+/** Its errors name the member, but those of the archive around it do not. */
+async function* gunzipMember(name: string, body: Cursor): Chunks {
+  let outer: unknown;
+  async function* stored(): Chunks {
+    try {
+      yield* body.chunks();
+    } catch (error) {
+      outer = error;
+      throw error;
+    }
+  }
+  try {
+    yield* decompress('gzip', stored());
+  } catch (error) {
+    if (error !== outer && error instanceof VdiStreamError) error.member = name;
+    throw error;
+  }
+}
+
 interface Decoding {
   readonly isRaw: boolean;
   /** Bytes of a raw disk, where the caller knows. */
@@ -155,8 +175,11 @@ interface Decoding {
 
 async function decode(cursor: Cursor, { isRaw, size, bare, warn }: Decoding): Promise<Disk> {
   if (isRaw) {
-    // Written as they are, the bytes of a VHD would become the guest's data.
-    if (!hasCookie(await cursor.peek(8))) return rawDisk(cursor, size, warn);
+    // Written as they are, the bytes of another format would become the guest's data.
+    if (!(await isVhd(cursor))) {
+      refuseOtherFormat(await cursor.peek(FOOTER_SIZE));
+      return rawDisk(cursor, size, warn);
+    }
     if (bare) throw new VdiStreamError('FORMAT_OTHER', 'this is a VHD, not a raw disk: leave out --raw', { offset: 0 });
   }
   try {
@@ -164,6 +187,15 @@ async function decode(cursor: Cursor, { isRaw, size, bare, warn }: Decoding): Pr
   } catch (error) {
     throw bare && error instanceof VdiStreamError && error.code === 'VHD_FOOTER' ? unknownFormat(error) : error;
   }
+}
+
+/** By the footer in front, or at the end where that can be seen. */
+async function isVhd(cursor: Cursor): Promise<boolean> {
+  if (hasCookie(await cursor.peek(FOOTER_SIZE))) return true;
+  if (!cursor.seekable) return false;
+  const { bytes } = await readEnd(cursor);
+  await cursor.moveTo(0);
+  return hasCookie(bytes);
 }
 
 /** No tar and no VHD: the sum of both is the better sentence. */

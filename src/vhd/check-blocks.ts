@@ -6,7 +6,7 @@ import type { ErrorCode, VdiStreamError } from '../errors.ts';
 import { type Bat, neededBytes, readBat, tableBytes, UNUSED } from './bat.ts';
 import { type Batmap, readBatmap } from './batmap.ts';
 import { bitRuns } from './bitmap.ts';
-import { checksum, type Footer } from './footer.ts';
+import { checksum, FOOTER_SIZE, type Footer } from './footer.ts';
 import { HEADER_SIZE, type Header, headerOffset, parseHeader } from './header.ts';
 import { attempt, type Report } from './report.ts';
 
@@ -25,20 +25,20 @@ export async function checkBlocks(cursor: Cursor, footer: Footer, report: Report
     return found;
   });
   if (header === undefined) return undefined;
-  const entries = Math.min(header.tableEntries, MAX_ENTRIES);
-  const inFile = cursor.length === undefined ? entries : Math.floor((cursor.length - header.tableOffset) / 4);
-  if (inFile < header.blocks) throw truncated(cursor.length ?? 0);
+  const tableEnd = header.tableOffset + header.blocks * 4;
+  if (cursor.length !== undefined && tableEnd > cursor.length) throw truncated(cursor.length);
   await cursor.moveTo(header.tableOffset);
-  const table = await cursor.read(Math.min(entries, inFile) * 4);
-  warnOfSpare(table, header, report);
+  const table = await cursor.read(header.blocks * 4);
 
   const misplaced = new Set<number>();
   const told = counter(report);
   const bat = readBat(table, footer, header, cursor.length, (code, block, error) => {
+    if (misplaced.has(block)) return;
     misplaced.add(block);
     told.fault(code, error);
   });
   const first = firstBlock(bat, misplaced);
+  await warnOfSpare(cursor, tableEnd, cursor.length === undefined ? first : Math.min(first, cursor.length - FOOTER_SIZE), header, report);
   const batmap = await attempt(report, () => readBatmap(cursor, footer, header, first));
   const full = batmap === undefined ? undefined : await readMap(cursor, batmap, header, first, report);
   for (let index = 0; index < bat.placed.count; index++) {
@@ -48,6 +48,7 @@ export async function checkBlocks(cursor: Cursor, footer: Footer, report: Report
     if (!cursor.seekable && at < cursor.position) continue;
     await cursor.moveTo(at);
     const bitmap = await cursor.read(bat.bitmapBytes);
+    await cursor.moveTo(at + bat.bitmapBytes + neededBytes(block, footer, header));
     if (full !== undefined && bitAt(full, block)) {
       const [run, ...more] = bitRuns(bitmap, 0, neededBytes(block, footer, header) / SECTOR);
       if (run?.set !== true || more.length > 0) told.warn(`the batmap says that block ${block} is full, its bitmap does not`, at);
@@ -85,12 +86,14 @@ function counter({ fault, warn }: Report) {
   };
 }
 
-function warnOfSpare(table: Uint8Array, header: Header, { warn }: Report): void {
+/** The entries behind those that the disk needs, as far as byte `end`: what stands there may be no table any more. */
+async function warnOfSpare(cursor: Cursor, start: number, end: number, header: Header, { warn }: Report): Promise<void> {
+  const entries = Math.min(header.tableEntries, MAX_ENTRIES) - header.blocks;
+  const table = await cursor.read(Math.max(0, Math.min(entries * 4, Number.isFinite(end) ? end - start : 0)));
   let used = 0;
-  for (let at = header.blocks * 4; at + 4 <= table.length; at += 4) if (u32be(table, at) !== UNUSED) used++;
+  for (let at = 0; at + 4 <= table.length; at += 4) if (u32be(table, at) !== UNUSED) used++;
   if (used === 0) return;
-  const message = `${used} of the entries behind the last block of the disk are in use`;
-  warn({ code: 'VHD_TABLE_SPARE', message, offset: header.tableOffset + header.blocks * 4 });
+  warn({ code: 'VHD_TABLE_SPARE', message: `${used} of the entries behind the last block of the disk are in use`, offset: start });
 }
 
 /** The map itself, one bit a block, where it can be had in passing and is sound. */
