@@ -8,8 +8,9 @@ import { chunked, stored, streamed } from './support/chains.ts';
 import { noise } from './support/chunks.ts';
 import { failure } from './support/failure.ts';
 import { testFolder } from './support/folder.ts';
-import { makeFooter } from './support/make-vhd.mjs';
+import { fixedVhd, makeFooter } from './support/make-vhd.mjs';
 import { type Entry, sample, waysOf } from './support/packages.ts';
+import { tarOf } from './support/tar.ts';
 
 const SECTOR = 512;
 const vhd = sample(1);
@@ -218,3 +219,17 @@ test.each([1, 511, 513, 16_384 + 1, 3 * 16_384 - 1, 16_384 + 512])(
     else await strict;
   },
 );
+
+describe('a member named like a raw disk', () => {
+  test('that is another format is refused by its name', async () => {
+    for (const { input } of waysOf(testFolder(), [['disk.img', Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), noise(2044, 1)])]])) {
+      expect(await failure(writeDisk(input(), 'null:'))).toMatchObject({ code: 'FORMAT_OTHER', member: 'disk.img' });
+    }
+  });
+
+  test('that ends in the footer of a fixed VHD is one, where its end can be seen', async () => {
+    const data = noise(8192, 3);
+    const path = stored(testFolder(), 'image.tar', tarOf([['disk.img', fixedVhd(data)]]));
+    expect(await write(() => path, data)).toMatchObject({ type: 'fixed' });
+  });
+});
