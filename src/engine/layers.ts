@@ -85,12 +85,12 @@ export function createLayers({ anyParent, leafRank, warn }: LayerRules): Layers 
       for (const [index, layer] of layers.entries()) {
         const rank = leafRank + index;
         if (layers.length === 1 || !layer.place?.numbered || layer.rank === rank) continue;
-        throw new VdiStreamError('CHAIN_GAP', `layer ${rank} is missing, yet "${layer.name}" is there`, { member: layer.name });
+        throw new VdiStreamError('CHAIN_GAP', `layer ${rank} of the chain is missing, yet this one is there`, { member: layer.name });
       }
       for (const [index, layer] of layers.entries()) link(layer, layers[index + 1]);
       checkBase(layers);
       if (leaf.virtualSize !== size) {
-        throw new VdiStreamError('CHAIN_SIZE', `the leaf "${leaf.name}" has ${leaf.virtualSize} bytes, not ${size}`, { member: leaf.name });
+        throw new VdiStreamError('CHAIN_SIZE', `the leaf has ${leaf.virtualSize} bytes, not ${size}`, { member: leaf.name });
       }
     },
   };

@@ -23,17 +23,17 @@ export interface LinkOptions {
 export function checkLink(child: Link, parent: Link, { anyParent, warn }: LinkOptions): void {
   const named = child.facts.parent;
   if (named === undefined) {
-    throw new VdiStreamError('CHAIN_TYPE', `${child.name} is a ${child.facts.type} disk, so ${parent.name} cannot be under it`, {
+    throw new VdiStreamError('CHAIN_TYPE', `this is a ${child.facts.type} disk, complete in itself, so ${parent.name} cannot be under it`, {
       member: child.name,
     });
   }
   const { uniqueId, timestamp } = parent.facts.identity;
   if (uniqueId !== named.uniqueId) {
-    const message = `${child.name} was made over a disk with the id ${named.uniqueId}, but ${parent.name} has ${uniqueId ?? 'none'}`;
+    const message = `this layer was made over a disk with the id ${named.uniqueId}, but ${parent.name} has ${uniqueId ?? 'none'}`;
     if (!anyParent) throw new VdiStreamError('CHAIN_PARENT', message, { member: child.name });
     warn({ code: 'CHAIN_PARENT', message, member: child.name });
   } else if (timestamp !== named.timestamp) {
-    const message = `${child.name} says that its parent is of ${instant(named.timestamp)}, but ${parent.name} is of ${instant(timestamp)}`;
+    const message = `this layer says that its parent is of ${instant(named.timestamp)}, but ${parent.name} is of ${instant(timestamp)}`;
     warn({ code: 'CHAIN_TIMESTAMP', message, member: child.name });
   }
 }
@@ -47,12 +47,12 @@ export function checkBase(layers: readonly Link[]): void {
   const { name, facts } = base;
   const above = layers.find((layer) => layer.facts.identity.uniqueId === facts.parent?.uniqueId);
   if (above !== undefined) {
-    throw new VdiStreamError('CHAIN_LOOP', `the parent of ${name} is ${above === base ? 'itself' : above.name}`, { member: name });
+    throw new VdiStreamError('CHAIN_LOOP', `the parent of this layer is ${above === base ? 'itself' : above.name}`, { member: name });
   }
   const parent = facts.parent?.name ? ` ("${facts.parent.name.slice(0, 80)}")` : '';
   throw new VdiStreamError(
     'VHD_DIFFERENCING',
-    `${name} holds only what changed against its parent${parent}, which is not here: alone it is no disk`,
+    `this holds only what changed against its parent${parent}, which is not here: alone it is no disk`,
     { member: name, offset: 60 },
   );
 }
