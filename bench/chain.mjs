@@ -34,7 +34,6 @@ const SHARES = { mid: 0.25, leaf: 0.1 };
  * @property {number} allocated  in blocks
  * @property {number} present  by the sector bitmaps
  * @property {number} shown  present, and not hidden by a nearer layer
- * @property {number} needed  in blocks of which something is shown
  *
  * @typedef {object} Chain
  * @property {string[]} files  paths, leaf first
@@ -111,13 +110,14 @@ function plan(numbers) {
  */
 function touch(numbers, share, random) {
   const between = (/** @type {number} */ least, /** @type {number} */ most) => least + Math.floor(random() * (most - least + 1));
-  const gap = Math.round((STRETCH + 1) * (1 / share - 1)) - 1;
-  /** @type {{ key: number, blocks: [number, Uint8Array][] }[]} */
+  /** @type {{ key: number, stretch: readonly number[] }[]} */
   const stretches = [];
-  /** @type {Set<number>} */
-  const fresh = new Set();
+  for (let at = 0, length = 0; at < numbers.length; at += length) {
+    length = between(1, STRETCH);
+    stretches.push({ key: random(), stretch: numbers.slice(at, at + length) });
+  }
+  stretches.sort((a, b) => a.key - b.key);
 
-  /** @returns {Uint8Array} */
   function somePages() {
     const pages = new Uint8Array(PAGES);
     for (let run = between(1, MOST_RUNS); run > 0; run--) {
@@ -127,15 +127,20 @@ function touch(numbers, share, random) {
     return pages;
   }
 
-  for (let at = between(1, gap); at < numbers.length; at += between(1, gap)) {
-    const stretch = numbers.slice(at, at + between(1, STRETCH));
-    at += stretch.length;
+  /** @type {Layer} */
+  const layer = new Map();
+  /** @type {Set<number>} */
+  const fresh = new Set();
+  for (const { stretch } of stretches) {
+    if (layer.size >= share * numbers.length) break;
     const whole = random() < WHOLE;
-    if (whole && random() < FRESH) for (const number of stretch) fresh.add(number);
-    stretches.push({ key: random(), blocks: stretch.map((number) => [number, whole ? new Uint8Array(PAGES).fill(1) : somePages()]) });
+    const isFresh = whole && random() < FRESH;
+    for (const number of stretch) {
+      layer.set(number, whole ? new Uint8Array(PAGES).fill(1) : somePages());
+      if (isFresh) fresh.add(number);
+    }
   }
-  stretches.sort((a, b) => a.key - b.key);
-  return { layer: new Map(stretches.flatMap(({ blocks }) => blocks)), fresh };
+  return { layer, fresh };
 }
 
 /** Numbers from 0 to 1, the same ones each time. */
@@ -200,7 +205,7 @@ const bitmapOf = (pages) => pages.map((present) => (present ? 0xff : 0));
 /** @param {readonly Layer[]} layers  leaf first @param {number} rank @returns {Omit<LayerFacts, 'file'>} */
 function factsOf(layers, rank) {
   const layer = layers[rank] ?? new Map();
-  const facts = { allocated: layer.size * BLOCK, present: 0, shown: 0, needed: 0 };
+  const facts = { allocated: layer.size * BLOCK, present: 0, shown: 0 };
   for (const [number, pages] of layer) {
     const nearer = layers.slice(0, rank).map((other) => other.get(number));
     const present = pages.reduce((/** @type {number} */ sum, /** @type {number} */ page) => sum + page, 0);
@@ -211,7 +216,6 @@ function factsOf(layers, rank) {
     );
     facts.present += present * PAGE;
     facts.shown += shown * PAGE;
-    facts.needed += shown > 0 ? BLOCK : 0;
   }
   return facts;
 }

@@ -108,8 +108,9 @@ export function reportText({ machine, device, leftOut, images, aims }) {
   if (leftOut.length > 0) lines.push('', ...leftOut.map((reason) => `left out: ${reason}`));
   lines.push('');
   if (aims === undefined) lines.push('The aims are judged by a whole run, not by --quick.');
+  const width = Math.max(0, ...(aims ?? []).map(({ text }) => text.length));
   for (const { text, measured, pass } of aims ?? []) {
-    lines.push(`${pass === undefined ? '  - ' : pass ? 'pass' : 'MISS'}  ${text.padEnd(46)} ${measured}`);
+    lines.push(`${pass === undefined ? '  - ' : pass ? 'pass' : 'MISS'}  ${text.padEnd(width)}  ${measured}`);
   }
   return `${lines.join('\n')}\n`;
 }
@@ -121,8 +122,8 @@ function layersText(layers) {
       ({ allocated, present, shown }, rank) =>
         `  layer ${rank}: ${mib(allocated)} MiB allocated, ${mib(present)} MiB present, ${mib(shown)} MiB of that shown`,
     ),
-    '  × read, × written: what a chain takes of blocks read (where it can be jumped, those that show) and of bytes for the device,',
-    '  to one VHD: where time goes into bytes alone, × one VHD lies between them.',
+    '  × read, × written: the bytes that a chain cannot do without reading (where the rest can be jumped over, those that show) and',
+    '  writing, to one VHD: no time that goes into bytes alone is below the smaller of the two.',
   ];
 }
 

@@ -23,7 +23,7 @@ const INFLATE = fileURLToPath(new URL('inflate.mjs', import.meta.url));
  * @property {(image: Image, device: string) => string[]} argv
  *
  * @typedef {object} Work  as multiples of what one VHD of the same disk takes
- * @property {number} read  bytes of blocks, decompressed
+ * @property {number} read  bytes, decompressed
  * @property {number} written  bytes for the device
  */
 

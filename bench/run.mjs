@@ -22,7 +22,7 @@ const HELP = `Usage: npm run bench -- [OPTIONS]
   --trials N      of each row; 5 by default, the literal pipeline at most 2
   --quick         small images and one trial, to see that all of it works
   --only TEXT     only rows whose IMAGE/ROW contains TEXT, such as realistic/, chain/ or tuned; may be repeated
-  --dir DIR       where images are kept; vdistream-bench in the system's temporary folder by default, about 6 GiB
+  --dir DIR       where images are kept; vdistream-bench in the system's temporary folder by default, about 20 GiB
   --device PATH   write to this block device; EVERYTHING ON IT IS LOST. By default a loop device is made
   --json          the result on stdout as JSON, in place of the table
 
