@@ -7,7 +7,7 @@
 export { type Chunks, type Cursor, streamCursor } from './cursor.ts';
 export { type CheckedDisk, type CheckOptions, type CheckResult, check, type Finding } from './engine/check.ts';
 export { type DiskInfo, type ImageInfo, type InfoOptions, info, type LayerInfo } from './engine/info.ts';
-export type { DiskInput } from './engine/job.ts';
+export type { DiskInput } from './engine/options.ts';
 export type { ZeroPolicy } from './engine/plan.ts';
 export type { OnProgress, Progress } from './engine/progress.ts';
 export { type Counts, type PumpOptions, pump } from './engine/pump.ts';

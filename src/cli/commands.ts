@@ -75,14 +75,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       const { zero, 'zero-tail': zeroTail, verify } = values;
       const out = reporter(values);
       const options = { ...diskOptions(values), zero: oneOf(ZERO_POLICIES, zero, '--zero'), zeroTail, verify };
-      try {
-        const result = await writeDisk(sources, target, { ...options, signal, onProgress: out.progress, onWarning: out.warn });
-        out.close();
-        print(out, result, () => writeSummary(result));
-        return 0;
-      } finally {
-        out.close();
-      }
+      const told = { signal, onProgress: out.progress, onWarning: out.warn };
+      const result = await writeDisk(sources, target, { ...options, ...told }).finally(out.close);
+      print(out, result, () => writeSummary(result));
+      return 0;
     },
   },
 
@@ -92,14 +88,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       const { values, positionals } = parse(argv, WITH_TARGET);
       const { sources, target } = sourcesAndTarget(positionals);
       const out = reporter(values);
-      try {
-        const result = await verifyDisk(sources, target, { ...diskOptions(values), signal, onProgress: out.progress, onWarning: out.warn });
-        out.close();
-        print(out, result, () => verifySummary(result));
-        return 0;
-      } finally {
-        out.close();
-      }
+      const told = { signal, onProgress: out.progress, onWarning: out.warn };
+      const result = await verifyDisk(sources, target, { ...diskOptions(values), ...told }).finally(out.close);
+      print(out, result, () => verifySummary(result));
+      return 0;
     },
   },
 };

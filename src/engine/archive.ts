@@ -3,19 +3,16 @@
 import { type Cursor, drain, streamCursor, within } from '../cursor.ts';
 import { type Fault, inMember, VdiStreamError, type Warn } from '../errors.ts';
 import type { Digester } from '../ova/manifest.ts';
-import { createPackage, type ManifestMode } from '../ova/package.ts';
-import { type Choice, isDisk, isVhdName, placeOf, plainName } from '../ova/select.ts';
+import { createPackage } from '../ova/package.ts';
+import { type Choice, chainOf, isDisk, isVhdName, placeOf, plainName } from '../ova/select.ts';
 import { type Member, readTar } from '../ova/tar.ts';
+import type { ImageChoice } from './options.ts';
 
 /** Bounds on what is remembered of a hostile archive. */
 const MAX_DISKS = 1024;
 const MAX_IGNORED = 100;
 
-export interface ArchiveOptions {
-  readonly disk?: string | undefined;
-  /** The first file is a disk, whatever its name. */
-  readonly raw?: boolean | undefined;
-  readonly manifest?: ManifestMode | undefined;
+export interface ArchiveOptions extends ImageChoice {
   readonly warn: Warn;
   /** What is done about a fault of the papers that reading can go on behind; it is thrown by default. */
   readonly fault?: Fault | undefined;
@@ -40,17 +37,16 @@ export interface Archive {
 }
 
 export function openArchive(cursor: Cursor, options: ArchiveOptions): Archive {
-  const { warn, manifest: mode = 'if-present' } = options;
-  const papers = createPackage(mode, warn, options.fault);
+  const { warn, manifest = 'if-present', fault } = options;
+  const papers = createPackage(manifest, warn, fault);
   const ignored = new Set<string>();
   const met = new Set<string>();
-  let disks = 0;
-  let vhds = 0;
+  let hasVhd = false;
   let leafFirst = false;
 
   function isChosen(member: Member): boolean {
-    if (options.raw && options.disk === undefined) return member.type === 'file' && disks === 0;
-    const choice: Choice = { disk: options.disk, named: papers.named, raw: vhds === 0 };
+    if (options.raw && options.disk === undefined) return member.type === 'file' && met.size === 0;
+    const choice: Choice = { disk: options.disk, named: papers.named, raw: !hasVhd };
     return isDisk(member, choice);
   }
 
@@ -73,8 +69,7 @@ export function openArchive(cursor: Cursor, options: ArchiveOptions): Archive {
         const digests = papers.digester(name);
         const body = digests === undefined ? member.body : hashed(member, digests);
         if (chosen) {
-          disks++;
-          if (isVhdName(name)) vhds++;
+          hasVhd ||= isVhdName(name);
           met.add(name);
           yield { name, body };
         } else ignore(name);
@@ -93,23 +88,23 @@ export function openArchive(cursor: Cursor, options: ArchiveOptions): Archive {
 
   /** First what the papers say, then where the disks stand, then the disks in the order that suits. */
   async function* byPlace(): AsyncGenerator<StoredDisk, void, void> {
-    for await (const member of members(warn)) if (member.type === 'file' && isVhdName(plainName(member.name))) vhds++;
+    for await (const member of members(warn)) hasVhd ||= member.type === 'file' && isVhdName(plainName(member.name));
     await cursor.moveTo(0);
     const chosen: Member[] = [];
     for await (const member of members(() => {})) {
       const name = plainName(member.name);
       if (isChosen(member)) {
-        disks++;
         met.add(name);
         chosen.push(member);
       } else if (member.type === 'file') ignore(name);
-      if (disks > MAX_DISKS) throw new VdiStreamError('DISK_AMBIGUOUS', `the archive holds more than ${MAX_DISKS} disks`, { member: name });
+      if (chosen.length > MAX_DISKS)
+        throw new VdiStreamError('DISK_AMBIGUOUS', `the archive holds more than ${MAX_DISKS} disks`, { member: name });
     }
     papers.finish(options.disk === undefined ? met : undefined);
-    if (papers.manifest !== undefined && mode !== 'ignore') {
+    if (papers.manifest !== undefined) {
       // Digests need every byte in order.
       await cursor.moveTo(0);
-      disks = 0;
+      met.clear();
       return yield* inTarOrder(() => {});
     }
     leafFirst = true;
@@ -134,7 +129,7 @@ export function openArchive(cursor: Cursor, options: ArchiveOptions): Archive {
 function byChain(disks: readonly Member[]): Member[] {
   const chains = new Map<string, Member[]>();
   for (const member of disks) {
-    const key = placeOf(member.name)?.chain ?? member.name;
+    const key = chainOf(member.name);
     chains.set(key, [...(chains.get(key) ?? []), member]);
   }
   const rank = (member: Member): number => placeOf(member.name)?.rank ?? 0;

@@ -9,7 +9,7 @@ import type { Source } from '../io/source.ts';
 import { MAX_LAYERS } from '../ova/select.ts';
 import { type Layer, overlay } from '../vhd/overlay.ts';
 import type { Arrival, Feed } from './feed.ts';
-import { createLayers, type Layers, leafRankOf } from './layers.ts';
+import { createLayers, type Layers } from './layers.ts';
 import { type Ahead, findLeaf, type LeafOptions } from './leaf.ts';
 
 export interface ChosenDisk {
@@ -36,10 +36,13 @@ export async function onlyDisk(sources: readonly Source[], options: LeafOptions)
   if (first === undefined) throw noDisk(sources[0]?.name ?? '', options.disk, feed.ignored());
   const { member, place } = first;
   const disk = await first.open();
-  const layers = createLayers({ ...options, leafRank: leafRankOf(options.disk) });
+  const layers = createLayers(options);
   return {
     disk: joined(first, disk, feed, layers, ahead),
-    leaf: () => ({ member: member === undefined ? undefined : layers.leaf()?.name, type: layers.leaf()?.type ?? disk.type }),
+    leaf() {
+      const { name, type } = layers.leaf() ?? { name: first.name, type: disk.type };
+      return { member: member === undefined ? undefined : name, type };
+    },
     rewrites: place !== undefined && !feed.leafFirst(),
     layers: () => layers.count,
     ignored: () => feed.ignored(),
@@ -53,7 +56,7 @@ function joined(first: Arrival, disk: Disk, feed: Feed, layers: Layers, ahead: A
   let allocatedBytes = disk.allocatedBytes;
 
   async function* others(): AsyncGenerator<Layer, void, void> {
-    for (let next = await feed.next(); next !== undefined; next = await feed.next()) {
+    for await (const next of feed.arrivals) {
       const opened = await next.open();
       allocatedBytes += opened.allocatedBytes;
       yield { rank: layers.add(next.name, next.place, opened), disk: opened };

@@ -4,24 +4,15 @@ import { type ErrorCode, type Fault, inMember, isOfSource, VdiStreamError, type 
 import type { DiskType } from '../extent.ts';
 import { type Compression, compressionOf, MAGIC_BYTES } from '../io/compression.ts';
 import { withSources } from '../io/source.ts';
-import type { ManifestMode } from '../ova/package.ts';
-import { type Checked, checkVhd, EPOCH } from '../vhd/check.ts';
-import { type Arrival, type Feed, openFeed } from './feed.ts';
-import { unknownFormat } from './image.ts';
-import type { DiskInput } from './job.ts';
-import { createLayers, type Layers, leafRankOf } from './layers.ts';
-import { type OnProgress, reading } from './progress.ts';
+import { type Checked, checkVhd } from '../vhd/check.ts';
+import { EPOCH } from '../vhd/footer.ts';
+import { type Arrival, openFeed } from './feed.ts';
+import { ofBare } from './image.ts';
+import { createLayers } from './layers.ts';
+import type { DiskInput, ReadOptions } from './options.ts';
+import { reading } from './progress.ts';
 
-export interface CheckOptions {
-  /** Look only at the member of this name, and its parents. */
-  readonly disk?: string | undefined;
-  /** The disk has no format: the bare source, or the first member of the archive. */
-  readonly raw?: boolean | undefined;
-  readonly manifest?: ManifestMode | undefined;
-  readonly sha256?: string | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: OnProgress | undefined;
-}
+export interface CheckOptions extends ReadOptions {}
 
 /** An `error` makes the image unfit to be written, or what is written wrong; a `warning` does not. */
 export interface Finding {
@@ -58,7 +49,7 @@ export interface CheckResult {
 export async function check(input: DiskInput, options: CheckOptions = {}): Promise<CheckResult> {
   const findings = createFindings();
   const { fault, warn } = findings;
-  return withSources(input, { ...options, onRead: reading('read', options.onProgress) }, async (sources) => {
+  return withSources(input, { ...options, onRead: reading(options.onProgress) }, async (sources) => {
     const disks: CheckedDisk[] = [];
     const chains = new Map<string, Chain>();
     let compression: Compression | undefined;
@@ -66,26 +57,21 @@ export async function check(input: DiskInput, options: CheckOptions = {}): Promi
       const [source] = sources;
       compression = source && compressionOf(await source.cursor.peek(MAGIC_BYTES));
       const feed = await openFeed(sources, { ...options, warn, fault });
-      await checkDisks(feed, async (arrival) => {
-        const { name, place, member } = arrival;
+      for await (const arrival of feed.arrivals) {
+        const { chain: key, member } = arrival;
         const found = await findings.attempt(() => checkDisk(arrival, findings), arrival);
-        if (found === undefined) return;
+        if (found === undefined) continue;
         disks.push({ member, type: found.type, virtualSize: found.virtualSize });
-        const key = place?.chain ?? name;
-        const chain = chains.get(key) ?? newChain(options.disk, warn);
+        const chain = chains.get(key) ?? newChain(options, warn);
         chains.set(key, chain);
         await findings.attempt(async () => chain.add(arrival, found));
-      });
+      }
       if (disks.length === 0 && findings.list.every(({ severity }) => severity === 'warning'))
         fault(new VdiStreamError('DISK_NONE', 'there is no disk in it'));
-      for (const chain of chains.values()) await findings.attempt(async () => chain.finish(warn));
+      for (const chain of chains.values()) await findings.attempt(async () => chain.finish());
     });
     return { ok: findings.list.every(({ severity }) => severity !== 'error'), compression, findings: findings.list, disks };
   });
-}
-
-async function checkDisks(feed: Feed, use: (arrival: Arrival) => Promise<void>): Promise<void> {
-  for (let arrival = await feed.next(); arrival !== undefined; arrival = await feed.next()) await use(arrival);
 }
 
 async function checkDisk(arrival: Arrival, { fault, warn }: Findings): Promise<Checked | undefined> {
@@ -105,29 +91,29 @@ async function checkDisk(arrival: Arrival, { fault, warn }: Findings): Promise<C
       now: Date.now() / 1000 - EPOCH,
     });
   } catch (error) {
-    throw member === undefined && error instanceof VdiStreamError && error.code === 'VHD_FOOTER' ? unknownFormat(error) : error;
+    throw member === undefined ? ofBare(error) : error;
   }
 }
 
 interface Chain {
   add(arrival: Arrival, found: Checked): void;
-  finish(warn: Warn): void;
+  finish(): void;
 }
 
-function newChain(wanted: string | undefined, warn: Warn): Chain {
-  const leafRank = leafRankOf(wanted);
-  const layers: Layers = createLayers({ anyParent: false, leafRank, warn });
-  let leaf: { readonly rank: number; readonly member: string | undefined; readonly found: Checked } | undefined;
+function newChain({ disk }: CheckOptions, warn: Warn): Chain {
+  const layers = createLayers({ disk, anyParent: false, warn });
+  let leaf: { readonly member: string | undefined; readonly hidden: boolean } | undefined;
   return {
     add({ name, place, member }, found) {
       const rank = layers.add(name, place, found);
-      if (leaf === undefined || rank < leaf.rank) leaf = { rank, member, found };
+      if (layers.leaf()?.rank === rank) leaf = { member, hidden: found.hidden };
     },
-    finish(warn) {
-      if (leaf === undefined) return;
-      const { member, found } = leaf;
-      if (found.hidden) warn({ code: 'VHD_HIDDEN', message: 'the leaf is marked as hidden, yet it has no child', member, offset: 85 });
-      layers.complete(found.virtualSize);
+    finish() {
+      if (leaf?.hidden) {
+        const message = 'the leaf is marked as hidden, yet it has no child';
+        warn({ code: 'VHD_HIDDEN', message, member: leaf.member, offset: 85 });
+      }
+      layers.complete();
     },
   };
 }

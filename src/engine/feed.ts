@@ -14,11 +14,13 @@ export interface Arrival extends ImageDisk {
   /** For messages: the member, or the source. */
   readonly name: string;
   readonly place: Place | undefined;
+  /** The same for all layers of one disk. */
+  readonly chain: string;
 }
 
 export interface Feed {
-  /** Undefined behind the last one: then every source has been read to its end and found whole. */
-  next(): Promise<Arrival | undefined>;
+  /** When they end, every source has been read to its end and found whole. */
+  readonly arrivals: AsyncGenerator<Arrival, void, void>;
   /** The images, in the order of the sources; of those that come later, as soon as they have been opened. */
   readonly images: readonly Image[];
   /** Whether chains come leaf first; known once the first disk has come. */
@@ -49,7 +51,8 @@ export async function openFeed(sources: readonly Source[], options: FeedOptions)
           disk ??= stored.open(from);
           return disk;
         };
-        yield { ...stored, open, name: stored.member ?? name, place };
+        const member = stored.member ?? name;
+        yield { ...stored, open, name: member, place, chain: place?.chain ?? member };
       }
     }
   }
@@ -62,17 +65,19 @@ export async function openFeed(sources: readonly Source[], options: FeedOptions)
     return image;
   }
 
-  const iterator = arrivals();
   return {
+    arrivals: arrivals(),
     images,
-    async next() {
-      const result = await iterator.next();
-      return result.done ? undefined : result.value;
-    },
     leafFirst: () => !single || images.every((image) => image.leafFirst()),
     ignored: () => images.flatMap((image) => image.ignored()),
     async close() {
       for (const image of images) await image.close();
     },
   };
+}
+
+/** The next one, to be followed by a loop over the others. Undefined behind the last. */
+export async function nextOf<T>(arrivals: AsyncGenerator<T, void, void>): Promise<T | undefined> {
+  const result = await arrivals.next();
+  return result.done ? undefined : result.value;
 }

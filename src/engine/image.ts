@@ -12,14 +12,14 @@ import type { Disk } from '../extent.ts';
 import { type Compression, compressionOf, decompress, MAGIC_BYTES } from '../io/compression.ts';
 import type { Source } from '../io/source.ts';
 import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
-import type { ManifestMode } from '../ova/package.ts';
 import { isRawName } from '../ova/select.ts';
 import { decodeVhd } from '../vhd/decode.ts';
-import { readEnd } from '../vhd/end.ts';
+import { lookAtEnd, readEnd } from '../vhd/end.ts';
 import { FOOTER_SIZE, hasCookie } from '../vhd/footer.ts';
 import { refuseOtherFormat } from '../vhd/other.ts';
 import { rawDisk } from '../vhd/raw.ts';
 import { openArchive } from './archive.ts';
+import type { ImageChoice } from './options.ts';
 
 export interface Image {
   readonly kind: 'vhd' | 'tar' | 'raw';
@@ -50,14 +50,9 @@ export interface ImageDisk {
   open(from?: Cursor): Promise<Disk>;
 }
 
-export interface ImageOptions {
-  /** Look only at the member of this name, and its parents. */
-  readonly disk?: string | undefined;
-  /** The disk has no format: the bare source, or the first member of the archive. */
-  readonly raw?: boolean | undefined;
+export interface ImageOptions extends ImageChoice {
   /** Bytes of a raw disk that comes as a stream. */
   readonly virtualSize?: number | undefined;
-  readonly manifest?: ManifestMode | undefined;
   readonly warn?: Warn | undefined;
   /** What is done about a wrong digest, or a disk that the OVF names in vain; they are thrown by default. */
   readonly fault?: Fault | undefined;
@@ -185,21 +180,22 @@ async function decode(cursor: Cursor, { isRaw, size, bare, warn }: Decoding): Pr
   try {
     return await decodeVhd(cursor, { warn });
   } catch (error) {
-    throw bare && error instanceof VdiStreamError && error.code === 'VHD_FOOTER' ? unknownFormat(error) : error;
+    throw bare ? ofBare(error) : error;
   }
 }
 
 /** By the footer in front, or at the end where that can be seen. */
 async function isVhd(cursor: Cursor): Promise<boolean> {
   if (hasCookie(await cursor.peek(FOOTER_SIZE))) return true;
-  if (!cursor.seekable) return false;
-  const { bytes } = await readEnd(cursor);
-  await cursor.moveTo(0);
-  return hasCookie(bytes);
+  const end = await lookAtEnd(cursor);
+  return end !== undefined && hasCookie(end.bytes);
 }
 
 /** No tar and no VHD: the sum of both is the better sentence. */
-export const unknownFormat = (cause?: unknown): VdiStreamError =>
+export const ofBare = (error: unknown): unknown =>
+  error instanceof VdiStreamError && error.code === 'VHD_FOOTER' ? unknownFormat(error) : error;
+
+const unknownFormat = (cause?: unknown): VdiStreamError =>
   new VdiStreamError('FORMAT_UNKNOWN', 'this is neither a VHD nor a tar, perhaps a raw disk', { offset: 0, cause });
 
 /** A member's disk, whose errors name the member. */

@@ -4,26 +4,17 @@ import { VdiStreamError, type Warn, type Warning, warner } from '../errors.ts';
 import type { DiskFacts, DiskType, Range } from '../extent.ts';
 import type { Compression } from '../io/compression.ts';
 import { withSources } from '../io/source.ts';
-import type { ManifestMode } from '../ova/package.ts';
 import { noDisk } from './chain.ts';
 import { type Arrival, openFeed } from './feed.ts';
-import type { DiskInput } from './job.ts';
 import { createLayers, leafRankOf, mayBeLeaf } from './layers.ts';
-import { type OnProgress, reading } from './progress.ts';
+import type { DiskInput, ReadOptions } from './options.ts';
+import { reading } from './progress.ts';
 
-export interface InfoOptions {
-  /** Look only at the member of this name, and its parents. */
-  readonly disk?: string | undefined;
-  /** The disk has no format: the bare source, or the first member of the archive. */
-  readonly raw?: boolean | undefined;
+export interface InfoOptions extends ReadOptions {
   /** Stop as soon as the virtual size of the first disk is known; the rest of the source is not looked at. */
   readonly quick?: boolean | undefined;
-  readonly manifest?: ManifestMode | undefined;
   /** What is odd about the image is an error, STRICT, instead of a warning. */
   readonly strict?: boolean | undefined;
-  readonly sha256?: string | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: OnProgress | undefined;
   readonly onWarning?: Warn | undefined;
 }
 
@@ -71,15 +62,14 @@ export async function info(input: DiskInput, options: InfoOptions = {}): Promise
   if (options.quick && options.sha256 !== undefined) {
     throw new VdiStreamError('USAGE', 'a quick look does not read what a SHA-256 is checked with');
   }
-  return withSources(input, { ...options, onRead: reading('read', options.onProgress) }, async (sources) => {
+  return withSources(input, { ...options, onRead: reading(options.onProgress) }, async (sources) => {
     const feed = await openFeed(sources, { ...options, warn });
     const chains = new Map<string, Chain>();
-    for (let arrival = await feed.next(); arrival !== undefined; arrival = await feed.next()) {
-      const key = arrival.place?.chain ?? arrival.name;
-      const chain = chains.get(key) ?? newChain(options.disk, warn);
-      chains.set(key, chain);
+    for await (const arrival of feed.arrivals) {
+      const chain = chains.get(arrival.chain) ?? newChain(options, warn);
+      chains.set(arrival.chain, chain);
       await chain.add(arrival, options.quick === true);
-      if (options.quick && mayBeLeaf(arrival.place, chain.leafRank)) break;
+      if (options.quick && mayBeLeaf(arrival.place, leafRankOf(options.disk))) break;
     }
     if (chains.size === 0) throw noDisk(sources[0]?.name ?? '', options.disk, feed.ignored());
     const disks = [...chains.values()].map((chain) => chain.finish(options.quick === true));
@@ -91,18 +81,15 @@ export async function info(input: DiskInput, options: InfoOptions = {}): Promise
 }
 
 interface Chain {
-  readonly leafRank: number;
   add(arrival: Arrival, quick: boolean): Promise<void>;
   finish(quick: boolean): DiskInfo;
 }
 
-function newChain(wanted: string | undefined, warn: Warn): Chain {
-  const leafRank = leafRankOf(wanted);
-  const layers = createLayers({ anyParent: true, leafRank, warn });
+function newChain({ disk }: InfoOptions, warn: Warn): Chain {
+  const layers = createLayers({ disk, anyParent: true, warn });
   const found: { readonly rank: number; readonly info: LayerInfo }[] = [];
 
   return {
-    leafRank,
     async add({ name, member, place, open }, quick) {
       const disk = await open();
       const rank = layers.add(name, place, disk);
@@ -115,7 +102,7 @@ function newChain(wanted: string | undefined, warn: Warn): Chain {
       const infos = found.sort((a, b) => a.rank - b.rank).map(({ info }) => info);
       const [leaf] = infos;
       if (leaf === undefined) throw new RangeError('a chain without layers');
-      if (!quick) layers.complete(leaf.virtualSize);
+      if (!quick) layers.complete();
       return { ...leaf, layers: infos };
     },
   };

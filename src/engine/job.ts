@@ -2,35 +2,22 @@
 
 import { type Guard, type Warn, type Warning, warner } from '../errors.ts';
 import { createPool, type Pool } from '../io/pool.ts';
-import { type Source, type SourceInput, withSources } from '../io/source.ts';
-import type { ManifestMode } from '../ova/package.ts';
+import { type Source, withSources } from '../io/source.ts';
 import { type ChosenDisk, onlyDisk } from './chain.ts';
-import { type OnProgress, reading } from './progress.ts';
+import type { DiskInput, ReadOptions } from './options.ts';
+import { reading } from './progress.ts';
 
-/** One source, or the VHD files of a chain, leaf first. */
-export type DiskInput = SourceInput | readonly SourceInput[];
-
-export interface CommonOptions {
-  /** Which member of an archive; its name, or the last part of it. Its parents come with it. */
-  readonly disk?: string | undefined;
-  /** The disk has no format: the bare source, or the first member of the archive. */
-  readonly raw?: boolean | undefined;
+export interface CommonOptions extends ReadOptions {
   /** Bytes. Needed only for a stream that brings parents before their leaf, or a raw disk. */
   readonly virtualSize?: number | undefined;
   /** A folder to keep layers in that a stream brings before their leaf; nothing is left in it. */
   readonly staging?: string | undefined;
-  /** What a manifest counts; `if-present` by default. */
-  readonly manifest?: ManifestMode | undefined;
   /** What is odd about the image is an error, STRICT, instead of a warning. */
   readonly strict?: boolean | undefined;
-  /** Hexadecimal SHA-256 of the source's bytes as they are stored. */
-  readonly sha256?: string | undefined;
   /** Guards to lift, by name. */
   readonly force?: readonly Guard[] | undefined;
   /** Share one to bound the memory of several calls at once; each has its own otherwise. */
   readonly pool?: Pool | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: OnProgress | undefined;
   /** Called for what is odd but not wrong, as it is found; the result lists it too. */
   readonly onWarning?: Warn | undefined;
 }
@@ -58,7 +45,7 @@ export async function withDisk<T>(
     seconds: () => Number(process.hrtime.bigint() - started) / 1e9,
   };
   // Looking through a source for its leaf may take a while; once the target is open, that is what counts.
-  let onRead = reading('read', options.onProgress);
+  let onRead = reading(options.onProgress);
   return withSources(input, { ...options, onRead: (position, length) => onRead?.(position, length) }, async (sources) => {
     const anyParent = options.force?.includes('parent') === true;
     const chosen = await onlyDisk(sources, { ...options, anyParent, warn: job.warn });

@@ -9,10 +9,10 @@ import { checkBase, checkLink, type Link } from '../vhd/chain.ts';
 export type LayerFacts = Pick<DiskFacts, 'type' | 'identity' | 'parent' | 'virtualSize'>;
 
 export interface LayerRules {
+  /** The member that was asked for, if one was: the leaf, then, though there may be layers above it. */
+  readonly disk?: string | undefined;
   /** Parents are taken whatever their unique id. */
   readonly anyParent: boolean;
-  /** The rank of the leaf: above 0 where a deeper layer was asked for by its name. */
-  readonly leafRank: number;
   readonly warn: Warn;
 }
 
@@ -22,11 +22,18 @@ export interface Layers {
    * Throws DISK_AMBIGUOUS, CHAIN_TYPE, CHAIN_PARENT.
    */
   add(name: string, place: Place | undefined, facts: LayerFacts): number;
-  /** All have come. Throws CHAIN_GAP, CHAIN_TYPE, CHAIN_PARENT, CHAIN_SIZE, VHD_DIFFERENCING. */
-  complete(size: number): void;
+  /** All have come; `size` is what the leaf must have, where that is known otherwise. Throws CHAIN_GAP, CHAIN_TYPE, CHAIN_PARENT, CHAIN_SIZE, VHD_DIFFERENCING. */
+  complete(size?: number): void;
   readonly count: number;
   /** The one nearest to the leaf; undefined before the first. */
-  leaf(): { readonly name: string; readonly type: DiskType } | undefined;
+  leaf(): Leaf | undefined;
+}
+
+export interface Leaf {
+  readonly name: string;
+  readonly rank: number;
+  readonly type: DiskType;
+  readonly virtualSize: number;
 }
 
 interface Met extends Link {
@@ -35,7 +42,8 @@ interface Met extends Link {
   readonly virtualSize: number;
 }
 
-export function createLayers({ anyParent, leafRank, warn }: LayerRules): Layers {
+export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
+  const leafRank = leafRankOf(disk);
   const met = new Map<number, Met>();
   const linked = new Set<Met>();
 
@@ -55,7 +63,7 @@ export function createLayers({ anyParent, leafRank, warn }: LayerRules): Layers 
     },
     leaf() {
       const [leaf] = sorted();
-      return leaf && { name: leaf.name, type: leaf.facts.type };
+      return leaf && { ...leaf, type: leaf.facts.type };
     },
 
     add(name, place, { type, identity, parent, virtualSize }) {
@@ -89,7 +97,7 @@ export function createLayers({ anyParent, leafRank, warn }: LayerRules): Layers 
       }
       for (const [index, layer] of layers.entries()) link(layer, layers[index + 1]);
       checkBase(layers);
-      if (leaf.virtualSize !== size) {
+      if (size !== undefined && leaf.virtualSize !== size) {
         throw new VdiStreamError('CHAIN_SIZE', `the leaf has ${leaf.virtualSize} bytes, not ${size}`, { member: leaf.name });
       }
     },

@@ -8,7 +8,7 @@ import { VdiStreamError, type Warn } from '../errors.ts';
 import { compressionOf, MAGIC_BYTES } from '../io/compression.ts';
 import type { Source } from '../io/source.ts';
 import { stage } from '../io/staging.ts';
-import { type Arrival, type Feed, type FeedOptions, openFeed } from './feed.ts';
+import { type Arrival, type Feed, type FeedOptions, nextOf, openFeed } from './feed.ts';
 import { createLayers, isLeaf, leafRankOf, mayBeLeaf } from './layers.ts';
 
 export interface LeafOptions extends FeedOptions {
@@ -43,7 +43,7 @@ export async function findLeaf(sources: readonly Source[], options: LeafOptions)
   const canGoBack = sources.every(({ cursor }) => cursor.seekable);
   const open = async (ahead?: Ahead): Promise<Found> => {
     const feed = await openFeed(sources, options);
-    return { feed, first: await feed.next(), ahead };
+    return { feed, first: await nextOf(feed.arrivals), ahead };
   };
 
   if (canGoBack && (await isCheap(sources))) return open(await lookAhead(sources, options, 'all'));
@@ -63,7 +63,7 @@ export async function findLeaf(sources: readonly Source[], options: LeafOptions)
   }
   if (options.staging !== undefined) {
     const sorted = leafFirst(first, feed, leafRank, options.staging, sources);
-    return { feed: sorted, first: await sorted.next(), ahead: undefined };
+    return { feed: sorted, first: await nextOf(sorted.arrivals), ahead: undefined };
   }
   if (mayBe) return found;
   throw new VdiStreamError('CHAIN_ORDER', 'this layer comes before the leaf, which alone says how large the disk is', {
@@ -83,23 +83,21 @@ async function isCheap([source, ...others]: readonly Source[]): Promise<boolean>
 async function lookAhead(sources: readonly Source[], options: LeafOptions, how: 'all' | 'to the leaf'): Promise<Ahead | undefined> {
   // What is odd is told when it is read in earnest.
   const quiet: LeafOptions = { ...options, manifest: 'ignore', warn: () => {} };
-  const leafRank = leafRankOf(options.disk);
-  const layers = createLayers({ ...quiet, leafRank });
+  const layers = createLayers(quiet);
   const feed = await openFeed(sources, quiet);
-  let leaf: { readonly rank: number; readonly size: number } | undefined;
   let allocatedBytes = 0;
-  for (let arrival = await feed.next(); arrival !== undefined; arrival = await feed.next()) {
-    const disk = await arrival.open();
-    const rank = layers.add(arrival.name, arrival.place, disk);
-    if (leaf === undefined || rank < leaf.rank) leaf = { rank, size: disk.virtualSize };
+  for await (const { open, name, place } of feed.arrivals) {
+    const disk = await open();
+    const rank = layers.add(name, place, disk);
     allocatedBytes += disk.allocatedBytes;
-    if (how === 'to the leaf' && rank === leafRank) break;
+    if (how === 'to the leaf' && rank === leafRankOf(options.disk)) break;
   }
   await rewind(feed, sources);
+  const leaf = layers.leaf();
   if (leaf === undefined) return undefined;
-  if (how === 'to the leaf') return { size: leaf.size, allocatedBytes: 0, layers: undefined };
-  layers.complete(leaf.size);
-  return { size: leaf.size, allocatedBytes, layers: layers.count };
+  if (how === 'to the leaf') return { size: leaf.virtualSize, allocatedBytes: 0, layers: undefined };
+  layers.complete();
+  return { size: leaf.virtualSize, allocatedBytes, layers: layers.count };
 }
 
 async function rewind(feed: Feed, sources: readonly Source[]): Promise<void> {
@@ -112,7 +110,7 @@ function leafFirst(first: Arrival, feed: Feed, leafRank: number, folder: string,
   async function* layers(): AsyncGenerator<Arrival, void, void> {
     const kept: Arrival[] = [];
     let next: Arrival | undefined = first;
-    for (; next !== undefined && next.place?.rank !== leafRank; next = await feed.next()) {
+    for (; next !== undefined && next.place?.rank !== leafRank; next = await nextOf(feed.arrivals)) {
       const { open } = next;
       const { cursor, close } = await stage(folder, next.body);
       source?.own(close);
@@ -120,14 +118,7 @@ function leafFirst(first: Arrival, feed: Feed, leafRank: number, folder: string,
     }
     if (next !== undefined) yield next;
     yield* kept.sort((a, b) => (a.place?.rank ?? 0) - (b.place?.rank ?? 0));
-    for (let more = await feed.next(); more !== undefined; more = await feed.next()) yield more;
+    yield* feed.arrivals;
   }
-  const iterator = layers();
-  return {
-    ...feed,
-    async next() {
-      const { value } = await iterator.next();
-      return value ?? undefined;
-    },
-  };
+  return { ...feed, arrivals: layers() };
 }

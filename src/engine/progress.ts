@@ -16,7 +16,7 @@ export interface Progress {
 export type OnProgress = (progress: Progress) => void;
 
 /** Tells the bytes that are read from sources as progress. */
-export function reading(phase: 'read', onProgress: OnProgress | undefined): ((read: number, length: number) => void) | undefined {
+export function reading(onProgress: OnProgress | undefined): ((read: number, length: number) => void) | undefined {
   if (onProgress === undefined) return undefined;
-  return (read, length) => onProgress({ phase, done: read, total: length, moved: read, toMove: length });
+  return (read, length) => onProgress({ phase: 'read', done: read, total: length, moved: read, toMove: length });
 }

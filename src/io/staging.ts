@@ -1,7 +1,7 @@
 /** A folder to keep bytes in that are needed again: the layers of a chain that a stream brings before their leaf. */
 
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, unlink } from 'node:fs/promises';
+import { mkdir, open, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Cursor } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
@@ -23,12 +23,9 @@ export async function stage(folder: string, from: Cursor): Promise<Staged> {
     const file = await open(path, 'wx+', 0o600);
     try {
       await unlink(path);
-      let length = 0;
-      for await (const chunk of from.chunks()) {
-        for (let done = 0; done < chunk.length; ) done += (await file.write(chunk, done, chunk.length - done, length + done)).bytesWritten;
-        length += chunk.length;
-      }
-      return { cursor: fileCursor(file, length, `a layer in ${folder}`, () => {}), close: () => file.close() };
+      await writeFile(file, from.chunks());
+      const { size } = await file.stat();
+      return { cursor: fileCursor(file, size, `a layer in ${folder}`, () => {}), close: () => file.close() };
     } catch (error) {
       await file.close();
       throw error;

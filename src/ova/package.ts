@@ -31,7 +31,6 @@ export type ManifestMode = 'require' | 'if-present' | 'ignore';
 export const MANIFEST_MODES: readonly ManifestMode[] = ['require', 'if-present', 'ignore'];
 
 export interface OvfPackage {
-  readonly ovf: Ovf | undefined;
   readonly manifest: Manifest | undefined;
   /** The members that the OVF gives as disks; undefined without an OVF. */
   readonly named: ReadonlySet<string> | undefined;
@@ -126,9 +125,6 @@ export function createPackage(mode: ManifestMode, warn: Warn, fault: Fault = ref
   }
 
   return {
-    get ovf() {
-      return ovf;
-    },
     get manifest() {
       return manifest;
     },

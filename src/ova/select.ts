@@ -46,6 +46,9 @@ export function placeOf(name: string): Place | undefined {
   return rank < 0 ? undefined : { chain: `${folder}snap`, rank, numbered: false };
 }
 
+/** The same for all disks that are one: a disk by itself is its own chain. */
+export const chainOf = (name: string): string => placeOf(name)?.chain ?? name;
+
 /** What is known of the disks of an archive when a member is looked at. */
 export interface Choice {
   /** The one that was asked for: its full name, or the last part of it. With it come its parents. */

@@ -6,6 +6,7 @@
  */
 
 import { roundUp, SECTOR, u32be } from '../bytes.ts';
+import { type Cursor, truncated } from '../cursor.ts';
 import { assert, type ErrorCode, VdiStreamError } from '../errors.ts';
 import { FOOTER_SIZE, type Footer } from './footer.ts';
 import { HEADER_SIZE, type Header } from './header.ts';
@@ -17,6 +18,14 @@ export interface Bat {
   /** Allocated blocks in the order in which they stand in the file. */
   readonly placed: Placed;
   has(block: number): boolean;
+}
+
+/** The byte at which the first block begins that is not among `misplaced`; Infinity without one. */
+export function firstByte({ placed }: Bat, misplaced?: ReadonlySet<number>): number {
+  for (let index = 0; index < placed.count; index++) {
+    if (misplaced?.has(placed.block(index)) !== true) return placed.sector(index) * SECTOR;
+  }
+  return Number.POSITIVE_INFINITY;
 }
 
 /** Block numbers and their sectors, in file order. Two numbers a block, whatever the disk's size. */
@@ -31,6 +40,13 @@ export const tableBytes = (entries: number): number => roundUp(entries * 4, SECT
 /** Bytes of a block that the disk needs: all of it, but for the last block of a disk that is no multiple of it. */
 export const neededBytes = (block: number, footer: Footer, header: Header): number =>
   Math.min(header.blockSize, footer.virtualSize - block * header.blockSize);
+
+/** The entries that the disk needs: at most 16 MiB, by MAX_BLOCKS. Throws SOURCE_TRUNCATED. */
+export async function readTable(cursor: Cursor, header: Header): Promise<Uint8Array> {
+  if (cursor.length !== undefined && header.tableOffset + header.blocks * 4 > cursor.length) throw truncated(cursor.length);
+  await cursor.moveTo(header.tableOffset);
+  return cursor.read(header.blocks * 4);
+}
 
 /** What is done about a block that cannot stand where the table says; a hostile table can have a million of them. */
 export type BlockFault = (code: ErrorCode, block: number, error: () => VdiStreamError) => void;

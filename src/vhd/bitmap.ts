@@ -32,7 +32,7 @@ export function* bitRuns(bitmap: Uint8Array, first: number, count: number): Gene
   }
 }
 
-const bitAt = (bitmap: Uint8Array, bit: number): boolean => ((bitmap[bit >> 3] ?? 0) & (0x80 >> (bit & 7))) !== 0;
+export const bitAt = (bitmap: Uint8Array, bit: number): boolean => ((bitmap[bit >> 3] ?? 0) & (0x80 >> (bit & 7))) !== 0;
 
 /** Clears the sectors of `bytes` whose bits are clear. `first` is the number of the sector, in its block, that `bytes` begins with. */
 export function clearAbsent(bytes: Uint8Array, bitmap: Uint8Array, first: number): void {

@@ -2,6 +2,7 @@
 
 import { VdiStreamError, type Warn } from '../errors.ts';
 import type { DiskFacts } from '../extent.ts';
+import { dateOf } from './footer.ts';
 
 /** A layer as far as links are concerned. */
 export interface Link {
@@ -57,6 +58,5 @@ export function checkBase(layers: readonly Link[]): void {
   );
 }
 
-/** VHD counts seconds from the year 2000. */
 const instant = (seconds: number | undefined): string =>
-  seconds === undefined ? 'no known time' : new Date((946_684_800 + seconds) * 1000).toISOString().replace('.000', '');
+  seconds === undefined ? 'no known time' : dateOf(seconds).toISOString().replace('.000', '');

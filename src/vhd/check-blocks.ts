@@ -1,19 +1,17 @@
 /** The check of what a dynamic or differencing VHD has between its footers: header, locators, BAT, batmap and bitmaps. */
 
 import { SECTOR, u32be, u64be } from '../bytes.ts';
-import { type Cursor, truncated } from '../cursor.ts';
+import type { Cursor } from '../cursor.ts';
 import type { ErrorCode, VdiStreamError } from '../errors.ts';
-import { type Bat, neededBytes, readBat, tableBytes, UNUSED } from './bat.ts';
+import { firstByte, neededBytes, readBat, readTable, tableBytes, UNUSED } from './bat.ts';
 import { type Batmap, readBatmap } from './batmap.ts';
-import { bitRuns } from './bitmap.ts';
+import { bitAt, bitRuns } from './bitmap.ts';
 import { checksum, FOOTER_SIZE, type Footer } from './footer.ts';
-import { HEADER_SIZE, type Header, headerOffset, parseHeader } from './header.ts';
+import { HEADER_SIZE, type Header, headerOffset, MAX_BLOCKS, parseHeader } from './header.ts';
 import { attempt, type Report } from './report.ts';
 
 /** Findings of one kind, block by block, beyond which they are only counted. */
 const MAX_BLOCKS_TOLD = 10;
-/** Entries of the table that are read: all that a disk of 2 TiB has in blocks of 512 KiB. */
-const MAX_ENTRIES = 4 * 1024 * 1024;
 
 /** Undefined where the header is beyond use. Every block that stands where it can is looked at all the same. */
 export async function checkBlocks(cursor: Cursor, footer: Footer, report: Report): Promise<Header | undefined> {
@@ -25,10 +23,7 @@ export async function checkBlocks(cursor: Cursor, footer: Footer, report: Report
     return found;
   });
   if (header === undefined) return undefined;
-  const tableEnd = header.tableOffset + header.blocks * 4;
-  if (cursor.length !== undefined && tableEnd > cursor.length) throw truncated(cursor.length);
-  await cursor.moveTo(header.tableOffset);
-  const table = await cursor.read(header.blocks * 4);
+  const table = await readTable(cursor, header);
 
   const misplaced = new Set<number>();
   const told = counter(report);
@@ -37,8 +32,9 @@ export async function checkBlocks(cursor: Cursor, footer: Footer, report: Report
     misplaced.add(block);
     told.fault(code, error);
   });
-  const first = firstBlock(bat, misplaced);
-  await warnOfSpare(cursor, tableEnd, cursor.length === undefined ? first : Math.min(first, cursor.length - FOOTER_SIZE), header, report);
+  const first = firstByte(bat, misplaced);
+  const end = cursor.length === undefined ? first : Math.min(first, cursor.length - FOOTER_SIZE);
+  await warnOfSpare(cursor, header, end, report);
   const batmap = await attempt(report, () => readBatmap(cursor, footer, header, first));
   const full = batmap === undefined ? undefined : await readMap(cursor, batmap, header, first, report);
   for (let index = 0; index < bat.placed.count; index++) {
@@ -56,13 +52,6 @@ export async function checkBlocks(cursor: Cursor, footer: Footer, report: Report
   }
   told.finish();
   return header;
-}
-
-const bitAt = (bitmap: Uint8Array, bit: number): boolean => ((bitmap[bit >> 3] ?? 0) & (0x80 >> (bit & 7))) !== 0;
-
-function firstBlock({ placed }: Bat, misplaced: ReadonlySet<number>): number {
-  for (let index = 0; index < placed.count; index++) if (!misplaced.has(placed.block(index))) return placed.sector(index) * SECTOR;
-  return Number.POSITIVE_INFINITY;
 }
 
 /** Tells the first findings of a kind and counts the rest: a table of a million bad entries is one bad table. */
@@ -87,8 +76,9 @@ function counter({ fault, warn }: Report) {
 }
 
 /** The entries behind those that the disk needs, as far as byte `end`: what stands there may be no table any more. */
-async function warnOfSpare(cursor: Cursor, start: number, end: number, header: Header, { warn }: Report): Promise<void> {
-  const entries = Math.min(header.tableEntries, MAX_ENTRIES) - header.blocks;
+async function warnOfSpare(cursor: Cursor, header: Header, end: number, { warn }: Report): Promise<void> {
+  const start = header.tableOffset + header.blocks * 4;
+  const entries = Math.min(header.tableEntries, MAX_BLOCKS) - header.blocks;
   const table = await cursor.read(Math.max(0, Math.min(entries * 4, Number.isFinite(end) ? end - start : 0)));
   let used = 0;
   for (let at = 0; at + 4 <= table.length; at += 4) if (u32be(table, at) !== UNUSED) used++;
@@ -103,7 +93,7 @@ async function readMap(cursor: Cursor, batmap: Batmap, header: Header, first: nu
     warn({ code: 'VHD_BATMAP', message, offset: batmap.headerOffset });
   };
   const least = Math.ceil(header.blocks / 8);
-  if (offset < batmap.headerOffset + SECTOR || length < least || length > tableBytes(MAX_ENTRIES) || offset + length > first) {
+  if (offset < batmap.headerOffset + SECTOR || length < least || length > tableBytes(MAX_BLOCKS) || offset + length > first) {
     return odd(`the batmap cannot be the ${length} bytes at byte ${offset}`);
   }
   await cursor.moveTo(offset);

@@ -4,9 +4,9 @@ import { type Cursor, truncated } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 import type { DiskFacts } from '../extent.ts';
 import { checkBlocks } from './check-blocks.ts';
-import { checkEnd, readEnd } from './end.ts';
+import { checkEnd, lookAtEnd, readEnd } from './end.ts';
 import { fixedDisk } from './fixed.ts';
-import { FOOTER_SIZE, type Footer, hasCookie, identityOf, parseFooter, SHORT_FOOTER_SIZE, warnOfFooter } from './footer.ts';
+import { dateOf, FOOTER_SIZE, type Footer, hasCookie, identityOf, parseFooter, warnOfFooter } from './footer.ts';
 import { refuseOtherFormat } from './other.ts';
 import { attempt, type Report } from './report.ts';
 
@@ -26,7 +26,7 @@ export async function checkVhd(cursor: Cursor, report: Report): Promise<Checked 
   const front = await cursor.peek(FOOTER_SIZE);
   if (front.length === 0) throw new VdiStreamError('DISK_EMPTY', 'this disk has no bytes', { offset: 0 });
   // A fixed disk may begin with anything, so a good footer at the end is believed first, where it can be seen.
-  const end = cursor.seekable ? await footerAtEnd(cursor) : undefined;
+  const end = (await lookAtEnd(cursor))?.footer;
   if (end?.type === 'fixed' || (end === undefined && !hasCookie(front))) {
     refuseOtherFormat(front);
     return checkFixed(cursor, end, report);
@@ -54,16 +54,6 @@ function readCopy(front: Uint8Array, end: Footer | undefined, { fault }: Report)
   }
 }
 
-async function footerAtEnd(cursor: Cursor): Promise<Footer | undefined> {
-  const { bytes, offset } = await readEnd(cursor);
-  await cursor.moveTo(0);
-  try {
-    return bytes.length < SHORT_FOOTER_SIZE ? undefined : parseFooter(bytes, offset);
-  } catch {
-    return undefined; // told when the end is reached
-  }
-}
-
 async function checkFixed(cursor: Cursor, footer: Footer | undefined, report: Report): Promise<Checked> {
   const disk = fixedDisk(cursor, footer, report.warn);
   await disk.skip();
@@ -74,7 +64,7 @@ async function checkFixed(cursor: Cursor, footer: Footer | undefined, report: Re
 function warnOfFields(front: Uint8Array, footer: Footer, { warn, now }: Report): void {
   warnOfFooter(footer, warn);
   if (footer.timestamp > now + SLACK) {
-    const when = new Date((footer.timestamp + EPOCH) * 1000).toISOString();
+    const when = dateOf(footer.timestamp).toISOString();
     warn({ code: 'VHD_TIMESTAMP', message: `the footer is of ${when}, a time to come`, offset: 24 });
   }
   const features = hasCookie(front) ? (front[11] ?? 0) : 2;
@@ -82,6 +72,3 @@ function warnOfFields(front: Uint8Array, footer: Footer, { warn, now }: Report):
     warn({ code: 'VHD_FEATURES', message: `the feature bits are ${features}, not 2 or 3`, offset: 8 });
   if (/^0+$/.test(footer.uniqueId)) warn({ code: 'VHD_UNIQUE_ID', message: 'the unique id is all zero', offset: 68 });
 }
-
-/** 2000-01-01 in Unix time. */
-export const EPOCH = 946_684_800;

@@ -4,9 +4,9 @@ import type { Cursor } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 import type { DecodeOptions, Disk } from '../extent.ts';
 import { dynamicDisk } from './dynamic.ts';
-import { checkEnd } from './end.ts';
+import { checkEnd, lookAtEnd } from './end.ts';
 import { fixedDisk } from './fixed.ts';
-import { FOOTER_SIZE, type Footer, hasCookie, parseFooter, SHORT_FOOTER_SIZE } from './footer.ts';
+import { FOOTER_SIZE, hasCookie, parseFooter } from './footer.ts';
 import { refuseOtherFormat } from './other.ts';
 
 /**
@@ -20,7 +20,7 @@ import { refuseOtherFormat } from './other.ts';
  */
 export async function decodeVhd(cursor: Cursor, options: DecodeOptions = {}): Promise<Disk> {
   const warn = options.warn ?? (() => {});
-  const end = cursor.seekable ? await lookAtEnd(cursor) : undefined;
+  const end = await lookAtEnd(cursor);
   if (end?.footer?.type === 'fixed') return fixedDisk(cursor, end.footer, warn);
 
   const front = await cursor.peek(FOOTER_SIZE);
@@ -46,27 +46,4 @@ export async function decodeVhd(cursor: Cursor, options: DecodeOptions = {}): Pr
 
 function noFooter(offset: number): VdiStreamError {
   return new VdiStreamError('VHD_FOOTER', 'neither a footer in front nor one at the end: this is no VHD, perhaps a raw disk', { offset });
-}
-
-interface End {
-  readonly offset: number;
-  readonly bytes: Uint8Array;
-  readonly footer?: Footer;
-  readonly error?: unknown;
-}
-
-async function lookAtEnd(cursor: Cursor): Promise<End | undefined> {
-  const length = cursor.length;
-  if (length === undefined) return undefined;
-  const size = length % FOOTER_SIZE === SHORT_FOOTER_SIZE ? SHORT_FOOTER_SIZE : FOOTER_SIZE;
-  const offset = Math.max(0, length - size);
-  await cursor.moveTo(offset);
-  const bytes = await cursor.read(length - offset);
-  await cursor.moveTo(0);
-  if (!hasCookie(bytes) || bytes.length < size) return { offset, bytes };
-  try {
-    return { offset, bytes, footer: parseFooter(bytes, offset) };
-  } catch (error) {
-    return { offset, bytes, error };
-  }
 }

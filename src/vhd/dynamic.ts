@@ -3,11 +3,10 @@
  * the footer.
  */
 
-import { SECTOR } from '../bytes.ts';
-import { type Cursor, truncated } from '../cursor.ts';
+import type { Cursor } from '../cursor.ts';
 import type { Warn } from '../errors.ts';
 import type { Disk, Range } from '../extent.ts';
-import { type Bat, neededBytes, readBat } from './bat.ts';
+import { type Bat, firstByte, neededBytes, readBat, readTable } from './bat.ts';
 import { readBatmap } from './batmap.ts';
 import { readBlocks } from './blocks.ts';
 import { checkEnd, readEnd } from './end.ts';
@@ -19,12 +18,8 @@ import { extentsOf } from './presence.ts';
 export async function dynamicDisk(cursor: Cursor, footer: Footer, warn: Warn): Promise<Disk> {
   await cursor.moveTo(headerOffset(footer));
   const header = parseHeader(await cursor.read(HEADER_SIZE), footer);
-  if (cursor.length !== undefined && header.tableOffset + header.blocks * 4 > cursor.length) throw truncated(cursor.length);
-  await cursor.moveTo(header.tableOffset);
-  const table = new Uint8Array(header.blocks * 4); // at most 16 MiB, by MAX_BLOCKS
-  await cursor.fill(table);
-  const bat = readBat(table, footer, header, cursor.length);
-  await readBatmap(cursor, footer, header, bat.placed.count > 0 ? bat.placed.sector(0) * SECTOR : Number.POSITIVE_INFINITY);
+  const bat = readBat(await readTable(cursor, header), footer, header, cursor.length);
+  await readBatmap(cursor, footer, header, firstByte(bat));
   warnOfFooter(footer, warn);
   const differencing = footer.type === 'differencing';
 

@@ -1,9 +1,9 @@
-/** The end of a dynamic VHD: the footer again, or what is left of it. */
+/** The end of a VHD: its footer, or what is left of it. */
 
-import { SECTOR, startsWith } from '../bytes.ts';
+import { startsWith } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
 import { VdiStreamError, type Warn } from '../errors.ts';
-import { FOOTER_SIZE, type Footer, hasCookie, POISON, parseFooter, SHORT_FOOTER_SIZE } from './footer.ts';
+import { FOOTER_SIZE, type Footer, footerBytes, hasCookie, POISON, parseFooter, SHORT_FOOTER_SIZE } from './footer.ts';
 
 export interface End {
   readonly bytes: Uint8Array;
@@ -13,9 +13,8 @@ export interface End {
 /** The last 512 bytes (511 in an old file), also of a stream whose length was not known. */
 export async function readEnd(cursor: Cursor): Promise<End> {
   if (cursor.length !== undefined) {
-    const size = cursor.length % SECTOR === SHORT_FOOTER_SIZE ? SHORT_FOOTER_SIZE : FOOTER_SIZE;
     // The blocks may have left less than a footer behind them: a damaged end, which the copy in front makes good.
-    const offset = Math.max(cursor.seekable ? 0 : cursor.position, cursor.length - size);
+    const offset = Math.max(cursor.seekable ? 0 : cursor.position, cursor.length - footerBytes(cursor.length));
     await cursor.moveTo(offset);
     return { bytes: await cursor.read(cursor.length - offset), offset };
   }
@@ -26,8 +25,27 @@ export async function readEnd(cursor: Cursor): Promise<End> {
       chunk.subarray(-FOOTER_SIZE),
     ]);
   }
-  const size = cursor.position % SECTOR === SHORT_FOOTER_SIZE ? SHORT_FOOTER_SIZE : FOOTER_SIZE;
+  const size = footerBytes(cursor.position);
   return { bytes: tail.subarray(-size), offset: cursor.position - Math.min(size, tail.length) };
+}
+
+/** An end that could be looked at before anything else; `error` says why it holds no footer, where something like one is there. */
+export interface EndAhead extends End {
+  readonly footer?: Footer;
+  readonly error?: unknown;
+}
+
+/** Looks at the end of what can be jumped through, and goes back to the start. Undefined where that cannot be. */
+export async function lookAtEnd(cursor: Cursor): Promise<EndAhead | undefined> {
+  if (!cursor.seekable || cursor.length === undefined) return undefined;
+  const end = await readEnd(cursor);
+  await cursor.moveTo(0);
+  if (!hasCookie(end.bytes) || end.bytes.length < footerBytes(cursor.length)) return end;
+  try {
+    return { ...end, footer: parseFooter(end.bytes, end.offset) };
+  } catch (error) {
+    return { ...end, error };
+  }
 }
 
 /**

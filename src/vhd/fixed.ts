@@ -7,11 +7,9 @@ import { SECTOR } from '../bytes.ts';
 import { type Cursor, truncated } from '../cursor.ts';
 import { VdiStreamError, type Warn } from '../errors.ts';
 import type { Disk, Identity } from '../extent.ts';
-import { FOOTER_SIZE, type Footer, hasCookie, identityOf, parseFooter, SHORT_FOOTER_SIZE, warnOfFooter } from './footer.ts';
+import { flatDisk } from './flat.ts';
+import { type Footer, footerBytes, hasCookie, identityOf, parseFooter, warnOfFooter } from './footer.ts';
 import { pieces } from './pieces.ts';
-
-/** Bytes of the footer that ends a fixed VHD of `length` bytes. */
-const footerBytes = (length: number): number => (length % SECTOR === SHORT_FOOTER_SIZE ? SHORT_FOOTER_SIZE : FOOTER_SIZE);
 
 /** `footer` is given where the source could be looked at from its end. Throws VHD_FOOTER where no fixed VHD can be. */
 export function fixedDisk(cursor: Cursor, footer: Footer | undefined, warn: Warn): Disk {
@@ -52,21 +50,7 @@ export function fixedDisk(cursor: Cursor, footer: Footer | undefined, warn: Warn
     warnOfFooter(end, warn);
   }
 
-  return {
-    type: 'fixed',
-    virtualSize,
-    blockSize: undefined,
-    identity,
-    parent: undefined,
-    allocatedBytes: virtualSize,
-    *allocated() {
-      yield { offset: 0, length: virtualSize };
-    },
-    skip: finish,
-    async *extents(buffers, signal) {
-      await cursor.moveTo(0);
-      yield* pieces(cursor, 0, virtualSize, buffers, signal);
-      await finish();
-    },
-  };
+  return flatDisk(cursor, { type: 'fixed', virtualSize, identity, finish }, (buffers, signal) =>
+    pieces(cursor, 0, virtualSize, buffers, signal),
+  );
 }

@@ -21,6 +21,8 @@ import type { DiskType, Identity } from '../extent.ts';
 export const FOOTER_SIZE = 512;
 /** Virtual PC before 2004 wrote a footer without its last byte. */
 export const SHORT_FOOTER_SIZE = 511;
+/** Bytes of the footer that ends a VHD of `length` bytes. */
+export const footerBytes = (length: number): number => (length % SECTOR === SHORT_FOOTER_SIZE ? SHORT_FOOTER_SIZE : FOOTER_SIZE);
 export const COOKIE = 'conectix';
 /** In place of the cookie while a tapdisk had the file open for writing and it was copied. */
 export const POISON = 'v_poison';
@@ -98,6 +100,10 @@ function checksumHolds(bytes: Uint8Array): boolean {
   if (stored === checksum(bytes, 64)) return true;
   return startsWith(bytes, TAPDISK, 28) && bytes[85] === 1 && stored === checksum(bytes, 64) + 1;
 }
+
+/** The timestamps of VHDs count seconds from the year 2000. */
+export const EPOCH = 946_684_800;
+export const dateOf = (timestamp: number): Date => new Date((timestamp + EPOCH) * 1000);
 
 export const identityOf = ({ creator, uniqueId, timestamp }: Footer): Identity => ({ creator, uniqueId, timestamp });
 

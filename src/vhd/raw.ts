@@ -4,6 +4,7 @@ import { roundUp, SECTOR } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
 import { VdiStreamError, type Warn } from '../errors.ts';
 import type { Disk } from '../extent.ts';
+import { flatDisk } from './flat.ts';
 import { pieces } from './pieces.ts';
 
 /**
@@ -29,32 +30,17 @@ export function rawDisk(cursor: Cursor, size: number | undefined, warn: Warn): D
     }
   }
 
-  return {
-    type: 'raw',
-    virtualSize,
-    blockSize: undefined,
-    identity: {},
-    parent: undefined,
-    allocatedBytes: virtualSize,
-    *allocated() {
-      yield { offset: 0, length: virtualSize };
-    },
-    skip: finish,
-    async *extents(buffers, signal) {
-      await cursor.moveTo(0);
-      yield* pieces(cursor, 0, whole, buffers, signal);
-      if (whole < virtualSize) {
-        const lease = await buffers.acquire(signal);
-        const bytes = lease.bytes.subarray(0, SECTOR).fill(0);
-        try {
-          await cursor.fill(bytes.subarray(0, length - whole));
-        } catch (error) {
-          lease.release();
-          throw error;
-        }
-        yield { kind: 'data', offset: whole, length: SECTOR, bytes, ready: Promise.resolve(), release: () => lease.release() };
-      }
-      await finish();
-    },
-  };
+  return flatDisk(cursor, { type: 'raw', virtualSize, identity: {}, finish }, async function* (buffers, signal) {
+    yield* pieces(cursor, 0, whole, buffers, signal);
+    if (whole === virtualSize) return;
+    const lease = await buffers.acquire(signal);
+    const bytes = lease.bytes.subarray(0, SECTOR).fill(0);
+    try {
+      await cursor.fill(bytes.subarray(0, length - whole));
+    } catch (error) {
+      lease.release();
+      throw error;
+    }
+    yield { kind: 'data', offset: whole, length: SECTOR, bytes, ready: Promise.resolve(), release: () => lease.release() };
+  });
 }

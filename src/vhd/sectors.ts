@@ -5,7 +5,7 @@
  */
 
 import { MiB, SECTOR } from '../bytes.ts';
-import { bitRuns, setBits } from './bitmap.ts';
+import { bitAt, bitRuns, setBits } from './bitmap.ts';
 
 const SPAN = 2 * MiB;
 const BITS = SPAN / SECTOR;
@@ -49,7 +49,7 @@ export function createSectorSet(size: number): SectorSet {
     let bits = bitsOf.get(span);
     if (bits === undefined) {
       bits = new Uint8Array(BITS / 8);
-      for (const run of bitRuns(full, span, 1)) bits.fill(run.set ? 0xff : 0);
+      bits.fill(bitAt(full, span) ? 0xff : 0);
       bitsOf.set(span, bits);
       setBits(mixed, span, span + 1, true);
       setBits(full, span, span + 1, false);
