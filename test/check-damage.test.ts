@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { check, type Finding, type SourceInput } from '../src/index.ts';
+import { check, type Finding, type SourceInput, writeDisk } from '../src/index.ts';
 import { chunked, stored } from './support/chains.ts';
 import { testFolder } from './support/folder.ts';
 import { dynamicVhd, fixedVhd } from './support/make-vhd.mjs';
@@ -137,5 +137,13 @@ describe('of one VHD', () => {
         .join()
         .replace(/fixed\.vhd@.*/, '@'),
     ).toBe(expected);
+  });
+
+  test('a good fixed one may begin with what other formats begin with, as its guest pleases', async () => {
+    const data = Buffer.alloc(4096, 1);
+    data.write('PK\x03\x04', 'latin1');
+    const path = stored(testFolder(), 'image.vhd', fixedVhd(data));
+    await expect(writeDisk(path, 'null:')).resolves.toMatchObject({ virtualSize: data.length });
+    expect(await check(path)).toMatchObject({ ok: true, findings: [] });
   });
 });

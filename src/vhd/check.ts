@@ -27,9 +27,10 @@ export async function checkVhd(cursor: Cursor, report: Report): Promise<Checked 
   if (front.length === 0) throw new VdiStreamError('DISK_EMPTY', 'this disk has no bytes', { offset: 0 });
   // A fixed disk may begin with anything, so a good footer at the end is believed first, where it can be seen.
   const end = (await lookAtEnd(cursor))?.footer;
-  if (end?.type === 'fixed' || (end === undefined && !hasCookie(front))) {
+  if (end?.type === 'fixed') return checkFixed(cursor, end, report);
+  if (end === undefined && !hasCookie(front)) {
     refuseOtherFormat(front);
-    return checkFixed(cursor, end, report);
+    return checkFixed(cursor, undefined, report);
   }
   if (front.length < FOOTER_SIZE) throw truncated(front.length);
   const footer = readCopy(front, end, report);
