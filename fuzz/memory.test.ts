@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { constants, gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
-import { type Chunks, info, type SourceInput, VdiStreamError, writeDisk } from '../src/index.ts';
+import { type Chunks, info, VdiStreamError, writeDisk } from '../src/index.ts';
 import { collect, noise } from '../test/support/chunks.ts';
 import { dynamicParts, makeFooter, makeHeader } from '../test/support/make-vhd.mjs';
 import { paxHeader, TAR_END, tarHeader, tarMember } from '../test/support/tar.ts';
@@ -20,8 +20,8 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** The outcome of a call on a hostile image: an error code or the size, and by how much memory grew while it ran, in bytes. */
 async function cost(
-  call: (input: SourceInput) => Promise<{ virtualSize: number | undefined }>,
-  input: SourceInput,
+  call: (input: string | Chunks) => Promise<{ virtualSize: number | undefined }>,
+  input: string | Chunks,
 ): Promise<[string, number]> {
   collectGarbage();
   const before = used();
@@ -74,7 +74,7 @@ function front(options: { size: number; entries: number; blockSize: number; tabl
   ]);
 }
 
-const toNull = (input: SourceInput): Promise<{ virtualSize: number }> => writeDisk(input, 'null:');
+const toNull = (input: string | Chunks): Promise<{ virtualSize: number }> => writeDisk(input, 'null:');
 /** What the pool and two inflate windows take, and what the garbage collector leaves lying about. */
 const WRITING = 120 * MIB;
 const LOOKING = 40 * MIB;
@@ -89,7 +89,7 @@ describe('a header that asks for much memory does not get it', () => {
     ['a long name of 64 MiB', Buffer.concat([tarHeader({ type: 'L', size: 64 << 20 }), noise(5000, 1)]), 'TAR_EXTENSION'],
     ['a pax header of 64 MiB', Buffer.concat([tarHeader({ type: 'x', size: 64 << 20 }), noise(5000, 1)]), 'TAR_EXTENSION'],
   ])('%s', async (_, bytes, expected) => {
-    for (const call of [(input: SourceInput) => info(input, { quick: true }), toNull]) {
+    for (const call of [(input: string | Chunks) => info(input, { quick: true }), toNull]) {
       const [outcome, grown] = await cost(call, zeros(bytes, bytes.length));
       expect(outcome).toBe(expected);
       expect(grown).toBeLessThan(LOOKING);

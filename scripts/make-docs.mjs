@@ -7,7 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { rolldown } from 'rolldown';
 
-/** @typedef {{ exit: number, meaning: string, advice: string, guard?: string }} Kind */
+/** @typedef {{ exit: number, meaning: string, advice: string, guard?: string, retry?: true }} Kind */
 /** @typedef {{ ERRORS: Record<string, Kind>, WARNINGS: Record<string, string> }} Tables */
 
 const page = fileURLToPath(new URL('../docs/errors.md', import.meta.url));
@@ -22,7 +22,11 @@ The command line prints an error on stderr and ends with its exit status. The li
 that has the code in \`code\`, the exit status in \`exitCode\` and the guard in \`guard\`.
 
 Where it is known, an error also says where it applies: \`member\` is the name of the archive member, \`offset\` is a byte of
-that member or of the target, \`device\` is the path of the target, and \`errno\` is the number that the system gave.
+that member or of the target, \`device\` is the path of the target, \`errno\` is the number that the system gave, \`status\` the
+status of an HTTP answer, and \`xapi\` the code that the toolstack gave. \`left\` lists what the clean-up after the error could not
+undo, one sentence each.
+
+What has "yes" under Retry (in the library \`retryable\`) may well succeed when the same call is made again, unchanged.
 
 An error with a guard is a refusal: nothing has been written. \`--force=GUARD\` (in the library \`force: ['GUARD']\`) lifts that
 one guard.
@@ -45,17 +49,18 @@ function table(head, rows) {
 
 /** The whole page. @param {Tables} tables */
 export function errorsPage({ ERRORS, WARNINGS }) {
-  const errors = Object.entries(ERRORS).map(([code, { exit, guard, meaning, advice }]) => [
+  const errors = Object.entries(ERRORS).map(([code, { exit, guard, retry, meaning, advice }]) => [
     `\`${code}\``,
     String(exit),
     guard === undefined ? '' : `\`${guard}\``,
+    retry === undefined ? '' : 'yes',
     meaning,
     advice,
   ]);
   const warnings = Object.entries(WARNINGS).map(([code, meaning]) => [`\`${code}\``, meaning]);
   return [
     INTRO,
-    table(['Code', 'Exit status', 'Guard', 'Meaning', 'What to do'], errors),
+    table(['Code', 'Exit status', 'Guard', 'Retry', 'Meaning', 'What to do'], errors),
     WARNINGS_INTRO,
     table(['Code', 'Meaning'], warnings),
   ].join('\n');

@@ -12,6 +12,8 @@ interface Kind {
   readonly advice: string;
   /** The name that `--force=NAME` lifts the guard by. */
   readonly guard?: Guard;
+  /** The same call may well succeed later, unchanged. */
+  readonly retry?: true;
 }
 
 /** Checks that a caller can lift by name, in the order in which they are made: on the chain, then on the target. */
@@ -24,6 +26,7 @@ export const ERRORS = {
   USAGE: { exit: 2, meaning: 'The command or call was not understood.', advice: 'See --help.' },
   CANCELLED: {
     exit: 130,
+    retry: true,
     meaning: 'The work was cancelled by a signal.',
     advice: 'The target holds part of a disk: write it again before it is used.',
   },
@@ -39,7 +42,8 @@ export const ERRORS = {
   SOURCE_EMPTY: { exit: 1, meaning: 'The source has no bytes.', advice: 'Look at what was meant to write it: it may have failed.' },
   SOURCE_CHECKSUM: {
     exit: 1,
-    meaning: 'The SHA-256 of the source is not the one that was given.',
+    retry: true,
+    meaning: 'The checksum of the source is not the one that was given, or that the image service tells.',
     advice: 'The image is not the one you meant, or was damaged on its way. Do not use the target.',
   },
   FORMAT_UNKNOWN: {
@@ -238,6 +242,146 @@ export const ERRORS = {
     advice: 'Export the image again, or leave out --strict to go on with a warning.',
   },
 
+  HTTP_CONNECT: {
+    exit: 1,
+    retry: true,
+    meaning: 'No server could be reached.',
+    advice: 'Check the address, and whether the service runs and can be reached from this host.',
+  },
+  HTTP_TLS: {
+    exit: 1,
+    meaning: 'The certificate of the server is not trusted, or there is no common version of TLS.',
+    advice: 'Name the certificate of the authority that signed it: --ca FILE. Verification cannot be turned off.',
+  },
+  HTTP_AUTH: {
+    exit: 1,
+    meaning: 'The server refuses the credentials, or wants some.',
+    advice: 'Tokens expire: get a new one. See --headers for how it is given.',
+  },
+  HTTP_NOT_FOUND: { exit: 1, meaning: 'The server does not have the image.', advice: 'Check the id or the address.' },
+  HTTP_STATUS: {
+    exit: 1,
+    meaning: 'The server answered something that asking again will not change.',
+    advice: 'The message has the status. Look at the log of the server.',
+  },
+  HTTP_SERVER: {
+    exit: 1,
+    retry: true,
+    meaning: 'The server failed, or is too busy, and did so each time it was asked.',
+    advice: 'Look at the log of the server, and try again later.',
+  },
+  HTTP_REDIRECT: {
+    exit: 1,
+    meaning: 'The server sends its clients elsewhere too often, or to a place that is not safe.',
+    advice: 'Give the final address itself.',
+  },
+  HTTP_DROPPED: {
+    exit: 1,
+    retry: true,
+    meaning: 'The connection was lost or stood still, again and again.',
+    advice: 'Look at the network between this host and the server.',
+  },
+  HTTP_RANGE: {
+    exit: 1,
+    retry: true,
+    meaning: 'The connection was lost, and the server cannot go on where it broke off.',
+    advice: 'Try again, or let the whole image be fetched first, which can begin anew: --staging DIR.',
+  },
+  HTTP_CHANGED: {
+    exit: 1,
+    retry: true,
+    meaning: 'The connection was lost, and since then the server has another image.',
+    advice: 'Try again when nobody uploads it any more.',
+  },
+  GLANCE_ANSWER: {
+    exit: 1,
+    meaning: 'The answer is not one of an image service.',
+    advice: 'Check the endpoint: it is the base address, without /v2.',
+  },
+  GLANCE_STATUS: {
+    exit: 1,
+    meaning: 'The image is not active, so it has no bytes that could be fetched.',
+    advice: 'See `openstack image show`: wait until it is active, or upload it again.',
+  },
+  CACHE: {
+    exit: 1,
+    meaning: 'The cache folder could not be used.',
+    advice: 'Name a folder on a local file system that this user can write to.',
+  },
+
+  XE_MISSING: {
+    exit: 1,
+    meaning: 'There is no xe program.',
+    advice: 'Run this in Dom0, or name the program: --xe PATH.',
+  },
+  XE_CONNECTION: {
+    exit: 1,
+    retry: true,
+    meaning: 'The toolstack does not answer: xapi is down, restarting, or its master cannot be reached.',
+    advice: 'See `xe host-list` and `systemctl status xapi`. Is the root file system full?',
+  },
+  XE_TIMEOUT: {
+    exit: 1,
+    retry: true,
+    meaning: 'An xe command was not done in time. It may still be at work in xapi.',
+    advice: 'See `xe task-list`, and SMlog for what the storage does. `vdistream reap` removes what is left when it is done.',
+  },
+  XE_FAILED: {
+    exit: 1,
+    meaning: 'An xe command failed for a reason that has no code of its own here.',
+    advice: 'The message has the words of xapi. See /var/log/xensource.log and /var/log/SMlog.',
+  },
+  XE_UUID: {
+    exit: 1,
+    meaning: 'There is no object with this uuid, or it has gone meanwhile.',
+    advice: 'See `xe sr-list` and `xe vdi-list`.',
+  },
+  DOM0_UNKNOWN: {
+    exit: 1,
+    meaning: 'The uuid of the control domain could not be found.',
+    advice: 'Is this Dom0? /etc/xensource-inventory tells it there.',
+  },
+  SR_FULL: {
+    exit: 1,
+    meaning: 'The storage repository has no room for the disk.',
+    advice: 'Free space there, or choose another with --sr. See `xe sr-list params=name-label,physical-size,physical-utilisation`.',
+  },
+  SR_UNAVAILABLE: {
+    exit: 1,
+    meaning: 'The storage repository is not attached to this host, or its storage does not answer.',
+    advice: 'See `xe pbd-list sr-uuid=SR`, plug it, and look at /var/log/SMlog.',
+  },
+  SR_UNSUPPORTED: {
+    exit: 1,
+    meaning: 'This kind of storage repository cannot do what was asked of it.',
+    advice: 'Disks cannot be made on an SR of type iscsi, hba, iso or udev. Attach one yourself and give it with --device.',
+  },
+  VDI_SIZE: {
+    exit: 1,
+    meaning: 'The storage repository cannot hold a disk of this size.',
+    advice: 'A VHD of XenServer ends at 2040 GiB. See --raw-vdi, or choose another kind of repository.',
+  },
+  VDI_BUSY: {
+    exit: 1,
+    meaning: 'The VDI is in use by something else.',
+    advice: 'See `xe vbd-list vdi-uuid=VDI`.',
+  },
+  VDI_UNAVAILABLE: {
+    exit: 1,
+    meaning: 'The storage cannot attach the VDI, perhaps because it was not detached cleanly.',
+    advice: 'Look at /var/log/SMlog. The resetvdis tool of the storage manager clears what a crash has left.',
+  },
+  VBD_DETACH: {
+    exit: 1,
+    meaning: 'The device could not be detached from the control domain: something still has it open.',
+    advice: 'See `fuser -v` on the device, then `xe vbd-unplug` and `vdistream reap`.',
+  },
+  DEVICE_MISSING: {
+    exit: 1,
+    meaning: 'The VDI was plugged, but its block device did not appear.',
+    advice: 'Look at the kernel log (dmesg) and at /var/log/SMlog.',
+  },
+
   TARGET_OPEN: { exit: 1, meaning: 'The target could not be opened.', advice: 'Check the path and your permissions.' },
   TARGET_TYPE: {
     exit: 3,
@@ -289,6 +433,10 @@ export interface Where {
   readonly offset?: number | undefined;
   readonly errno?: number | undefined;
   readonly device?: string | undefined;
+  /** The code that xapi gave, such as SR_BACKEND_FAILURE_44. */
+  readonly xapi?: string | undefined;
+  /** The status of an HTTP answer. */
+  readonly status?: number | undefined;
   readonly cause?: unknown;
 }
 
@@ -298,6 +446,10 @@ export class VdiStreamError extends Error {
   readonly code: ErrorCode;
   readonly errno: number | undefined;
   readonly device: string | undefined;
+  readonly xapi: string | undefined;
+  readonly status: number | undefined;
+  /** What the clean-up after this error could not undo, one sentence each. */
+  readonly left: string[] = [];
   // The reader of an archive completes these for errors that come from inside a member.
   member: string | undefined;
   offset: number | undefined;
@@ -309,11 +461,19 @@ export class VdiStreamError extends Error {
     this.offset = where.offset;
     this.errno = where.errno;
     this.device = where.device;
+    this.xapi = where.xapi;
+    this.status = where.status;
   }
 
   /** What a person can do about it. */
   get advice(): string {
     return ERRORS[this.code].advice;
+  }
+
+  /** Whether the same call may well succeed later, unchanged. */
+  get retryable(): boolean {
+    const kind: Kind = ERRORS[this.code];
+    return kind.retry === true;
   }
 
   get exitCode(): Kind['exit'] {
@@ -327,9 +487,11 @@ export class VdiStreamError extends Error {
   }
 
   /** The stable form that `--json` prints under `error`. */
-  toJSON(): Record<string, string | number> {
-    const fields = { member: this.member, offset: this.offset, errno: this.errno, device: this.device, guard: this.guard };
-    const present = Object.entries(fields).filter((field): field is [string, string | number] => field[1] !== undefined);
+  toJSON(): Record<string, string | number | readonly string[]> {
+    const { member, offset, errno, device, xapi, status, guard } = this;
+    const left = this.left.length === 0 ? undefined : this.left;
+    const fields = Object.entries({ member, offset, errno, device, xapi, status, guard, left });
+    const present = fields.filter((field): field is [string, string | number | string[]] => field[1] !== undefined);
     return { code: this.code, message: this.message, advice: this.advice, ...Object.fromEntries(present) };
   }
 }
@@ -394,6 +556,7 @@ export function throwIfCancelled(signal: AbortSignal | undefined): void {
 
 /** Whether an error is about the source as it is stored, so that no member of an archive is to blame. */
 export const isOfSource = ({ code, member }: VdiStreamError): boolean =>
+  code.startsWith('HTTP_') ||
   code === 'SOURCE_READ' ||
   code === 'SOURCE_CHECKSUM' ||
   code === 'CANCELLED' ||

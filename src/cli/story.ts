@@ -10,6 +10,7 @@ export function story(error: unknown, json: boolean): string {
   if (error.guard !== undefined) lines.push(`  If you are sure, lift this guard with --force=${error.guard}.`);
   for (let cause = error.cause; cause instanceof VdiStreamError; cause = cause.cause)
     lines.push(`  because: ${place(cause)}${cause.message}`);
+  for (const sentence of error.left) lines.push(`  left behind: ${sentence}`);
   return `${lines.join('\n')}\n`;
 }
 

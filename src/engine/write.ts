@@ -4,6 +4,7 @@ import { MiB, TiB } from '../bytes.ts';
 import { VdiStreamError, type Warning } from '../errors.ts';
 import type { DiskFacts } from '../extent.ts';
 import { createPool } from '../io/pool.ts';
+import type { Source } from '../io/source.ts';
 import { NULL_TARGET, openTarget, type Target } from '../io/target.ts';
 import type { ChosenDisk } from './chain.ts';
 import { bytesRead, type CommonOptions, type Job, withDisk } from './job.ts';
@@ -54,35 +55,43 @@ export function writeDisk(input: DiskInput, target: string, options: WriteOption
   if (options.verify && target === NULL_TARGET) {
     return Promise.reject(new VdiStreamError('USAGE', `${NULL_TARGET} keeps nothing that could be verified`));
   }
-  return withDisk(input, options, async (chosen, sources, job) => {
-    const { disk } = chosen;
-    for (const source of sources) {
-      if (await source.isFile(target)) throw new VdiStreamError('USAGE', `${target} is the source itself`);
-    }
-    if (options.verify) refuseToSum(disk.virtualSize);
-    const opened = await openTarget(target, { size: disk.virtualSize, force: options.force, warn: job.warn });
-    try {
-      const counts = await writeAndSync(chosen, opened, options, job);
-      await opened.close();
-      const { virtualSize } = disk;
-      return {
-        target,
-        ...chosen.leaf(),
-        layers: chosen.layers(),
-        virtualSize,
-        ignored: chosen.ignored(),
-        bytesRead: bytesRead(sources),
-        ...counts,
-        seconds: job.seconds(),
-        verified: options.verify === true,
-        direct: opened.direct,
-        warnings: job.warnings,
-      };
-    } catch (error) {
-      await opened.abandon();
-      throw error;
-    }
-  });
+  return withDisk(input, options, (chosen, sources, job) => writeTo(target, chosen, sources, options, job));
+}
+
+/** Writes the opened disk of opened sources; the target is closed when this settles, the sources are not. */
+export async function writeTo(
+  target: string,
+  chosen: ChosenDisk,
+  sources: readonly Source[],
+  options: WriteOptions,
+  job: Job,
+): Promise<WriteResult> {
+  const { virtualSize } = chosen.disk;
+  for (const source of sources) {
+    if (await source.isFile(target)) throw new VdiStreamError('USAGE', `${target} is the source itself`);
+  }
+  if (options.verify) refuseToSum(virtualSize);
+  const opened = await openTarget(target, { size: virtualSize, force: options.force, warn: job.warn });
+  try {
+    const counts = await writeAndSync(chosen, opened, options, job);
+    await opened.close();
+    return {
+      target,
+      ...chosen.leaf(),
+      layers: chosen.layers(),
+      virtualSize,
+      ignored: chosen.ignored(),
+      bytesRead: bytesRead(sources),
+      ...counts,
+      seconds: job.seconds(),
+      verified: options.verify === true,
+      direct: opened.direct,
+      warnings: job.warnings,
+    };
+  } catch (error) {
+    await opened.abandon();
+    throw error;
+  }
 }
 
 /** The checksums take 8 bytes for each 2 MiB, and a hostile disk of 1 PiB is easily made. */

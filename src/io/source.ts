@@ -1,16 +1,22 @@
 /** Source: where an image's bytes come from. A path, standard input, or anything that yields bytes. */
 
-import { createHash } from 'node:crypto';
 import { fstatSync, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
-import { type Chunks, type Cursor, drain, streamCursor } from '../cursor.ts';
+import type { Chunks, Cursor } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
-import { cancellable } from './cancel.ts';
-import { errnoOf, fileCursor, readError } from './file.ts';
+import { errnoOf, fileCursor } from './file.ts';
+import { closers, streamSource } from './stream.ts';
 
-/** A path, `-` for standard input, or bytes. */
-export type SourceInput = string | Chunks;
+/** A path, `-` for standard input, bytes, or something that knows how to open itself: an image of a web server or of Glance. */
+export type SourceInput = string | Chunks | Opener;
+
+export interface Opener {
+  /** For messages; no credentials in it. */
+  readonly name: string;
+  /** Throws SOURCE_OPEN, or what its own kind says. Whoever gets a source closes it. */
+  open(options: SourceOptions): Promise<Source>;
+}
 
 export interface Source {
   /** For messages: the path, `standard input` or `stream`. */
@@ -20,7 +26,7 @@ export interface Source {
   isFile(path: string): Promise<boolean>;
   /** Bytes read so far. */
   bytesRead(): number;
-  /** Reads what is left and compares the SHA-256, where one was given. Throws SOURCE_CHECKSUM. */
+  /** Reads what is left and compares the checksum, where one is known. Throws SOURCE_CHECKSUM. */
   finish(): Promise<void>;
   /** Whatever is opened on top of this source is closed with it, and before it. */
   own(close: () => Promise<void>): void;
@@ -37,9 +43,10 @@ export interface SourceOptions {
 
 /** Throws SOURCE_OPEN. Whoever gets a source closes it. */
 export async function openSource(input: SourceInput, options: SourceOptions = {}): Promise<Source> {
+  if (isOpener(input)) return input.open(options);
   if (typeof input !== 'string') {
     // A stream of Node that nobody has begun to read has no iterator to end.
-    return streamSource('stream', input, options, async () => void (input instanceof Readable && input.destroy()));
+    return streamSource('stream', input, options, { close: async () => void (input instanceof Readable && input.destroy()) });
   }
   if (input !== '-') return pathSource(input, input, options);
   // `vdistream write - DEV < image.ova` is a file like any other.
@@ -76,6 +83,9 @@ export async function withSources<T>(
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
+/** A stream of Node may have an `open` too, but no opener is iterable. */
+const isOpener = (input: SourceInput): input is Opener => typeof input !== 'string' && !(Symbol.asyncIterator in input);
+
 const isSeveral = (input: SourceInput | readonly SourceInput[]): input is readonly SourceInput[] => Array.isArray(input);
 
 async function pathSource(path: string, name: string, options: SourceOptions): Promise<Source> {
@@ -96,7 +106,7 @@ async function pathSource(path: string, name: string, options: SourceOptions): P
     });
     // A checksum needs every byte in order, so jumping is over.
     if (options.sha256 !== undefined) {
-      return { ...streamSource(name, cursor.chunks(), options, closing(opened), found.size), isFile };
+      return { ...streamSource(name, cursor.chunks(), options, { length: found.size, close: closing(opened) }), isFile };
     }
     return { name, cursor, isFile, bytesRead: () => read, finish: async () => {}, ...closers(closing(opened)) };
   } catch (cause) {
@@ -116,55 +126,10 @@ const closing =
     file.close();
 
 function nodeStreamSource(name: string, stream: Readable, options: SourceOptions, close: () => Promise<void>): Source {
-  return streamSource(name, stream, options, async () => {
-    stream.destroy();
-    await close();
-  });
-}
-
-/** Closers that are called once, the last one first. */
-function closers(first: () => Promise<void>): Pick<Source, 'own' | 'close'> {
-  const open = [first];
-  return {
-    own: (close) => void open.push(close),
+  return streamSource(name, stream, options, {
     async close() {
-      for (let close = open.pop(); close !== undefined; close = open.pop()) await close();
+      stream.destroy();
+      await close();
     },
-  };
-}
-
-function streamSource(name: string, bytes: Chunks, options: SourceOptions, close: () => Promise<void>, length?: number): Source {
-  const hash = options.sha256 === undefined ? undefined : createHash('sha256');
-  let read = 0;
-
-  async function* counted(): Chunks {
-    try {
-      for await (const chunk of bytes) {
-        read += chunk.length;
-        hash?.update(chunk);
-        options.onRead?.(read, length ?? 0);
-        yield chunk;
-      }
-    } catch (cause) {
-      throw readError(cause, name, read);
-    }
-  }
-
-  const cursor = streamCursor(options.signal === undefined ? counted() : cancellable(counted(), options.signal), length);
-  const closing = closers(close);
-  closing.own(() => cursor.close());
-  return {
-    name,
-    cursor,
-    ...closing,
-    isFile: async () => false,
-    bytesRead: () => read,
-    async finish() {
-      await drain(cursor);
-      const found = hash?.digest('hex');
-      if (found !== undefined && found !== options.sha256?.toLowerCase()) {
-        throw new VdiStreamError('SOURCE_CHECKSUM', `${name} has the SHA-256 ${found}, not ${options.sha256}`);
-      }
-    },
-  };
+  });
 }
