@@ -5,10 +5,12 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import type { Chunks, Cursor } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
+import { httpImage } from './download.ts';
 import { errnoOf, fileCursor } from './file.ts';
-import { closers, streamSource } from './stream.ts';
+import { closers, type Digest, streamSource } from './stream.ts';
+import { isUrl } from './url.ts';
 
-/** A path, `-` for standard input, bytes, or something that knows how to open itself: an image of a web server or of Glance. */
+/** A path, a URL, `-` for standard input, bytes, or something that knows how to open itself, as an image of Glance does. */
 export type SourceInput = string | Chunks | Opener;
 
 export interface Opener {
@@ -16,6 +18,8 @@ export interface Opener {
   readonly name: string;
   /** Throws SOURCE_OPEN, or what its own kind says. Whoever gets a source closes it. */
   open(options: SourceOptions): Promise<Source>;
+  /** What its bytes hash to and how many they are, where that can be known without reading them. */
+  describe?(options: SourceOptions): Promise<{ readonly digest?: Digest | undefined; readonly length?: number | undefined }>;
 }
 
 export interface Source {
@@ -48,6 +52,7 @@ export async function openSource(input: SourceInput, options: SourceOptions = {}
     // A stream of Node that nobody has begun to read has no iterator to end.
     return streamSource('stream', input, options, { close: async () => void (input instanceof Readable && input.destroy()) });
   }
+  if (isUrl(input)) return httpImage(input).open(options);
   if (input !== '-') return pathSource(input, input, options);
   // `vdistream write - DEV < image.ova` is a file like any other.
   if (fstatSync(0).isFile()) return pathSource('/proc/self/fd/0', 'standard input', options);
@@ -94,21 +99,14 @@ async function pathSource(path: string, name: string, options: SourceOptions): P
     file = await open(path, 'r');
     const found = await file.stat();
     if (found.isDirectory()) throw new VdiStreamError('SOURCE_OPEN', `${name} is a directory, not an image`);
-    const isFile = async (other: string): Promise<boolean> => sameFile(found, await stat(other).catch(() => undefined));
+    const isFile = isSame(found);
     if (!found.isFile()) {
       return { ...nodeStreamSource(name, file.createReadStream({ autoClose: false }), options, closing(file)), isFile };
     }
-    const opened = file;
-    let read = 0;
-    const cursor = fileCursor(file, found.size, name, (bytes) => {
-      read += bytes;
-      options.onRead?.(cursor.position, found.size);
-    });
+    const source = fileSource(file, found, name, options);
+    if (options.sha256 === undefined) return source;
     // A checksum needs every byte in order, so jumping is over.
-    if (options.sha256 !== undefined) {
-      return { ...streamSource(name, cursor.chunks(), options, { length: found.size, close: closing(opened) }), isFile };
-    }
-    return { name, cursor, isFile, bytesRead: () => read, finish: async () => {}, ...closers(closing(opened)) };
+    return { ...streamSource(name, source.cursor.chunks(), options, { length: found.size, close: source.close }), isFile };
   } catch (cause) {
     await file?.close();
     if (cause instanceof VdiStreamError) throw cause;
@@ -116,6 +114,21 @@ async function pathSource(path: string, name: string, options: SourceOptions): P
     throw new VdiStreamError('SOURCE_OPEN', `cannot open ${name}: ${reason}`, { errno: errnoOf(cause), cause });
   }
 }
+
+/** A regular file that is open already, and is closed with the source; `found` is its state. */
+export function fileSource(file: FileHandle, found: Stats, name: string, { onRead }: SourceOptions): Source {
+  let read = 0;
+  const cursor = fileCursor(file, found.size, name, (bytes) => {
+    read += bytes;
+    onRead?.(cursor.position, found.size);
+  });
+  return { name, cursor, isFile: isSame(found), bytesRead: () => read, finish: async () => {}, ...closers(closing(file)) };
+}
+
+const isSame =
+  (found: Stats): Source['isFile'] =>
+  async (path) =>
+    sameFile(found, await stat(path).catch(() => undefined));
 
 const sameFile = (a: Stats, b: Stats | undefined): boolean =>
   b !== undefined && ((a.dev === b.dev && a.ino === b.ino) || (a.isBlockDevice() && b.isBlockDevice() && a.rdev === b.rdev));

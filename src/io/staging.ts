@@ -1,11 +1,17 @@
-/** A folder to keep bytes in that are needed again: the layers of a chain that a stream brings before their leaf. */
+/**
+ * A folder to keep bytes in that are needed again: layers of a chain that a stream brings before their leaf, whole images. A file in it
+ * has no name, or for as long as it has one, the name says whose it is:
+ *
+ *   .vdistream-<owner>-<uuid>
+ */
 
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, unlink, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, statfs, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Cursor } from '../cursor.ts';
-import { VdiStreamError } from '../errors.ts';
+import { type ErrorCode, VdiStreamError } from '../errors.ts';
 import { errnoOf, fileCursor } from './file.ts';
+import { isAlive, type Owner, ownerText, parseOwner, thisOwner } from './owner.ts';
 
 export interface Staged {
   readonly cursor: Cursor;
@@ -18,11 +24,9 @@ export interface Staged {
  */
 export async function stage(folder: string, from: Cursor): Promise<Staged> {
   try {
-    await mkdir(folder, { recursive: true });
-    const path = join(folder, `.vdistream-${randomUUID()}`);
-    const file = await open(path, 'wx+', 0o600);
+    await prepareFolder(folder);
+    const file = await namelessFile(folder);
     try {
-      await unlink(path);
       await writeFile(file, from.chunks());
       const { size } = await file.stat();
       return { cursor: fileCursor(file, size, `a layer in ${folder}`, () => {}), close: () => file.close() };
@@ -31,8 +35,79 @@ export async function stage(folder: string, from: Cursor): Promise<Staged> {
       throw error;
     }
   } catch (cause) {
-    if (cause instanceof VdiStreamError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new VdiStreamError('STAGING', `cannot keep a layer in ${folder}: ${reason}`, { errno: errnoOf(cause), cause });
+    throw folderError('STAGING', `cannot keep a layer in ${folder}`, cause);
   }
 }
+
+/** Makes the folder if it is not there, and removes what processes that have died have left in it. */
+export async function prepareFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  for (const name of await readdir(folder)) {
+    const owner = ownerOf(name);
+    if (owner === undefined || isAlive(owner)) continue;
+    // What this user may not remove is in nobody's way.
+    await unlink(join(folder, name)).catch(() => {});
+  }
+}
+
+/** A file that others of our kind leave alone as long as this process lives. */
+export interface PartFile {
+  readonly path: string;
+  readonly file: FileHandle;
+}
+
+export async function partFile(folder: string): Promise<PartFile> {
+  const path = join(folder, `.vdistream-${ownerText(thisOwner())}-${randomUUID()}`);
+  return { path, file: await open(path, 'wx+', 0o600) };
+}
+
+const NAME = /^\.vdistream-(.+)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+const ownerOf = (name: string): Owner | undefined => parseOwner(NAME.exec(name)?.[1] ?? '');
+
+/** A file that is gone when it is closed. */
+export async function namelessFile(folder: string): Promise<FileHandle> {
+  const { path, file } = await partFile(folder);
+  try {
+    await removeFile(path);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** Nothing is wrong if it has gone already. */
+export async function removeFile(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+/** Bytes that this user can still write there; infinite for a file system that does not tell. */
+export async function roomIn(folder: string): Promise<number> {
+  const { bavail, blocks, bsize } = await statfs(folder);
+  return blocks === 0 ? Number.POSITIVE_INFINITY : bavail * bsize;
+}
+
+/** `code`, if the folder has no room for so many bytes. */
+export async function refuseFull(code: ErrorCode, folder: string, length: number): Promise<void> {
+  const room = await roomIn(folder);
+  if (room >= length) return;
+  throw new VdiStreamError(code, `${folder} has room for ${room} bytes, and the image has ${length}. ${MORE_ROOM}`);
+}
+
+const MORE_ROOM = 'Free some space there, or name a folder with more.';
+
+/** The typed form of what the file system says about a folder: `failed`, and why. */
+export function folderError(code: ErrorCode, failed: string, cause: unknown): VdiStreamError {
+  if (cause instanceof VdiStreamError) return cause;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const isFull = ['ENOSPC', 'EDQUOT'].includes(codeOf(cause));
+  return new VdiStreamError(code, `${failed}: ${reason}${isFull ? `. ${MORE_ROOM}` : ''}`, { errno: errnoOf(cause), cause });
+}
+
+/** As Node calls an error of the system: `ENOENT`. */
+export const codeOf = (cause: unknown): string => (cause instanceof Error && 'code' in cause ? String(cause.code) : '');

@@ -14,7 +14,22 @@ const found = (program: string): boolean =>
     }
   });
 
-type Need = 'root' | 'loop' | 'corpus' | 'fuse' | 'qemu-img' | 'vhdimount' | '7z' | 'zstd' | 'xz' | 'dmsetup' | 'lvm' | 'mkfs.ext4';
+type Need =
+  | 'root'
+  | 'loop'
+  | 'corpus'
+  | 'fuse'
+  | 'qemu-img'
+  | 'vhdimount'
+  | '7z'
+  | 'zstd'
+  | 'xz'
+  | 'dmsetup'
+  | 'lvm'
+  | 'mkfs.ext4'
+  | 'glance'
+  | 'openssl'
+  | 'g++';
 
 /** True, or what is missing. */
 const NEEDS: Readonly<Record<Need, () => true | string>> = {
@@ -29,6 +44,9 @@ const NEEDS: Readonly<Record<Need, () => true | string>> = {
   xz: () => found('xz') || 'xz (package xz-utils)',
   dmsetup: () => found('dmsetup') || 'dmsetup',
   lvm: () => found('lvcreate') || 'LVM (package lvm2)',
+  glance: () => existsSync('/usr/lib/python3/dist-packages/glance') || 'Glance (package python3-glance)',
+  openssl: () => found('openssl') || 'openssl',
+  'g++': () => found('g++') || 'g++',
   'mkfs.ext4': () => found('mkfs.ext4') || 'mkfs.ext4 (package e2fsprogs)',
 };
 

@@ -1,0 +1,15 @@
+/** What a process has open, as the kernel tells it. */
+
+import { readdirSync, readlinkSync } from 'node:fs';
+
+/** Open files whose path begins with `folder`, also those that have no name there any more. */
+export function openFilesIn(folder: string, pid = process.pid): string[] {
+  const files = readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+    } catch {
+      return []; // the one that the listing itself had open
+    }
+  });
+  return files.filter((path) => path.startsWith(`${folder}/`));
+}

@@ -1,0 +1,73 @@
+/**
+ * A process of its own that does one thing with what several processes share, bundled by staging-process.ts. The argument is JSON. On
+ * standard output it says, a line each, `owner TEXT`, `read BYTES` while it reads, `done JSON` at the end.
+ */
+import { createHash } from 'node:crypto';
+import { appendFileSync } from 'node:fs';
+import { VdiStreamError } from '../../src/errors.ts';
+import { cachedImage } from '../../src/io/cache.ts';
+import { stagedImage } from '../../src/io/fetched.ts';
+import { isAlive, ownerText, parseOwner, thisOwner } from '../../src/io/owner.ts';
+import { streamSource } from '../../src/io/stream.ts';
+import { inTurn } from '../../src/io/turn.ts';
+
+const task = JSON.parse(process.argv[2] ?? '{}');
+
+/** @param {string} line */
+const say = (line) => void process.stdout.write(`${line}\n`);
+
+/** @returns {import('../../src/io/source.ts').Opener} */
+const httpOpener = () => ({
+  name: task.url,
+  async open(options) {
+    const { body } = await fetch(task.url);
+    if (body === null) throw new Error('an answer without a body');
+    return streamSource(task.url, body, options, { length: task.length, digest: task.digest, close: async () => {} });
+  },
+  describe: async () => ({ digest: task.digest, length: task.length }),
+});
+
+/** @param {import('../../src/io/source.ts').Opener} opener */
+async function read(opener) {
+  const source = await opener.open({ onRead: (position) => say(`read ${position}`) });
+  try {
+    const hash = createHash('sha256');
+    for await (const chunk of source.cursor.chunks()) hash.update(chunk);
+    return hash.digest('hex');
+  } finally {
+    await source.close();
+  }
+}
+
+/** @type {Record<string, () => Promise<unknown>>} */
+const tasks = {
+  staged: () => read(stagedImage(httpOpener(), task.folder)),
+  cached: () => read(cachedImage(httpOpener(), { folder: task.folder, size: task.size })),
+  async turns() {
+    for (let turn = 0; turn < task.turns; turn++) {
+      await inTurn(task.name, async () => {
+        appendFileSync(task.log, `+${process.pid} `);
+        await new Promise((resolve) => setImmediate(resolve));
+        appendFileSync(task.log, `-${process.pid} `);
+      });
+    }
+  },
+  async hold() {
+    await inTurn(task.name, async () => {
+      say('holding');
+      await new Promise((resolve) => process.stdin.once('data', resolve));
+      process.stdin.destroy();
+    });
+  },
+  async alive() {
+    const owner = parseOwner(task.owner);
+    return owner !== undefined && isAlive(owner);
+  },
+};
+
+say(`owner ${ownerText(thisOwner())}`);
+try {
+  say(`done ${JSON.stringify({ result: await tasks[task.does]?.() })}`);
+} catch (error) {
+  say(`done ${JSON.stringify({ error: error instanceof VdiStreamError ? error.toJSON() : String(error) })}`);
+}
