@@ -1,0 +1,72 @@
+/** An image of Glance, OpenStack's image service, as a source. */
+
+import { VdiStreamError } from '../errors.ts';
+import { httpImage } from '../io/download.ts';
+import { createHttp, type Http, type HttpOptions, nameOf, statusError } from '../io/http.ts';
+import type { Opener } from '../io/source.ts';
+import { type Answered, askInTurn, baseOf } from './endpoint.ts';
+import { fieldsOfHeaders, fieldsOfJson, type Metadata, metadataOf } from './metadata.ts';
+
+export interface GlanceOptions extends HttpOptions {
+  /** Base addresses, such as http://10.0.0.1:9292, tried in turn; a path is kept, a trailing /v1 or /v2 is dropped. */
+  readonly endpoints: readonly string[];
+  /** 2 by default; 1 for stores that have nothing newer. */
+  readonly version?: 1 | 2 | undefined;
+}
+
+/**
+ * An image of Glance as a source. `id`: what Glance calls it. Throws USAGE. Opening throws GLANCE_STATUS for an image that is not active,
+ * GLANCE_ANSWER, SOURCE_EMPTY where the service has lost its bytes, HTTP_… and CANCELLED. Its length and its digest are compared
+ * while it is read: SOURCE_CHECKSUM, HTTP_CHANGED.
+ */
+export function glanceImage(id: string, options: GlanceOptions): Opener {
+  const { version = 2 } = options;
+  if (version !== 1 && version !== 2) throw new VdiStreamError('USAGE', 'the version of Glance is 1 or 2');
+  // A dot or two would be a step in the path.
+  if (!/^[^/\p{C}]{1,255}$/u.test(id) || /^\.\.?$/.test(id)) {
+    throw new VdiStreamError('USAGE', 'the id of an image has 1 to 255 characters, and no "/" and no control character among them');
+  }
+  if (options.endpoints.length === 0) throw new VdiStreamError('USAGE', 'an image of Glance needs an endpoint');
+  const addresses = options.endpoints.map((endpoint) => `${baseOf(endpoint)}/v${version}/images/${encodeURIComponent(id)}`);
+  const name = `glance image ${id}`;
+
+  async function ask(http: Http, address: string, signal: AbortSignal | undefined): Promise<Metadata> {
+    const answer = await http.request(address, { method: version === 1 ? 'HEAD' : 'GET', signal });
+    try {
+      const where = nameOf(answer.url);
+      if (answer.status !== 200) throw statusError(where, answer.status);
+      return metadataOf(version === 1 ? fieldsOfHeaders(answer) : await fieldsOfJson(answer), id, where);
+    } finally {
+      await answer.close();
+    }
+  }
+
+  async function find(signal: AbortSignal | undefined): Promise<Answered<Metadata>> {
+    const http = createHttp(options);
+    try {
+      return await askInTurn(addresses, (address) => ask(http, address, signal), { retries: options.retries, signal });
+    } finally {
+      await http.close();
+    }
+  }
+
+  return {
+    name,
+    describe: async ({ signal }) => (await find(signal)).answer,
+    async open(sourceOptions) {
+      const { answer, addresses: usable } = await find(sourceOptions.signal);
+      const urls = usable.map((address) => (version === 1 ? address : `${address}/file`));
+      try {
+        return { ...(await httpImage(urls, { ...options, ...answer }).open(sourceOptions)), name };
+      } catch (cause) {
+        throw lostBytes(name, cause);
+      }
+    },
+  };
+}
+
+/** What Glance answers for an active image whose file is gone from its store (204, "no content"). */
+const lostBytes = (name: string, cause: unknown): unknown =>
+  cause instanceof VdiStreamError && cause.status === 204
+    ? new VdiStreamError('SOURCE_EMPTY', `${name} is active, but the service has no bytes of it`, { status: 204, cause })
+    : cause;

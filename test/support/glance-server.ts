@@ -1,0 +1,138 @@
+/** A real glance-api: with a database and a store of its own, on loopback, for whoever asks (package python3-glance). */
+
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+
+export interface Format {
+  readonly disk_format: string;
+  readonly container_format: string;
+}
+
+export interface Glance {
+  readonly endpoint: string;
+  /** An image without bytes, in the status `queued`; resolves with its id. */
+  create(format?: Format): Promise<string>;
+  /** `image`: bytes, or the path of a file. Resolves with the id. */
+  upload(image: Uint8Array | string, format?: Format): Promise<string>;
+  deactivate(id: string): Promise<void>;
+  /** Takes the bytes away behind its back. */
+  lose(id: string): void;
+  stop(): Promise<void>;
+}
+
+/** What Nova's plugin uploads. */
+const NOVA: Format = { disk_format: 'vhd', container_format: 'ovf' };
+
+/** The distribution's own, whatever stands in front of it in the PATH. */
+const PYTHON = '/usr/bin/python3';
+
+/** Glance takes port 0 for its default port, so it is told here that the kernel chooses. It dies with the thread that started it. */
+const LAUNCHER = `
+import ctypes
+ctypes.CDLL(None).prctl(1, 9)
+from glance.cmd import api
+from glance.common import wsgi
+wsgi.get_bind_addr = lambda default_port=None: ('127.0.0.1', 0)
+api.main()
+`;
+
+const PASTE = `
+[pipeline:glance-api]
+pipeline = unauthenticated root
+[filter:unauthenticated]
+paste.filter_factory = glance.api.middleware.context:UnauthenticatedContextMiddleware.factory
+[composite:root]
+paste.composite_factory = glance.api:root_app_factory
+/v2 = v2
+[app:v2]
+paste.app_factory = glance.api.v2.router:API.factory
+`;
+
+const config = (folder: string): string => `
+[DEFAULT]
+workers = 0
+log_color = false
+node_staging_uri = file://${folder}/staging
+[database]
+connection = sqlite:///${folder}/glance.sqlite
+[glance_store]
+stores = file
+default_store = file
+filesystem_store_datadir = ${folder}/images
+[paste_deploy]
+config_file = ${folder}/paste.ini
+`;
+
+export async function startGlance(): Promise<Glance> {
+  const folder = mkdtempSync(join(tmpdir(), 'vdistream-glance-'));
+  let server: ChildProcess | undefined;
+  const stop = async (): Promise<void> => {
+    if (server !== undefined && server.exitCode === null && server.signalCode === null) {
+      server.kill('SIGKILL');
+      await once(server, 'exit');
+    }
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    for (const name of ['images', 'staging']) mkdirSync(join(folder, name));
+    writeFileSync(join(folder, 'paste.ini'), PASTE);
+    writeFileSync(join(folder, 'glance.conf'), config(folder));
+    const options = ['--config-file', join(folder, 'glance.conf')];
+    await promisify(execFile)(PYTHON, ['-m', 'glance.cmd.manage', ...options, 'db_sync']);
+    server = spawn(PYTHON, ['-c', LAUNCHER, ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const endpoint = await addressOf(server);
+    return { endpoint, ...callsOf(endpoint), lose: (id) => rmSync(join(folder, 'images', id)), stop };
+  } catch (cause) {
+    await stop();
+    throw new Error('glance-api does not start (package python3-glance)', { cause });
+  }
+}
+
+/** Resolves once it listens; its log says where. What it says later is read too, or it would stand still. */
+function addressOf(server: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const log: string[] = [];
+    for (const stream of [server.stdout, server.stderr]) {
+      if (stream === null) continue;
+      createInterface(stream).on('line', (line) => {
+        log.push(line);
+        const [, address] = /wsgi starting up on (http:\/\/[\d.]+:\d+)/.exec(line) ?? [];
+        if (address !== undefined) resolve(address);
+      });
+    }
+    server.once('error', reject);
+    server.once('exit', () => reject(new Error(log.join('\n'))));
+  });
+}
+
+function callsOf(endpoint: string): Pick<Glance, 'create' | 'upload' | 'deactivate'> {
+  async function call(method: string, path: string, type: string, body: Uint8Array | string): Promise<unknown> {
+    const answer = await fetch(`${endpoint}/v2/images${path}`, { method, headers: { 'content-type': type }, body });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
+    return text === '' ? undefined : JSON.parse(text);
+  }
+
+  async function create(format = NOVA): Promise<string> {
+    const image = await call('POST', '', 'application/json', JSON.stringify(format));
+    if (typeof image !== 'object' || image === null || !('id' in image)) throw new Error('glance has made no image');
+    return String(image.id);
+  }
+
+  return {
+    create,
+    async upload(image, format) {
+      const id = await create(format);
+      await call('PUT', `/${id}/file`, 'application/octet-stream', typeof image === 'string' ? readFileSync(image) : image);
+      return id;
+    },
+    async deactivate(id) {
+      await call('POST', `/${id}/actions/deactivate`, 'application/json', '');
+    },
+  };
+}
