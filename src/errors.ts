@@ -234,7 +234,7 @@ export const ERRORS = {
   STAGING: {
     exit: 1,
     meaning: 'The staging folder could not be used.',
-    advice: 'Name a folder with room for the layers, as they are uncompressed, or give the virtual size instead.',
+    advice: 'Name a folder with room for the image, or for the layers of a chain as they are uncompressed.',
   },
   STRICT: {
     exit: 1,
@@ -285,7 +285,7 @@ export const ERRORS = {
     exit: 1,
     retry: true,
     meaning: 'The connection was lost, and the server cannot go on where it broke off.',
-    advice: 'Try again, or let the whole image be fetched first, which can begin anew: --staging DIR.',
+    advice: 'Try again. With --staging DIR the whole image is fetched first, and anew where that is needed.',
   },
   HTTP_CHANGED: {
     exit: 1,
@@ -530,11 +530,14 @@ export const WARNINGS = {
   CHAIN_TIMESTAMP: 'A layer gives another time for its parent than the parent itself does. Copied and relinked chains often do.',
   MANIFEST_LATE: 'The manifest came behind a member that had gone by without a digest, so that member was not checked.',
   RAW_PADDED: 'A raw disk ends within a sector of 512 bytes. The rest of the sector is zero.',
+  REAP_LEFT: 'An import that died has left a disk on this storage repository, and it could not be removed.',
   TARGET_BUFFERED: 'The file system of the target refuses O_DIRECT, so synchronous buffered writes are used.',
 } as const;
 
 export type WarningCode = keyof typeof WARNINGS;
 export type Warn = (warning: Warning) => void;
+
+const OF_THE_HOST: readonly WarningCode[] = ['REAP_LEFT', 'TARGET_BUFFERED'];
 
 /** Collects the warnings of one call. With `strict`, one about the image is an error instead: STRICT. */
 export function warner(
@@ -545,7 +548,7 @@ export function warner(
     warnings.push(warning);
     onWarning?.(warning);
     const { code, message, member, offset } = warning;
-    if (strict && code !== 'TARGET_BUFFERED') throw new VdiStreamError('STRICT', `${message} (${code})`, { member, offset });
+    if (strict && !OF_THE_HOST.includes(code)) throw new VdiStreamError('STRICT', `${message} (${code})`, { member, offset });
   };
 }
 

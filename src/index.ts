@@ -1,7 +1,8 @@
 /**
  * vdistream: streams the disks of clouds onto the block devices of Xen hosts.
  *
- * Four calls do the work: `info`, `check`, `writeDisk`, `verifyDisk`. Below them are the building blocks they are made of.
+ * These calls do the work: `importImage` from an image to a VDI, `writeDisk` and `verifyDisk` for a device, `info`, `check`, and `reap`,
+ * which clears up after imports that were killed. Below them are the building blocks they are made of.
  */
 
 export { type Chunks, type Cursor, streamCursor } from './cursor.ts';
@@ -35,10 +36,18 @@ export type {
   Range,
   Wanted,
 } from './extent.ts';
+export { type GlanceOptions, glanceImage } from './glance/image.ts';
+export { type CacheOptions, cachedImage } from './io/cache.ts';
+export { type DownloadOptions, httpImage } from './io/download.ts';
+export { stagedImage } from './io/fetched.ts';
+export type { HttpOptions } from './io/http.ts';
 export { createPool, type Pool, type PoolOptions } from './io/pool.ts';
-export { openSource, type Source, type SourceInput, type SourceOptions } from './io/source.ts';
+export { type Opener, openSource, type Source, type SourceInput, type SourceOptions } from './io/source.ts';
 export { openTarget, type Target, type TargetOptions } from './io/target.ts';
 export type { ManifestMode } from './ova/package.ts';
 export { type Member, readTar } from './ova/tar.ts';
 export { decodeVhd } from './vhd/decode.ts';
 export { type Layer, overlay } from './vhd/overlay.ts';
+export { type DeviceOptions, type ImportOptions, type ImportResult, importImage, importToDevice } from './xen/import.ts';
+export { type LeftOver, type ReapOptions, type ReapResult, reap } from './xen/reap.ts';
+export type { XeOptions } from './xen/xe.ts';

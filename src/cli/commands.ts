@@ -1,38 +1,23 @@
 /** The commands: what each takes and what it prints. */
 
-import { parseArgs } from 'node:util';
 import { check } from '../engine/check.ts';
 import { info } from '../engine/info.ts';
 import { ZERO_POLICIES } from '../engine/plan.ts';
 import { verifyDisk, writeDisk } from '../engine/write.ts';
-import { ERRORS, type Guard, VdiStreamError } from '../errors.ts';
-import { MANIFEST_MODES } from '../ova/package.ts';
+import { VdiStreamError } from '../errors.ts';
+import { type ImportOptions, importImage, importToDevice } from '../xen/import.ts';
+import { reap } from '../xen/reap.ts';
 import { HELP } from './help.ts';
+import { COMMON, diskOptions, imageOptions, ONE_DISK, oneOf, operands, parse, seconds, sourcesAndTarget } from './options.ts';
 import { type Reporter, reporter } from './reporter.ts';
-import { checkTable, infoTable, verifySummary, writeSummary } from './tables.ts';
+import { inputsFrom } from './sources.ts';
+import { checkTable, importSummary, infoTable, reapTable, verifySummary, writeSummary } from './tables.ts';
 
 export interface Command {
   readonly help: string;
   /** Resolves with the exit status. */
   run(argv: readonly string[], signal: AbortSignal): Promise<number>;
 }
-
-const COMMON = {
-  json: { type: 'boolean' },
-  quiet: { type: 'boolean', short: 'q' },
-  disk: { type: 'string' },
-  raw: { type: 'boolean' },
-  manifest: { type: 'string' },
-  strict: { type: 'boolean' },
-  sha256: { type: 'string' },
-} as const;
-
-const WITH_TARGET = {
-  ...COMMON,
-  'virtual-size': { type: 'string' },
-  staging: { type: 'string' },
-  force: { type: 'string', multiple: true },
-} as const;
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
   info: {
@@ -42,7 +27,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       const sources = operands(positionals, ['SRC']);
       const out = reporter(values);
       const options = { ...imageOptions(values), quick: values.quick };
-      const result = await info(sources, { ...options, signal, onProgress: out.progress, onWarning: out.warn }).finally(out.close);
+      const result = await info(inputsFrom(sources, values), { ...options, signal, onProgress: out.progress, onWarning: out.warn }).finally(
+        out.close,
+      );
       // --quiet is about warnings here: the table is what was asked for.
       print({ ...out, quiet: false }, result, () => infoTable(sources.join(' '), result));
       return 0;
@@ -56,7 +43,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       const sources = operands(positionals, ['SRC']);
       const out = reporter(values);
       const { strict, ...options } = imageOptions(values);
-      const result = await check(sources, { ...options, signal, onProgress: out.progress }).finally(out.close);
+      const result = await check(inputsFrom(sources, values), { ...options, signal, onProgress: out.progress }).finally(out.close);
       print({ ...out, quiet: false }, result, () => checkTable(sources.join(' '), result));
       return result.ok && !(strict && result.findings.length > 0) ? 0 : 1;
     },
@@ -66,7 +53,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     help: HELP.write,
     async run(argv, signal) {
       const { values, positionals } = parse(argv, {
-        ...WITH_TARGET,
+        ...ONE_DISK,
         zero: { type: 'string' },
         'zero-tail': { type: 'boolean' },
         verify: { type: 'boolean' },
@@ -76,7 +63,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       const out = reporter(values);
       const options = { ...diskOptions(values), zero: oneOf(ZERO_POLICIES, zero, '--zero'), zeroTail, verify };
       const told = { signal, onProgress: out.progress, onWarning: out.warn };
-      const result = await writeDisk(sources, target, { ...options, ...told }).finally(out.close);
+      const result = await writeDisk(inputsFrom(sources, values), target, { ...options, ...told }).finally(out.close);
       print(out, result, () => writeSummary(result));
       return 0;
     },
@@ -85,98 +72,78 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   verify: {
     help: HELP.verify,
     async run(argv, signal) {
-      const { values, positionals } = parse(argv, WITH_TARGET);
+      const { values, positionals } = parse(argv, ONE_DISK);
       const { sources, target } = sourcesAndTarget(positionals);
       const out = reporter(values);
       const told = { signal, onProgress: out.progress, onWarning: out.warn };
-      const result = await verifyDisk(sources, target, { ...diskOptions(values), ...told }).finally(out.close);
+      const result = await verifyDisk(inputsFrom(sources, values), target, { ...diskOptions(values), ...told }).finally(out.close);
       print(out, result, () => verifySummary(result));
       return 0;
     },
   },
+
+  import: {
+    help: HELP.import,
+    async run(argv, signal) {
+      const { values, positionals } = parse(argv, {
+        ...ONE_DISK,
+        sr: { type: 'string' },
+        name: { type: 'string' },
+        'raw-vdi': { type: 'boolean' },
+        device: { type: 'string' },
+        zero: { type: 'string' },
+        verify: { type: 'boolean' },
+        xe: { type: 'string' },
+        'xe-timeout': { type: 'string' },
+      });
+      const inputs = inputsFrom(operands(positionals, ['SRC']), values);
+      const { sr, name, device, verify, zero, 'raw-vdi': rawVdi } = values;
+      const out = reporter(values);
+      const told = { signal, onProgress: out.progress, onWarning: out.warn };
+      const how = { zero: oneOf(ZERO_POLICIES, zero, '--zero'), verify, name, rawVdi, xe: toolstack(values) };
+      const options: Omit<ImportOptions, 'sr'> = { ...diskOptions(values), ...how, ...told };
+      if (device !== undefined) {
+        const result = await importToDevice(inputs, device, { ...options, sr }).finally(out.close);
+        print(out, result, () => writeSummary(result));
+        return 0;
+      }
+      if (sr === undefined) throw new VdiStreamError('USAGE', 'where to? Give --sr UUID, or --device PATH');
+      const result = await importImage(inputs, { ...options, sr }).finally(out.close);
+      // The uuid is the result, and goes where a script finds it alone.
+      if (!out.json && !out.quiet) process.stderr.write(importSummary(result));
+      print({ ...out, quiet: false }, result, () => `${result.vdi}\n`);
+      return 0;
+    },
+  },
+
+  reap: {
+    help: HELP.reap,
+    async run(argv, signal) {
+      const { values, positionals } = parse(argv, {
+        json: { type: 'boolean' },
+        quiet: { type: 'boolean', short: 'q' },
+        sr: { type: 'string' },
+        'dry-run': { type: 'boolean' },
+        xe: { type: 'string' },
+        'xe-timeout': { type: 'string' },
+      });
+      if (positionals.length > 0) throw new VdiStreamError('USAGE', 'reap takes no operand');
+      const { sr, 'dry-run': dryRun } = values;
+      const out = reporter(values);
+      const result = await reap({ sr, dryRun, signal, xe: toolstack(values) }).finally(out.close);
+      print(out, result, () => reapTable(result));
+      return result.failed > 0 ? 1 : 0;
+    },
+  },
 };
+
+/** The environment is for tests and for hosts that keep these elsewhere. */
+function toolstack({ xe, 'xe-timeout': timeout }: { xe?: string | undefined; 'xe-timeout'?: string | undefined }): ImportOptions['xe'] {
+  const { VDISTREAM_XE, VDISTREAM_INVENTORY } = process.env;
+  return { program: xe ?? VDISTREAM_XE, inventory: VDISTREAM_INVENTORY, timeout: seconds(timeout, '--xe-timeout') };
+}
 
 function print(out: Reporter, result: object, human: () => string): void {
   if (out.json) process.stdout.write(`${JSON.stringify(result)}\n`);
   else if (!out.quiet) process.stdout.write(human());
-}
-
-type Options = NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>['options']>;
-
-function parse<T extends Options>(argv: readonly string[], options: T) {
-  try {
-    return parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
-  } catch (cause) {
-    throw new VdiStreamError('USAGE', cause instanceof Error ? (cause.message.split('. ')[0] ?? '') : String(cause));
-  }
-}
-
-/** At least the operands that are named; more of the first one are a chain. */
-function operands(given: readonly string[], names: readonly string[]): readonly string[] {
-  const missing = names[given.length];
-  if (missing !== undefined) throw new VdiStreamError('USAGE', `${missing} is missing`);
-  return given;
-}
-
-function sourcesAndTarget(given: readonly string[]): { readonly sources: readonly string[]; readonly target: string } {
-  const all = operands(given, ['SRC', 'TARGET']);
-  return { sources: all.slice(0, -1), target: all.at(-1) ?? '' };
-}
-
-interface ImageValues {
-  readonly disk?: string | undefined;
-  readonly raw?: boolean | undefined;
-  readonly manifest?: string | undefined;
-  readonly strict?: boolean | undefined;
-  readonly sha256?: string | undefined;
-}
-
-function imageOptions({ disk, raw, manifest, strict, sha256 }: ImageValues) {
-  return { disk, raw, strict, manifest: oneOf(MANIFEST_MODES, manifest, '--manifest'), sha256: checksum(sha256) };
-}
-
-interface DiskValues extends ImageValues {
-  readonly 'virtual-size'?: string | undefined;
-  readonly staging?: string | undefined;
-  readonly force?: readonly string[] | undefined;
-}
-
-function diskOptions(values: DiskValues) {
-  const { staging, force, 'virtual-size': virtualSize } = values;
-  return { ...imageOptions(values), staging, virtualSize: bytes(virtualSize), force: guards(force) };
-}
-
-/** Of a disk: a positive multiple of 512. */
-function bytes(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const size = Number(text);
-  if (!/^\d+$/.test(text) || size === 0 || size % 512 !== 0 || size > Number.MAX_SAFE_INTEGER) {
-    throw new VdiStreamError('USAGE', '--virtual-size takes bytes, a multiple of 512');
-  }
-  return size;
-}
-
-function checksum(sha256: string | undefined): string | undefined {
-  if (sha256 !== undefined && !/^[0-9a-f]{64}$/i.test(sha256)) {
-    throw new VdiStreamError('USAGE', '--sha256 takes 64 hexadecimal digits');
-  }
-  return sha256;
-}
-
-function oneOf<const T extends string>(known: readonly T[], name: string | undefined, option: string): T | undefined {
-  const found = known.find((one) => one === name);
-  if (name !== undefined && found === undefined) throw new VdiStreamError('USAGE', `${option} takes ${known.join(', ')}`);
-  return found;
-}
-
-const GUARDS: readonly Guard[] = Object.values(ERRORS).flatMap((kind) => ('guard' in kind ? [kind.guard] : []));
-
-function guards(names: readonly string[] | undefined): Guard[] {
-  return (names ?? [])
-    .flatMap((list) => list.split(','))
-    .map((name) => {
-      const guard = GUARDS.find((known) => known === name);
-      if (guard === undefined) throw new VdiStreamError('USAGE', `--force takes the name of a guard: ${GUARDS.join(', ')}`);
-      return guard;
-    });
 }

@@ -17,7 +17,7 @@ setFlagsFromString('--interrupt-budget=1000000');
 async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    process.stdout.write(HELP.main);
+    process.stdout.write(name === 'help' && rest[0] === 'sources' ? HELP.sources : HELP.main);
     return name === undefined ? 2 : 0;
   }
   if (name === '--version' || name === '-V') {

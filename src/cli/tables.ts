@@ -3,6 +3,8 @@
 import type { CheckResult, Finding } from '../engine/check.ts';
 import type { DiskInfo, ImageInfo, LayerInfo } from '../engine/info.ts';
 import type { VerifyResult, WriteResult } from '../engine/write.ts';
+import type { ImportResult } from '../xen/import.ts';
+import type { LeftOver, ReapResult } from '../xen/reap.ts';
 import { human, rate } from './sizes.ts';
 
 export function infoTable(source: string, image: ImageInfo): string {
@@ -77,4 +79,19 @@ function findingLines({ severity, code, message, advice, member, offset }: Findi
   const place = [member, offset === undefined ? undefined : `at byte ${offset}`].filter((part) => part !== undefined).join(' ');
   const line = `${severity.padEnd(8)} ${place === '' ? '' : `${place}: `}${message} (${code})`;
   return advice === undefined ? line : `${line}\n         ${advice}`;
+}
+
+export const importSummary = (result: ImportResult): string =>
+  `${writeSummary(result)}VDI ${result.vdi} "${result.name}" has ${human(result.vdiSize)} on SR ${result.sr}.\n`;
+
+export function reapTable({ leftOvers }: ReapResult): string {
+  if (leftOvers.length === 0) return 'No unfinished VDI of an import is there.\n';
+  return leftOvers.map((leftOver) => `${leftOver.vdi}  ${fate(leftOver)}\n`).join('');
+}
+
+function fate({ owner, host, pid, removed, left }: LeftOver): string {
+  if (owner === 'running') return `left alone: the import that makes it is running (pid ${pid})`;
+  if (owner === 'other-host') return `left alone: its import ran on host ${host}`;
+  if (removed) return 'removed';
+  return left.length === 0 ? 'a left-over: would be removed' : `could not be removed: ${left.join('; ')}`;
 }

@@ -1,0 +1,12 @@
+/** The uuids that name every object of the toolstack. */
+
+import { VdiStreamError } from '../errors.ts';
+
+export const isUuid = (text: string): boolean => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text);
+
+/** What a command printed, which must be a uuid. The client prints its usage with exit status 0, so this is looked at. */
+export function uuidFrom(command: string, printed: string): string {
+  const text = printed.trim();
+  if (isUuid(text)) return text;
+  throw new VdiStreamError('XE_FAILED', `xe ${command} printed no uuid, but: ${JSON.stringify(text.slice(0, 100))}`);
+}

@@ -1,0 +1,112 @@
+/**
+ * xe: the toolstack's command line, one process per command. No shell, no environment of the caller's, and no trust in silence: a call
+ * that does not come back is killed, and whoever made it reads again what became of it (DOMAIN 3).
+ */
+
+import { spawn } from 'node:child_process';
+import { VdiStreamError } from '../errors.ts';
+import { commandError } from './refusal.ts';
+
+export interface XeOptions {
+  /** The program; `xe` on the PATH by default. */
+  readonly program?: string | undefined;
+  /** Milliseconds for one command, 5 minutes by default: the storage manager alone retries for up to two. */
+  readonly timeout?: number | undefined;
+  /** Milliseconds that a running command still gets once the caller has been cancelled; 10 s by default. */
+  readonly grace?: number | undefined;
+  /** Milliseconds between two attempts to detach; 1 s by default. */
+  readonly pause?: number | undefined;
+  /** Where the uuids of this host and its control domain stand; /etc/xensource-inventory by default. */
+  readonly inventory?: string | undefined;
+}
+
+export type Parameters = Readonly<Record<string, string | number>>;
+
+export interface Xe {
+  readonly options: XeOptions;
+  /**
+   * Runs a command and gives what it printed, without the newline at the end. Throws XE_TIMEOUT and XE_CONNECTION, after which the
+   * command may have been carried out or not; what the toolstack refuses, by its code; USAGE for a value with control characters.
+   */
+  run(command: string, parameters: Parameters, signal?: AbortSignal): Promise<string>;
+  /** The values that a list command prints with `--minimal`. */
+  list(command: string, parameters: Parameters, signal?: AbortSignal): Promise<string[]>;
+}
+
+const MAX_OUTPUT = 4 * 1024 * 1024;
+
+export function createXe(options: XeOptions = {}): Xe {
+  const run = async (command: string, flag: string, parameters: Parameters, signal?: AbortSignal): Promise<string> =>
+    call(options, command, [flag, ...Object.entries(parameters).map(argument)], signal);
+  return {
+    options,
+    // Asked for, since without it the words alone tell what went wrong. List commands of old take it for a filter.
+    run: (command, parameters, signal) => run(command, '--trace', parameters, signal),
+    list: async (command, parameters, signal) => splitMinimal(await run(command, '--minimal', parameters, signal)),
+  };
+}
+
+/** The client joins its arguments with newlines, so that one in a value would be an argument of its own. */
+function argument([key, value]: [string, string | number]): string {
+  const text = `${key}=${value}`;
+  const isControl = (character: string): boolean => character < ' ' || character === '\x7f';
+  if ([...text].some(isControl)) throw new VdiStreamError('USAGE', `the ${key} of an xe command has a control character in it`);
+  return text;
+}
+
+/** `a,b` with `\,` and `\\` inside the values; nothing at all is no value. */
+export function splitMinimal(text: string): string[] {
+  if (text === '') return [];
+  const values = [''];
+  for (const [part] of text.matchAll(/\\[\\,]|./gs)) {
+    if (part === ',') values.push('');
+    else values.push(`${values.pop()}${part.length === 2 ? part.slice(1) : part}`);
+  }
+  return values;
+}
+
+function call(options: XeOptions, command: string, args: readonly string[], signal: AbortSignal | undefined): Promise<string> {
+  const { program = 'xe', timeout = 300_000, grace = 10_000 } = options;
+  const child = spawn(program, [command, ...args], {
+    // Without HOME and XE_EXTRA_ARGS it neither goes to another host nor under another name.
+    env: { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // Ctrl-C on the terminal is for us: the command may be the very one that cleans up.
+    detached: true,
+  });
+  let isLate = false;
+  const kill = (): void => {
+    isLate = true;
+    child.kill('SIGKILL');
+    // A child of its own could still hold the pipes.
+    child.stdout.destroy();
+    child.stderr.destroy();
+  };
+  let timer = setTimeout(kill, timeout);
+  const hurry = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(kill, Math.min(grace, timeout));
+  };
+  signal?.addEventListener('abort', hurry, { once: true });
+  if (signal?.aborted) hurry();
+  const said = { stdout: '', stderr: '' };
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream].setEncoding('utf8').on('data', (text: string) => {
+      said[stream] = (said[stream] + text).slice(0, MAX_OUTPUT);
+    });
+  }
+  return new Promise<string>((resolve, reject) => {
+    child.once('error', (cause) => reject(new VdiStreamError('XE_MISSING', `cannot run ${program}: ${cause.message}`, { cause })));
+    child.once('close', (status, killedBy) => {
+      if (isLate) {
+        const reason = signal?.aborted ? 'was not done when it was cancelled' : `was not done after ${timeout / 1000} s`;
+        reject(new VdiStreamError('XE_TIMEOUT', `xe ${command} ${reason}`));
+      } else if (killedBy !== null) reject(new VdiStreamError('XE_CONNECTION', `xe ${command} was ended by ${killedBy}`));
+      else if (status !== 0) reject(commandError(command, said.stderr || said.stdout));
+      else resolve(said.stdout.replace(/\r?\n$/, ''));
+    });
+  }).finally(() => {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', hurry);
+  });
+}
