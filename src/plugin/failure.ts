@@ -1,0 +1,52 @@
+/** An error as xapi and Nova want it: a code, the function, the class that Nova decides by whether to try again, a message. */
+
+import { VdiStreamError } from '../errors.ts';
+
+export interface Circumstances {
+  /** Why the work was stopped, where it was: whatever broke on the way out, that is the story. */
+  readonly reason?: unknown;
+  /** What the plugin was called with: it may hold a token. */
+  readonly argument?: string | undefined;
+}
+
+/** The description of a failure, for `failureDocument`. Nova tries again if and only if the class is RetryableError. */
+export function failureOf(fn: string, error: unknown, { reason, argument = '' }: Circumstances = {}): string[] {
+  const told = reason ?? error;
+  const sentences = told instanceof VdiStreamError ? sentencesOf(told) : [defect(told, argument)];
+  if (error instanceof VdiStreamError && error !== told) {
+    if (error.code !== 'CANCELLED') sentences.push(`While it was stopped: ${headline(error)}.`);
+    sentences.push(...leftBy(error));
+  }
+  return ['XENAPI_PLUGIN_FAILURE', fn, classOf(told), sentences.join(' ').replace(/\s+/g, ' ')];
+}
+
+function classOf(error: unknown): 'RetryableError' | 'ArgumentError' | 'PluginError' {
+  if (!(error instanceof VdiStreamError)) return 'PluginError';
+  if (error.code === 'USAGE') return 'ArgumentError';
+  return error.retryable ? 'RetryableError' : 'PluginError';
+}
+
+function sentencesOf(error: VdiStreamError): string[] {
+  // What --help says is of no use here.
+  const sentences = [`${headline(error)}.`, ...(error.code === 'USAGE' ? [] : [error.advice])];
+  for (let cause = error.cause; cause instanceof VdiStreamError; cause = cause.cause) sentences.push(`Because: ${headline(cause)}.`);
+  return [...sentences, ...leftBy(error)];
+}
+
+const leftBy = ({ left }: VdiStreamError): string[] => left.map((sentence) => `Left behind: ${sentence}`);
+
+function headline({ member, offset, message, code }: VdiStreamError): string {
+  const place = [member, offset === undefined ? undefined : `at byte ${offset}`].filter((part) => part !== undefined);
+  return `${[...place, message.replace(/\.$/, '')].join(': ')} (${code})`;
+}
+
+/**
+ * A mistake of ours, or of what we stand on. Its message was written for nobody in particular, so what of it was in the argument
+ * is taken out: any part may be one of a token.
+ */
+function defect(error: unknown, argument: string): string {
+  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const [place = ''] = (error instanceof Error && /^\s+at .*$/m.exec(error.stack ?? '')) || [];
+  const safe = `${message}${place}`.replace(/[\w+/=.-]{8,}/g, (word) => (argument.includes(word) ? '***' : word));
+  return `A mistake in vdistream itself, please report it: ${safe}`;
+}

@@ -1,0 +1,163 @@
+/** The functions of the plugin. Names, order and meaning of their arguments are Nova's (DOMAIN 1.1); `OURS` are our own. */
+
+import { readFile } from 'node:fs/promises';
+import { VdiStreamError, type Warn } from '../errors.ts';
+import type { Opener } from '../io/source.ts';
+import { checkHeaders, type HeaderFields } from '../io/url.ts';
+import { type Arguments, type Form, required, type Signature, wrong } from './arguments.ts';
+import type { PickleValue } from './pickle-read.ts';
+
+/** What the functions leave to others. */
+export interface Workers {
+  /** Resolves with the uuid of the new VDI. */
+  importImage(image: Opener, options: ImportJob): Promise<{ readonly vdi: string }>;
+  glanceImage(id: string, where: GlancePlace): Opener;
+  /** The same image, fetched whole into a folder before it is read. */
+  stagedImage(image: Opener, folder: string): Opener;
+  /** The same image, from the cache if it is there. */
+  cachedImage(image: Opener, place: CachePlace): Opener;
+  /** Of the package. */
+  version(): string;
+}
+
+export interface ImportJob extends Work {
+  /** The uuid of the storage repository. */
+  readonly sr: string;
+  /** What operators see of the VDI. */
+  readonly name: string;
+  /** A folder for the layers of a chain that comes in another order than leaf first. */
+  readonly staging: string | undefined;
+}
+
+export interface GlancePlace {
+  readonly endpoints: readonly string[];
+  readonly version: 1 | 2;
+  readonly headers: HeaderFields;
+  /** PEM certificates to trust, too. */
+  readonly ca: string | undefined;
+}
+
+/** What a call is done under. */
+export interface Work {
+  readonly signal: AbortSignal;
+  readonly onWarning: Warn;
+}
+
+export interface CachePlace {
+  readonly folder: string;
+  /** Bytes that all images together may take. */
+  readonly size: number;
+}
+
+export interface PluginFunction extends Signature {
+  run(args: Arguments, work: Work): Promise<PickleValue>;
+}
+
+/** Of either download: which SR if `sr_path` does not tell, and how the image is fetched. `ca` is a file. */
+const OURS = ['sr_uuid', 'ca', 'staging', 'cache', 'cache_size'];
+/** Of the first plugin only; the number of retries was ignored there too, as retries are the caller's. */
+const OF_FIRST = ['auth_token', 'num_retries'];
+
+/** The version of the interface that Nova asks for. */
+const INTERFACE = '2.1';
+
+export function createFunctions(workers: Workers): ReadonlyMap<string, PluginFunction> {
+  async function download(args: Arguments, endpoint: string, version: 1 | 2, work: Work): Promise<PickleValue> {
+    const id = required('image_id', args.text('image_id'));
+    const staging = file('staging', args);
+    const job = { sr: repository(args), name: `glance ${id}`, staging, ...work };
+    const cache = cacheOf(args);
+    const image = workers.glanceImage(id, { endpoints: [endpoint], version, headers: headersOf(args), ca: await certificates(args) });
+    const { vdi } = await workers.importImage(fetched(image, cache, staging), job);
+    return replyOf(vdi, args.form);
+  }
+
+  /** What is in the cache need not be staged as well. */
+  function fetched(image: Opener, cache: CachePlace | undefined, staging: string | undefined): Opener {
+    if (cache !== undefined) return workers.cachedImage(image, cache);
+    return staging === undefined ? image : workers.stagedImage(image, staging);
+  }
+
+  const functions: Readonly<Record<string, PluginFunction>> = {
+    download_vhd2: {
+      positional: ['image_id', 'endpoint', 'uuid_stack', 'sr_path', 'extra_headers', 'api_version'],
+      others: OURS,
+      async run(args, work) {
+        const endpoint = required('endpoint', args.text('endpoint'));
+        const version = args.integer('api_version', '1 or 2', (value) => value === 1 || value === 2);
+        return download(args, endpoint, version === 2 ? 2 : 1, work);
+      },
+    },
+    download_vhd: {
+      positional: ['image_id', 'glance_host', 'glance_port', 'glance_use_ssl', 'uuid_stack', 'sr_path', 'extra_headers'],
+      others: [...OF_FIRST, ...OURS],
+      run: async (args, work) => download(args, endpointOf(args), 1, work),
+    },
+    get_version: {
+      positional: [],
+      others: [],
+      run: async ({ form }) => (form === 'json' ? { version: INTERFACE, vdistream: workers.version() } : INTERFACE),
+    },
+  };
+  return new Map(Object.entries(functions));
+}
+
+/** The uuid is what xe gave, none of `uuid_stack`: the caller goes by the reply alone. */
+const replyOf = (vdi: string, form: Form): PickleValue => (form === 'flat' ? [{ vdi_type: 'os', vdi_uuid: vdi }] : { root: { uuid: vdi } });
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** `sr_path` ends with the uuid of the SR, unless somebody has given the SR a mount point of another name. */
+function repository(args: Arguments): string {
+  const given = args.text('sr_uuid');
+  if (given !== undefined) {
+    if (!UUID.test(given)) throw wrong('Argument sr_uuid must be the uuid of a storage repository.');
+    return given;
+  }
+  const path = required('sr_path', args.text('sr_path'));
+  const last = path.split('/').findLast((part) => part !== '') ?? '';
+  if (!UUID.test(last)) throw wrong('Argument sr_path does not end with the uuid of a storage repository. Give it as sr_uuid.');
+  return last;
+}
+
+function headersOf(args: Arguments): HeaderFields {
+  const token = args.text('auth_token');
+  return { ...args.headers('extra_headers'), ...(token === undefined ? {} : checkHeaders({ 'x-auth-token': token })) };
+}
+
+function endpointOf(args: Arguments): string {
+  const host = required('glance_host', args.text('glance_host'));
+  const port = required(
+    'glance_port',
+    args.integer('glance_port', 'a port', (value) => value > 0 && value < 65_536),
+  );
+  // An IPv6 address has colons, and needs brackets in a URL.
+  const name = /^[0-9a-f:]*:[0-9a-f:.]*$/i.test(host) ? `[${host}]` : host;
+  if (!/^([\w.-]+|\[[0-9a-f:.]+\])$/i.test(name)) throw wrong('Argument glance_host must be a host name or an address.');
+  return `${args.flag('glance_use_ssl') ? 'https' : 'http'}://${name}:${port}`;
+}
+
+/** Both of its arguments or none. */
+function cacheOf(args: Arguments): CachePlace | undefined {
+  const cache = file('cache', args);
+  const size = args.integer('cache_size', 'a number of bytes', (bytes) => bytes > 0);
+  return cache === undefined && size === undefined ? undefined : { folder: required('cache', cache), size: required('cache_size', size) };
+}
+
+/** xapi runs a plugin in no folder in particular. */
+function file(name: string, args: Arguments): string | undefined {
+  const path = args.text(name);
+  if (path !== undefined && !path.startsWith('/')) throw wrong(`Argument ${name} must be an absolute path.`);
+  return path;
+}
+
+async function certificates(args: Arguments): Promise<string | undefined> {
+  const path = file('ca', args);
+  if (path === undefined) return undefined;
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new VdiStreamError('USAGE', `Argument ca: ${reason}`, { cause });
+  }
+}

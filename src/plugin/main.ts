@@ -1,0 +1,12 @@
+#!/usr/bin/env node
+/**
+ * The XAPI plugin (DOMAIN 7). What it stands on is loaded when the process is ready to answer, so that even a part that is missing is
+ * answered with a document.
+ */
+
+import { setFlagsFromString } from 'node:v8';
+import { serve } from './serve.ts';
+
+// As the command line does, for the same reason: see cli/main.ts.
+setFlagsFromString('--interrupt-budget=1000000');
+serve(process.argv.slice(2), async () => (await import('./workers.ts')).workers);

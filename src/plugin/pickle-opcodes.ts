@@ -1,0 +1,167 @@
+/** What each opcode of a pickle does to the machine that `pickle-read.ts` runs, and which ones it does not have. */
+
+import { KiB } from '../bytes.ts';
+import type { VdiStreamError } from '../errors.ts';
+import { finite, float, integerOrTruth, long, longInteger, malformed, quotedString, rawUnicode, utf8 } from './pickle-atoms.ts';
+
+/** While the machine runs, lists and dicts may still grow, and may be in several places, even in themselves. */
+export type Item = null | boolean | number | string | Item[] | Map<string, Item>;
+
+/** All of these throw USAGE where the pickle does not fit. */
+export interface Machine {
+  readonly memo: Map<number, Item>;
+  push(item: Item): void;
+  pop(): Item;
+  /** Stays where it is. */
+  top(): Item;
+  mark(): void;
+  /** All that was pushed since the last mark, which is gone with it. */
+  popToMark(): Item[];
+  /** The next bytes of the pickle. */
+  take(count: number): Buffer;
+  /** The next bytes of the pickle as Latin-1, to the end of the line. */
+  line(): string;
+}
+
+type Step = (machine: Machine) => void;
+
+export const STOP = 0x2e;
+
+export const STEPS: ReadonlyMap<number, Step> = byOpcode<Step>({
+  // Protocol 0
+  '(': ({ mark }) => mark(),
+  0: ({ pop }) => void pop(),
+  N: ({ push }) => push(null),
+  I: ({ push, line }) => push(integerOrTruth(line())),
+  L: ({ push, line }) => push(longInteger(line())),
+  F: ({ push, line }) => push(float(line())),
+  S: ({ push, line }) => push(quotedString(line())),
+  V: ({ push, line }) => push(rawUnicode(line())),
+  l: ({ push, popToMark }) => push(popToMark()),
+  t: ({ push, popToMark }) => push(tuple(popToMark())),
+  d: ({ push, popToMark }) => push(dictOf(popToMark())),
+  a: (machine) => append(machine, several(machine, 1)),
+  s: (machine) => insert(machine, several(machine, 2)),
+  p: (machine) => put(machine, place(machine.line())),
+  g: (machine) => get(machine, place(machine.line())),
+
+  // Protocol 1
+  ']': ({ push }) => push([]),
+  ')': ({ push }) => push(tuple([])),
+  '}': ({ push }) => push(new Map()),
+  e: (machine) => append(machine, machine.popToMark()),
+  u: (machine) => insert(machine, machine.popToMark()),
+  1: ({ popToMark }) => void popToMark(),
+  K: (machine) => machine.push(u8(machine)),
+  M: ({ push, take }) => push(take(2).readUInt16LE()),
+  J: (machine) => machine.push(i32(machine)),
+  G: ({ push, take }) => push(finite(take(8).readDoubleBE())),
+  U: (machine) => machine.push(utf8(machine.take(u8(machine)))),
+  T: (machine) => machine.push(utf8(machine.take(i32(machine)))),
+  X: (machine) => machine.push(utf8(machine.take(u32(machine)))),
+  q: (machine) => put(machine, u8(machine)),
+  r: (machine) => put(machine, u32(machine)),
+  h: (machine) => get(machine, u8(machine)),
+  j: (machine) => get(machine, u32(machine)),
+
+  // Protocol 2
+  '\x80': (machine) => protocol(u8(machine)),
+  '\x85': (machine) => machine.push(tuple(several(machine, 1))),
+  '\x86': (machine) => machine.push(tuple(several(machine, 2))),
+  '\x87': (machine) => machine.push(tuple(several(machine, 3))),
+  '\x88': ({ push }) => push(true),
+  '\x89': ({ push }) => push(false),
+  '\x8a': (machine) => machine.push(long(machine.take(u8(machine)))),
+  '\x8b': (machine) => machine.push(long(machine.take(i32(machine)))),
+});
+
+/** Names from Python's pickletools. Each looks up a class or a function, calls one, or asks the program for an object of its own. */
+const NOT_DATA: ReadonlyMap<number, string> = byOpcode({
+  c: 'GLOBAL',
+  R: 'REDUCE',
+  i: 'INST',
+  o: 'OBJ',
+  b: 'BUILD',
+  P: 'PERSID',
+  Q: 'BINPERSID',
+  '\x81': 'NEWOBJ',
+  '\x82': 'EXT1',
+  '\x83': 'EXT2',
+  '\x84': 'EXT4',
+  '\x92': 'NEWOBJ_EX',
+  '\x93': 'STACK_GLOBAL',
+  '\x97': 'NEXT_BUFFER',
+  '\x98': 'READONLY_BUFFER',
+});
+
+export function refusal(opcode: number): VdiStreamError {
+  const name = NOT_DATA.get(opcode);
+  if (name !== undefined) return malformed(`has the opcode ${name}, which is more than plain data: it could run code`);
+  return malformed(`has the byte 0x${opcode.toString(16).padStart(2, '0')}, which is no opcode of plain data in protocols 0 to 2`);
+}
+
+function byOpcode<T>(table: Readonly<Record<string, T>>): ReadonlyMap<number, T> {
+  return new Map(Object.entries(table).map(([character, entry]) => [character.charCodeAt(0), entry]));
+}
+
+const u8 = ({ take }: Machine): number => take(1).readUInt8();
+const i32 = ({ take }: Machine): number => take(4).readInt32LE();
+const u32 = ({ take }: Machine): number => take(4).readUInt32LE();
+
+/** From the top, the deepest one first. */
+const several = ({ pop }: Machine, count: number): Item[] => Array.from({ length: count }, pop).reverse();
+
+/** A list that nothing more can be appended to. */
+function tuple(items: Item[]): Item {
+  Object.freeze(items);
+  return items;
+}
+
+function append({ top }: Machine, items: readonly Item[]): void {
+  const list = top();
+  if (!Array.isArray(list) || Object.isFrozen(list)) throw malformed('appends to what is no list');
+  for (const item of items) list.push(item);
+}
+
+function insert({ top }: Machine, items: readonly Item[]): void {
+  const dict = top();
+  if (!(dict instanceof Map)) throw malformed('sets an item of what is no dict');
+  for (const [key, value] of dictOf(items)) dict.set(key, value);
+}
+
+/** Keys and values take turns. */
+function dictOf(items: readonly Item[]): Map<string, Item> {
+  const dict = new Map<string, Item>();
+  for (let index = 0; index < items.length; index += 2) {
+    const key = items[index];
+    const value = items[index + 1];
+    if (value === undefined) throw malformed('has a key without a value');
+    if (typeof key !== 'string') throw malformed('has a dict with a key that is no string');
+    dict.set(key, value);
+  }
+  return dict;
+}
+
+/** Python counts its places, and a pickle within the longest argument has no more steps than this. */
+const MAX_PLACES = 128 * KiB;
+
+function put({ memo, top }: Machine, at: number): void {
+  if (at >= MAX_PLACES) throw malformed(`has a place in the memo beyond ${MAX_PLACES}`);
+  memo.set(at, top());
+}
+
+function get({ memo, push }: Machine, at: number): void {
+  const item = memo.get(at);
+  if (item === undefined) throw malformed('takes from the memo what was not put there');
+  push(item);
+}
+
+/** In the memo. */
+function place(line: string): number {
+  if (!/^\d{1,9}$/.test(line)) throw malformed('has a place in the memo that is no number');
+  return Number(line);
+}
+
+function protocol(version: number): void {
+  if (version > 2) throw malformed(`is of protocol ${version}; 0 to 2 are taken`);
+}

@@ -1,0 +1,35 @@
+/** Writes a reply as a pickle of protocol 0, which every Python since 2.3 reads. All of it is printable ASCII and line feeds. */
+
+import { assert } from '../errors.ts';
+import type { PickleValue } from './pickle-read.ts';
+
+/** Numbers must be safe integers: no reply of ours has others. */
+export const writePickle = (value: PickleValue): string => `${written(value)}.`;
+
+/** Without the memo, so what stands in two places is written twice. */
+function written(value: PickleValue): string {
+  if (value === null) return 'N';
+  if (typeof value === 'boolean') return value ? 'I01\n' : 'I00\n';
+  if (typeof value === 'number') return integer(value);
+  if (typeof value === 'string') return `V${rawUnicode(value)}\n`;
+  if (isList(value)) return `(l${value.map((item) => `${written(item)}a`).join('')}`;
+  const items = Object.entries(value).map(([key, item]) => `${written(key)}${written(item)}s`);
+  return `(d${items.join('')}`;
+}
+
+/** `Array.isArray` does not take a readonly list out of the type. */
+const isList = (value: object): value is readonly PickleValue[] => Array.isArray(value);
+
+/** `I` is a C long to Python 2. */
+function integer(value: number): string {
+  assert(Number.isSafeInteger(value), 'replies have integers only');
+  return Math.abs(value) < 2 ** 31 ? `I${value}\n` : `L${value}L\n`;
+}
+
+/** All but printable ASCII is escaped, and the backslash that begins an escape. */
+function rawUnicode(text: string): string {
+  return text.replace(/[^ -[\]-~]/gu, (character) => {
+    const digits = (character.codePointAt(0) ?? 0).toString(16);
+    return digits.length > 4 ? `\\U${digits.padStart(8, '0')}` : `\\u${digits.padStart(4, '0')}`;
+  });
+}
