@@ -530,6 +530,8 @@ export const WARNINGS = {
   CHAIN_TIMESTAMP: 'A layer gives another time for its parent than the parent itself does. Copied and relinked chains often do.',
   MANIFEST_LATE: 'The manifest came behind a member that had gone by without a digest, so that member was not checked.',
   RAW_PADDED: 'A raw disk ends within a sector of 512 bytes. The rest of the sector is zero.',
+  FETCHED_TWICE:
+    'The leaf of a chain came behind its parent, and it alone tells the size. A staging folder or a cache saves the second time.',
   REAP_LEFT: 'An import that died has left a disk on this storage repository, and it could not be removed.',
   TARGET_BUFFERED: 'The file system of the target refuses O_DIRECT, so synchronous buffered writes are used.',
 } as const;
@@ -537,7 +539,7 @@ export const WARNINGS = {
 export type WarningCode = keyof typeof WARNINGS;
 export type Warn = (warning: Warning) => void;
 
-const OF_THE_HOST: readonly WarningCode[] = ['REAP_LEFT', 'TARGET_BUFFERED'];
+const NOT_OF_THE_IMAGE: readonly WarningCode[] = ['FETCHED_TWICE', 'REAP_LEFT', 'TARGET_BUFFERED'];
 
 /** Collects the warnings of one call. With `strict`, one about the image is an error instead: STRICT. */
 export function warner(
@@ -548,7 +550,7 @@ export function warner(
     warnings.push(warning);
     onWarning?.(warning);
     const { code, message, member, offset } = warning;
-    if (strict && !OF_THE_HOST.includes(code)) throw new VdiStreamError('STRICT', `${message} (${code})`, { member, offset });
+    if (strict && !NOT_OF_THE_IMAGE.includes(code)) throw new VdiStreamError('STRICT', `${message} (${code})`, { member, offset });
   };
 }
 

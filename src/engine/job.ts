@@ -1,9 +1,10 @@
 /** Job: what writing and verifying share, from the options of a call to the opened disk. */
 
-import { type Guard, type Warn, type Warning, warner } from '../errors.ts';
+import { type Guard, VdiStreamError, type Warn, type Warning, warner } from '../errors.ts';
 import { createPool, type Pool } from '../io/pool.ts';
-import { type Source, withSources } from '../io/source.ts';
+import { opensAgain, type Source, withSources } from '../io/source.ts';
 import { type ChosenDisk, onlyDisk } from './chain.ts';
+import { info } from './info.ts';
 import type { DiskInput, ReadOptions } from './options.ts';
 import { reading } from './progress.ts';
 
@@ -30,7 +31,10 @@ export interface Job {
   seconds(): number;
 }
 
-/** Opens the sources and their disk, and closes the sources whatever happens. */
+/**
+ * Opens the sources and their disk, and closes the sources whatever happens. What comes over the network in an order that does not tell
+ * the size in time is looked at twice.
+ */
 export async function withDisk<T>(
   input: DiskInput,
   options: CommonOptions,
@@ -44,14 +48,28 @@ export async function withDisk<T>(
     warn: warner(warnings, options),
     seconds: () => Number(process.hrtime.bigint() - started) / 1e9,
   };
-  // Looking through a source for its leaf may take a while; once the target is open, that is what counts.
-  let onRead = reading(options.onProgress);
-  return withSources(input, { ...options, onRead: (position, length) => onRead?.(position, length) }, async (sources) => {
-    const anyParent = options.force?.includes('parent') === true;
-    const chosen = await onlyDisk(sources, { ...options, anyParent, warn: job.warn });
-    onRead = undefined;
-    return use(chosen, sources, job);
-  });
+
+  function open(virtualSize: number | undefined): Promise<T> {
+    // Looking through a source for its leaf may take a while; once the target is open, that is what counts.
+    let onRead = reading(options.onProgress);
+    return withSources(input, { ...options, onRead: (position, length) => onRead?.(position, length) }, async (sources) => {
+      const anyParent = options.force?.includes('parent') === true;
+      const chosen = await onlyDisk(sources, { ...options, virtualSize, anyParent, warn: job.warn });
+      onRead = undefined;
+      return use(chosen, sources, job);
+    });
+  }
+
+  try {
+    return await open(options.virtualSize);
+  } catch (error) {
+    // Thrown before anything is written.
+    if (!(error instanceof VdiStreamError && error.code === 'CHAIN_ORDER' && opensAgain(input))) throw error;
+    job.warn({ code: 'FETCHED_TWICE', message: 'the leaf does not come first, so the image is fetched as far as that, then once more' });
+    const { virtualSize } = await info(input, { ...options, quick: true, sha256: undefined, onWarning: undefined, strict: false });
+    if (virtualSize === undefined) throw error;
+    return open(virtualSize);
+  }
 }
 
 export const bytesRead = (sources: readonly Source[]): number => sources.reduce((sum, source) => sum + source.bytesRead(), 0);

@@ -91,6 +91,10 @@ const sum = (numbers: readonly number[]): number => numbers.reduce((total, numbe
 /** A stream of Node may have an `open` too, but no opener is iterable. */
 const isOpener = (input: SourceInput): input is Opener => typeof input !== 'string' && !(Symbol.asyncIterator in input);
 
+/** Whether opening the same input once more gives the same bytes once more, although they are a stream. */
+export const opensAgain = (input: SourceInput | readonly SourceInput[]): boolean =>
+  !isSeveral(input) && (typeof input === 'string' ? isUrl(input) : isOpener(input));
+
 const isSeveral = (input: SourceInput | readonly SourceInput[]): input is readonly SourceInput[] => Array.isArray(input);
 
 async function pathSource(path: string, name: string, options: SourceOptions): Promise<Source> {

@@ -50,7 +50,8 @@ const sharedPool = (): Pool => {
  * VDI and its VBD are then gone, or `left` of the error says what is not.
  */
 export async function importImage(input: DiskInput, options: ImportOptions): Promise<ImportResult> {
-  const { sr, rawVdi = false, signal } = options;
+  const { rawVdi = false, signal } = options;
+  const sr = options.sr.toLowerCase();
   if (!isUuid(sr)) throw new VdiStreamError('USAGE', `"${sr.slice(0, 100)}" is not the uuid of a storage repository`);
   const xe = createXe(options.xe);
   const name = options.name ?? nameFor(input);
