@@ -28,7 +28,7 @@ export const ERRORS = {
     exit: 130,
     retry: true,
     meaning: 'The work was cancelled by a signal.',
-    advice: 'The target holds part of a disk: write it again before it is used.',
+    advice: 'If a target was being written, it holds part of a disk: write it again before it is used.',
   },
   NATIVE_MISSING: {
     exit: 1,
@@ -532,6 +532,7 @@ export const WARNINGS = {
   RAW_PADDED: 'A raw disk ends within a sector of 512 bytes. The rest of the sector is zero.',
   FETCHED_TWICE:
     'The leaf of a chain came behind its parent, and it alone tells the size. A staging folder or a cache saves the second time.',
+  HTTP_RETRY: 'A server did not answer, or the connection was lost. It was asked again, and goes on where it broke off.',
   REAP_LEFT: 'An import that died has left a disk on this storage repository, and it could not be removed.',
   TARGET_BUFFERED: 'The file system of the target refuses O_DIRECT, so synchronous buffered writes are used.',
 } as const;
@@ -539,7 +540,7 @@ export const WARNINGS = {
 export type WarningCode = keyof typeof WARNINGS;
 export type Warn = (warning: Warning) => void;
 
-const NOT_OF_THE_IMAGE: readonly WarningCode[] = ['FETCHED_TWICE', 'REAP_LEFT', 'TARGET_BUFFERED'];
+const NOT_OF_THE_IMAGE: readonly WarningCode[] = ['FETCHED_TWICE', 'HTTP_RETRY', 'REAP_LEFT', 'TARGET_BUFFERED'];
 
 /** Collects the warnings of one call. With `strict`, one about the image is an error instead: STRICT. */
 export function warner(

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test, vi } from 'vitest';
-import type { ErrorCode } from '../src/errors.ts';
+import type { ErrorCode, Warning } from '../src/errors.ts';
 import { writeDisk } from '../src/index.ts';
 import { type DownloadOptions, httpImage } from '../src/io/download.ts';
 import { openSource, type SourceInput, type SourceOptions } from '../src/io/source.ts';
@@ -595,4 +595,15 @@ describe('no error tells a secret', () => {
     await source.close();
     expect(inspect(error, { depth: 10, showHidden: true })).not.toContain('SECRET');
   });
+});
+
+test('who watches is told of each drop, and where it went on', async () => {
+  const server = await httpServer({ image, headers: ETAG, reply: inTurn({ cut: 100_000 }, { cut: 50_000 }) });
+  const told: Warning[] = [];
+  expect(Buffer.compare(await fetched(fast(server.url()), { warn: (warning) => told.push(warning) }), image)).toBe(0);
+  expect(told.map(({ code, offset }) => [code, offset])).toEqual([
+    ['HTTP_RETRY', 100_000],
+    ['HTTP_RETRY', 150_000],
+  ]);
+  expect(told[0]?.message).toMatch(/127\.0\.0\.1.*; asking again in 0\.5 s$/);
 });

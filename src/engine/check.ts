@@ -44,7 +44,7 @@ export interface CheckResult {
 
 /**
  * Reads an image once from end to end. A damaged VHD ends the check of that member at worst; a damaged archive or
- * compressed stream ends all, for nothing can be found behind it. Throws only SOURCE_OPEN, USAGE, CANCELLED, or a defect.
+ * compressed stream ends all, for nothing can be found behind it. Throws only what opening the source does, USAGE, CANCELLED, or a defect.
  */
 export async function check(input: DiskInput, options: CheckOptions = {}): Promise<CheckResult> {
   const findings = createFindings();

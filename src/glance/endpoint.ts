@@ -1,9 +1,9 @@
 /** Endpoint: the base address of an image service, such as http://10.0.0.1:9292, and several of them asked in turn. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { VdiStreamError } from '../errors.ts';
+import { VdiStreamError, type Warn } from '../errors.ts';
 import { orCancelled } from '../io/cancel.ts';
-import { isDrop, pauseAfter } from '../io/download.ts';
+import { isDrop, pauseAfter, retryWarning } from '../io/download.ts';
 import { nameOf } from '../io/http.ts';
 import { parseUrl } from '../io/url.ts';
 
@@ -26,6 +26,12 @@ export interface Answered<T> {
 const isElsewhere = (error: unknown): error is VdiStreamError =>
   error instanceof VdiStreamError && ['HTTP_NOT_FOUND', 'GLANCE_ANSWER'].includes(error.code);
 
+export interface Asking {
+  readonly retries?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly warn?: Warn | undefined;
+}
+
 /**
  * The first answer. Each address is asked up to `retries` times again, one after the other, with a wait once all have been asked. What
  * asking cannot mend is thrown at once; otherwise the last error, which tells what each of them has said.
@@ -33,7 +39,7 @@ const isElsewhere = (error: unknown): error is VdiStreamError =>
 export async function askInTurn<T>(
   addresses: readonly string[],
   ask: (address: string) => Promise<T>,
-  { retries = 5, signal }: { readonly retries?: number | undefined; readonly signal?: AbortSignal | undefined },
+  { retries = 5, signal, warn }: Asking,
 ): Promise<Answered<T>> {
   const said = new Map<string, VdiStreamError>();
   let left = addresses;
@@ -50,7 +56,9 @@ export async function askInTurn<T>(
       }
     }
     if (left.length === 0 || round >= retries) throw inOne([...said.values()]);
-    await orCancelled(sleep(pauseAfter(round + 1), undefined, signal && { signal }), signal);
+    const pause = pauseAfter(round + 1);
+    warn?.(retryWarning(inOne([...said.values()]), pause));
+    await orCancelled(sleep(pause, undefined, signal && { signal }), signal);
   }
 }
 

@@ -3,7 +3,7 @@
 import { VdiStreamError } from '../errors.ts';
 import { httpImage } from '../io/download.ts';
 import { createHttp, type Http, type HttpOptions, nameOf, statusError } from '../io/http.ts';
-import type { Opener } from '../io/source.ts';
+import type { Opener, SourceOptions } from '../io/source.ts';
 import { type Answered, askInTurn, baseOf } from './endpoint.ts';
 import { fieldsOfHeaders, fieldsOfJson, type Metadata, metadataOf } from './metadata.ts';
 
@@ -41,10 +41,10 @@ export function glanceImage(id: string, options: GlanceOptions): Opener {
     }
   }
 
-  async function find(signal: AbortSignal | undefined): Promise<Answered<Metadata>> {
+  async function find({ signal, warn }: SourceOptions): Promise<Answered<Metadata>> {
     const http = createHttp(options);
     try {
-      return await askInTurn(addresses, (address) => ask(http, address, signal), { retries: options.retries, signal });
+      return await askInTurn(addresses, (address) => ask(http, address, signal), { retries: options.retries, signal, warn });
     } finally {
       await http.close();
     }
@@ -52,9 +52,9 @@ export function glanceImage(id: string, options: GlanceOptions): Opener {
 
   return {
     name,
-    describe: async ({ signal }) => (await find(signal)).answer,
+    describe: async (sourceOptions) => (await find(sourceOptions)).answer,
     async open(sourceOptions) {
-      const { answer, addresses: usable } = await find(sourceOptions.signal);
+      const { answer, addresses: usable } = await find(sourceOptions);
       const urls = usable.map((address) => (version === 1 ? address : `${address}/file`));
       try {
         return { ...(await httpImage(urls, { ...options, ...answer }).open(sourceOptions)), name };

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MiB } from '../bytes.ts';
 import type { Chunks } from '../cursor.ts';
-import { throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { throwIfCancelled, VdiStreamError, type Warn, type Warning } from '../errors.ts';
 import { orCancelled } from './cancel.ts';
 import { createHttp, type Http, type HttpAnswer, type HttpOptions, nameOf, statusError } from './http.ts';
 import { type Facts, factsOf, hasRest, isProvable, type Progress, rangeError, restHeaders, UNPROVABLE } from './range.ts';
@@ -26,6 +26,13 @@ export const isDrop = (error: unknown): error is VdiStreamError =>
 
 /** Milliseconds to wait once all servers have failed for the `round`th time, from 1 on: as Nova waits between its own attempts. */
 export const pauseAfter = (round: number): number => Math.min(500 * 2 ** (round - 1), 15_000);
+
+/** `pause` in milliseconds; `offset` is the byte that it goes on with. */
+export const retryWarning = ({ message }: VdiStreamError, pause: number, offset?: number): Warning => ({
+  code: 'HTTP_RETRY',
+  message: `${message}; asking again${pause === 0 ? '' : ` in ${pause / 1000} s`}`,
+  ...(offset === undefined ? {} : { offset }),
+});
 
 /**
  * Drops that are borne with whatever they bring, and beyond that one for each MiB that has come: a server that gives a byte a connection
@@ -60,7 +67,7 @@ export function httpImage(urls: string | readonly string[], options: DownloadOpt
       };
       try {
         const digested = digestsOf(sourceOptions, options.digest).length > 0;
-        const { length, bytes } = await download(all, http, { ...options, digested, signal: stop.signal });
+        const { length, bytes } = await download(all, http, { ...options, digested, signal: stop.signal, warn: sourceOptions.warn });
         return streamSource(name, bytes, sourceOptions, { length, digest: options.digest, close });
       } catch (error) {
         await close();
@@ -71,6 +78,7 @@ export function httpImage(urls: string | readonly string[], options: DownloadOpt
 }
 
 interface Task extends DownloadOptions {
+  readonly warn: Warn | undefined;
   readonly digested: boolean;
   readonly signal: AbortSignal;
 }
@@ -82,7 +90,7 @@ interface Download {
 
 /** Resolves with the headers of the first answer that has the image. */
 async function download(urls: readonly string[], http: Http, task: Task): Promise<Download> {
-  const { retries = 5, wait = (time, signal) => sleep(time, undefined, { signal }), digested, signal } = task;
+  const { retries = 5, wait = (time, signal) => sleep(time, undefined, { signal }), digested, signal, warn } = task;
   /** The addresses that are worth asking; the first one is the one that is asked. */
   let servers = [...urls];
   const said = new Map<string, Facts>();
@@ -151,8 +159,9 @@ async function download(urls: readonly string[], http: Http, task: Task): Promis
     if (position > 0 && !isProvable(progress(current))) throw rangeError(name, position, UNPROVABLE, problem);
     if (++failures >= tries * servers.length) throw position === 0 ? problem : lost(name, `${failures} times in a row`, problem);
     if (position > 0 && ++drops > DROPS + position / MiB) throw lost(name, `${drops} times`, problem);
-    if (failures % servers.length > 0) return;
-    await orCancelled(wait(pauseAfter(failures / servers.length), signal), signal);
+    const pause = failures % servers.length > 0 ? 0 : pauseAfter(failures / servers.length);
+    warn?.(retryWarning(problem, pause, position));
+    if (pause > 0) await orCancelled(wait(pause, signal), signal);
   }
 
   const lost = (name: string, often: string, cause: VdiStreamError): VdiStreamError =>

@@ -4,7 +4,7 @@ import { fstatSync, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import type { Chunks, Cursor } from '../cursor.ts';
-import { VdiStreamError } from '../errors.ts';
+import { VdiStreamError, type Warn } from '../errors.ts';
 import { httpImage } from './download.ts';
 import { errnoOf, fileCursor } from './file.ts';
 import { closers, type Digest, streamSource } from './stream.ts';
@@ -41,6 +41,8 @@ export interface SourceOptions {
   /** Hexadecimal SHA-256 of all bytes of the source, as they are stored. */
   readonly sha256?: string | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Told of what went wrong on the way and was made good: HTTP_RETRY. */
+  readonly warn?: Warn | undefined;
   /** Called while reading: how far it has come, and the length, 0 where that is not known; bytes, of all sources together. */
   readonly onRead?: ((position: number, length: number) => void) | undefined;
 }

@@ -4,12 +4,13 @@ import { basename } from 'node:path';
 import { bytesRead, withDisk } from '../engine/job.ts';
 import type { DiskInput } from '../engine/options.ts';
 import { type WriteOptions, type WriteResult, writeDisk, writeTo } from '../engine/write.ts';
-import { VdiStreamError } from '../errors.ts';
 import { createPool, type Pool } from '../io/pool.ts';
+import type { SourceInput } from '../io/source.ts';
+import { isUrl, nameOf } from '../io/url.ts';
 import { settle } from './device.ts';
 import { type Host, thisHost } from './host.ts';
 import { reapOn } from './reap.ts';
-import { isUuid } from './uuid.ts';
+import { srFrom } from './uuid.ts';
 import { messageOf } from './vbd.ts';
 import { withVdi } from './vdi.ts';
 import { createXe, type Xe, type XeOptions } from './xe.ts';
@@ -51,8 +52,7 @@ const sharedPool = (): Pool => {
  */
 export async function importImage(input: DiskInput, options: ImportOptions): Promise<ImportResult> {
   const { rawVdi = false, signal } = options;
-  const sr = options.sr.toLowerCase();
-  if (!isUuid(sr)) throw new VdiStreamError('USAGE', `"${sr.slice(0, 100)}" is not the uuid of a storage repository`);
+  const sr = srFrom(options.sr);
   const xe = createXe(options.xe);
   const name = options.name ?? nameFor(input);
   // Nothing of this needs the image, and the image's first bytes may take a while.
@@ -100,9 +100,16 @@ async function prepare(xe: Xe, sr: string, raw: boolean, signal: AbortSignal | u
 
 function nameFor(input: DiskInput): string {
   const [first = input] = Array.isArray(input) ? input : [];
-  const name = typeof first === 'string' ? basename(first) : 'name' in first ? String(first.name) : 'stream';
-  const printable = name.replaceAll(/\p{Cc}/gu, ' ').trim();
+  const printable = ownName(first)
+    .replaceAll(/\p{Cc}/gu, ' ')
+    .trim();
   return first === '-' || printable === '' ? 'vdistream' : printable;
+}
+
+/** Everybody sees it, so nothing of an address that may be a secret. */
+function ownName(input: SourceInput): string {
+  if (typeof input === 'string') return isUrl(input) ? nameOf(input) : basename(input);
+  return 'name' in input ? String(input.name) : 'stream';
 }
 
 /** An SR is only told to know what its new disks read as. */
@@ -113,7 +120,8 @@ export type DeviceOptions = Omit<ImportOptions, 'sr' | 'name'> & { readonly sr?:
  * Where the SR is told, its new disks' zeros are relied on.
  */
 export async function importToDevice(input: DiskInput, device: string, options: DeviceOptions): Promise<WriteResult> {
-  const { sr, rawVdi = false, signal } = options;
+  const { rawVdi = false, signal } = options;
+  const sr = options.sr === undefined ? undefined : srFrom(options.sr);
   const readsZero = sr !== undefined && options.zero === undefined && (await newDisksReadZero(createXe(options.xe), sr, rawVdi, signal));
   const zero = options.zero ?? (readsZero ? 'assume-zero' : 'auto');
   try {

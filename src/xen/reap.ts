@@ -5,7 +5,7 @@ import { isAlive } from '../io/owner.ts';
 import { inTurn } from '../io/turn.ts';
 import { type Host, thisHost } from './host.ts';
 import { type Mark, parseMark } from './mark.ts';
-import { isUuid } from './uuid.ts';
+import { isUuid, srFrom } from './uuid.ts';
 import { removeVdi } from './vbd.ts';
 import { createXe, type Xe, type XeOptions } from './xe.ts';
 
@@ -37,10 +37,16 @@ export interface ReapResult {
   readonly failed: number;
 }
 
-/** Finds the unfinished VDIs of imports, and removes those whose owner is dead, with their VBDs in Dom0. Touches nothing else. */
+/**
+ * Finds the unfinished VDIs of imports, and removes those whose owner is dead, with their VBDs in Dom0. Touches nothing else. Throws
+ * USAGE, and XE_UUID for an SR that is not there: nothing would be found on it.
+ */
 export async function reap(options: ReapOptions = {}): Promise<ReapResult> {
   const xe = createXe(options.xe);
-  return reapOn(xe, await thisHost(xe, options.signal), options);
+  const { signal } = options;
+  const sr = options.sr === undefined ? undefined : srFrom(options.sr);
+  if (sr !== undefined) await xe.run('sr-param-get', { uuid: sr, 'param-name': 'uuid' }, signal);
+  return reapOn(xe, await thisHost(xe, signal), { ...options, sr });
 }
 
 export async function reapOn(xe: Xe, host: Host, { sr, dryRun, signal }: ReapOptions): Promise<ReapResult> {
