@@ -1,0 +1,83 @@
+/** Control: what a test can ask of the server besides xe. */
+
+import { realpathSync } from 'node:fs';
+import { identity, named } from './world.mjs';
+
+/** @typedef {import('./xapi.mjs').Server} Server */
+/** @typedef {import('./world.mjs').Sr} Sr */
+
+/** @typedef {Partial<Pick<Sr, 'size' | 'smConfig' | 'device' | 'sector' | 'place' | 'shared'>> & { attached?: boolean }} SrOptions */
+
+/**
+ * @typedef {{ do: 'fault', rule: import('./faults.mjs').Rule } | { do: 'no-faults' } | { do: 'release' } | { do: 'calls' }
+ *   | { do: 'called', command: string, count: number } | { do: 'idle' }
+ *   | { do: 'sr', type: string, options: SrOptions }
+ *   | { do: 'change', kind: import('./world.mjs').Class, uuid: string, fields: Record<string, unknown> }} Wish
+ */
+
+/** @param {Server} server @param {Wish} wish @returns {Promise<unknown>} */
+export async function control(server, wish) {
+  const { world, faults, calls, late, pending, watchers } = server;
+  switch (wish.do) {
+    case 'fault':
+      return faults.add(wish.rule);
+    case 'no-faults':
+      return faults.clear();
+    case 'release': {
+      const waiting = [...late];
+      late.clear();
+      for (const resume of waiting) resume();
+      return;
+    }
+    case 'calls':
+      return calls;
+    case 'called': {
+      const isDone = () => calls.filter(([command]) => command === wish.command).length >= wish.count;
+      await new Promise((/** @type {(value: void) => void} */ resolve) => {
+        const look = () => {
+          if (!isDone()) return;
+          watchers.delete(look);
+          resolve();
+        };
+        watchers.add(look);
+        look();
+      });
+      return;
+    }
+    case 'idle':
+      await Promise.all(pending);
+      return;
+    case 'sr':
+      return addSr(world, wish.type, wish.options);
+    case 'change':
+      Object.assign(world.get(wish.kind, wish.uuid), wish.fields);
+      return world.save();
+  }
+}
+
+const LVM_CONFIG = { allocation: 'thick', use_vhd: 'true', devserial: 'scsi-3600' };
+
+/** @param {import('./world.mjs').World} world @param {string} type @param {SrOptions} options @returns {string} its uuid */
+export function addSr(world, type, { attached = true, ...options }) {
+  const { objects } = world;
+  const sr = {
+    ...named(`${type} storage`),
+    type,
+    shared: false,
+    size: 2 ** 42,
+    smConfig: type.startsWith('lvm') ? LVM_CONFIG : {},
+    device: /** @type {const} */ ('backend'),
+    sector: 512,
+    place: '',
+    ...options,
+  };
+  // The kernel tells the files of loop devices by their real names.
+  if (sr.place !== '') sr.place = realpathSync(sr.place);
+  objects.sr.push(sr);
+  for (const host of sr.shared ? objects.host : [world.here()]) {
+    const currentlyAttached = host !== world.here() || attached;
+    objects.pbd.push({ ...identity(), sr: sr.uuid, host: host.uuid, currentlyAttached, otherConfig: {} });
+  }
+  world.save();
+  return sr.uuid;
+}

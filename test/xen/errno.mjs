@@ -1,0 +1,2 @@
+/** The name of a system error, as ENOENT. @param {unknown} error */
+export const errnoOf = (error) => (error instanceof Error && 'code' in error ? String(error.code) : undefined);

@@ -1,0 +1,43 @@
+/**
+ * What goes over the socket, as xe.cc says it. Besides `xe`, whoever tests may send `control` with JSON, and gets JSON.
+ */
+
+import { MAX_BODY } from './line.mjs';
+
+/** @typedef {import('node:net').Socket} Socket */
+
+/**
+ * The one request of a connection; none if it ends before.
+ * @param {Socket} socket @returns {Promise<{ kind: string, body: string } | undefined>}
+ */
+export function requestFrom(socket) {
+  /** @type {Buffer[]} */
+  const parts = [];
+  return new Promise((resolve) => {
+    socket.on('error', () => {}); // a client may be killed at any time
+    socket.once('close', () => resolve(undefined));
+    socket.on('data', (/** @type {Buffer} */ part) => {
+      parts.push(part);
+      const all = Buffer.concat(parts);
+      const start = all.indexOf('\n') + 1;
+      const [kind = '', length = ''] = all.toString('latin1', 0, start).trim().split(' ');
+      if (start > 0 && all.length - start >= Number(length)) resolve({ kind, body: all.toString('utf8', start) });
+    });
+  });
+}
+
+/** @param {Socket} socket @param {'v' | 'o' | 'e' | 'x' | 'k'} what @param {string} text */
+export function sendFrame(socket, what, text) {
+  socket.write(`${what}${Buffer.byteLength(text)}\n${text}`);
+}
+
+/** @param {Socket} socket @param {import('./commands.mjs').Answer} answer */
+export function sendAnswer(socket, { stdout, stderr, status }) {
+  if (stdout !== '') sendFrame(socket, 'o', stdout);
+  if (stderr !== '') sendFrame(socket, 'e', stderr);
+  sendFrame(socket, 'x', String(status));
+  socket.end();
+}
+
+/** What becomes of a body that is too long. @param {string} body */
+export const isTooLong = (body) => Buffer.byteLength(body) > MAX_BODY;

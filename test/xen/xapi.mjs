@@ -1,0 +1,141 @@
+/**
+ * xapi: the server of the stand-in toolstack. `node xapi.mjs FOLDER [OPTIONS]` serves FOLDER/socket and keeps its objects in
+ * FOLDER/state.json, from which another start goes on. It says `ready` when it is.
+ *
+ *   FOLDER/xensource-inventory    the uuids of host and Dom0
+ *   FOLDER/bin/xe                 where xe.cc has to be compiled to
+ *
+ * SIGTERM ends it, with every device that it has made. Started by another Node it ends with that one, and takes the folder along.
+ */
+
+import { once } from 'node:events';
+import { rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { xlStorage } from '../dom0/xl-storage.mjs';
+import { carryOut, refused } from './commands.mjs';
+import { addSr, control } from './control.mjs';
+import { createFaults } from './faults.mjs';
+import { argumentsOf } from './line.mjs';
+import { loopStorage } from './loop.mjs';
+import { serverError } from './refusal.mjs';
+import { isTooLong, requestFrom, sendAnswer, sendFrame } from './wire.mjs';
+import { createWorld } from './world.mjs';
+
+/**
+ * @typedef {object} Options
+ * @property {keyof typeof STORAGES} [storage]
+ * @property {import('./faults.mjs').Rule[]} [faults]
+ * @property {{ type: string, options?: import('./control.mjs').SrOptions }[]} [srs] of a host that has none yet
+ */
+
+/** Where disks can be. */
+const STORAGES = { loop: loopStorage, xl: xlStorage };
+
+/** @typedef {ReturnType<typeof createToolstack>} Server */
+
+/** @param {string} folder @param {Options} options */
+function createToolstack(folder, { storage = 'loop', faults: rules = [], srs = [] }) {
+  const world = createWorld(join(folder, 'state.json'));
+  if (world.objects.sr.length === 0) for (const { type, options = {} } of srs) addSr(world, type, options);
+  const faults = createFaults();
+  for (const rule of rules) faults.add(rule);
+  return {
+    world,
+    storage: STORAGES[storage](folder),
+    faults,
+    /** The arguments of all calls, in the order in which they came. @type {string[][]} */
+    calls: [],
+    /** What waits for the test's word. @type {Set<() => void>} */
+    late: new Set(),
+    /** Answers that are still to come, those that never will left out. @type {Set<Promise<void>>} */
+    pending: new Set(),
+    /** Told of each call. */
+    watchers: new Set(/** @type {(() => void)[]} */ ([])),
+  };
+}
+
+/** @param {Server} server @returns {Promise<void>} */
+const theWord = (server) =>
+  new Promise((resolve) => {
+    server.late.add(resolve);
+  });
+
+/** @param {Server} server @param {import('node:net').Socket} socket @param {string} body */
+async function serve(server, socket, body) {
+  const args = argumentsOf(body);
+  sendFrame(socket, 'v', '');
+  server.calls.push(args);
+  for (const watcher of server.watchers) watcher();
+  if (isTooLong(body)) return sendAnswer(socket, { stdout: '', stderr: 'Server internal error.\n', status: 1 });
+
+  const { what, when = 'before' } = server.faults.of(args) ?? {};
+  const node = typeof what === 'object' && 'node' in what ? what.node : 0;
+  /** @param {() => void} make */
+  const appear = (make) => {
+    if (node === 0) make();
+    else if (node === 'late') theWord(server).then(make);
+    else if (node !== 'missing') pending(server, sleep(node).then(make));
+  };
+  const act = () => carryOut(args, { world: server.world, storage: server.storage, appear });
+  if (what === undefined || (typeof what === 'object' && 'node' in what)) return sendAnswer(socket, await act());
+  if (what === 'late' || what === 'gone') {
+    const early = when === 'after' ? await act() : undefined;
+    const end = early === undefined ? server.world.begin(args) : () => {};
+    await (what === 'late' ? theWord(server) : socket.closed || once(socket, 'close'));
+    end();
+    return sendAnswer(socket, early ?? (await act()));
+  }
+  if (when === 'after') await act();
+  if (what === 'die') socket.destroy();
+  else if (what === 'hang') return;
+  else if ('kill' in what) sendFrame(socket, 'k', String(what.kill));
+  else if ('say' in what) sendAnswer(socket, { stdout: '', stderr: '', status: 0, ...what.say });
+  else sendAnswer(socket, refused(args, serverError(...what.fail), server.world));
+}
+
+/** @param {Server} server @param {import('node:net').Socket} socket */
+async function talk(server, socket) {
+  const request = await requestFrom(socket);
+  if (request === undefined) return;
+  if (request.kind === 'control') return void socket.end(JSON.stringify((await control(server, JSON.parse(request.body))) ?? null));
+  await pending(server, serve(server, socket, request.body));
+}
+
+/** @param {Server} server @param {Promise<void>} work */
+async function pending(server, work) {
+  server.pending.add(work);
+  await work;
+  server.pending.delete(work);
+}
+
+/** @param {string} folder @param {import('./world.mjs').World} world */
+function writeInventory(folder, world) {
+  const dom0 = world.objects.vm.find(world.isDom0Here)?.uuid;
+  const lines = ["PRODUCT_BRAND='XenServer'", `CONTROL_DOMAIN_UUID='${dom0}'`, `INSTALLATION_UUID='${world.here().uuid}'`];
+  writeFileSync(join(folder, 'xensource-inventory'), lines.map((line) => `${line}\n`).join(''));
+}
+
+/** @param {string} folder @param {string} options */
+async function main(folder, options = '{}') {
+  const toolstack = createToolstack(folder, JSON.parse(options));
+  writeInventory(folder, toolstack.world);
+  const end = () => {
+    toolstack.storage.sweep(toolstack.world.objects.sr);
+    if (process.send !== undefined) rmSync(folder, { recursive: true, force: true });
+    process.exit();
+  };
+  process.once('SIGTERM', end);
+  process.once('disconnect', end);
+  rmSync(join(folder, 'socket'), { force: true });
+  const server = createServer((socket) => void talk(toolstack, socket));
+  server.listen(join(folder, 'socket'));
+  await once(server, 'listening');
+  if (process.send === undefined) console.log('ready');
+  else process.send('ready');
+}
+
+const [folder, options] = process.argv.slice(2);
+if (folder === undefined) throw new Error('usage: node xapi.mjs FOLDER [OPTIONS]');
+await main(folder, options);
