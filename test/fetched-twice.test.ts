@@ -16,7 +16,7 @@ test.each(permutations(3).map((order) => [order]))(
     const image = gzipSync(chainTar(vhds, order));
     const server = await httpServer({ image });
     const target = join(testFolder(), 'disk.raw');
-    const result = await writeDisk(server.url(), target, { verify: true, strict: true });
+    const result = await writeDisk([server.url()], target, { verify: true, strict: true });
     expect(readFileSync(target).equals(content)).toBe(true);
     const leafComesFirst = order[0] === 0;
     expect(result.warnings.map(({ code }) => code)).toEqual(leafComesFirst ? [] : ['FETCHED_TWICE']);

@@ -1,7 +1,10 @@
 /** The package as a user gets it: packed, installed with install scripts blocked, imported, run, compiled against. */
 
 import { execFile, execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -40,15 +43,15 @@ async function script(text: string): Promise<string> {
   return (await run(process.execPath, ['--input-type=module', '--eval', text], { cwd: folder })).stdout;
 }
 
-test('the package holds the compiled library, the bundled program, the addon and the documents, and nothing else', () => {
+test('the package holds the compiled library, the bundled programs, the addon and the documents, and nothing else', () => {
   const modules = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts') && !name.startsWith('cli/'))
+    .filter((name) => name.endsWith('.ts') && !/^(cli|plugin)\//.test(name))
     .flatMap((name) => ['.js', '.d.ts'].map((end) => `dist/${name.replace(/\.ts$/, end)}`));
-  const docs = readdirSync(join(root, 'docs')).map((name) => `docs/${name}`);
-  const documents = ['ARCHITECTURE.md', 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', ...docs];
+  const pages = ['docs', 'examples'].flatMap((folder) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}`));
+  const documents = ['ARCHITECTURE.md', 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', ...pages];
   const prebuilds = readdirSync(join(root, 'prebuilds')).map((name) => `prebuilds/${name}`);
   expect(packed).toContain(prebuilt);
-  expect(packed).toEqual([...modules, 'dist/cli/main.js', ...documents, ...prebuilds].sort());
+  expect(packed).toEqual([...modules, 'dist/cli/main.js', 'dist/plugin/main.js', ...documents, ...prebuilds].sort());
 });
 
 test('installing runs nothing: no install script, and nothing that makes npm run node-gyp', () => {
@@ -60,9 +63,9 @@ test('installing runs nothing: no install script, and nothing that makes npm run
   expect(Object.keys(packages).filter((name) => packages[name].hasInstallScript)).toEqual([]);
 });
 
-test('the only packages that a user gets with it are cli-progress and sax, with what they need', () => {
+test('the only packages that a user gets with it are cli-progress, sax and undici, with what they need', () => {
   const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
-  expect(Object.keys(manifest.dependencies)).toEqual(['cli-progress', 'sax']);
+  expect(Object.keys(manifest.dependencies)).toEqual(['cli-progress', 'sax', 'undici']);
   for (const kind of ['optionalDependencies', 'peerDependencies', 'bundleDependencies']) expect(manifest).not.toHaveProperty(kind);
 });
 
@@ -94,16 +97,46 @@ test('the program runs by its name', async () => {
   expect(JSON.parse(stdout)).toMatchObject({ virtualSize: SIZE, target: 'by-name.raw' });
 });
 
+test('the plugin runs by its name, with nothing in its environment but the PATH that xapi gives it', async () => {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const env = { PATH: '/sbin:/usr/sbin:/bin:/usr/bin' };
+  const members = '<member><name>host_uuid</name><value>5c1f2e86-3c3a-4a53-8df7-f5f6cf3ff8a7</value></member>';
+  const params = `<param><value>OpaqueRef:0</value></param><param><value><struct>${members}</struct></value></param>`;
+  const call = `<methodCall><methodName>get_version</methodName><params>${params}</params></methodCall>`;
+  const plugin = join(installed, 'dist/plugin/main.js');
+  expect(existsSync(join(folder, 'node_modules/.bin/vdistream-plugin'))).toBe(true);
+  const { stdout, stderr } = await run(process.execPath, [plugin, call], { cwd: '/', env });
+  expect(stdout).toContain(`<value>{"version":"2.1","vdistream":"${version}"}</value>`);
+  expect(stderr).toBe('');
+});
+
+test('it reads an image of a web server with the client that comes with it', async () => {
+  const image = readFileSync(join(folder, 'image.vhd'));
+  const server = createServer((_, response) => response.end(image)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  try {
+    const { port } = server.address() as AddressInfo;
+    const program = join(folder, 'node_modules/.bin/vdistream');
+    const { stdout } = await run(program, ['info', `http://127.0.0.1:${port}/image.vhd`, '--json'], { cwd: folder });
+    expect(JSON.parse(stdout)).toMatchObject({ virtualSize: SIZE });
+  } finally {
+    server.close();
+  }
+});
+
 test.each(['NodeNext', 'Bundler'])('its types serve a strict program with %s resolution', async (moduleResolution) => {
   const project = join(folder, moduleResolution);
   mkdirSync(project);
   const text = `
     import { createReadStream } from 'node:fs';
-    import { type ErrorCode, info, type Progress, VdiStreamError, writeDisk, type WriteResult } from 'vdistream';
+    import { type ErrorCode, glanceImage, importImage, info, type Opener, type Progress, VdiStreamError, writeDisk } from 'vdistream';
+    import type { ImportResult, WriteResult } from 'vdistream';
     const size: number | undefined = (await info(createReadStream('image.vhd'))).virtualSize;
     const phases: Progress['phase'][] = [];
     const result: WriteResult = await writeDisk('image.vhd', 'null:', { onProgress: ({ phase }) => phases.push(phase) });
     export const code = (error: unknown): ErrorCode | undefined => (error instanceof VdiStreamError ? error.code : undefined);
+    const image: Opener = glanceImage('id', { endpoints: ['http://10.0.0.1:9292'] });
+    export const imported = (sr: string): Promise<ImportResult> => importImage(image, { sr });
     // @ts-expect-error: a policy that is not there
     await writeDisk('image.vhd', 'null:', { zero: 'never' });
     console.log(size, result.bytesSkipped);`;

@@ -1,5 +1,5 @@
 /**
- * Makes VHDs for tests, the demo and the bench, by the specification and without a line of the code under test. Every
+ * Makes VHDs for the tests and the fuzzing, by the specification and without a line of the code under test. Every
  * degree of freedom that the format leaves to a producer is an option.
  */
 

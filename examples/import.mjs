@@ -1,0 +1,47 @@
+#!/usr/bin/env node
+/**
+ * Imports an image and shows how far it is: a path, a URL or `-` to a new VDI, whose uuid is printed.
+ *
+ *   node import.mjs https://images.example.org/image.ova SR-UUID web-1
+ */
+
+import { importImage, VdiStreamError } from 'vdistream';
+
+const [source, sr, name] = process.argv.slice(2);
+if (source === undefined || sr === undefined) {
+  console.error('usage: import.mjs SOURCE SR-UUID [NAME]');
+  process.exit(2);
+}
+
+// The first signal cancels, and importImage removes what it has made. After a second one, `vdistream reap` does.
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stop.abort(new Error(signal)));
+
+let told = 0;
+
+/** Once a second. @type {import('vdistream').OnProgress} */
+function onProgress({ phase, done, total }) {
+  if (Date.now() < told + 1000) return;
+  told = Date.now();
+  console.error(total > 0 ? `${phase} ${Math.floor((100 * done) / total)}%` : `${phase} ${done} bytes`);
+}
+
+try {
+  const result = await importImage(source, {
+    sr,
+    name,
+    verify: true,
+    signal: stop.signal,
+    onProgress,
+    onWarning: ({ code, message }) => console.error(`warning: ${message} (${code})`),
+    // Not set in Dom0, where the defaults are right.
+    xe: { program: process.env.VDISTREAM_XE, inventory: process.env.VDISTREAM_INVENTORY },
+  });
+  console.error(`${result.bytesWritten} bytes written, ${result.bytesSkipped} skipped, in ${result.seconds.toFixed(1)} s`);
+  console.log(result.vdi);
+} catch (error) {
+  if (!(error instanceof VdiStreamError)) throw error;
+  console.error(`${error.message} (${error.code})\n${error.advice}`);
+  for (const sentence of error.left) console.error(`left behind: ${sentence}`);
+  process.exitCode = error.exitCode;
+}

@@ -1,0 +1,95 @@
+/** The programs in examples/, as they are, beside the package that they import. */
+
+import { copyFileSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test as plainTest } from 'vitest';
+import { testWith } from './support/needs.ts';
+import { IMAGE, newReader, type Reader } from './support/reader.ts';
+import { assertClean } from './xen/clean.ts';
+
+const test = testWith('root', 'loop', 'g++');
+const examples = fileURLToPath(new URL('../examples', import.meta.url));
+const files = readdirSync(examples);
+
+let reader: Reader;
+beforeAll(async () => {
+  reader = await newReader({ xen: test !== plainTest.skip });
+  for (const file of files) copyFileSync(join(examples, file), join(reader.folder, file));
+});
+afterAll(() => reader.close());
+
+plainTest('they have no type error', async () => {
+  await reader.check(files);
+});
+
+/** Data in blocks 1 and 3, as the images are made, and zeros elsewhere. */
+function expectDisk(uuid: string, name: string): void {
+  const { host } = reader;
+  if (host === undefined) throw new Error('there is no host');
+  const { vdi } = host.state();
+  assertClean(host, { vdis: vdi.map((one) => one.uuid) });
+  const found = vdi.find((one) => one.uuid === uuid);
+  expect(found).toMatchObject({ sr: reader.sr, nameLabel: name, tags: [], virtualSize: 8 << 20 });
+  const expected = Buffer.alloc(8 << 20);
+  expected.fill('data', 2 << 20, 4 << 20);
+  expected.fill('more', 6 << 20, (6 << 20) + 5000);
+  expect(
+    readFileSync(found?.disk.path ?? '')
+      .subarray(0, 8 << 20)
+      .equals(expected),
+  ).toBe(true);
+}
+
+test('import.mjs makes a VDI of an image of a web server, and prints its uuid', async () => {
+  const { stdout, stderr } = await reader.shell('node import.mjs "$URL/image.ova" "$SR" web-1');
+  expectDisk(stdout.trim(), 'web-1');
+  expect(stderr).toMatch(/\d bytes written, \d+ skipped/);
+});
+
+test('import.mjs tells what is wrong, and ends as the command line would', async () => {
+  const { stdout } = await reader.shell('node import.mjs missing.ova "$SR" 2>&1 || echo "status $?"');
+  expect(stdout).toMatch(/missing\.ova.* \(SOURCE_OPEN\)\n.*\nstatus 1\n$/);
+});
+
+/** The document that nova-wrapper.mjs answers to a call, as XAPI makes it. */
+async function call(fn: string, members: Readonly<Record<string, string>>): Promise<string> {
+  const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+  const struct = Object.entries({ host_uuid: 'x', ...members })
+    .map(([name, text]) => `<member><name>${name}</name>${text === '' ? '<value/>' : `<value>${escaped(text)}</value>`}</member>`)
+    .join('');
+  const params = `<param><value>OpaqueRef:0</value></param><param><value><struct>${struct}</struct></value></param>`;
+  const text = `<methodCall><methodName>${fn}</methodName><params>${params}</params></methodCall>`;
+  return (await reader.run(process.execPath, 'nova-wrapper.mjs', text)).stdout;
+}
+
+const success = (document: string): string =>
+  /<value>Success<\/value>.*<name>Value<\/name><value>([^<]*)<\/value>/.exec(document)?.[1] ?? document;
+
+const disk = (changed: Readonly<Record<string, string>> = {}) => ({ image: IMAGE, endpoints: reader.url, sr: reader.sr, ...changed });
+
+test('nova-wrapper.mjs makes a VDI of an image of Glance, and answers with its uuid', async () => {
+  const named = await call('make_disk', disk({ name: 'a & b <c>', token: 'gAAA' }));
+  expectDisk(success(named), 'a & b <c>');
+  const nameless = await call('make_disk', { name: '', ...disk() });
+  expectDisk(success(nameless), `glance image ${IMAGE}`);
+});
+
+const failure = (document: string): string[] => {
+  expect(document).toContain('<value>Failure</value>');
+  const [, list = ''] = /<array><data>(.*)<\/data><\/array>/.exec(document) ?? [];
+  return [...list.matchAll(/<value>(.*?)<\/value>/g)].map(([, text = '']) => text);
+};
+
+test('nova-wrapper.mjs asks for another call only where that may help', async () => {
+  const gone = await call('make_disk', disk({ image: 'no-such-image' }));
+  expect(failure(gone)).toEqual(['XENAPI_PLUGIN_FAILURE', 'make_disk', 'PluginError', expect.stringContaining('(HTTP_NOT_FOUND)')]);
+  const down = await call('make_disk', disk({ endpoints: 'http://127.0.0.1:1' }));
+  expect(failure(down)).toEqual(['XENAPI_PLUGIN_FAILURE', 'make_disk', 'RetryableError', expect.stringContaining('(HTTP_CONNECT)')]);
+});
+
+test('nova-wrapper.mjs answers with a document also where it is called wrongly', async () => {
+  const missing = await call('make_disk', { image: IMAGE });
+  expect(failure(missing)).toEqual(['XENAPI_PLUGIN_FAILURE', 'make_disk', 'PluginError', expect.stringContaining('endpoints is missing')]);
+  expect(failure(await call('no_such_function', {}))).toEqual(['UNKNOWN_XENAPI_PLUGIN_FUNCTION', 'no_such_function']);
+});
