@@ -1,6 +1,6 @@
 /**
- * The last line of CI, "N passed, N failed", from the JSON report of vitest and the names of the steps that failed:
- * `node count-tests.mjs REPORT [STEP …]`. A file that could not be loaded, a test that was skipped and a failed step are
+ * The last line of CI, "N passed, N failed", from reports in the JSON of vitest and the names of the steps that failed:
+ * `node count-tests.mjs REPORT.json … [STEP …]`. A file that could not be loaded, a test that was skipped and a failed step are
  * failures too. Exits with 1 if there is one.
  */
 
@@ -10,17 +10,19 @@ import { fileURLToPath } from 'node:url';
 /** @typedef {{ fullName: string, status: string }} Assertion */
 /** @typedef {{ name: string, status: string, assertionResults: Assertion[] }} TestFile */
 
-const [report = '', ...steps] = process.argv.slice(2);
+const isReport = (/** @type {string} */ argument) => argument.endsWith('.json');
+const reports = process.argv.slice(2).filter(isReport);
+const steps = process.argv.slice(2).filter((argument) => !isReport(argument));
 /** @type {TestFile[]} */
-const files = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')).testResults : [];
+const files = reports.filter((report) => existsSync(report)).flatMap((report) => JSON.parse(readFileSync(report, 'utf8')).testResults);
 const tests = files.flatMap((file) => file.assertionResults.map((test) => ({ file: file.name, ...test })));
 
 const passed = tests.filter((test) => test.status === 'passed');
 const failed = tests.filter((test) => test.status === 'failed');
 const skipped = tests.filter((test) => test.status !== 'passed' && test.status !== 'failed');
 const broken = files.filter((file) => file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'));
-// The step of the tests fails with its tests: it counts where nothing else does.
-const others = steps.filter((step) => step !== 'tests' || failed.length + broken.length === 0);
+// A step of tests fails with its tests: it counts where nothing else does.
+const others = steps.filter((step) => !['tests', 'dom0'].includes(step) || failed.length + broken.length === 0);
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const say = (/** @type {string} */ what, /** @type {string} */ name) => console.log(`${what}: ${name.replace(root, '')}`);

@@ -251,7 +251,7 @@ export const ERRORS = {
   HTTP_TLS: {
     exit: 1,
     meaning: 'The certificate of the server is not trusted, or there is no common version of TLS.',
-    advice: 'Name the certificate of the authority that signed it: --ca FILE. Verification cannot be turned off.',
+    advice: 'Name the certificate of the authority that signed it: --ca FILE, or the argument ca. Verification cannot be turned off.',
   },
   HTTP_AUTH: {
     exit: 1,

@@ -43,6 +43,7 @@ export { stagedImage } from './io/fetched.ts';
 export type { HttpOptions } from './io/http.ts';
 export { createPool, type Pool, type PoolOptions } from './io/pool.ts';
 export { type Opener, openSource, type Source, type SourceInput, type SourceOptions } from './io/source.ts';
+export type { Digest } from './io/stream.ts';
 export { openTarget, type Target, type TargetOptions } from './io/target.ts';
 export type { ManifestMode } from './ova/package.ts';
 export { type Member, readTar } from './ova/tar.ts';

@@ -57,8 +57,8 @@ ${EXITS}`,
                   2 (default), or 1 for stores that have nothing newer
   --headers FILE  "Name: value" lines, sent to the first host only, never to one that it redirects to
   --ca FILE       trust the certificates in this PEM file, too; verification cannot be turned off
-  --staging DIR   fetch the whole image first, into a file without a name that nothing is left of; of standard
-                  input, only the layers of a chain that come before its leaf
+  --staging DIR   fetch the whole image first, into a file without a name that nothing is left of; of a pipe,
+                  only the layers of a chain that come before its leaf
   --cache DIR     fetch the whole image first, and keep it: found by its checksum, and hashed at each use
   --cache-size N  bytes that the cache may take, or N with K, M, G, T; least recently used images go first
 
@@ -171,6 +171,6 @@ Examples:
   vdistream reap --dry-run
   vdistream reap --sr UUID --json | jq .removed
 
-Exit status: 0 nothing is left, 1 something could not be removed, 2 usage, 130 cancelled.
+Exit status: 0 nothing that could not be removed, 1 something that could not, 2 usage, 130 cancelled.
 `,
 } as const;

@@ -94,8 +94,10 @@ const sum = (numbers: readonly number[]): number => numbers.reduce((total, numbe
 const isOpener = (input: SourceInput): input is Opener => typeof input !== 'string' && !(Symbol.asyncIterator in input);
 
 /** Whether opening the same input once more gives the same bytes once more, although they are a stream. */
-export const opensAgain = (input: SourceInput | readonly SourceInput[]): boolean =>
-  !isSeveral(input) && (typeof input === 'string' ? isUrl(input) : isOpener(input));
+export const opensAgain = (input: SourceInput | readonly SourceInput[]): boolean => {
+  const [one, ...others] = isSeveral(input) ? input : [input];
+  return one !== undefined && others.length === 0 && (typeof one === 'string' ? isUrl(one) : isOpener(one));
+};
 
 const isSeveral = (input: SourceInput | readonly SourceInput[]): input is readonly SourceInput[] => Array.isArray(input);
 

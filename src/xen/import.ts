@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import { bytesRead, withDisk } from '../engine/job.ts';
 import type { DiskInput } from '../engine/options.ts';
 import { type WriteOptions, type WriteResult, writeDisk, writeTo } from '../engine/write.ts';
+import { throwIfCancelled } from '../errors.ts';
 import { createPool, type Pool } from '../io/pool.ts';
 import type { SourceInput } from '../io/source.ts';
 import { isUrl, nameOf } from '../io/url.ts';
@@ -13,7 +14,7 @@ import { reapOn } from './reap.ts';
 import { srFrom } from './uuid.ts';
 import { messageOf } from './vbd.ts';
 import { withVdi } from './vdi.ts';
-import { createXe, type Xe, type XeOptions } from './xe.ts';
+import { cancelledOr, createXe, type Xe, type XeOptions } from './xe.ts';
 import { newDisksReadZero } from './zero-rule.ts';
 
 export interface ImportOptions extends Omit<WriteOptions, 'zeroTail'> {
@@ -56,7 +57,9 @@ export async function importImage(input: DiskInput, options: ImportOptions): Pro
   const xe = createXe(options.xe);
   const name = options.name ?? nameFor(input);
   // Nothing of this needs the image, and the image's first bytes may take a while.
-  const preparing = prepare(xe, sr, rawVdi, signal);
+  const preparing = prepare(xe, sr, rawVdi, signal).catch((error: unknown) => {
+    throw cancelledOr(error, signal);
+  });
   preparing.catch(() => {}); // told where it is waited for
   try {
     return await withDisk(input, { ...options, pool: options.pool ?? sharedPool() }, async (chosen, sources, job) => {
@@ -95,6 +98,7 @@ async function prepare(xe: Xe, sr: string, raw: boolean, signal: AbortSignal | u
     ({ leftOvers }) => leftOvers.flatMap((leftOver) => leftOver.left),
     (error: unknown) => [messageOf(error)],
   );
+  throwIfCancelled(signal);
   return { host, readsZero, left };
 }
 
@@ -106,10 +110,10 @@ function nameFor(input: DiskInput): string {
   return first === '-' || printable === '' ? 'vdistream' : printable;
 }
 
-/** Everybody sees it, so nothing of an address that may be a secret. */
+/** Everybody sees it, so nothing of an address that may be a secret: the last part of its path. */
 function ownName(input: SourceInput): string {
-  if (typeof input === 'string') return isUrl(input) ? nameOf(input) : basename(input);
-  return 'name' in input ? String(input.name) : 'stream';
+  const name = typeof input === 'string' ? input : 'name' in input ? String(input.name) : 'stream';
+  return basename(isUrl(name) ? nameOf(name) : name);
 }
 
 /** An SR is only told to know what its new disks read as. */
@@ -119,7 +123,7 @@ export type DeviceOptions = Omit<ImportOptions, 'sr' | 'name'> & { readonly sr?:
  * Writes to a device that the caller has attached and will detach: the whole of it, its end included, synced, closed, and let go by udev.
  * Where the SR is told, its new disks' zeros are relied on.
  */
-export async function importToDevice(input: DiskInput, device: string, options: DeviceOptions): Promise<WriteResult> {
+export async function importToDevice(input: DiskInput, device: string, options: DeviceOptions = {}): Promise<WriteResult> {
   const { rawVdi = false, signal } = options;
   const sr = options.sr === undefined ? undefined : srFrom(options.sr);
   const readsZero = sr !== undefined && options.zero === undefined && (await newDisksReadZero(createXe(options.xe), sr, rawVdi, signal));

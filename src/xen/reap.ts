@@ -7,7 +7,7 @@ import { type Host, thisHost } from './host.ts';
 import { type Mark, parseMark } from './mark.ts';
 import { isUuid, srFrom } from './uuid.ts';
 import { removeVdi } from './vbd.ts';
-import { createXe, type Xe, type XeOptions } from './xe.ts';
+import { cancelledOr, createXe, type Xe, type XeOptions } from './xe.ts';
 
 export interface ReapOptions {
   /** uuid of the one SR to look at; all by default. */
@@ -45,8 +45,12 @@ export async function reap(options: ReapOptions = {}): Promise<ReapResult> {
   const xe = createXe(options.xe);
   const { signal } = options;
   const sr = options.sr === undefined ? undefined : srFrom(options.sr);
-  if (sr !== undefined) await xe.run('sr-param-get', { uuid: sr, 'param-name': 'uuid' }, signal);
-  return reapOn(xe, await thisHost(xe, signal), { ...options, sr });
+  try {
+    if (sr !== undefined) await xe.run('sr-param-get', { uuid: sr, 'param-name': 'uuid' }, signal);
+    return await reapOn(xe, await thisHost(xe, signal), { ...options, sr });
+  } catch (error) {
+    throw cancelledOr(error, signal);
+  }
 }
 
 export async function reapOn(xe: Xe, host: Host, { sr, dryRun, signal }: ReapOptions): Promise<ReapResult> {

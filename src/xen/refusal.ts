@@ -77,6 +77,12 @@ function told(said: string): string {
 export const isUnknown = (error: unknown): boolean =>
   error instanceof VdiStreamError && (error.code === 'XE_TIMEOUT' || error.code === 'XE_CONNECTION');
 
+/** Whether the toolstack said no, or was never asked. */
+export const isRefused = (error: unknown): boolean =>
+  error instanceof VdiStreamError && (error.xapi !== undefined || NOT_ASKED.includes(error.code));
+
+const NOT_ASKED: readonly ErrorCode[] = ['USAGE', 'CANCELLED', 'XE_MISSING'];
+
 /** Whether it was refused with one of these codes of xapi. */
 export const isRefusal = (error: unknown, ...codes: readonly string[]): boolean =>
   error instanceof VdiStreamError && error.xapi !== undefined && codes.includes(error.xapi);

@@ -12,7 +12,6 @@ import type { Xe } from './xe.ts';
 const TURN = 'xapi plug';
 const DETACH_TRIES = 30;
 const PASSING: readonly string[] = ['DEVICE_DETACH_REJECTED', 'INTERNAL_ERROR', 'VM_MISSING_PV_DRIVERS'];
-const GONE: readonly string[] = ['UUID_INVALID', 'HANDLE_INVALID'];
 
 /** What a command does, or has done all the same although nobody said so. `reread` gives undefined where it has not. */
 export async function sure<T>(work: Promise<T>, reread: () => Promise<T | undefined>): Promise<T> {
@@ -25,9 +24,20 @@ export async function sure<T>(work: Promise<T>, reread: () => Promise<T | undefi
   }
 }
 
-/** The same for a command that prints nothing. */
-export const done = (work: Promise<unknown>, isDone: () => Promise<boolean>): Promise<unknown> =>
-  sure(work, async () => ((await isDone()) ? true : undefined));
+/**
+ * A command that prints nothing and is done, whatever it says: after an error, and after words where there should be none (the client
+ * prints its usage with exit status 0), what counts is what the toolstack then has.
+ */
+export async function done(command: string, work: Promise<string>, isDone: () => Promise<boolean>): Promise<void> {
+  const failure = await work.then(
+    (printed) => (printed.trim() === '' ? undefined : unexpected(command, printed)),
+    (error: unknown) => error,
+  );
+  if (failure !== undefined && !(await isDone().catch(() => false))) throw failure;
+}
+
+const unexpected = (command: string, printed: string): VdiStreamError =>
+  new VdiStreamError('XE_FAILED', `xe ${command} should print nothing, but says ${JSON.stringify(printed.slice(0, 100))}`);
 
 /** Attaches a VDI to Dom0, and gives the VBD. What of it fails in the middle is found by its VDI. */
 export async function plug(xe: Xe, { dom0 }: Host, vdi: string, signal?: AbortSignal): Promise<string> {
@@ -46,49 +56,42 @@ export async function plug(xe: Xe, { dom0 }: Host, vdi: string, signal?: AbortSi
   );
   const printed = await sure(create, async () => (await xe.list('vbd-list', { 'vdi-uuid': vdi, 'vm-uuid': dom0 }, signal))[0]);
   const vbd = uuidFrom('vbd-create', printed);
-  const plugOne = async (): Promise<unknown> => {
-    const plugging = xe.run('vbd-plug', { uuid: vbd }, signal).catch((error: unknown) => {
-      if (!isRefusal(error, 'DEVICE_ALREADY_ATTACHED')) throw error;
-    });
-    return done(plugging, () => isAttached(xe, vbd, signal));
-  };
-  await inTurn(TURN, plugOne, signal);
+  await inTurn(TURN, () => done('vbd-plug', xe.run('vbd-plug', { uuid: vbd }, signal), () => isAttached(xe, vbd, signal)), signal);
   return vbd;
 }
 
 const isAttached = async (xe: Xe, vbd: string, signal?: AbortSignal): Promise<boolean> =>
   (await xe.list('vbd-list', { uuid: vbd, 'currently-attached': 'true' }, signal)).length > 0;
 
-const exists = async (xe: Xe, kind: 'vbd' | 'vdi', uuid: string): Promise<boolean> => (await xe.list(`${kind}-list`, { uuid })).length > 0;
+export const exists = async (xe: Xe, kind: 'vbd' | 'vdi', uuid: string): Promise<boolean> =>
+  (await xe.list(`${kind}-list`, { uuid })).length > 0;
 
 /** Detaches a VBD and destroys it; one that is detached or gone already is fine. Not to be cancelled: it is what cancelling does. */
 export async function unplug(xe: Xe, vbd: string): Promise<void> {
+  await detach(xe, vbd);
+  await destroy(xe, 'vbd', vbd);
+}
+
+async function detach(xe: Xe, vbd: string): Promise<void> {
+  const once = (): Promise<void> => done('vbd-unplug', xe.run('vbd-unplug', { uuid: vbd }), async () => !(await isAttached(xe, vbd)));
   for (let tries = 1; ; tries++) {
     try {
-      const unplugOne = (): Promise<unknown> => done(xe.run('vbd-unplug', { uuid: vbd }), async () => !(await isAttached(xe, vbd)));
-      await inTurn(TURN, unplugOne);
-      break;
+      return await inTurn(TURN, once);
     } catch (error) {
-      if (isRefusal(error, ...GONE)) return;
-      if (isRefusal(error, 'DEVICE_ALREADY_DETACHED')) break;
       if (tries === DETACH_TRIES || !isRefusal(error, ...PASSING)) throw error;
       await sleep(xe.options.pause ?? 1000);
     }
   }
-  await destroy(xe, 'vbd', vbd);
 }
 
-async function destroy(xe: Xe, kind: 'vbd' | 'vdi', uuid: string): Promise<void> {
-  try {
-    await done(xe.run(`${kind}-destroy`, { uuid }), async () => !(await exists(xe, kind, uuid)));
-  } catch (error) {
-    if (!isRefusal(error, ...GONE)) throw error;
-  }
+function destroy(xe: Xe, kind: 'vbd' | 'vdi', uuid: string): Promise<void> {
+  const command = `${kind}-destroy`;
+  return done(command, xe.run(command, { uuid }), async () => !(await exists(xe, kind, uuid)));
 }
 
 /**
  * Removes a VDI of ours, and the VBDs that attach it to Dom0, as far as that can be done. Gives what could not, in sentences; rejects
- * never. One that another machine has got hold of is left alone.
+ * never. One that another machine has got hold of is left alone. VBDs that are detached go with their VDI (DOMAIN 3).
  */
 export async function removeVdi(xe: Xe, { dom0 }: Host, vdi: string): Promise<string[]> {
   try {
@@ -96,7 +99,7 @@ export async function removeVdi(xe: Xe, { dom0 }: Host, vdi: string): Promise<st
     const others = (await xe.list('vbd-list', { 'vdi-uuid': vdi })).filter((vbd) => !ours.includes(vbd));
     if (others.length > 0) return [`VDI ${vdi}: another machine has it attached, by VBD ${others.join(', ')}`];
     for (const vbd of ours) {
-      await unplug(xe, vbd).catch((error: unknown) => {
+      await detach(xe, vbd).catch((error: unknown) => {
         throw new VdiStreamError('VBD_DETACH', `VBD ${vbd} is still plugged: ${messageOf(error)}`, { cause: error });
       });
     }

@@ -7,10 +7,10 @@ import { throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { deviceOf, settle } from './device.ts';
 import type { Host } from './host.ts';
 import { type Mark, newMark } from './mark.ts';
-import { isUnknown } from './refusal.ts';
+import { isRefused, isUnknown } from './refusal.ts';
 import { isUuid, uuidFrom } from './uuid.ts';
-import { done, messageOf, plug, removeVdi, sure, unplug } from './vbd.ts';
-import type { Xe } from './xe.ts';
+import { done, exists, messageOf, plug, removeVdi, sure, unplug } from './vbd.ts';
+import { cancelledOr, type Xe } from './xe.ts';
 
 export interface NewVdi {
   /** uuid of the SR. */
@@ -58,8 +58,7 @@ export async function withVdi<T>(
     await unmark(xe, vdi, mark);
     return result;
   } catch (cause) {
-    const isCancel = cause instanceof VdiStreamError && cause.code === 'CANCELLED';
-    const error = signal?.aborted && !isCancel ? new VdiStreamError('CANCELLED', 'cancelled', { cause }) : cause;
+    const error = cancelledOr(cause, signal);
     const left = await undo(xe, host, vdi, mark, cause);
     if (error instanceof VdiStreamError) error.left.push(...left);
     throw error;
@@ -94,7 +93,7 @@ async function sizeOf(xe: Xe, vdi: string, wanted: number, signal: AbortSignal |
 /** Should it not be known whether the mark is off, the VDI is no success: a later clean-up would take it for a left-over. */
 async function unmark(xe: Xe, vdi: string, mark: Mark): Promise<void> {
   const removing = xe.run('vdi-param-remove', { uuid: vdi, 'param-name': 'tags', 'param-key': mark.text });
-  await done(removing, async () => !(await marked(xe, mark)).includes(vdi));
+  await done('vdi-param-remove', removing, async () => (await exists(xe, 'vdi', vdi)) && !(await marked(xe, mark)).includes(vdi));
 }
 
 async function undo(xe: Xe, host: Host, vdi: string | undefined, mark: Mark, cause: unknown): Promise<string[]> {
@@ -102,14 +101,13 @@ async function undo(xe: Xe, host: Host, vdi: string | undefined, mark: Mark, cau
     await settle();
     return removeVdi(xe, host, vdi);
   }
-  // What was refused was not made. What nobody knows of is looked for by its mark.
-  if (!isUnknown(cause)) return [];
+  // What nobody has told the uuid of may be there all the same, even after an error, and is found by its mark.
   const hint = '`vdistream reap` removes it should it still come';
   try {
     const found = (await marked(xe, mark)).filter(isUuid);
-    if (found.length === 0) return [`perhaps a VDI that xapi is still making; ${hint}`];
+    if (found.length === 0) return isUnknown(cause) ? [`perhaps a VDI that xapi is still making; ${hint}`] : [];
     return (await Promise.all(found.map((one) => removeVdi(xe, host, one)))).flat();
   } catch (error) {
-    return [`perhaps a VDI, since xapi does not answer (${messageOf(error)}); ${hint}`];
+    return isRefused(cause) ? [] : [`perhaps a VDI, since xapi does not answer (${messageOf(error)}); ${hint}`];
   }
 }

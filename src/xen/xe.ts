@@ -3,8 +3,8 @@
  * that does not come back is killed, and whoever made it reads again what became of it (DOMAIN 3).
  */
 
-import { spawn } from 'node:child_process';
-import { VdiStreamError } from '../errors.ts';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { commandError } from './refusal.ts';
 
 export interface XeOptions {
@@ -26,7 +26,8 @@ export interface Xe {
   readonly options: XeOptions;
   /**
    * Runs a command and gives what it printed, without the newline at the end. Throws XE_TIMEOUT and XE_CONNECTION, after which the
-   * command may have been carried out or not; what the toolstack refuses, by its code; USAGE for a value with control characters.
+   * command may have been carried out or not; what the toolstack refuses, by its code; USAGE for a value with control characters;
+   * CANCELLED if the signal has fired before it is sent.
    */
   run(command: string, parameters: Parameters, signal?: AbortSignal): Promise<string>;
   /** The values that a list command prints with `--minimal`. */
@@ -67,20 +68,15 @@ export function splitMinimal(text: string): string[] {
 
 function call(options: XeOptions, command: string, args: readonly string[], signal: AbortSignal | undefined): Promise<string> {
   const { program = 'xe', timeout = 300_000, grace = 10_000 } = options;
-  const child = spawn(program, [command, ...args], {
-    // Without HOME and XE_EXTRA_ARGS it neither goes to another host nor under another name.
-    env: { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    // Ctrl-C on the terminal is for us: the command may be the very one that cleans up.
-    detached: true,
-  });
+  throwIfCancelled(signal);
+  const child = start(program, [command, ...args]);
   let isLate = false;
   const kill = (): void => {
     isLate = true;
     child.kill('SIGKILL');
     // A child of its own could still hold the pipes.
-    child.stdout.destroy();
-    child.stderr.destroy();
+    child.stdout?.destroy();
+    child.stderr?.destroy();
   };
   let timer = setTimeout(kill, timeout);
   const hurry = (): void => {
@@ -88,15 +84,14 @@ function call(options: XeOptions, command: string, args: readonly string[], sign
     timer = setTimeout(kill, Math.min(grace, timeout));
   };
   signal?.addEventListener('abort', hurry, { once: true });
-  if (signal?.aborted) hurry();
   const said = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const) {
-    child[stream].setEncoding('utf8').on('data', (text: string) => {
+    child[stream]?.setEncoding('utf8').on('data', (text: string) => {
       said[stream] = (said[stream] + text).slice(0, MAX_OUTPUT);
     });
   }
   return new Promise<string>((resolve, reject) => {
-    child.once('error', (cause) => reject(new VdiStreamError('XE_MISSING', `cannot run ${program}: ${cause.message}`, { cause })));
+    child.once('error', (cause) => reject(notRun(program, cause)));
     child.once('close', (status, killedBy) => {
       if (isLate) {
         const reason = signal?.aborted ? 'was not done when it was cancelled' : `was not done after ${timeout / 1000} s`;
@@ -109,4 +104,32 @@ function call(options: XeOptions, command: string, args: readonly string[], sign
     clearTimeout(timer);
     signal?.removeEventListener('abort', hurry);
   });
+}
+
+/** Its streams are not there where there was no room for them: an `error` follows. */
+function start(program: string, args: readonly string[]): ChildProcess {
+  try {
+    return spawn(program, args, {
+      // Without HOME and XE_EXTRA_ARGS it neither goes to another host nor under another name.
+      env: { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // Ctrl-C on the terminal is for us: the command may be the very one that cleans up.
+      detached: true,
+    });
+  } catch (cause) {
+    throw notRun(program, cause);
+  }
+}
+
+/** No memory, no descriptor or arguments that are too long say nothing about whether it is there. */
+function notRun(program: string, cause: unknown): VdiStreamError {
+  const isMissing = cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'EACCES');
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new VdiStreamError(isMissing ? 'XE_MISSING' : 'XE_FAILED', `cannot run ${program}: ${reason}`, { cause });
+}
+
+/** Whatever breaks once the signal has fired, the signal is the story. */
+export function cancelledOr(error: unknown, signal: AbortSignal | undefined): unknown {
+  const isCancel = error instanceof VdiStreamError && error.code === 'CANCELLED';
+  return signal?.aborted && !isCancel ? new VdiStreamError('CANCELLED', 'cancelled', { cause: error }) : error;
 }

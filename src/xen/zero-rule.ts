@@ -3,6 +3,7 @@
  * volume holds what its last owner left there.
  */
 
+import { VdiStreamError } from '../errors.ts';
 import type { Xe } from './xe.ts';
 
 const LVM: readonly string[] = ['lvm', 'lvmoiscsi', 'lvmohba'];
@@ -23,9 +24,11 @@ export function readsZero({ type, raw, smConfig }: Kind): boolean {
   return !LVM.includes(type) || (!raw && smConfig.get('use_vhd') === 'true');
 }
 
-/** Asks the SR for what the rule needs. Throws XE_UUID for one that does not exist. */
+/** Asks the SR for what the rule needs. Throws XE_UUID for one that does not exist, XE_FAILED for an answer that is no type. */
 export async function newDisksReadZero(xe: Xe, sr: string, raw: boolean, signal?: AbortSignal): Promise<boolean> {
   const type = await xe.run('sr-param-get', { uuid: sr, 'param-name': 'type' }, signal);
+  // The rule knows those that do not read as zero, so anything else would pass for one that does.
+  if (!/^[\w-]+$/.test(type)) throw new VdiStreamError('XE_FAILED', `SR ${sr} has no type, but: ${JSON.stringify(type.slice(0, 100))}`);
   const asks = LVM.includes(type) || type === 'equal';
   const smConfig = asks ? parseMap(await xe.run('sr-param-get', { uuid: sr, 'param-name': 'sm-config' }, signal)) : new Map();
   return readsZero({ type, raw, smConfig });
