@@ -103,6 +103,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       const how = { zero: oneOf(ZERO_POLICIES, zero, '--zero'), verify, name, rawVdi, xe: toolstack(values) };
       const options: Omit<ImportOptions, 'sr'> = { ...diskOptions(values), ...how, ...told };
       if (device !== undefined) {
+        if (name !== undefined) throw new VdiStreamError('USAGE', '--name is for a new VDI, and --device makes none');
         const result = await importToDevice(inputs, device, { ...options, sr }).finally(out.close);
         print(out, result, () => writeSummary(result));
         return 0;

@@ -31,8 +31,9 @@ export function inputsFrom(sources: readonly string[], values: SourceValues): So
 
 function glance(id: string, { glance: endpoints = [], 'glance-version': version }: SourceValues, http: HttpOptions): Opener {
   if (endpoints.length === 0) throw new VdiStreamError('USAGE', 'which image service? Give --glance ENDPOINT');
-  const token = process.env.OS_TOKEN;
-  const headers = token === undefined ? http.headers : { 'x-auth-token': token, ...http.headers };
+  // A script may leave it empty for a service that wants none.
+  const { OS_TOKEN: token = '' } = process.env;
+  const headers = token === '' ? http.headers : { 'x-auth-token': token, ...http.headers };
   const known = oneOf(['1', '2'], version, '--glance-version');
   return glanceImage(id, { ...http, headers, endpoints, version: known === '1' ? 1 : 2 });
 }

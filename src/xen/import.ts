@@ -93,7 +93,11 @@ interface Prepared {
 }
 
 async function prepare(xe: Xe, sr: string, raw: boolean, signal: AbortSignal | undefined): Promise<Prepared> {
-  const [host, readsZero] = await Promise.all([thisHost(xe, signal), newDisksReadZero(xe, sr, raw, signal)]);
+  const asking = [thisHost(xe, signal), newDisksReadZero(xe, sr, raw, signal)] as const;
+  const asked = Promise.all(asking);
+  // No command outlives the import, not even one that another has failed meanwhile.
+  await Promise.allSettled([asked, ...asking]);
+  const [host, readsZero] = await asked;
   const left = await reapOn(xe, host, { sr, signal }).then(
     ({ leftOvers }) => leftOvers.flatMap((leftOver) => leftOver.left),
     (error: unknown) => [messageOf(error)],

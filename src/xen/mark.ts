@@ -5,6 +5,7 @@
  *   vdistream.<host uuid>.<boot id>.<pid>.<start of the process>.<number of the import>
  */
 
+import { randomInt } from 'node:crypto';
 import { type Owner, ownerText, parseOwner, thisOwner } from '../io/owner.ts';
 import { isUuid } from './uuid.ts';
 
@@ -17,12 +18,13 @@ export interface Mark {
   readonly owner: Owner;
 }
 
-let imports = 0;
+/** The number is drawn: threads, and copies of this library, know nothing of each other's. */
+const MOST = 2 ** 48 - 1;
 
 /** One for each import, so that its disk can be found by it even where nobody was told its uuid. */
 export function newMark(host: string): Mark {
   const owner = thisOwner();
-  return { text: [PREFIX, host, ownerText(owner), ++imports].join('.'), host, owner };
+  return { text: [PREFIX, host, ownerText(owner), randomInt(1, MOST)].join('.'), host, owner };
 }
 
 /** Undefined for what `newMark` would not have made: any other tag. */

@@ -167,7 +167,7 @@ async function answer(options: ServerOptions, seen: Seen, number: number, respon
   seen.start = start;
   if (seen.method === 'HEAD') return void response.end();
 
-  const stop = Math.min(image.length, start + (reply.cut ?? Number.POSITIVE_INFINITY));
+  const stop = Math.min(image.length, start + Math.floor(reply.cut ?? Number.POSITIVE_INFINITY));
   for (let at = start; at < stop; ) {
     const bytes = image.subarray(at, Math.min(at + (options.piece ?? 65_536), stop));
     await new Promise<void>((resolve, reject) => {

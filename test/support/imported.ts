@@ -1,0 +1,31 @@
+/** What an import has left on a host without Xen: the bytes of its disks. */
+
+import { readFileSync } from 'node:fs';
+import { expect } from 'vitest';
+import type { XeOptions } from '../../src/index.ts';
+import type { Host } from '../xen/host.ts';
+
+/** How the library finds the toolstack of `host`. */
+export const toolstackOf = ({ xe, inventory }: Host): XeOptions => ({ program: xe, inventory, pause: 5 });
+
+/** The environment in which the command line and the plugin do. */
+export const environmentOf = ({ xe, inventory }: Host): NodeJS.ProcessEnv => ({
+  ...process.env,
+  VDISTREAM_XE: xe,
+  VDISTREAM_INVENTORY: inventory,
+});
+
+/** The whole file behind a VDI: what its guest will see. */
+export function bytesOf(host: Host, vdi: string): Buffer {
+  const found = host.state().vdi.find(({ uuid }) => uuid === vdi);
+  if (found === undefined) throw new Error(`there is no VDI ${vdi}`);
+  return readFileSync(found.disk.path);
+}
+
+/** Throws unless `bytes` are those of `content` with nothing but zeros behind them; names the first that is not. */
+export function expectDisk(bytes: Uint8Array, content: Uint8Array, size = bytes.length): void {
+  expect(bytes.length).toBe(size);
+  const wanted = Buffer.alloc(size);
+  wanted.set(content);
+  if (!wanted.equals(bytes)) expect({ firstWrong: wanted.findIndex((byte, at) => byte !== bytes[at]) }).toEqual({ firstWrong: -1 });
+}
