@@ -1,0 +1,44 @@
+/** Ctrl-C while a slow device still has writes to do. */
+
+import assert from 'node:assert/strict';
+import { readdirSync, statSync } from 'node:fs';
+import { attached, mapped, volume } from './devices.mjs';
+import { full } from './images.mjs';
+import { isWriting, until, vdistream } from './programs.mjs';
+import { test } from './runner.mjs';
+
+/** Processes that have the device open, by whatever name. @param {string} path */
+function holders(path) {
+  const { rdev } = statSync(path);
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readdirSync(`/proc/${pid}/fd`).some((fd) => statSync(`/proc/${pid}/fd/${fd}`).rdev === rdev);
+    } catch {
+      return false; // gone by now
+    }
+  });
+}
+
+/** @param {import('./devices.mjs').Device} target */
+async function interrupt({ path }) {
+  const { status, error } = await vdistream(['write', full.path, path], {
+    async during(child) {
+      await until('a write is on its way', () => isWriting(child.pid));
+      assert.deepEqual(holders(path), [String(child.pid)]);
+      child.kill('SIGINT');
+    },
+  });
+  assert.deepEqual([status, error.code], [130, 'CANCELLED']);
+  assert.deepEqual(holders(path), []);
+}
+
+/** A second a write. @param {import('./runner.mjs').Test} t @param {import('./devices.mjs').Device} beneath */
+const slow = (t, { path, size }) => mapped(t, 'slow', [[size, `delay ${path} 0 0 ${path} 0 1000`]]);
+
+test('Ctrl-C during a write to a slow device ends with 130, and nobody holds the device: it can be removed at once', async (t) => {
+  await interrupt(slow(t, volume(t, { size: full.size })));
+});
+
+test('Ctrl-C during a write to an xvd device in front of a slow one ends with 130, and the device can be detached at once', async (t) => {
+  await interrupt(attached(t, slow(t, volume(t, { size: full.size }))));
+});

@@ -1,0 +1,81 @@
+/** Block devices for tests, taken away when the test is over, and what is on them, read past every cache. */
+
+import { createHash } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
+import { create, destroy, OLD_DATA, plug, unplug } from '../xl-storage.mjs';
+import { bytes, run } from './programs.mjs';
+
+export const MIB = 1 << 20;
+
+/** Of device-mapper's tables, bytes. */
+const SECTOR = 512;
+/** @typedef {import('./runner.mjs').Test} Test */
+/** @typedef {{ path: string, size: number }} Device */
+
+/**
+ * A logical volume full of old data.
+ * @param {Test} t
+ * @param {{ size: number, sector?: number, name?: string }} options  `size` in bytes, a multiple of 1 MiB
+ */
+export function volume(t, { size, sector = 512, name = 'LV-6f6c6420-6461-4461-8a61-000000000000' }) {
+  const made = create({ name, size, sector });
+  t.after(() => destroy(made.path));
+  return made;
+}
+
+/** A new device in front of another one, attached by Xen. @param {Test} t @param {Device} behind @returns {Device} */
+export function attached(t, behind) {
+  const path = plug(behind.path);
+  t.after(() => unplug(path));
+  return { path, size: behind.size };
+}
+
+/**
+ * A device-mapper device: its targets one behind the other, each as long as it says, with what its line says after the length.
+ * @param {Test} t @param {string} name @param {readonly (readonly [length: number, line: string])[]} targets  lengths in bytes
+ * @returns {Device}
+ */
+export function mapped(t, name, targets) {
+  let size = 0;
+  const table = targets.map(([length, line]) => {
+    const start = size;
+    size += length;
+    return `${start / SECTOR} ${length / SECTOR} ${line}`;
+  });
+  const file = `/tmp/${name}`;
+  writeFileSync(file, `${table.join('\n')}\n`);
+  run('dmsetup', 'create', name, file);
+  t.after(() => run('dmsetup', 'remove', name));
+  return { path: `/dev/mapper/${name}`, size };
+}
+
+/** Makes one byte another one. @param {Device} device @param {number} at */
+export function spoil({ path }, at) {
+  const fd = openSync(path, 'r+');
+  const byte = Buffer.alloc(1);
+  readSync(fd, byte, 0, 1, at);
+  writeSync(fd, Buffer.from([~(byte[0] ?? 0) & 0xff]), 0, 1, at);
+  fsyncSync(fd);
+  closeSync(fd);
+}
+
+/** Bytes as the medium has them. `from` and `length` are multiples of 4096. @param {Device} device @param {number} from @param {number} length */
+export function bytesOf({ path }, from, length) {
+  const range = [`skip=${from}`, `count=${length}`, 'iflag=direct,skip_bytes,count_bytes'];
+  return bytes('dd', `if=${path}`, ...range, 'bs=1M', 'status=none');
+}
+
+/** Of the first `length` bytes. @param {Device} device @param {number} length */
+export const sha256 = (device, length) =>
+  createHash('sha256')
+    .update(bytesOf(device, 0, length))
+    .digest('hex');
+
+/** Whether [from, to) holds nothing but one byte. @param {Device} device @param {number} byte @param {number} from @param {number} to */
+const holds = (device, byte, from, to) => bytesOf(device, from, to - from).equals(Buffer.alloc(to - from, byte));
+
+/** Whether what was there before is there still. @param {Device} device @param {number} [from] @param {number} [to] */
+export const isOld = (device, from = 0, to = device.size) => holds(device, OLD_DATA, from, to);
+
+/** @param {Device} device @param {number} [from] @param {number} [to] */
+export const isZero = (device, from = 0, to = device.size) => holds(device, 0, from, to);

@@ -1,0 +1,98 @@
+/** Programs of Dom0, and vdistream as an operator runs it. */
+
+import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const MAIN = '/work/dist/cli/main.js';
+
+/** Runs a program to its end and returns what it printed. Another exit status than 0 is an error, with its words. @param {string} program @param {readonly string[]} args */
+export function bytes(program, ...args) {
+  const { status, signal, error, stdout, stderr } = spawnSync(program, args, {
+    maxBuffer: 1 << 26,
+    timeout: 60_000,
+    killSignal: 'SIGKILL',
+  });
+  if (status === 0) return stdout;
+  throw new Error(`${program} ${args.join(' ')}: ${error?.message ?? signal ?? `exit status ${status}`}\n${stderr}`);
+}
+
+/** The same, as text. @param {string} program @param {readonly string[]} args */
+export const run = (program, ...args) => bytes(program, ...args).toString();
+
+const INTERVAL = 10;
+const TRIES = 3000;
+
+/** Waits for a state that no call tells of. @param {string} what @param {() => boolean} state */
+export async function until(what, state) {
+  for (let tries = 0; !state(); tries++) {
+    if (tries === TRIES) throw new Error(`waited in vain: ${what}`);
+    await sleep(INTERVAL);
+  }
+}
+
+/** The same, for calls that are not to return before. @param {string} what @param {() => boolean} state */
+export function waitFor(what, state) {
+  const nobody = new Int32Array(new SharedArrayBuffer(4));
+  for (let tries = 0; !state(); tries++) {
+    if (tries === TRIES) throw new Error(`waited in vain: ${what}`);
+    Atomics.wait(nobody, 0, 0, INTERVAL);
+  }
+}
+
+/**
+ * Whether a process has given data to a block device, perhaps more than that has finished yet (proc(5)). A megabyte, since what its
+ * files' times cost on the root file system is counted, too. @param {number | undefined} pid
+ */
+export const isWriting = (pid) => Number(/^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1]) >= 1 << 20;
+
+/**
+ * @typedef {object} Outcome
+ * @property {number | null} status
+ * @property {Record<string, unknown>} result  what was printed on stdout; empty after an error
+ * @property {Record<string, unknown>} error  empty after success
+ */
+
+/**
+ * Runs `vdistream ARGS --json --quiet`. `under` is a program with its arguments that runs it in turn; `during` is called with
+ * the running process.
+ * @param {readonly string[]} args
+ * @param {{ input?: number | 'pipe', under?: readonly string[], during?: (child: import('node:child_process').ChildProcess) => Promise<void> }} [options]
+ * @returns {Promise<Outcome>}
+ */
+export async function vdistream(args, { input, under = [], during } = {}) {
+  const [program = '', ...rest] = [...under, process.execPath, MAIN, ...args, '--json', '--quiet'];
+  const child = spawn(program, rest, { stdio: [input ?? 'ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.setEncoding('utf8').on('data', (text) => {
+    stdout += text;
+  });
+  child.stderr?.setEncoding('utf8').on('data', (text) => {
+    stderr += text;
+  });
+  /** @type {Promise<number | null>} */
+  const closed = new Promise((resolve, reject) => child.once('close', resolve).once('error', reject));
+  try {
+    await during?.(child);
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
+  const status = await closed;
+  const { error } = parse(stderr);
+  return { status, result: parse(stdout), error: isObject(error) ? error : stderr === '' ? {} : { code: 'UNPARSED', stderr } };
+}
+
+/** @param {string} text @returns {Record<string, unknown>} */
+function parse(text) {
+  try {
+    const value = JSON.parse(text);
+    return isObject(value) ? value : {};
+  } catch {
+    return {};
+  }
+}
+
+/** @param {unknown} value @returns {value is Record<string, unknown>} */
+const isObject = (value) => typeof value === 'object' && value !== null;

@@ -1,0 +1,91 @@
+/** What goes into the guest, as one tar: vdistream as it is installed, the tests, and images whose disks are known. */
+
+import { execFileSync } from 'node:child_process';
+import { createCipheriv, createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { dynamicVhd, fixedVhd } from '../support/make-vhd.mjs';
+
+const MIB = 1 << 20;
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/**
+ * What the tests know of an image.
+ * @typedef {object} Image
+ * @property {string} path  in the guest
+ * @property {number} size  of its disk, bytes
+ * @property {string} sha256  of its disk, as qemu-img sees it
+ */
+
+/** What has to be built first, or nothing. */
+export function missing() {
+  if (!existsSync(join(root, 'dist/cli/main.js'))) return 'vdistream is not built yet: npm run build:ts';
+  if (!existsSync(join(root, 'build/Release/vdistream.node'))) return 'the native addon is not built yet: npm run build:native';
+  return undefined;
+}
+
+/**
+ * The path of the tar. `only` is for the guest: the tests to run have it in their names.
+ * @param {string} folder @param {string} only
+ */
+export function makePayload(folder, only) {
+  const staged = join(folder, 'payload');
+  mkdirSync(join(staged, 'images'), { recursive: true });
+  compileXe(join(staged, 'xe'));
+  writeFileSync(join(staged, 'run.json'), JSON.stringify({ only, images: makeImages(join(staged, 'images'), folder) }));
+  const tar = join(folder, 'payload.tar');
+  const product = ['package.json', 'dist', 'build/Release/vdistream.node', ...runtimePackages(), 'test/dom0', 'test/xen'];
+  execFileSync('tar', ['-c', '-f', tar, '-C', root, ...product, '-C', staged, 'run.json', 'images', 'xe']);
+  rmSync(staged, { recursive: true });
+  return tar;
+}
+
+/** Folders of the packages that an installed vdistream has. */
+function runtimePackages() {
+  /** @type {{ packages: Record<string, { dev?: boolean }> }} */
+  const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
+  return Object.entries(lock.packages).flatMap(([path, { dev }]) => (path !== '' && !dev && existsSync(join(root, path)) ? [path] : []));
+}
+
+/** The client of the stand-in toolstack; static, since nothing of the host's is in the guest. @param {string} path */
+function compileXe(path) {
+  execFileSync('g++', ['-std=c++17', '-O1', '-static', '-o', path, join(root, 'test/xen/xe.cc')]);
+}
+
+/** Bytes without a pattern, the same in each run. @param {number} length @param {number} seed */
+function noise(length, seed) {
+  return createCipheriv('aes-128-ctr', Buffer.alloc(16, 'dom0'), Buffer.alloc(16, seed)).update(Buffer.alloc(length));
+}
+
+/** @param {string} images @param {string} folder  for what does not stay */
+function makeImages(images, folder) {
+  // Blocks in disorder. One is half zero, so that zeros are found in data, too. The last is empty, and half of it is behind the disk.
+  const half = Buffer.concat([noise(MIB, 5), Buffer.alloc(MIB)]);
+  const blocks = new Map([1, 4, 10].map((block) => [block, noise(2 * MIB, block)])).set(5, half);
+  writeFileSync(join(images, 'patchy.vhd'), dynamicVhd({ size: 23 * MIB, blocks, order: [10, 1, 5, 4] }));
+  execFileSync('tar', ['-c', '-z', '-f', join(images, 'patchy.tar.gz'), '-C', images, 'patchy.vhd']);
+
+  writeFileSync(join(images, 'full.vhd'), fixedVhd(noise(16 * MIB, 7)));
+
+  const raw = join(folder, 'qemu.raw');
+  writeFileSync(raw, Buffer.concat([noise(3 * MIB, 3), Buffer.alloc(12 * MIB), noise(MIB, 4)]));
+  const options = ['-f', 'raw', '-O', 'vpc', '-o', 'subformat=dynamic,force_size=on'];
+  execFileSync('qemu-img', ['convert', ...options, raw, join(images, 'qemu.vhd')]);
+
+  /** @param {string} name @param {string} [disk]  the same disk, where qemu-img can read it @returns {Image} */
+  const known = (name, disk = name) => ({ path: `/work/images/${name}`, ...diskOf(join(images, disk), join(folder, 'disk.raw')) });
+  return { patchy: known('patchy.vhd'), archive: known('patchy.tar.gz', 'patchy.vhd'), full: known('full.vhd'), qemu: known('qemu.vhd') };
+}
+
+/** @typedef {ReturnType<typeof makeImages>} Images */
+
+/** The disk of a VHD by another program than ours. @param {string} vhd @param {string} raw */
+function diskOf(vhd, raw) {
+  // The size field counts, not the geometry, which qemu believes of makers that it does not know.
+  const source = `driver=vpc,force_size_calc=current_size,file.driver=file,file.filename=${vhd.replaceAll(',', ',,')}`;
+  execFileSync('qemu-img', ['convert', '--image-opts', source, '-O', 'raw', raw]);
+  const bytes = readFileSync(raw);
+  rmSync(raw);
+  return { size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+}

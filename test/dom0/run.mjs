@@ -1,0 +1,135 @@
+#!/usr/bin/env node
+/**
+ * `npm run test:dom0`: boots a real Xen with a Debian Dom0 in an emulator, and lets vdistream write to the devices there:
+ * logical volumes of device-mapper, and /dev/xvda of blkfront on blkback.
+ */
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { boot } from './boot.mjs';
+import { MachineError, prepareMachine } from './machine.mjs';
+import { makePayload, missing } from './payload.mjs';
+import { writeReport } from './report.mjs';
+
+const HELP = `Usage: npm run test:dom0 -- [OPTIONS]
+
+  -t, --timeout SECONDS  for one life of the machine; 600 by default
+  --only TEXT            only tests with TEXT in their names
+  --report FILE          write the results there, as JSON in the shape of vitest's
+  --console              show the console of the machine, too
+
+The machine is kept in $VDISTREAM_DOM0_DIR, or else in node_modules/.cache/vdistream-dom0. Needs root.
+Exit status: 0 all passed, 1 a test failed, 125 no machine: it could not be built or started, hung or crashed, twice.
+`;
+
+/** The status of a run that says nothing about vdistream. */
+const NO_MACHINE = 125;
+const TAIL = 60;
+
+/** @typedef {import('./report.mjs').Result} Result */
+
+const print = (/** @type {string} */ line) => void process.stdout.write(`${line}\n`);
+const say = (/** @type {string} */ line) => print(`dom0: ${line}`);
+const show = (/** @type {string} */ line) => print(`      | ${line}`);
+const { values: options } = parseArgs({
+  options: {
+    timeout: { type: 'string', short: 't', default: '600' },
+    only: { type: 'string', default: '' },
+    report: { type: 'string' },
+    console: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+});
+const timeout = Number(options.timeout) * 1000;
+
+if (options.help) {
+  process.stdout.write(HELP);
+  process.exit(0);
+}
+if (!(timeout > 0)) fail('--timeout takes seconds');
+const unbuilt = missing();
+if (unbuilt !== undefined) fail(unbuilt);
+
+const started = Date.now();
+const folder = mkdtempSync(join(tmpdir(), 'vdistream-dom0-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.on(signal, () => process.exit(130));
+// Results of an earlier run are none of this one.
+if (options.report !== undefined) rmSync(options.report, { force: true });
+
+const cache = process.env.VDISTREAM_DOM0_DIR ?? fileURLToPath(new URL('../../node_modules/.cache/vdistream-dom0', import.meta.url));
+let payload = '';
+
+const first = await attempt();
+let last = first;
+if (first.broken !== undefined) {
+  complain(first, 'once more');
+  last = await attempt();
+}
+const { broken, running } = last;
+if (broken !== undefined) {
+  // A machine that breaks by chance does not break twice at the same place: what that test does is to blame.
+  const isToBlame = running !== undefined && running === first.running;
+  complain(last, isToBlame ? 'in the same test as before, so that test has failed' : 'no machine, so nothing is known about vdistream');
+  if (!isToBlame) process.exit(NO_MACHINE);
+  last.results.push({ name: running, passed: false, ms: 0, message: `the machine broke, twice: ${broken}` });
+}
+if (last.results.length === 0) fail(`no test has "${options.only}" in its name`);
+
+if (options.report !== undefined) writeReport(options.report, last.results);
+const failed = last.results.filter(({ passed }) => !passed);
+for (const { name, message } of failed) say(`failed: ${name}\n${message.replace(/^/gm, '  ')}`);
+say(`done after ${seconds(Date.now() - started)}`);
+say(`${last.results.length - failed.length} passed, ${failed.length} failed`);
+process.exitCode = failed.length > 0 ? 1 : 0;
+
+/** @returns {Promise<import('./boot.mjs').Life & { results: Result[] }>} */
+async function attempt() {
+  /** @type {Result[]} */
+  const results = [];
+  try {
+    const machine = prepareMachine(cache, say);
+    payload ||= makePayload(folder, options.only);
+    const born = Date.now();
+    say('booting');
+    const life = await boot(machine, {
+      folder,
+      payload,
+      timeout,
+      ...(options.console ? { onConsole: show } : {}),
+      onLine({ is, name = '', ms = 0, message = '' }) {
+        if (is === 'start' && results.length === 0) say(`booted in ${seconds(Date.now() - born)}`);
+        if (is !== 'passed' && is !== 'failed') return;
+        results.push({ name, passed: is === 'passed', ms, message });
+        print(`${is === 'passed' ? 'ok    ' : 'not ok'} ${name} (${seconds(ms)})`);
+      },
+    });
+    writeFileSync(join(cache, 'console.log'), `${life.console.join('\n')}\n`);
+    return { ...life, results };
+  } catch (error) {
+    if (error instanceof MachineError) return { broken: error.message, console: [], results };
+    throw error;
+  }
+}
+
+/** @param {import('./boot.mjs').Life} life @param {string} consequence */
+function complain({ broken, running, console }, consequence) {
+  const where = running === undefined ? '' : `, during: ${running}`;
+  say(`${console.length > 0 ? 'THE MACHINE BROKE' : 'NO MACHINE'} (this is no test result)${where}`);
+  say(`${broken}`);
+  console.slice(-TAIL).forEach(show);
+  say(consequence);
+}
+
+/** @param {string} reason @returns {never} */
+function fail(reason) {
+  process.stderr.write(`dom0: ${reason}\n`);
+  process.exit(1);
+}
+
+function seconds(/** @type {number} */ ms) {
+  return `${(ms / 1000).toFixed(1)} s`;
+}

@@ -1,0 +1,121 @@
+/**
+ * Disks of a real Dom0: a volume is LVM's, and a plug is what xenopsd asks of the toolstack, `xl block-attach` to Dom0 itself. So the
+ * device is blkfront's, on blkback on the volume.
+ *
+ * As a storage of the stand-in toolstack (test/xen/), whose devices are named xvdX as those of a pool with force_loopback_vbd:
+ *
+ *   VG/LV-<vdi>     a raw disk on LVM, full of old data
+ *   VG/disk-<vdi>   any other disk as a guest sees it: zeros. That of a VHD comes from tapdisk on a real host
+ *   VG/VHD-<vdi>    stands for the container of a VHD on LVM: it begins like one and holds nothing of the disk
+ *   /dev/sm/phy/<sr>/<vdi>   on LVM, symlink to the volume of a raw disk, or to the container
+ */
+
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, rmSync, statSync, symlinkSync, writeSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { openersOf } from '../xen/openers.mjs';
+import { isLvm, isRaw, showsOldData } from '../xen/sizes.mjs';
+import { Busy, Missing } from '../xen/storage.mjs';
+import { run, waitFor } from './guest/programs.mjs';
+
+/** What another tenant has left on a volume. */
+export const OLD_DATA = 0xaa;
+const MIB = 1 << 20;
+
+/** Of the guest's two volume groups, which init.sh makes: by the sectors of their disks. @param {number} sector */
+const groupOf = (sector) => `VG_XenStorage-${String(sector).padStart(8, '0')}-0000-4000-8000-000000000000`;
+const SECTORS = [512, 4096];
+
+/**
+ * A volume full of old data, which is how SM leaves it to its next owner, or of zeros.
+ * @param {{ name: string, size: number, sector?: number, fill?: number }} options  `size` in bytes, a multiple of 1 MiB
+ */
+export function create({ name, size, sector = 512, fill = OLD_DATA }) {
+  const group = groupOf(sector);
+  run('lvcreate', '-qq', '--yes', '--wipesignatures', 'n', '--zero', 'n', '--size', `${size}b`, '--name', name, group);
+  const path = `/dev/${group}/${name}`;
+  const file = openSync(path, 'r+');
+  const chunk = Buffer.alloc(MIB, fill);
+  for (let at = 0; at < size; at += MIB) writeSync(file, chunk, 0, MIB, at);
+  fsyncSync(file);
+  closeSync(file);
+  return { path, size };
+}
+
+/** @param {string} path */
+export function destroy(path) {
+  run('lvremove', '-qq', '--yes', path.slice('/dev/'.length));
+}
+
+/** Attaches a block device to Dom0, and returns the path of the new one when its node is there. @param {string} path @param {boolean} [readOnly] */
+export function plug(path, readOnly = false) {
+  const name = [...'abcdefghijklmnop'].map((letter) => `xvd${letter}`).find((one) => !existsSync(`/sys/class/block/${one}`));
+  run('xl', 'block-attach', '0', `format=raw,vdev=${name},access=${readOnly ? 'ro' : 'rw'},script=vdistream,target=${path}`);
+  const device = `/dev/${name}`;
+  waitFor(`${device} is there`, () => existsSync(device) && statSync(device).isBlockDevice());
+  return device;
+}
+
+/** Returns when the device is gone. @param {string} device */
+export function unplug(device) {
+  run('xl', 'block-detach', '0', basename(device));
+  waitFor(`${device} is gone`, () => !existsSync(`/sys/class/block/${basename(device)}`) && !existsSync(device));
+}
+
+/** @param {string} sr @param {string} vdi */
+const linkOf = (sr, vdi) => join('/dev/sm/phy', sr, vdi);
+
+/** @param {number} sector @param {string} uuid */
+const containerOf = (sector, uuid) => `/dev/${groupOf(sector)}/VHD-${uuid}`;
+
+/** @returns {import('../xen/storage.mjs').Storage} */
+export const xlStorage = () => ({
+  create(sr, { uuid, virtualSize, smConfig }) {
+    const { sector } = sr;
+    const isOld = showsOldData(sr, smConfig);
+    const { path } = create({ name: `${isOld ? 'LV' : 'disk'}-${uuid}`, size: virtualSize, sector, fill: isOld ? OLD_DATA : 0 });
+    if (isLvm(sr) && !isRaw(sr, smConfig)) {
+      const container = openSync(create({ name: `VHD-${uuid}`, size: MIB, sector }).path, 'r+');
+      writeSync(container, 'conectix');
+      fsyncSync(container);
+      closeSync(container);
+    }
+    return { path, filled: virtualSize };
+  },
+
+  resize() {
+    throw new Error('no import resizes a disk');
+  },
+
+  destroy(sr, { uuid, disk }) {
+    for (const path of [disk.path, containerOf(sr.sector, uuid)]) if (existsSync(path)) destroy(path);
+  },
+
+  plug(_, { disk }, readOnly) {
+    if (!existsSync(disk.path)) throw new Missing(disk.path);
+    const node = plug(disk.path, readOnly);
+    return { device: basename(node), node, readOnly };
+  },
+
+  show(sr, { uuid, smConfig, disk }) {
+    if (!isLvm(sr)) return;
+    const link = linkOf(sr.uuid, uuid);
+    mkdirSync(dirname(link), { recursive: true });
+    symlinkSync(isRaw(sr, smConfig) ? disk.path : containerOf(sr.sector, uuid), link);
+  },
+
+  unplug(sr, { uuid, disk }) {
+    if (disk.plugged === undefined) return;
+    const { node } = disk.plugged;
+    // What the front end says itself, but only after xl has waited for it.
+    const openers = openersOf(node);
+    if (openers.length > 0) throw new Busy(`Device in use; refusing to close (${openers.join(', ')})`);
+    unplug(node);
+    rmSync(linkOf(sr.uuid, uuid), { force: true });
+  },
+
+  sweep() {
+    for (const name of readdirSync('/sys/class/block').filter((one) => one.startsWith('xvd'))) unplug(`/dev/${name}`);
+    for (const group of SECTORS.map(groupOf)) run('lvremove', '-qq', '--yes', group);
+    rmSync('/dev/sm', { recursive: true, force: true });
+  },
+});
