@@ -295,6 +295,22 @@ describe.concurrent('the command line', () => {
     }),
   );
 
+  test('tells what it could not remove, also when a signal comes meanwhile', () =>
+    onPlace(async (place) => {
+      const { host } = place;
+      const { reached } = await hold(place, 'vbd-unplug');
+      await host.fault({ command: 'vdi-destroy', what: { fail: ['SR_BACKEND_FAILURE_80', '', 'no', ''] } });
+      const { child, ended } = commandLine(place, ['import', place.broken, '--sr', place.sr, '--quiet']);
+      await reached;
+      child.kill('SIGINT');
+      await finished(place);
+      const { status, stderr } = await ended;
+      expect(status).toBe(130);
+      expect(stderr).toMatch(/^ {2}left behind: VDI /m);
+      expect(await reap({ xe: place.xe })).toMatchObject({ removed: 1, failed: 0 });
+      assertClean(host);
+    }));
+
   test('is gone at once after a second signal, and what it leaves is reaped', () =>
     onPlace(async (place) => {
       const { host } = place;

@@ -38,6 +38,7 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     // Whatever broke while a signal was being obeyed, the signal is the story.
     const told = stop.signal.aborted && !isCancel(error) ? new VdiStreamError('CANCELLED', 'cancelled', { cause: error }) : error;
+    if (told !== error && told instanceof VdiStreamError && error instanceof VdiStreamError) told.left.push(...error.left);
     process.stderr.write(story(told, json));
     return told instanceof VdiStreamError ? told.exitCode : 1;
   }

@@ -86,7 +86,10 @@ export async function startHost({ faults = [] }: { readonly faults?: readonly Ru
   const inventory = join(folder, 'xensource-inventory');
   mkdirSync(join(folder, 'bin'));
   writeFileSync(xe, compiledClient(), { mode: 0o755 });
-  let server = await startServer(folder, faults);
+  let server = await startServer(folder, faults).catch((error: unknown) => {
+    rmSync(folder, { recursive: true });
+    throw error;
+  });
 
   const ask = (wish: Wish): Promise<unknown> => control(join(folder, 'socket'), wish);
   const state = (): Objects => JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8'));
