@@ -82,6 +82,8 @@ export function boot(machine, { folder, payload, timeout, onLine, onConsole }) {
           if (text === '') return;
           life.console.push(text);
           onConsole?.(text);
+          // Not a matter of the machine if the tests cannot even be loaded.
+          if (text.endsWith('failed: tests')) life.running ??= 'guest.mjs';
           if (DEATH.test(text)) end(text);
         });
       }

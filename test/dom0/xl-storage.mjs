@@ -46,7 +46,10 @@ export function destroy(path) {
   run('lvremove', '-qq', '--yes', path.slice('/dev/'.length));
 }
 
-/** Attaches a block device to Dom0, and returns the path of the new one when its node is there. @param {string} path @param {boolean} [readOnly] */
+/**
+ * Attaches a block device to Dom0, and returns the path of the new one when its node is there.
+ * @param {string} path @param {boolean} [readOnly]
+ */
 export function plug(path, readOnly = false) {
   const name = [...'abcdefghijklmnop'].map((letter) => `xvd${letter}`).find((one) => !existsSync(`/sys/class/block/${one}`));
   run('xl', 'block-attach', '0', `format=raw,vdev=${name},access=${readOnly ? 'ro' : 'rw'},script=vdistream,target=${path}`);

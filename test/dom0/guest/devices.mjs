@@ -59,7 +59,10 @@ export function spoil({ path }, at) {
   closeSync(fd);
 }
 
-/** Bytes as the medium has them. `from` and `length` are multiples of 4096. @param {Device} device @param {number} from @param {number} length */
+/**
+ * Bytes as the medium has them. `from` and `length` are multiples of 4096.
+ * @param {Device} device @param {number} from @param {number} length
+ */
 export function bytesOf({ path }, from, length) {
   const range = [`skip=${from}`, `count=${length}`, 'iflag=direct,skip_bytes,count_bytes'];
   return bytes('dd', `if=${path}`, ...range, 'bs=1M', 'status=none');

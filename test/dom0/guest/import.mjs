@@ -13,7 +13,10 @@ import { toolstack } from './toolstack.mjs';
 const VDI_SIZE = 24 * MIB;
 const xvdDevices = () => readdirSync('/sys/class/block').filter((name) => name.startsWith('xvd'));
 
-/** Imports the image, sees that all is as it has to be afterwards, and gives what is known of the VDI. @param {Toolstack} host @param {readonly string[]} args */
+/**
+ * Imports the image, sees that all is as it has to be afterwards, and gives what is known of the VDI.
+ * @param {Toolstack} host @param {readonly string[]} args
+ */
 async function imported(host, ...args) {
   const { status, result, error } = await vdistream(['import', patchy.path, ...args, '--xe', host.xe, '--verify']);
   assert.deepEqual([status, error], [0, {}]);
@@ -48,7 +51,10 @@ for (const sector of [512, 4096]) {
   });
 }
 
-/** Begins an import that cannot end, since half of the image is missing, and sends the signal while it writes. @param {Toolstack} host @param {string} sr @param {'SIGINT' | 'SIGKILL'} signal */
+/**
+ * Begins an import that cannot end, since half of the image is missing, and sends the signal while it writes.
+ * @param {Toolstack} host @param {string} sr @param {'SIGINT' | 'SIGKILL'} signal
+ */
 function stopped(host, sr, signal) {
   const image = readFileSync(patchy.path);
   const others = xvdDevices();

@@ -6,7 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const MAIN = '/work/dist/cli/main.js';
 
-/** Runs a program to its end and returns what it printed. Another exit status than 0 is an error, with its words. @param {string} program @param {readonly string[]} args */
+/**
+ * Runs a program to its end and returns what it printed. Another exit status than 0 is an error, with its words.
+ * @param {string} program @param {readonly string[]} args
+ */
 export function bytes(program, ...args) {
   const { status, signal, error, stdout, stderr } = spawnSync(program, args, {
     maxBuffer: 1 << 26,
@@ -46,6 +49,8 @@ export function waitFor(what, state) {
  */
 export const isWriting = (pid) => Number(/^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1]) >= 1 << 20;
 
+/** @typedef {import('node:child_process').ChildProcess} ChildProcess */
+
 /**
  * @typedef {object} Outcome
  * @property {number | null} status
@@ -57,7 +62,7 @@ export const isWriting = (pid) => Number(/^write_bytes: (\d+)$/m.exec(readFileSy
  * Runs `vdistream ARGS --json --quiet`. `under` is a program with its arguments that runs it in turn; `during` is called with
  * the running process.
  * @param {readonly string[]} args
- * @param {{ input?: number | 'pipe', under?: readonly string[], during?: (child: import('node:child_process').ChildProcess) => Promise<void> }} [options]
+ * @param {{ input?: number | 'pipe', under?: readonly string[], during?: (child: ChildProcess) => Promise<void> }} [options]
  * @returns {Promise<Outcome>}
  */
 export async function vdistream(args, { input, under = [], during } = {}) {

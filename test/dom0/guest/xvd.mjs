@@ -15,7 +15,7 @@ import { test } from './runner.mjs';
 const queue = ({ path }, name) => Number(readFileSync(`/sys/block/${basename(path)}/queue/${name}`, 'utf8'));
 
 for (const sector of [512, 4096]) {
-  test(`an xvd device with sectors of ${sector} bytes becomes the disk with zeros written, and so does the volume beneath it`, async (t) => {
+  test(`an xvd device with sectors of ${sector} bytes becomes the disk, zeros written, and so does the volume beneath`, async (t) => {
     await becomesTheDisk(t, sector, ['--zero=write']);
   });
 
