@@ -7,11 +7,11 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { dynamicVhd } from '../test/support/make-vhd.mjs';
+import { ask } from '../test/xen/ask.mjs';
 
 const MiB = 2 ** 20;
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '11' }, json: { type: 'boolean', default: false } } });
@@ -30,16 +30,6 @@ function time(args, env = {}) {
 
 /** @param {readonly number[]} numbers */
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
-
-/** Asks the stand-in for something that xe cannot. @param {object} wish @returns {Promise<string>} */
-async function control(wish) {
-  const socket = connect(join(folder, 'xen', 'socket'));
-  const body = JSON.stringify(wish);
-  socket.write(`control ${Buffer.byteLength(body)}\n${body}`);
-  let answer = '';
-  for await (const part of socket.setEncoding('utf8')) answer += part;
-  return answer;
-}
 
 /** A block of every four is there. @param {number} size bytes */
 function makeImage(size) {
@@ -92,9 +82,9 @@ try {
   const isDom0 = (/** @type {{ domId: number, residentOn: string }} */ one) => one.domId === 0 && one.residentOn === host[0].uuid;
   const dom0 = vm.find(isDom0);
   writeFileSync(inventory, `INSTALLATION_UUID='${host[0].uuid}'\nCONTROL_DOMAIN_UUID='${dom0.uuid}'\n`);
-  const sr = JSON.parse(await control({ do: 'sr', type: 'lvm', options: {} }));
+  const sr = await ask(join(folder, 'xen', 'socket'), { do: 'sr', type: 'lvm', options: {} });
   const env = { VDISTREAM_XE: xe, VDISTREAM_INVENTORY: inventory };
-  const results = [64 * MiB, 1024 * MiB, 4096 * MiB].map((size) => measure(makeImage(size), size, sr, env));
+  const results = [64 * MiB, 1024 * MiB, 4096 * MiB].map((size) => measure(makeImage(size), size, String(sr), env));
   if (values.json) console.log(JSON.stringify(results));
   else {
     console.log('disk       write    import   its own  (least to most)');

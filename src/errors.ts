@@ -560,6 +560,12 @@ export function throwIfCancelled(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new VdiStreamError('CANCELLED', 'cancelled', { cause: signal.reason });
 }
 
+/** Whatever breaks once the signal has fired, the signal is the story. */
+export function cancelledOr(error: unknown, signal: AbortSignal | undefined): unknown {
+  const isCancel = error instanceof VdiStreamError && error.code === 'CANCELLED';
+  return signal?.aborted && !isCancel ? new VdiStreamError('CANCELLED', 'cancelled', { cause: error }) : error;
+}
+
 /** Whether an error is about the source as it is stored, so that no member of an archive is to blame. */
 export const isOfSource = ({ code, member }: VdiStreamError): boolean =>
   code.startsWith('HTTP_') ||

@@ -15,6 +15,7 @@ import {
   type Outcome,
   type Place,
   places,
+  STEPS,
 } from './support/import-host.ts';
 import { testWith } from './support/needs.ts';
 import { assertClean } from './xen/clean.ts';
@@ -25,21 +26,6 @@ const onPlace = places();
 /** Milliseconds. */
 const NEVER = 30_000;
 
-/** The commands of an import in their order; a number tells which of several. What is taken off the disk in the end is its mark. */
-const STEPS = [
-  'vm-list',
-  'sr-param-get',
-  'sr-param-get 2',
-  'vdi-list',
-  'vdi-create',
-  'vdi-param-get',
-  'vbd-create',
-  'vbd-plug',
-  'vbd-list',
-  'vbd-unplug',
-  'vbd-destroy',
-  'vdi-param-remove',
-] as const;
 const MARK = 'vdi-param-remove';
 
 /** Holds a command of the next import until `release`; `reached` resolves when it is there. */

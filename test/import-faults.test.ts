@@ -2,31 +2,13 @@
 
 import { describe, expect } from 'vitest';
 import type { ErrorCode } from '../src/index.ts';
-import { clientsOf, expectArrived, imported, type Place, places } from './support/import-host.ts';
+import { clientsOf, expectArrived, imported, type Place, places, STEPS, type Step } from './support/import-host.ts';
 import { testWith } from './support/needs.ts';
 import { assertClean } from './xen/clean.ts';
 import type { Fault, Rule } from './xen/host.ts';
 
 const test = testWith('root', 'loop', 'g++');
 const onPlace = places();
-
-/** The commands of an import in their order. A number tells which of several is meant. */
-const STEPS = [
-  'vm-list',
-  'sr-param-get',
-  'sr-param-get 2',
-  'vdi-list',
-  'vdi-create',
-  'vdi-param-get',
-  'vbd-create',
-  'vbd-plug',
-  'vbd-list',
-  'vbd-unplug',
-  'vbd-destroy',
-  'vdi-param-remove',
-] as const;
-
-type Step = (typeof STEPS)[number];
 
 /** How the import ends: `done`, or by this code. `warned` is done, with a warning of what could not be reaped. */
 type End = 'done' | 'warned' | ErrorCode;

@@ -8,7 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { ownerText } from '../src/io/owner.ts';
 import { noise } from './support/chunks.ts';
-import { callsFromNow, commandLine, content, image, newPlace, type Place, settled } from './support/import-host.ts';
+import { callsFromNow, commandLine, content, image, newPlace, type Place, STEPS, type Step, settled } from './support/import-host.ts';
 import { bytesOf, expectDisk } from './support/imported.ts';
 import { testWith } from './support/needs.ts';
 import { assertClean, type Kept } from './xen/clean.ts';
@@ -20,28 +20,13 @@ const ROUNDS = 100;
 /** They take turns: while one waits for its storage the other has the processor. */
 const HOSTS = 4;
 
-const STEPS = [
-  'vm-list',
-  'sr-param-get',
-  'sr-param-get 2',
-  'vdi-list',
-  'vdi-create',
-  'vdi-param-get',
-  'vbd-create',
-  'vbd-plug',
-  'vbd-list',
-  'vbd-unplug',
-  'vbd-destroy',
-  'vdi-param-remove',
-] as const;
-
 type Moment =
   /** So much of the time that an import takes. */
   | { readonly after: number }
   /** So many bytes of the image. */
   | { readonly bytes: number }
   /** When a command comes, is about to be done, or has been. */
-  | { readonly step: (typeof STEPS)[number]; readonly in: 'it' | 'before' | 'after' };
+  | { readonly step: Step; readonly in: 'it' | 'before' | 'after' };
 
 /** The same hundred each time: half at any time, every command before and after its effect, the rest at any byte. */
 function moments(): Moment[] {

@@ -2,7 +2,7 @@
 /** The command line: arguments in, one result or one error story out, and an exit status. */
 
 import { setFlagsFromString } from 'node:v8';
-import { VdiStreamError } from '../errors.ts';
+import { cancelledOr, VdiStreamError } from '../errors.ts';
 import { COMMANDS, type Command } from './commands.ts';
 import { HELP, VERSION } from './help.ts';
 import { story } from './story.ts';
@@ -36,15 +36,12 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     return await command.run(rest, stop.signal);
   } catch (error) {
-    // Whatever broke while a signal was being obeyed, the signal is the story.
-    const told = stop.signal.aborted && !isCancel(error) ? new VdiStreamError('CANCELLED', 'cancelled', { cause: error }) : error;
+    const told = cancelledOr(error, stop.signal);
     if (told !== error && told instanceof VdiStreamError && error instanceof VdiStreamError) told.left.push(...error.left);
     process.stderr.write(story(told, json));
     return told instanceof VdiStreamError ? told.exitCode : 1;
   }
 }
-
-const isCancel = (error: unknown): boolean => error instanceof VdiStreamError && error.code === 'CANCELLED';
 
 /** The first signal cancels and cleans up; a second one means now. */
 function listenForSignals(stop: AbortController): void {

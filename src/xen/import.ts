@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import { bytesRead, withDisk } from '../engine/job.ts';
 import type { DiskInput } from '../engine/options.ts';
 import { type WriteOptions, type WriteResult, writeDisk, writeTo } from '../engine/write.ts';
-import { throwIfCancelled } from '../errors.ts';
+import { cancelledOr, throwIfCancelled } from '../errors.ts';
 import { createPool, type Pool } from '../io/pool.ts';
 import type { SourceInput } from '../io/source.ts';
 import { isUrl, nameOf } from '../io/url.ts';
@@ -14,7 +14,7 @@ import { reapOn } from './reap.ts';
 import { srFrom } from './uuid.ts';
 import { messageOf } from './vbd.ts';
 import { withVdi } from './vdi.ts';
-import { cancelledOr, createXe, type Xe, type XeOptions } from './xe.ts';
+import { createXe, type Xe, type XeOptions } from './xe.ts';
 import { newDisksReadZero } from './zero-rule.ts';
 
 export interface ImportOptions extends Omit<WriteOptions, 'zeroTail'> {

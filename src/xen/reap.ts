@@ -1,13 +1,13 @@
 /** Reap: removes what imports have left that were killed. Their marks tell which VDIs are theirs, and whether they can still run. */
 
-import { throwIfCancelled } from '../errors.ts';
+import { cancelledOr, throwIfCancelled } from '../errors.ts';
 import { isAlive } from '../io/owner.ts';
 import { inTurn } from '../io/turn.ts';
 import { type Host, thisHost } from './host.ts';
 import { type Mark, parseMark } from './mark.ts';
 import { isUuid, srFrom } from './uuid.ts';
 import { removeVdi } from './vbd.ts';
-import { cancelledOr, createXe, type Xe, type XeOptions } from './xe.ts';
+import { createXe, type Xe, type XeOptions } from './xe.ts';
 
 export interface ReapOptions {
   /** uuid of the one SR to look at; all by default. */

@@ -3,14 +3,14 @@
  * wrong on the way, it is gone afterwards, or the error says what is left.
  */
 
-import { throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { cancelledOr, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { deviceOf, settle } from './device.ts';
 import type { Host } from './host.ts';
 import { type Mark, newMark } from './mark.ts';
 import { isRefused, isUnknown } from './refusal.ts';
 import { isUuid, uuidFrom } from './uuid.ts';
 import { done, exists, messageOf, plug, removeVdi, sure, unplug } from './vbd.ts';
-import { cancelledOr, type Xe } from './xe.ts';
+import type { Xe } from './xe.ts';
 
 export interface NewVdi {
   /** uuid of the SR. */

@@ -127,9 +127,3 @@ function notRun(program: string, cause: unknown): VdiStreamError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new VdiStreamError(isMissing ? 'XE_MISSING' : 'XE_FAILED', `cannot run ${program}: ${reason}`, { cause });
 }
-
-/** Whatever breaks once the signal has fired, the signal is the story. */
-export function cancelledOr(error: unknown, signal: AbortSignal | undefined): unknown {
-  const isCancel = error instanceof VdiStreamError && error.code === 'CANCELLED';
-  return signal?.aborted && !isCancel ? new VdiStreamError('CANCELLED', 'cancelled', { cause: error }) : error;
-}

@@ -38,6 +38,24 @@ broken.writeInt32LE(~broken.readInt32LE(broken.length - 8), broken.length - 8);
 export const inParts = (bytes: Uint8Array, size = 100_000): SourceInput =>
   streamOf(Array.from({ length: Math.ceil(bytes.length / size) }, (_, part) => bytes.subarray(part * size, (part + 1) * size)));
 
+/** The commands of an import in their order; a number tells which of several. What is taken off the disk in the end is its mark. */
+export const STEPS = [
+  'vm-list',
+  'sr-param-get',
+  'sr-param-get 2',
+  'vdi-list',
+  'vdi-create',
+  'vdi-param-get',
+  'vbd-create',
+  'vbd-plug',
+  'vbd-list',
+  'vbd-unplug',
+  'vbd-destroy',
+  'vdi-param-remove',
+] as const;
+
+export type Step = (typeof STEPS)[number];
+
 export interface Place {
   readonly host: Host;
   /** An SR of type lvm with VHDs on it. */

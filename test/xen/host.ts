@@ -6,10 +6,10 @@
 import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { ask as askServer } from './ask.mjs';
 import type { SrOptions, Wish } from './control.mjs';
 import type { Rule } from './faults.mjs';
 import { loopStorage } from './loop.mjs';
@@ -91,7 +91,7 @@ export async function startHost({ faults = [] }: { readonly faults?: readonly Ru
     throw error;
   });
 
-  const ask = (wish: Wish): Promise<unknown> => control(join(folder, 'socket'), wish);
+  const ask = (wish: Wish): Promise<unknown> => askServer(join(folder, 'socket'), wish);
   const state = (): Objects => JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8'));
   const kill = async (): Promise<void> => {
     if (server.exitCode !== null || server.signalCode !== null) return;
@@ -156,15 +156,6 @@ async function startServer(folder: string, faults: readonly Rule[]): Promise<Chi
   const [said] = await Promise.race([once(server, 'message'), once(server, 'exit')]);
   if (said !== 'ready') throw new Error('the stand-in toolstack does not start');
   return server;
-}
-
-async function control(socket: string, wish: Wish): Promise<unknown> {
-  const connection = connect(socket);
-  const body = JSON.stringify(wish);
-  connection.write(`control ${Buffer.byteLength(body)}\n${body}`);
-  let answer = '';
-  for await (const part of connection.setEncoding('utf8')) answer += part;
-  return JSON.parse(answer);
 }
 
 async function run(program: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<Ran> {

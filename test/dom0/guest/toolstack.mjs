@@ -3,8 +3,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
+import { ask } from '../../xen/ask.mjs';
 import { run } from './programs.mjs';
 
 /** @typedef {import('../../xen/world.mjs').Objects} Objects */
@@ -43,14 +43,4 @@ export async function toolstack(t) {
     /** Adds an SR of that type; gives its uuid. @param {string} type @param {number} sector */
     sr: async (type, sector) => String(await ask(join(folder, 'socket'), { do: 'sr', type, options: { sector, device: 'kernel' } })),
   };
-}
-
-/** @param {string} socket @param {import('../../xen/control.mjs').Wish} wish */
-async function ask(socket, wish) {
-  const connection = connect(socket);
-  const body = JSON.stringify(wish);
-  connection.write(`control ${Buffer.byteLength(body)}\n${body}`);
-  let answer = '';
-  for await (const part of connection.setEncoding('utf8')) answer += part;
-  return JSON.parse(answer);
 }
