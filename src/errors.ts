@@ -587,6 +587,9 @@ export function fromStart(start: number, error: unknown): unknown {
   return error;
 }
 
+/** Of whatever was thrown. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
 /** For the default branch of an exhaustive switch: our own logic, so an assertion and not a typed error. */
 export function unreachable(value: never): never {
   throw new Error(`unreachable: ${String(value)}`);

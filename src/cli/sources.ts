@@ -1,7 +1,7 @@
 /** What SRC can be besides a path: a URL, an image of Glance, and either of them fetched first. */
 
 import { readFileSync } from 'node:fs';
-import { VdiStreamError } from '../errors.ts';
+import { messageOf, VdiStreamError } from '../errors.ts';
 import { glanceImage } from '../glance/image.ts';
 import { cachedImage } from '../io/cache.ts';
 import { httpImage } from '../io/download.ts';
@@ -64,7 +64,7 @@ function textOf(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new VdiStreamError('USAGE', `cannot read ${path}: ${reason}`, { cause });
   }
 }

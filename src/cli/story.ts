@@ -1,6 +1,6 @@
 /** An error as one readable story, or as one JSON object. */
 
-import { VdiStreamError } from '../errors.ts';
+import { messageOf, VdiStreamError } from '../errors.ts';
 
 /** Ends with a newline; for stderr. */
 export function story(error: unknown, json: boolean): string {
@@ -22,7 +22,7 @@ function place(error: VdiStreamError): string {
 
 /** Not one of ours, so a mistake in the program: the stack is what its authors need, on request. */
 function defect(error: unknown, json: boolean): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   if (json) return `${JSON.stringify({ error: { code: 'DEFECT', message } })}\n`;
   const stack = process.env.VDISTREAM_DEBUG && error instanceof Error ? `${error.stack}\n` : '';
   return `vdistream: a mistake in vdistream itself: ${message}\n  Please report it, with what VDISTREAM_DEBUG=1 prints.\n${stack}`;

@@ -1,6 +1,6 @@
 /** From the addon's rejections, which carry errno, operation and offset, to typed errors. */
 
-import { type ErrorCode, VdiStreamError } from '../errors.ts';
+import { type ErrorCode, messageOf, VdiStreamError } from '../errors.ts';
 
 const ERRNO = { ENOENT: 2, ENXIO: 6, EBUSY: 16, EISDIR: 21, ENOSPC: 28 } as const;
 
@@ -14,7 +14,7 @@ export function ioError(code: ErrorCode, path: string, cause: unknown): VdiStrea
     const value: unknown = cause instanceof Error ? Reflect.get(cause, name) : undefined;
     return typeof value === 'number' ? value : undefined;
   };
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = messageOf(cause);
   const where = { device: path, errno: field('errno'), offset: field('offset'), cause };
   return new VdiStreamError(isErrno(cause, 'ENOSPC') ? 'TARGET_FULL' : code, `${path}: ${reason}`, where);
 }

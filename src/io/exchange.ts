@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
 import type { Chunks } from '../cursor.ts';
-import { VdiStreamError } from '../errors.ts';
+import { messageOf, VdiStreamError } from '../errors.ts';
 import { errnoOf } from './file.ts';
 import { type HeaderFields, nameOf } from './url.ts';
 
@@ -204,5 +204,5 @@ const seconds = (milliseconds: number): string => `${milliseconds / 1000} s`;
 /** Of several addresses of a host each has failed for a reason of its own, and the error for all of them has no text. */
 function reasonOf(cause: unknown): string {
   if (cause instanceof AggregateError && cause.errors.length > 0) return reasonOf(cause.errors[0]);
-  return cause instanceof Error ? cause.message : String(cause);
+  return messageOf(cause);
 }

@@ -2,7 +2,7 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import { type Cursor, totalLength, truncated } from '../cursor.ts';
-import { VdiStreamError } from '../errors.ts';
+import { messageOf, VdiStreamError } from '../errors.ts';
 
 /** One read of the file at a time is not enough to keep a disk busy; a chunk this large is. */
 const CHUNK = 512 * 1024;
@@ -105,7 +105,7 @@ function behind(parts: readonly Uint8Array[], count: number): Uint8Array[] {
 /** The typed form of what a read of the source throws. */
 export function readError(cause: unknown, name: string, offset?: number): VdiStreamError {
   if (cause instanceof VdiStreamError) return cause;
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = messageOf(cause);
   return new VdiStreamError('SOURCE_READ', `cannot read ${name}: ${reason}`, { offset, errno: errnoOf(cause), cause });
 }
 

@@ -4,7 +4,7 @@ import { fstatSync, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import type { Chunks, Cursor } from '../cursor.ts';
-import { VdiStreamError, type Warn } from '../errors.ts';
+import { messageOf, VdiStreamError, type Warn } from '../errors.ts';
 import { httpImage } from './download.ts';
 import { errnoOf, fileCursor } from './file.ts';
 import { closers, type Digest, streamSource } from './stream.ts';
@@ -118,7 +118,7 @@ async function pathSource(path: string, name: string, options: SourceOptions): P
   } catch (cause) {
     await file?.close();
     if (cause instanceof VdiStreamError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new VdiStreamError('SOURCE_OPEN', `cannot open ${name}: ${reason}`, { errno: errnoOf(cause), cause });
   }
 }

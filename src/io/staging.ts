@@ -9,7 +9,7 @@ import { randomUUID } from 'node:crypto';
 import { type FileHandle, mkdir, open, readdir, statfs, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Cursor } from '../cursor.ts';
-import { type ErrorCode, VdiStreamError } from '../errors.ts';
+import { type ErrorCode, messageOf, VdiStreamError } from '../errors.ts';
 import { errnoOf, fileCursor } from './file.ts';
 import { isAlive, type Owner, ownerText, parseOwner, thisOwner } from './owner.ts';
 
@@ -104,7 +104,7 @@ const MORE_ROOM = 'Free some space there, or name a folder with more.';
 /** The typed form of what the file system says about a folder: `failed`, and why. */
 export function folderError(code: ErrorCode, failed: string, cause: unknown): VdiStreamError {
   if (cause instanceof VdiStreamError) return cause;
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = messageOf(cause);
   const isFull = ['ENOSPC', 'EDQUOT'].includes(codeOf(cause));
   return new VdiStreamError(code, `${failed}: ${reason}${isFull ? `. ${MORE_ROOM}` : ''}`, { errno: errnoOf(cause), cause });
 }

@@ -1,7 +1,7 @@
 /** The functions of the plugin. Names, order and meaning of their arguments are Nova's (DOMAIN 1.1); `OURS` are our own. */
 
 import { readFile } from 'node:fs/promises';
-import { VdiStreamError, type Warn } from '../errors.ts';
+import { messageOf, VdiStreamError, type Warn } from '../errors.ts';
 import type { Opener } from '../io/source.ts';
 import { checkHeaders, type HeaderFields } from '../io/url.ts';
 import { type Arguments, type Form, required, type Signature, wrong } from './arguments.ts';
@@ -157,7 +157,7 @@ async function certificates(args: Arguments): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new VdiStreamError('USAGE', `Argument ca: ${reason}`, { cause });
   }
 }

@@ -1,7 +1,7 @@
 /** VBD: a VDI attached to Dom0, from the plug to the unplug, with the retries that hosts of all ages need (DOMAIN 3). */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { VdiStreamError } from '../errors.ts';
+import { messageOf, VdiStreamError } from '../errors.ts';
 import { inTurn } from '../io/turn.ts';
 import type { Host } from './host.ts';
 import { isRefusal, isUnknown } from './refusal.ts';
@@ -109,5 +109,3 @@ export async function removeVdi(xe: Xe, { dom0 }: Host, vdi: string): Promise<st
     return [`VDI ${vdi}: ${messageOf(error)}`];
   }
 }
-
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -3,13 +3,13 @@
  * wrong on the way, it is gone afterwards, or the error says what is left.
  */
 
-import { cancelledOr, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { cancelledOr, messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { deviceOf, settle } from './device.ts';
 import type { Host } from './host.ts';
 import { type Mark, newMark } from './mark.ts';
 import { isRefused, isUnknown } from './refusal.ts';
 import { isUuid, uuidFrom } from './uuid.ts';
-import { done, exists, messageOf, plug, removeVdi, sure, unplug } from './vbd.ts';
+import { done, exists, plug, removeVdi, sure, unplug } from './vbd.ts';
 import type { Xe } from './xe.ts';
 
 export interface NewVdi {

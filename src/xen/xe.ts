@@ -4,7 +4,7 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { commandError } from './refusal.ts';
 
 export interface XeOptions {
@@ -124,6 +124,6 @@ function start(program: string, args: readonly string[]): ChildProcess {
 /** No memory, no descriptor or arguments that are too long say nothing about whether it is there. */
 function notRun(program: string, cause: unknown): VdiStreamError {
   const isMissing = cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'EACCES');
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = messageOf(cause);
   return new VdiStreamError(isMissing ? 'XE_MISSING' : 'XE_FAILED', `cannot run ${program}: ${reason}`, { cause });
 }
