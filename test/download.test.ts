@@ -357,6 +357,7 @@ describe('what is answered after a drop', () => {
     ['with a part of an image of another length', { total: '300001' }, 'HTTP_CHANGED'],
     ['with a part that begins later', { shift: 1 }, 'HTTP_RANGE'],
     ['with a part that begins earlier', { shift: -1 }, 'HTTP_RANGE'],
+    ['with a part that is the whole', { shift: -200_000 }, 'HTTP_RANGE'],
     ['with a part that does not say which', { headers: { 'content-range': undefined } }, 'HTTP_RANGE'],
     ['with a part that says so in no known way', { headers: { 'content-range': 'bytes 100000/300000' } }, 'HTTP_RANGE'],
     ['that there is nothing', { image: noise(10, 1) }, 'HTTP_CHANGED'],

@@ -19,7 +19,7 @@ export interface Reply {
   readonly noRange?: boolean;
   /** Gives a part also where If-Range asks for the whole. */
   readonly blind?: boolean;
-  /** Begins that many bytes behind the one that was asked for, and says so. */
+  /** Begins that many bytes behind the one that was asked for, but never before the first one, and says so. */
   readonly shift?: number;
   /** What Content-Range says to be the length. */
   readonly total?: string;
@@ -157,7 +157,7 @@ async function answer(options: ServerOptions, seen: Seen, number: number, respon
   const condition = seen.headers['if-range'];
   const met = reply.blind || condition === undefined || [own.etag, own['last-modified']].includes(String(condition));
   const partial = range !== null && !reply.noRange && met;
-  const start = partial ? Number(range[1]) + (reply.shift ?? 0) : 0;
+  const start = partial ? Math.max(0, Number(range[1]) + (reply.shift ?? 0)) : 0;
   const total = reply.total ?? image.length;
   if (partial && start >= image.length) return void response.writeHead(416, present({ 'content-range': `bytes */${total}`, ...own })).end();
   const length: Fields = reply.chunked ? {} : { 'content-length': String(image.length - start) };
