@@ -11,7 +11,8 @@ import { getHashes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, rename, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { codeOf, type PartFile, refuseFull, removeFile, roomIn } from './staging.ts';
+import { codeOf } from './errno.ts';
+import { type PartFile, refuseFull, removeFile, roomIn } from './staging.ts';
 import type { Digest } from './stream.ts';
 
 /** Algorithms have the names of node:crypto. */

@@ -1,6 +1,15 @@
-/** From the addon's rejections, which carry errno, operation and offset, to typed errors. */
+/** What the system says of a call that failed: Node's errors, and the addon's, which carry errno, operation and offset. */
 
 import { type ErrorCode, messageOf, VdiStreamError } from '../errors.ts';
+
+/** As Node calls an error of the system: `ENOENT`; empty for anything else. */
+export const codeOf = (cause: unknown): string => (cause instanceof Error && 'code' in cause ? String(cause.code) : '');
+
+/** The errno of a Node system error, as a positive number. */
+export function errnoOf(cause: unknown): number | undefined {
+  if (!(cause instanceof Error) || !('errno' in cause) || typeof cause.errno !== 'number') return undefined;
+  return Math.abs(cause.errno);
+}
 
 const ERRNO = { ENOENT: 2, ENXIO: 6, EBUSY: 16, EISDIR: 21, ENOSPC: 28 } as const;
 

@@ -3,6 +3,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { type Cursor, totalLength, truncated } from '../cursor.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
+import { errnoOf } from './errno.ts';
 
 /** One read of the file at a time is not enough to keep a disk busy; a chunk this large is. */
 const CHUNK = 512 * 1024;
@@ -107,10 +108,4 @@ export function readError(cause: unknown, name: string, offset?: number): VdiStr
   if (cause instanceof VdiStreamError) return cause;
   const reason = messageOf(cause);
   return new VdiStreamError('SOURCE_READ', `cannot read ${name}: ${reason}`, { offset, errno: errnoOf(cause), cause });
-}
-
-/** The errno of a Node system error, as a positive number. */
-export function errnoOf(cause: unknown): number | undefined {
-  if (!(cause instanceof Error) || !('errno' in cause) || typeof cause.errno !== 'number') return undefined;
-  return Math.abs(cause.errno);
 }

@@ -7,6 +7,7 @@
  */
 
 import { readFileSync } from 'node:fs';
+import { codeOf } from './errno.ts';
 
 export interface Owner {
   readonly boot: string;
@@ -68,6 +69,6 @@ function isThere(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch (error) {
-    return !(error instanceof Error && 'code' in error && error.code === 'ESRCH');
+    return codeOf(error) !== 'ESRCH';
   }
 }

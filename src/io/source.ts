@@ -6,7 +6,8 @@ import { Readable } from 'node:stream';
 import type { Chunks, Cursor } from '../cursor.ts';
 import { messageOf, VdiStreamError, type Warn } from '../errors.ts';
 import { httpImage } from './download.ts';
-import { errnoOf, fileCursor } from './file.ts';
+import { errnoOf } from './errno.ts';
+import { fileCursor } from './file.ts';
 import { closers, type Digest, streamSource } from './stream.ts';
 import { isUrl } from './url.ts';
 

@@ -10,7 +10,8 @@ import { type FileHandle, mkdir, open, readdir, statfs, unlink, writeFile } from
 import { join } from 'node:path';
 import type { Cursor } from '../cursor.ts';
 import { type ErrorCode, messageOf, VdiStreamError } from '../errors.ts';
-import { errnoOf, fileCursor } from './file.ts';
+import { codeOf, errnoOf } from './errno.ts';
+import { fileCursor } from './file.ts';
 import { isAlive, type Owner, ownerText, parseOwner, thisOwner } from './owner.ts';
 
 export interface Staged {
@@ -108,6 +109,3 @@ export function folderError(code: ErrorCode, failed: string, cause: unknown): Vd
   const isFull = ['ENOSPC', 'EDQUOT'].includes(codeOf(cause));
   return new VdiStreamError(code, `${failed}: ${reason}${isFull ? `. ${MORE_ROOM}` : ''}`, { errno: errnoOf(cause), cause });
 }
-
-/** As Node calls an error of the system: `ENOENT`. */
-export const codeOf = (cause: unknown): string => (cause instanceof Error && 'code' in cause ? String(cause.code) : '');

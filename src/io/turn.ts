@@ -11,6 +11,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { throwIfCancelled } from '../errors.ts';
 import { orCancelled } from './cancel.ts';
+import { codeOf } from './errno.ts';
 
 /** What has to be over before the next one of the same name begins in this process. */
 const last = new Map<string, Promise<unknown>>();
@@ -73,7 +74,7 @@ function hold(address: string): Promise<Release | undefined> {
     await closed;
   };
   return new Promise((resolve, reject) => {
-    server.on('error', (error) => ('code' in error && error.code === 'EADDRINUSE' ? resolve(undefined) : reject(error)));
+    server.on('error', (error) => (codeOf(error) === 'EADDRINUSE' ? resolve(undefined) : reject(error)));
     // Workers of node:cluster would share the name otherwise.
     server.listen({ path: address, exclusive: true }, () => resolve(release)).unref();
   });
@@ -89,12 +90,11 @@ async function released(address: string, signal: AbortSignal | undefined): Promi
     await orCancelled(once(socket, 'close'), signal);
   } catch (error) {
     // It has just been given up, or is not listened on yet, or more are waiting than the kernel keeps.
-    const isPassing = error instanceof Error && 'code' in error && PASSING.has(error.code);
-    if (!isPassing) throw error;
+    if (!PASSING.has(codeOf(error))) throw error;
     await orCancelled(sleep(MOMENT), signal);
   } finally {
     socket.destroy();
   }
 }
 
-const PASSING = new Set<unknown>(['ECONNREFUSED', 'ECONNRESET', 'EAGAIN']);
+const PASSING = new Set(['ECONNREFUSED', 'ECONNRESET', 'EAGAIN']);

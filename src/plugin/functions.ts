@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { messageOf, VdiStreamError, type Warn } from '../errors.ts';
 import type { Opener } from '../io/source.ts';
 import { checkHeaders, type HeaderFields } from '../io/url.ts';
+import { isUuid } from '../xen/uuid.ts';
 import { type Arguments, type Form, required, type Signature, wrong } from './arguments.ts';
 import type { PickleValue } from './pickle-read.ts';
 
@@ -105,18 +106,20 @@ export function createFunctions(workers: Workers): ReadonlyMap<string, PluginFun
 /** The uuid is what xe gave, none of `uuid_stack`: the caller goes by the reply alone. */
 const replyOf = (vdi: string, form: Form): PickleValue => (form === 'flat' ? [{ vdi_type: 'os', vdi_uuid: vdi }] : { root: { uuid: vdi } });
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
 /** `sr_path` ends with the uuid of the SR, unless somebody has given the SR a mount point of another name. */
 function repository(args: Arguments): string {
-  const given = args.text('sr_uuid');
+  const given = args.text('sr_uuid')?.toLowerCase();
   if (given !== undefined) {
-    if (!UUID.test(given)) throw wrong('Argument sr_uuid must be the uuid of a storage repository.');
+    if (!isUuid(given)) throw wrong('Argument sr_uuid must be the uuid of a storage repository.');
     return given;
   }
   const path = required('sr_path', args.text('sr_path'));
-  const last = path.split('/').findLast((part) => part !== '') ?? '';
-  if (!UUID.test(last)) throw wrong('Argument sr_path does not end with the uuid of a storage repository. Give it as sr_uuid.');
+  const last =
+    path
+      .split('/')
+      .findLast((part) => part !== '')
+      ?.toLowerCase() ?? '';
+  if (!isUuid(last)) throw wrong('Argument sr_path does not end with the uuid of a storage repository. Give it as sr_uuid.');
   return last;
 }
 

@@ -5,6 +5,7 @@
 
 import { writeSync } from 'node:fs';
 import { VdiStreamError } from '../errors.ts';
+import { codeOf } from '../io/errno.ts';
 import { readArguments } from './arguments.ts';
 import { failureOf } from './failure.ts';
 import { createFunctions, type Work, type Workers } from './functions.ts';
@@ -96,8 +97,7 @@ function print(document: string): void {
     try {
       rest = rest.subarray(writeSync(1, rest));
     } catch (error) {
-      const full = error instanceof Error && 'code' in error && error.code === 'EAGAIN';
-      if (!full) return; // nobody is there any more to be told
+      if (codeOf(error) !== 'EAGAIN') return; // nobody is there any more to be told
     }
   }
 }

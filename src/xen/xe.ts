@@ -5,6 +5,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { codeOf } from '../io/errno.ts';
 import { commandError } from './refusal.ts';
 
 export interface XeOptions {
@@ -123,7 +124,7 @@ function start(program: string, args: readonly string[]): ChildProcess {
 
 /** No memory, no descriptor or arguments that are too long say nothing about whether it is there. */
 function notRun(program: string, cause: unknown): VdiStreamError {
-  const isMissing = cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'EACCES');
+  const isMissing = ['ENOENT', 'EACCES'].includes(codeOf(cause));
   const reason = messageOf(cause);
   return new VdiStreamError(isMissing ? 'XE_MISSING' : 'XE_FAILED', `cannot run ${program}: ${reason}`, { cause });
 }
