@@ -107,9 +107,12 @@ export const dateOf = (timestamp: number): Date => new Date((timestamp + EPOCH) 
 
 export const identityOf = ({ creator, uniqueId, timestamp }: Footer): Identity => ({ creator, uniqueId, timestamp });
 
+/** The largest geometry there is, in bytes. It says "see the size field", as qemu writes it and reads it, whatever the size is. */
+const CHS_LIMIT = 65535 * 16 * 255 * SECTOR;
+
 /** Says what is odd about a valid footer. */
 export function warnOfFooter(footer: Footer, warn: Warn): void {
-  if (footer.chsSize > footer.virtualSize) {
+  if (footer.chsSize > footer.virtualSize && footer.chsSize !== CHS_LIMIT) {
     warn({
       code: 'VHD_GEOMETRY',
       message: `the geometry says ${footer.chsSize} bytes, the size field ${footer.virtualSize}; the size field counts`,
