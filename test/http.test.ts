@@ -1,7 +1,9 @@
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createServer as createTlsServer } from 'node:tls';
 import { inspect } from 'node:util';
+import { Worker } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { Chunks } from '../src/cursor.ts';
@@ -360,6 +362,51 @@ describe.each(framings)('a connection that ends while the target is slow, of a b
       expect(Buffer.compare(taken, image.subarray(0, taken.length))).toBe(0);
     }
   });
+});
+
+/** Its answer has no length: a start, and when it is told to go on, as much again and a reset. All that without the client's event loop. */
+const resetting = `
+  const { createServer } = require('node:net');
+  const { parentPort, workerData } = require('node:worker_threads');
+  const server = createServer((socket) => {
+    socket.once('data', () => socket.write('HTTP/1.1 200 OK\\r\\n\\r\\nstart'));
+    parentPort.once('message', () => socket.write('again', () => socket.resetAndDestroy()));
+    socket.once('close', () => {
+      Atomics.store(workerData, 0, 1);
+      Atomics.notify(workerData, 0);
+    });
+  });
+  server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));
+`;
+
+test('a reset that is seen together with the last bytes is a drop, though the answer has no length', async () => {
+  const gone = new Int32Array(new SharedArrayBuffer(4));
+  const server = new Worker(resetting, { eval: true, workerData: gone });
+  onTestFinished(async () => void (await server.terminate()));
+  const [port] = await once(server, 'message');
+  const answer = await client().request(`http://127.0.0.1:${port}/`);
+  const taken: Uint8Array[] = [];
+  const reading = (async () => {
+    for await (const chunk of answer.body) {
+      if (taken.push(chunk) > 1) continue;
+      server.postMessage('go on');
+      Atomics.wait(gone, 0, 0);
+    }
+  })();
+  expect((await failure(reading)).code).toBe('HTTP_DROPPED');
+  expect(String(Buffer.concat(taken))).toBe('startagain');
+});
+
+testWith('openssl')('an answer without a length that comes over TLS ends with its connection', async () => {
+  const authority = certificateAuthority(testFolder());
+  const server = createTlsServer(authority.issue('IP:127.0.0.1'), (socket) => {
+    socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\n\r\nthe whole'));
+  });
+  onTestFinished(() => void server.close());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const answer = await client({ ca: authority.ca }).request(`https://127.0.0.1:${port}/`);
+  expect(String(await collect(answer.body))).toBe('the whole');
 });
 
 test('bytes behind the length that was told are no part of the answer', async () => {

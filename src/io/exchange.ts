@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
 import type { Chunks } from '../cursor.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
-import { errnoOf } from './file.ts';
+import { errnoOf } from './errno.ts';
 import { type HeaderFields, nameOf } from './url.ts';
 
 export interface Connection {
@@ -59,16 +59,18 @@ export async function exchange(
   const client = new Client(url.origin, {
     connect: (options, done) =>
       connect(options, (...connected) => {
-        if (connected[0] === null) steady(connected[1], finish);
+        if (connected[0] === null) steady(connected[1], ended);
         done(...connected);
       }),
     headersTimeout: idleTimeout,
     bodyTimeout: idleTimeout,
   });
 
-  function finish(): void {
+  /** What the client still holds comes first: if the whole answer is in it, that counts, whatever became of the connection. */
+  function ended(reset: Error | undefined): void {
     state.over = true;
     state.control?.resume();
+    if (reset !== undefined) settle(failure(reset, name, state.phase, connection));
   }
 
   /** The first outcome counts, and the connection goes with it. */
@@ -162,13 +164,14 @@ interface State {
 }
 
 /**
- * Mends two mistakes of undici 7 with answers that end their connection (nodejs/undici#5360, mended in 8, which needs Node 22). Its
- * parser must not be paused when the connection ends, or be paused again, or an assertion takes the process down that nobody can
- * catch. And it takes a reset for the end of an answer without a length: part of an image would pass for the whole. These listeners
- * are called before its own.
+ * Mends what is wrong with answers that end their connection; these listeners are called before the client's own. Two mistakes are of
+ * undici 7 (nodejs/undici#5360, mended in 8, which needs Node 22): its parser must not be paused when the connection ends, or be paused
+ * again, or an assertion takes the process down that nobody can catch; and it takes a reset for the end of an answer without a length, so
+ * that part of an image would pass for the whole. The third is of libuv: a reset that it sees with the last bytes it tells as an end. Then
+ * the connection has no other side any more, whose address the kernel would know (getpeername(2), ENOTCONN).
  */
-function steady(socket: Socket, resume: () => void): void {
-  socket.on('end', resume);
+function steady(socket: Socket, ended: (reset: Error | undefined) => void): void {
+  socket.on('end', () => ended(socket.remoteAddress === undefined ? new Error('read ECONNRESET') : undefined));
   socket.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'ECONNRESET') error.code = 'RESET';
   });
