@@ -392,8 +392,8 @@ export const ERRORS = {
   TARGET_BUSY: {
     exit: 3,
     guard: 'busy',
-    meaning: 'The target is mounted or held by another program.',
-    advice: 'Unmount it or stop what uses it. See `lsblk` and `fuser -v`.',
+    meaning: 'The target is mounted, held by another program, or served to a guest.',
+    advice: 'Unmount it, or stop what uses it. See `lsblk`, `fuser -v` and `xl block-list`.',
   },
   TARGET_SMALL: {
     exit: 3,

@@ -1,8 +1,20 @@
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { openTarget, type TargetOptions, writeDisk } from '../src/index.ts';
+import { importToDevice, openTarget, type TargetOptions, writeDisk } from '../src/index.ts';
 import { native } from '../src/io/native.ts';
 import { testFolder } from './support/folder.ts';
 import { withLoop } from './support/loop.ts';
@@ -61,6 +73,32 @@ describe('guards', () => {
       } finally {
         execFileSync('umount', [mount]);
       }
+    });
+  });
+
+  testWith('loop').each(['tapdisk', 'tapdisk2', 'qemu-system-x86_64'])('a device that %s has open for a guest is refused', async (name) => {
+    const program = join(testFolder(), name);
+    copyFileSync('/bin/sleep', program);
+    await withLoop({ size: 8 * MIB }, async ({ path }) => {
+      await withLoop({ size: 8 * MIB }, async ({ path: another }) => {
+        const fd = openSync(path, 'r+');
+        const server = spawn(program, ['1000'], { stdio: ['ignore', 'ignore', 'ignore', fd] });
+        closeSync(fd);
+        const ended = once(server, 'exit');
+        try {
+          await once(server, 'spawn');
+          const message = `${path} is the disk of a guest: ${name.slice(0, 15)}, process ${server.pid} uses it`;
+          const refusal = { code: 'TARGET_BUSY', guard: 'busy', device: path, message };
+          await expect(tryOpen(path, { size: MIB })).rejects.toMatchObject(refusal);
+          await tryOpen(path, { size: MIB, force: ['busy'] });
+          await tryOpen(path, { size: MIB, readOnly: true });
+          await importToDevice(image(testFolder()), path); // where it serves the one who has attached it
+          await tryOpen(another, { size: MIB });
+        } finally {
+          server.kill('SIGKILL');
+          await ended;
+        }
+      });
     });
   });
 

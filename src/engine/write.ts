@@ -19,6 +19,8 @@ export interface WriteOptions extends CommonOptions {
   readonly zeroTail?: boolean | undefined;
   /** Read everything back afterwards and compare checksums. */
   readonly verify?: boolean | undefined;
+  /** The caller has had the target attached for this, so that a tapdisk which has it open serves nobody else. */
+  readonly attached?: boolean | undefined;
 }
 
 /**
@@ -67,11 +69,12 @@ export async function writeTo(
   job: Job,
 ): Promise<WriteResult> {
   const { virtualSize } = chosen.disk;
+  const { force, attached } = options;
   for (const source of sources) {
     if (await source.isFile(target)) throw new VdiStreamError('USAGE', `${target} is the source itself`);
   }
   if (options.verify) refuseToSum(virtualSize);
-  const opened = await openTarget(target, { size: virtualSize, force: options.force, warn: job.warn });
+  const opened = await openTarget(target, { size: virtualSize, force, attached, warn: job.warn });
   try {
     const counts = await writeAndSync(chosen, opened, options, job);
     await opened.close();

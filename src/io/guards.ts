@@ -10,6 +10,7 @@ import { VdiStreamError } from '../errors.ts';
 import { COOKIE } from '../vhd/footer.ts';
 import { guarded, isErrno } from './errno.ts';
 import type { Native, Opened } from './native.ts';
+import { domainOf, serverOf } from './served.ts';
 
 /** Neither a block device nor a regular file. */
 export function refuseType(path: string, opened: Opened): void {
@@ -23,6 +24,14 @@ export function refuseType(path: string, opened: Opened): void {
 export function refuseUnopened(path: string, cause: unknown): void {
   if (isErrno(cause, 'EISDIR', 'ENXIO')) throw wrongType(path, cause);
   if (isErrno(cause, 'EBUSY')) throw new VdiStreamError('TARGET_BUSY', `${path} is mounted or in use`, { device: path, cause });
+}
+
+/** `attached`: the caller has had it attached for this, so that the tapdisk that has it open is there for him. */
+export async function refuseServed(path: string, opened: Opened, attached: boolean): Promise<void> {
+  if (opened.kind !== 'block') return;
+  const server = (await domainOf(opened)) ?? (attached ? undefined : await serverOf(opened));
+  if (server === undefined) return;
+  throw new VdiStreamError('TARGET_BUSY', `${path} is the disk of a guest: ${server} uses it`, { device: path });
 }
 
 function wrongType(path: string, cause?: unknown): VdiStreamError {

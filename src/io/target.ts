@@ -7,7 +7,7 @@ import { unlink } from 'node:fs/promises';
 import { MiB, roundUp } from '../bytes.ts';
 import { type Guard, throwIfCancelled, type Warn } from '../errors.ts';
 import { guarded, ioError, isErrno } from './errno.ts';
-import { refuseSmall, refuseType, refuseUnopened, refuseVhd } from './guards.ts';
+import { refuseServed, refuseSmall, refuseType, refuseUnopened, refuseVhd } from './guards.ts';
 import { type Native, native, type Opened, type Sums } from './native.ts';
 
 export interface Target {
@@ -44,6 +44,8 @@ export interface TargetOptions {
   readonly warn?: Warn | undefined;
   /** Only to compare: nothing is made, no guard against overwriting is asked. */
   readonly readOnly?: boolean | undefined;
+  /** The caller has had the device attached for this, so that a tapdisk which has it open serves nobody else. */
+  readonly attached?: boolean | undefined;
 }
 
 /** The name of the target that swallows everything. */
@@ -70,6 +72,7 @@ export async function openTarget(path: string, options: TargetOptions): Promise<
   try {
     if (!forced('type')) refuseType(path, opened);
     if (write) {
+      if (!forced('busy')) await refuseServed(path, opened, options.attached === true);
       // A file grows; only a device has an end that cannot be moved.
       if (!forced('size') && opened.kind !== 'file') refuseSmall(path, opened.size, options.size);
       if (!forced('vhd')) await refuseVhd(path, opened, addon);

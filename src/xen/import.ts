@@ -16,7 +16,7 @@ import { withVdi } from './vdi.ts';
 import { createXe, type Xe, type XeOptions } from './xe.ts';
 import { newDisksReadZero } from './zero-rule.ts';
 
-export interface ImportOptions extends Omit<WriteOptions, 'zeroTail'> {
+export interface ImportOptions extends Omit<WriteOptions, 'zeroTail' | 'attached'> {
   /** uuid of the storage repository that the VDI is made on. */
   readonly sr: string;
   /** name-label of the VDI; the name of the source by default. */
@@ -71,7 +71,7 @@ export async function importImage(input: DiskInput, options: ImportOptions): Pro
         host,
         wanted,
         async ({ vdi, size, device }) => {
-          const written = await writeTo(device, chosen, sources, { ...options, zero, zeroTail: true }, job);
+          const written = await writeTo(device, chosen, sources, { ...options, zero, zeroTail: true, attached: true }, job);
           return { ...written, vdi, sr, name, vdiSize: size };
         },
         signal,
@@ -132,7 +132,7 @@ export async function importToDevice(input: DiskInput, device: string, options: 
   const readsZero = sr !== undefined && options.zero === undefined && (await newDisksReadZero(createXe(options.xe), sr, rawVdi, signal));
   const zero = options.zero ?? (readsZero ? 'assume-zero' : 'auto');
   try {
-    return await writeDisk(input, device, { ...options, zero, zeroTail: true, pool: options.pool ?? sharedPool() });
+    return await writeDisk(input, device, { ...options, zero, zeroTail: true, attached: true, pool: options.pool ?? sharedPool() });
   } finally {
     await settle();
   }

@@ -26,8 +26,9 @@ step() {
 
 file_systems() {
   mount -t tmpfs run /run && mount -t tmpfs tmp /tmp && mount -t tmpfs work /work && mount -t tmpfs xen /var/lib/xenstored || return
-  mkdir -p /dev/shm /run/xen /run/xenstored /run/lock/lvm && mount -t tmpfs shm /dev/shm || return
-  ln -sfn /run /var/run
+  mkdir -p /dev/shm /dev/pts /run/xen /run/xenstored /run/lock/lvm || return
+  mount -t tmpfs shm /dev/shm && mount -t devpts pts /dev/pts || return
+  rm -rf /var/run && ln -s /run /var/run
 }
 
 # xl and its friends are called from their own folder: those in /usr/sbin only look for the Xen that runs.

@@ -33,10 +33,11 @@ export function makePayload(folder, only) {
   const staged = join(folder, 'payload');
   mkdirSync(join(staged, 'images'), { recursive: true });
   compileXe(join(staged, 'xe'));
+  compileGuest(join(staged, 'guest'));
   writeFileSync(join(staged, 'run.json'), JSON.stringify({ only, images: makeImages(join(staged, 'images'), folder) }));
   const tar = join(folder, 'payload.tar');
   const product = ['package.json', 'dist', 'build/Release/vdistream.node', ...runtimePackages(), 'test/dom0', 'test/xen'];
-  execFileSync('tar', ['-c', '-f', tar, '-C', root, ...product, '-C', staged, 'run.json', 'images', 'xe']);
+  execFileSync('tar', ['-c', '-f', tar, '-C', root, ...product, '-C', staged, 'run.json', 'images', 'xe', 'guest']);
   rmSync(staged, { recursive: true });
   return tar;
 }
@@ -51,6 +52,12 @@ function runtimePackages() {
 /** The client of the stand-in toolstack; static, since nothing of the host's is in the guest. @param {string} path */
 function compileXe(path) {
   execFileSync('g++', ['-std=c++17', '-O1', '-static', '-o', path, join(root, 'test/xen/xe.cc')]);
+}
+
+/** The kernel of a guest that does nothing. @param {string} path */
+function compileGuest(path) {
+  const options = ['-nostdlib', '-static', '-no-pie', '-Wl,--build-id=none,-Ttext-segment=0x100000'];
+  execFileSync('g++', [...options, '-o', path, join(root, 'test/dom0/guest.S')]);
 }
 
 /** Bytes without a pattern, the same in each run. @param {number} length @param {number} seed */

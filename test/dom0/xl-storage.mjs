@@ -46,13 +46,16 @@ export function destroy(path) {
   run('lvremove', '-qq', '--yes', path.slice('/dev/'.length));
 }
 
+/** A disk as xl understands it. @param {string} path @param {string} name @param {'ro' | 'rw'} access */
+export const diskOf = (path, name, access) => `format=raw,vdev=${name},access=${access},script=vdistream,target=${path}`;
+
 /**
  * Attaches a block device to Dom0, and returns the path of the new one when its node is there.
  * @param {string} path @param {boolean} [readOnly]
  */
 export function plug(path, readOnly = false) {
   const name = [...'abcdefghijklmnop'].map((letter) => `xvd${letter}`).find((one) => !existsSync(`/sys/class/block/${one}`));
-  run('xl', 'block-attach', '0', `format=raw,vdev=${name},access=${readOnly ? 'ro' : 'rw'},script=vdistream,target=${path}`);
+  run('xl', 'block-attach', '0', diskOf(path, String(name), readOnly ? 'ro' : 'rw'));
   const device = `/dev/${name}`;
   waitFor(`${device} is there`, () => existsSync(device) && statSync(device).isBlockDevice());
   return device;

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
-import { create, destroy, OLD_DATA, plug, unplug } from '../xl-storage.mjs';
+import { create, destroy, diskOf, OLD_DATA, plug, unplug } from '../xl-storage.mjs';
 import { bytes, run } from './programs.mjs';
 
 export const MIB = 1 << 20;
@@ -28,6 +28,15 @@ export function attached(t, behind) {
   const path = plug(behind.path);
   t.after(() => unplug(path));
   return { path, size: behind.size };
+}
+
+/** Makes a guest whose disk it is. The guest does not run, which nobody can see from here. @param {Test} t @param {Device} disk */
+export function givenToGuest(t, { path }) {
+  const file = '/tmp/guest.cfg';
+  const disk = diskOf(path, 'xvda', 'rw');
+  writeFileSync(file, `name="guest"\ntype="pv"\nkernel="/work/guest"\nmemory=16\ndisk=["${disk}"]\n`);
+  run('xl', 'create', '-p', file);
+  t.after(() => run('xl', 'destroy', 'guest'));
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
-import { attached, isOld, MIB, mapped, volume } from './devices.mjs';
+import { attached, givenToGuest, isOld, MIB, mapped, volume } from './devices.mjs';
 import { patchy } from './images.mjs';
 import { run, vdistream } from './programs.mjs';
 import { test } from './runner.mjs';
@@ -42,6 +42,13 @@ test('a volume with another device-mapper device on top is refused', async (t) =
   mapped(t, 'on-top', [[target.size, `linear ${target.path} 0`]]);
   await refused(target.path, 'TARGET_BUSY', 'busy');
   assert(isOld(target));
+});
+
+test('a volume that is the disk of a guest is refused', async (t) => {
+  const served = volume(t, { size: 28 * MIB });
+  givenToGuest(t, served);
+  await refused(served.path, 'TARGET_BUSY', 'busy');
+  assert(isOld(served));
 });
 
 test('a volume, and the xvd device in front of it, that are smaller than the disk are refused', async (t) => {
