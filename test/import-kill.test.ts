@@ -11,6 +11,7 @@ import { noise } from './support/chunks.ts';
 import { callsFromNow, commandLine, content, image, newPlace, type Place, STEPS, type Step, settled } from './support/import-host.ts';
 import { bytesOf, expectDisk } from './support/imported.ts';
 import { testWith } from './support/needs.ts';
+import { answer } from './xen/answer.ts';
 import { assertClean, type Kept } from './xen/clean.ts';
 
 const test = testWith('root', 'loop', 'g++');
@@ -71,11 +72,7 @@ const importArgs = ({ sr }: Place, source: string): string[] => ['import', sourc
 /** A disk that a guest has, one that somebody has plugged into Dom0 by hand, and disks with tags that are nearly those of a dead import. */
 async function withStrangers(place: Place): Promise<Foreign> {
   const { host, sr } = place;
-  const xe = async (...args: string[]): Promise<string> => {
-    const { stdout, stderr, status } = await host.run(args);
-    expect([status, stderr], args.join(' ')).toEqual([0, '']);
-    return stdout.trim();
-  };
+  const xe = (...args: string[]): Promise<string> => answer(host, args);
   const disk = (...more: string[]): Promise<string> =>
     xe('vdi-create', `sr-uuid=${sr}`, 'name-label=image', `virtual-size=${2 * MiB}`, ...more);
   const vdis: string[] = [];

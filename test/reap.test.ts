@@ -11,6 +11,7 @@ import { newMark } from '../src/xen/mark.ts';
 import { failure } from './support/failure.ts';
 import { callsFromNow, commandLine, expectArrived, importing, newPlace, type Place } from './support/import-host.ts';
 import { testWith } from './support/needs.ts';
+import { answer } from './xen/answer.ts';
 import { assertClean } from './xen/clean.ts';
 
 const test = testWith('root', 'loop', 'g++');
@@ -52,11 +53,7 @@ let imports = 0;
 const markOf = ({ host = place.host.uuid, boot = BOOT, pid = ended.pid, start = ended.start }: Owner = {}): string =>
   `vdistream.${host}.${boot}.${pid}.${start}.${++imports}`;
 
-async function xe(...args: string[]): Promise<string> {
-  const { stdout, stderr, status } = await place.host.run(args);
-  expect([status, stderr], args.join(' ')).toEqual([0, '']);
-  return stdout.trim();
-}
+const xe = (...args: string[]): Promise<string> => answer(place.host, args);
 
 const disk = (mark: string, sr = place.sr, ...more: string[]): Promise<string> =>
   xe('vdi-create', `sr-uuid=${sr}`, 'name-label=left', 'virtual-size=2097152', `tags:${mark}=`, ...more);

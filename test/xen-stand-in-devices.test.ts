@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest';
 import { testFolder } from './support/folder.ts';
 import { testWith } from './support/needs.ts';
 import { tinyFolder } from './support/tiny-folder.ts';
+import { answer } from './xen/answer.ts';
 import { assertClean } from './xen/clean.ts';
 import { type Host, startHost } from './xen/host.ts';
 
@@ -23,11 +24,7 @@ afterEach(async () => {
 });
 afterAll(() => host.stop());
 
-async function xe(...args: string[]): Promise<string> {
-  const { stdout, stderr, status } = await host.run(args);
-  expect({ stderr, status, args }).toEqual({ stderr: '', status: 0, args });
-  return stdout.replace(/\n$/, '');
-}
+const xe = (...args: string[]): Promise<string> => answer(host, args);
 
 async function raised(...args: string[]): Promise<string> {
   const { stdout, stderr, status } = await host.run([...args, '--trace']);

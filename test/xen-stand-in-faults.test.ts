@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, vi } from 'vitest';
 import { testFolder } from './support/folder.ts';
 import { testWith } from './support/needs.ts';
+import { answer } from './xen/answer.ts';
 import { assertClean } from './xen/clean.ts';
 import { type Fault, type Host, type Ran, startHost } from './xen/host.ts';
 import { loopsIn, nodesIn } from './xen/loop.mjs';
@@ -31,11 +32,7 @@ afterEach(async () => {
 });
 afterAll(() => host.stop());
 
-async function xe(...args: string[]): Promise<string> {
-  const { stdout, stderr, status } = await host.run(args);
-  expect({ stderr, status, args }).toEqual({ stderr: '', status: 0, args });
-  return stdout.replace(/\n$/, '');
-}
+const xe = (...args: string[]): Promise<string> => answer(host, args);
 
 const creating = (): string[] => ['vdi-create', `sr-uuid=${sr}`, 'name-label=disk', `virtual-size=${4 * MiB}`];
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { testWith } from './support/needs.ts';
+import { answer } from './xen/answer.ts';
 import { assertClean } from './xen/clean.ts';
 import { type Host, startHost } from './xen/host.ts';
 
@@ -18,12 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => host.stop());
 
-/** What a command prints that has to succeed, without the newline at the end. */
-async function xe(...args: string[]): Promise<string> {
-  const { stdout, stderr, status } = await host.run(args);
-  expect({ stderr, status, args }).toEqual({ stderr: '', status: 0, args });
-  return stdout.replace(/\n$/, '');
-}
+const xe = (...args: string[]): Promise<string> => answer(host, args);
 
 /** What a command says on stderr that has to fail. */
 async function refusal(...args: string[]): Promise<string> {
