@@ -96,6 +96,7 @@ describe('an image of a web server', () => {
     const wrong = { algorithm: 'md5', hex: createHash('md5').update(other).digest('hex') };
     expect((await failure(fetched(fast(server.url(), { digest: wrong })))).code).toBe('SOURCE_CHECKSUM');
     expect((await failure(fetched(fast(server.url()), { sha256: '0'.repeat(64) }))).code).toBe('SOURCE_CHECKSUM');
+    expect((await failure(fetched(fast(server.url(), { digest: { ...digest, algorithm: 'md7' } })))).code).toBe('USAGE');
   });
 
   testWith('openssl')('comes from behind TLS and a redirect too', async () => {
@@ -161,7 +162,7 @@ describe('the first request', () => {
   test('is made again where nobody listens, and where the connection is lost, but not where TLS fails', async () => {
     const waits: number[] = [];
     const options = { wait: async (time: number) => waits.push(time), retries: 1 };
-    const port = await closedPort();
+    const port = closedPort();
     expect((await failure(openSource(httpImage(`http://127.0.0.1:${port}/`, options)))).code).toBe('HTTP_CONNECT');
     expect(waits.splice(0)).toEqual([500]);
     const server = await httpServer({ image, reply: inTurn({ refuse: true }) });
@@ -186,6 +187,8 @@ describe('several servers', () => {
     ['does not have the image', { status: 404 }],
     ['fails', { status: 500 }],
     ['ends the connection', { refuse: true }],
+    ['has something else there', { status: 204 }],
+    ['does not understand the question', { status: 400 }],
   ] as const)('are asked in turn, without a wait, where one %s', async (_, reply) => {
     const bad = await httpServer({ reply: () => reply });
     const good = await httpServer({ image });
@@ -193,6 +196,12 @@ describe('several servers', () => {
     const input = httpImage([bad.url(), good.url()], { wait: async (time) => waits.push(time) });
     expect(Buffer.compare(await fetched(input), image)).toBe(0);
     expect([bad.requests.length, good.requests.length, waits.length]).toEqual([1, 1, 0]);
+  });
+
+  test('are asked in turn where one has no secure connection', async () => {
+    const good = await httpServer({ image });
+    expect(Buffer.compare(await fetched(fast([`https://127.0.0.1:${good.port}/`, good.url()])), image)).toBe(0);
+    expect(good.requests).toHaveLength(1);
   });
 
   test('are not asked where another one could not help', async () => {
@@ -205,7 +214,7 @@ describe('several servers', () => {
   test('are waited for once all have failed, and one that does not have the image is not asked again', async () => {
     const without = await httpServer({ reply: () => ({ status: 404 }) });
     const busy = await httpServer({ image, reply: inTurn({ status: 503 }, { status: 503 }) });
-    const down = `http://127.0.0.1:${await closedPort()}/`;
+    const down = `http://127.0.0.1:${closedPort()}/`;
     const waits: number[] = [];
     const input = httpImage([without.url(), busy.url(), down], { wait: async (time) => waits.push(time) });
     expect(Buffer.compare(await fetched(input), image)).toBe(0);
@@ -319,6 +328,22 @@ describe('a drop', () => {
       expect(Buffer.compare(await fetched(fast(server.url())), image)).toBe(0);
       expect(server.requests).toHaveLength(2);
     }
+  });
+
+  test('of an answer without a length is not mended by a part that may not be all of the rest', async () => {
+    const reply = inTurn({ chunked: true, cut: 1000 }, { image: image.subarray(0, 2000), total: '*' });
+    const server = await httpServer({ image, headers: ETAG, reply });
+    expect(await failure(fetched(fast(server.url())))).toMatchObject({ code: 'HTTP_RANGE', offset: 1000 });
+    expect(server.requests).toHaveLength(2);
+  });
+
+  test.each([
+    ['has another image, which ends there', ETAG, { etag: '"two"' }, 'HTTP_CHANGED'],
+    ['says nothing else of its image', { 'content-md5': md5 }, { 'content-md5': undefined }, 'HTTP_RANGE'],
+  ] as const)('of an answer without a length is not its end where the server %s', async (_, headers, then, code) => {
+    const end = { status: 416, headers: { 'content-range': 'bytes */1000', ...then } };
+    const server = await httpServer({ image, headers, reply: inTurn({ chunked: true, cut: 1000 }, end) });
+    expect(await failure(fetched(fast(server.url())))).toMatchObject({ code, offset: 1000 });
   });
 
   test('of an image whose server tells no total is mended', async () => {
@@ -456,6 +481,24 @@ describe('a source that nobody reads', () => {
     expect(server.requests).toHaveLength(1);
   });
 
+  test('holds the server up, also one that sends its bytes one by one', async () => {
+    const piece = Buffer.from(`1;${'x'.repeat(8000)}\r\n!\r\n`);
+    let sent = 0;
+    const server = await rawServer((socket) => {
+      const send = (): void => {
+        sent += piece.length;
+        if (sent < 64 << 20) socket.write(piece, (error) => error ?? send());
+      };
+      socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', send);
+    });
+    const source = await openSource(fast(server.url()));
+    await source.cursor.read(10);
+    // Nothing happens that could be waited for.
+    await sleep(1000);
+    expect(sent).toBeLessThan(32 << 20);
+    await source.close();
+  });
+
   test('goes on where the server has lost its patience meanwhile', async () => {
     const large = noise(32 << 20, 9);
     const server = await httpServer({ image: large, headers: ETAG, reply: inTurn({ cut: 1 << 20, how: 'reset' }) });
@@ -505,7 +548,7 @@ describe('a cancel', () => {
     const controller = new AbortController();
     const server = await rawServer(() => controller.abort(reason));
     expect(await failure(openSource(server.url(), { signal: controller.signal }))).toMatchObject({ code: 'CANCELLED', cause: reason });
-    await vi.waitFor(() => expect(server.connections()).toBe(0));
+    await server.idle();
   });
 
   test('while bytes are waited for ends the read and the connection, before the source is closed', async () => {

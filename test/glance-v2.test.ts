@@ -92,11 +92,21 @@ describe('of several endpoints', () => {
     ['is out of order', broken],
     ['does not have the image', () => httpServer({ reply: () => ({ status: 404 }) })],
     ['is no Glance', () => glanceV2('<html>')],
+    ['does not understand the question', () => httpServer({ reply: () => ({ status: 400 }) })],
+    ['sends it round in circles', () => httpServer({ reply: () => ({ status: 302, headers: { location: '/' } }) })],
   ])('the next is asked where one %s, and is the first to be asked for the bytes', async (_, other) => {
     const [first, second] = await Promise.all([other(), glanceV2(strong)]);
     await written([first, second]);
-    expect(first.requests).toHaveLength(1);
+    expect(said(first).filter((request) => request !== 'GET /')).toEqual([`GET /v2/images/${ID}`]);
     expect(said(second)).toEqual([`GET /v2/images/${ID}`, `GET /v2/images/${ID}/file`]);
+  });
+
+  test('the next is asked where one has no secure connection', async () => {
+    const [plain, second] = await Promise.all([glanceV2(strong), glanceV2(strong)]);
+    const first = { ...plain, url: () => `https://127.0.0.1:${plain.port}` };
+    await written([first, second]);
+    expect(plain.requests).toEqual([]);
+    expect((await failure(written([first]))).code).toBe('HTTP_TLS');
   });
 
   test('each is asked again before it is given up', async () => {
@@ -135,7 +145,7 @@ describe('the caller', () => {
     const server = await rawServer(() => stop.abort(new Error('enough')));
     const error = await failure(glanceImage(ID, { endpoints: [server.url('')] }).open({ signal: stop.signal }));
     expect(error).toMatchObject({ code: 'CANCELLED', cause: { message: 'enough' } });
-    await expect.poll(() => server.connections()).toBe(0);
+    await server.idle();
   });
 
   test('can cancel while it waits to ask again', async () => {

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VdiStreamError, type Warn } from '../errors.ts';
 import { orCancelled } from '../io/cancel.ts';
-import { isDrop, pauseAfter, retryWarning } from '../io/download.ts';
+import { isDrop, isElsewhere, pauseAfter, retryWarning } from '../io/download.ts';
 import { nameOf } from '../io/http.ts';
 import { parseUrl } from '../io/url.ts';
 
@@ -21,10 +21,6 @@ export interface Answered<T> {
   /** The one that has answered, then the others but for those that cannot help. */
   readonly addresses: readonly string[];
 }
-
-/** What only another server may mend. */
-const isElsewhere = (error: unknown): error is VdiStreamError =>
-  error instanceof VdiStreamError && ['HTTP_NOT_FOUND', 'GLANCE_ANSWER'].includes(error.code);
 
 export interface Asking {
   readonly retries?: number | undefined;
@@ -49,10 +45,11 @@ export async function askInTurn<T>(
         const answer = await ask(address);
         return { answer, addresses: [address, ...left.filter((other) => other !== address)] };
       } catch (error) {
-        if (!isDrop(error) && !isElsewhere(error)) throw error;
+        const isLost = isElsewhere(error) || (error instanceof VdiStreamError && error.code === 'GLANCE_ANSWER');
+        if (!isDrop(error) && !isLost) throw error;
         said.delete(address);
         said.set(address, error);
-        if (isElsewhere(error)) left = left.filter((other) => other !== address);
+        if (isLost) left = left.filter((other) => other !== address);
       }
     }
     if (left.length === 0 || round >= retries) throw inOne([...said.values()]);

@@ -24,6 +24,13 @@ export interface DownloadOptions extends HttpOptions {
 export const isDrop = (error: unknown): error is VdiStreamError =>
   error instanceof VdiStreamError && ['HTTP_CONNECT', 'HTTP_SERVER', 'HTTP_DROPPED'].includes(error.code);
 
+/**
+ * What asking this server again cannot mend, but another one may: the image is not there, its certificate is not good, or it is no such
+ * service. Glance answers 204 for an image whose bytes are in a store that another controller has.
+ */
+export const isElsewhere = (error: unknown): error is VdiStreamError =>
+  error instanceof VdiStreamError && ['HTTP_NOT_FOUND', 'HTTP_TLS', 'HTTP_STATUS', 'HTTP_REDIRECT'].includes(error.code);
+
 /** Milliseconds to wait once all servers have failed for the `round`th time, from 1 on: as Nova waits between its own attempts. */
 export const pauseAfter = (round: number): number => Math.min(500 * 2 ** (round - 1), 15_000);
 
@@ -147,8 +154,7 @@ async function download(urls: readonly string[], http: Http, task: Task): Promis
   async function mend(problem: unknown): Promise<void> {
     if (!(problem instanceof VdiStreamError)) throw problem;
     const [current = '', ...others] = position === 0 || digested ? servers : servers.slice(0, 1);
-    // Glance answers 204 for an image whose bytes are in a store that another controller has.
-    if ((problem.code === 'HTTP_NOT_FOUND' || problem.status === 204) && others.length > 0) {
+    if (isElsewhere(problem) && others.length > 0) {
       servers = others;
       return;
     }
