@@ -65,7 +65,7 @@ describe('an image of a real Glance', () => {
   test('comes from the second endpoint where nobody listens at the first', async () => {
     const { vhd, content } = sample(2);
     const id = await glance.upload(vhd);
-    const dead = `http://127.0.0.1:${await closedPort()}`;
+    const dead = `http://127.0.0.1:${closedPort()}`;
     const target = join(testFolder(), 'disk');
     await writeDisk(glanceImage(id, { endpoints: [dead, glance.endpoint], retries: 0 }), target);
     expect(readFileSync(target).equals(content)).toBe(true);

@@ -35,16 +35,16 @@ const LONGEST = MiB;
 
 /** Throws GLANCE_ANSWER, and what reading the body does. */
 export async function fieldsOfJson({ url, body }: HttpAnswer): Promise<Fields> {
-  const parts: Uint8Array[] = [];
+  const text = Buffer.alloc(LONGEST);
   let length = 0;
   for await (const chunk of body) {
+    if (length + chunk.length > LONGEST) throw wrong(nameOf(url), `has more than ${LONGEST} bytes`);
+    text.set(chunk, length);
     length += chunk.length;
-    if (length > LONGEST) throw wrong(nameOf(url), `has more than ${LONGEST} bytes`);
-    parts.push(Uint8Array.from(chunk));
   }
   let value: unknown;
   try {
-    value = JSON.parse(Buffer.concat(parts).toString());
+    value = JSON.parse(text.toString('utf8', 0, length));
   } catch {
     // Its error would show a part of the answer, and a server can send back what it was sent.
     throw wrong(nameOf(url), 'is not JSON');

@@ -35,6 +35,8 @@ export interface RequestLine {
 
 /** What has arrived and was not asked for yet: enough that the socket is never waited for in small steps. */
 const AHEAD = 256 * 1024;
+/** About what an object of each piece takes beside its bytes: a server may send them one by one. */
+const PIECE = 256;
 
 /** Resolves with the headers of the answer, whatever its status. Throws what `failure` says, and CANCELLED once one of `signals` fires. */
 export async function exchange(
@@ -87,7 +89,8 @@ export async function exchange(
   }
 
   function cancel(): void {
-    arrived.length = 0;
+    // What has come whole but was not taken must not look like an end.
+    if (arrived.splice(0).length > 0) state.end = undefined;
     const cause: unknown = signals.find(({ aborted }) => aborted)?.reason;
     settle(new VdiStreamError('CANCELLED', 'cancelled', { cause }));
   }
@@ -102,7 +105,7 @@ export async function exchange(
       for (;;) {
         const chunk = arrived.shift();
         if (chunk !== undefined) {
-          state.held -= chunk.length;
+          state.held -= chunk.length + PIECE;
           if (state.held < AHEAD) state.control?.resume();
           yield chunk;
         } else if (state.end === undefined) await woken();
@@ -132,7 +135,7 @@ export async function exchange(
         },
         onResponseData(control, chunk) {
           arrived.push(chunk);
-          state.held += chunk.length;
+          state.held += chunk.length + PIECE;
           if (state.held >= AHEAD && !state.over) control.pause();
           state.wake();
         },
@@ -206,6 +209,6 @@ const seconds = (milliseconds: number): string => `${milliseconds / 1000} s`;
 
 /** Of several addresses of a host each has failed for a reason of its own, and the error for all of them has no text. */
 function reasonOf(cause: unknown): string {
-  if (cause instanceof AggregateError && cause.errors.length > 0) return reasonOf(cause.errors[0]);
+  if (cause instanceof AggregateError && cause.errors.length > 0) return cause.errors.map(reasonOf).join('; ');
   return messageOf(cause);
 }

@@ -55,9 +55,9 @@ export function createHttp(options: HttpOptions = {}): Http {
 
   return {
     async request(address, { method = 'GET', headers = {}, signal } = {}) {
+      let url = parseUrl(address);
       connection ??= trusted(ca).then((all) => ({ ca: all, connectTimeout, idleTimeout }));
       const signals = signal === undefined ? [closing.signal] : [signal, closing.signal];
-      let url = parseUrl(address);
       let ours = secret;
       for (let hop = 0; ; hop++) {
         // The stored bytes are what is wanted, so no encoding for the way.

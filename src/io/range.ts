@@ -62,26 +62,31 @@ export function restHeaders({ position, server }: Progress): Readonly<Record<str
  * HTTP_CHANGED, HTTP_RANGE, or what the status says.
  */
 export function hasRest(answer: HttpAnswer, progress: Progress): boolean {
-  const { position, server, digested } = progress;
+  const { position, length, server, digested } = progress;
   const { status, headers } = answer;
   const name = nameOf(answer.url);
   const facts = factsOf(answer);
-  if (status === 416 && progress.length === undefined && facts.length === position) return false;
-  if (status === 416) throw changed(name, position);
-  if (status !== 200 && status !== 206) throw statusError(name, status);
+  if (![200, 206, 416].includes(status)) throw statusError(name, status);
   const pairs = [
-    [progress.length, facts.length],
+    [length, facts.length],
     [progress.md5, facts.md5],
     [server?.etag, facts.etag],
     [server?.modified, facts.modified],
   ];
   if (pairs.some(([before, now]) => before !== undefined && now !== undefined && before !== now)) throw changed(name, position);
   if (status === 200) throw rangeError(name, position, 'the server gives only the whole image again');
-  if (contentRange(headers['content-range']).start !== position)
-    throw rangeError(name, position, 'the server gives another part of the image');
+  if (status === 416) {
+    if (length !== undefined || facts.length !== position) throw changed(name, position);
+  } else {
+    if (contentRange(headers['content-range']).start !== position)
+      throw rangeError(name, position, 'the server gives another part of the image');
+    // It may be less than all of the rest.
+    if (length === undefined && facts.length === undefined)
+      throw rangeError(name, position, 'the server does not tell where its image ends');
+  }
   const proven = digested || facts.md5 !== undefined || restHeaders(progress)['if-range'] !== undefined;
   if (!proven) throw rangeError(name, position, UNPROVABLE);
-  return true;
+  return status === 206;
 }
 
 export const UNPROVABLE = 'nothing that the server says can tell whether its image is still the same';

@@ -1,6 +1,6 @@
 /** A source that can only be read from its start to its end. */
 
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { type Chunks, drain, streamCursor } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 import { cancellable } from './cancel.ts';
@@ -22,10 +22,10 @@ export interface StreamFacts {
   close(): Promise<void>;
 }
 
-/** `bytes` as a source. Their checksums, the caller's and the source's own, are made as they go by. */
+/** `bytes` as a source. Their checksums, the caller's and the source's own, are made as they go by. Throws USAGE for one that cannot be. */
 export function streamSource(name: string, bytes: Chunks, options: SourceOptions, facts: StreamFacts): Source {
   const { length } = facts;
-  const sums = digestsOf(options, facts.digest).map((digest) => ({ ...digest, hash: createHash(digest.algorithm) }));
+  const sums = digestsOf(options, facts.digest).map((digest) => ({ ...digest, hash: hashOf(digest.algorithm) }));
   let read = 0;
 
   async function* counted(): Chunks {
@@ -58,6 +58,14 @@ export function streamSource(name: string, bytes: Chunks, options: SourceOptions
       }
     },
   };
+}
+
+function hashOf(algorithm: string): Hash {
+  try {
+    return createHash(algorithm);
+  } catch (cause) {
+    throw new VdiStreamError('USAGE', `a checksum of the kind ${algorithm} cannot be made here`, { cause });
+  }
 }
 
 /** What the bytes of a source must hash to: by the caller, and by the source itself. */

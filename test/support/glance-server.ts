@@ -106,7 +106,7 @@ function addressOf(server: ChildProcess): Promise<string> {
       });
     }
     server.once('error', reject);
-    server.once('exit', () => reject(new Error(log.join('\n'))));
+    server.once('close', () => reject(new Error(log.join('\n'))));
   });
 }
 
