@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
+  chmodSync,
   chownSync,
   lstatSync,
   mkdirSync,
@@ -25,7 +26,7 @@ import { testFolder } from './support/folder.ts';
 import { type CountedOpener, digestOf, failing, imageOpener, nameOf, stalling, use } from './support/image-opener.ts';
 import { testWith } from './support/needs.ts';
 import { openFilesIn } from './support/open-files.ts';
-import { imageServer, stagingProcesses } from './support/staging-process.ts';
+import { imageServer, type Outcome, stagingProcesses } from './support/staging-process.ts';
 import { tinyFolder } from './support/tiny-folder.ts';
 
 const startProcess = stagingProcesses();
@@ -355,6 +356,35 @@ describe('several processes at once', () => {
     };
     expect(await failure(use(broken, folder, { onRead }))).toMatchObject({ code: 'SOURCE_READ' });
     expect((await second)?.equals(image)).toBe(true);
+  });
+});
+
+describe('in a folder that users share', () => {
+  /** What another user than this one gets through the cache. */
+  async function ofNobody(folder: string, size: number): Promise<{ readonly outcome: Outcome; readonly asked: number }> {
+    const { url, asked } = await imageServer(image);
+    const task = { does: 'cached', url, folder, size, digest: digestOf(image) };
+    const outcome = await startProcess(task, ['setpriv', '--reuid=65534', '--clear-groups']).done();
+    return { outcome, asked: asked() };
+  }
+  const fetched = { outcome: { result: digestOf(image).hex }, asked: 1 };
+
+  testWith('root')('an entry that another user keeps for himself is replaced', async () => {
+    const folder = testFolder();
+    await use(imageOpener(image), folder);
+    chmodSync(folder, 0o777);
+    expect(await ofNobody(folder, MiB)).toEqual(fetched);
+    expect([readdirSync(folder), statSync(join(folder, entry)).uid]).toEqual([[entry], 65_534]);
+  });
+
+  testWith('root')('entries that only another user may remove stay, and leave less room for others', async () => {
+    const folder = testFolder();
+    await use(imageOpener(other), folder);
+    chmodSync(folder, 0o1777);
+    expect(await ofNobody(folder, other.length + image.length - 1)).toEqual(fetched);
+    expect(readdirSync(folder)).toEqual([nameOf(digestOf(other))]);
+    expect(await ofNobody(folder, other.length + image.length)).toEqual(fetched);
+    expect(readdirSync(folder).sort()).toEqual([entry, nameOf(digestOf(other))].sort());
   });
 });
 

@@ -2,7 +2,8 @@ import { mkdirSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync 
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { noise } from './support/chunks.ts';
+import { cachedImage } from '../src/io/cache.ts';
+import { collect, noise } from './support/chunks.ts';
 import { failure } from './support/failure.ts';
 import { testFolder } from './support/folder.ts';
 import { digestOf, imageOpener, nameOf, use } from './support/image-opener.ts';
@@ -108,6 +109,18 @@ describe('a file system without enough room', () => {
     await use(imageOpener(other, { length: other.length }), path, {}, 10 * MiB);
     const left = [...images.slice(1), other].map((bytes) => nameOf(digestOf(bytes)));
     expect(readdirSync(path).sort()).toEqual(left.sort());
+  });
+
+  testWith('root')('is given that of other images for one that is being read, which keeps its room', async () => {
+    const { path, room } = tinyFolder(MiB);
+    const [first, second, third] = [30, 31, 32].map((seed) => noise(300_000, seed)) as [Uint8Array, Uint8Array, Uint8Array];
+    const reading = await cachedImage(imageOpener(first), { folder: path, size: 10 * MiB }).open({});
+    for (const bytes of [second, third]) await use(imageOpener(bytes), path, {}, 10 * MiB);
+    expect(room()).toBeLessThan(200_000);
+    await use(imageOpener(other, { length: other.length }), path, {}, 10 * MiB);
+    expect(readdirSync(path).sort()).toEqual([third, other].map((bytes) => nameOf(digestOf(bytes))).sort());
+    expect((await collect(reading.cursor.chunks())).equals(first)).toBe(true);
+    await reading.close();
   });
 
   testWith('root')('is told with both numbers before the first byte if that does not help, and no image is given up in vain', async () => {

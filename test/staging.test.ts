@@ -17,7 +17,7 @@ import { digestOf, failing, type ImageOptions, imageOpener, stalling } from './s
 import { testWith } from './support/needs.ts';
 import { openFilesIn } from './support/open-files.ts';
 import { imageServer, stagingProcesses } from './support/staging-process.ts';
-import { tinyFolder } from './support/tiny-folder.ts';
+import { thinFolder, tinyFolder } from './support/tiny-folder.ts';
 
 const startProcess = stagingProcesses();
 
@@ -190,6 +190,14 @@ describe('a folder without enough room', () => {
     const source = await stagedImage(imageOpener(all, { length: all.length }), path).open({});
     expect((await contentOf(source)).equals(all)).toBe(true);
   });
+});
+
+testWith('loop', 'mkfs.ext4')('storage that loses what it has taken is told, not read back as zeros', async () => {
+  const folder = thinFolder(8 * MiB, 128 * MiB);
+  const bytes = noise(32 * MiB, 3);
+  expect(await failure(stagedImage(imageOpener(bytes, { length: bytes.length }), folder).open({}))).toMatchObject({ code: 'STAGING' });
+  expect(await failure(stage(folder, streamCursor(reusing(bytes))))).toMatchObject({ code: 'STAGING' });
+  expect(openFilesIn(folder)).toEqual([]);
 });
 
 describe('a folder that cannot be used', () => {

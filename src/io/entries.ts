@@ -23,14 +23,14 @@ export const nameOf = ({ algorithm, hex }: Digest): string => `${algorithm}-${he
 /** Whether images can be kept by this digest. It may come from a server, and its text becomes the name of a file. */
 export const isKey = (digest: Digest): boolean => NAME.test(nameOf(digest)) && getHashes().includes(digest.algorithm);
 
-/** Undefined where there is none, or what has its name cannot be one. */
+/** Undefined where there is none, or what has its name cannot be one, as what another user keeps for himself. */
 export async function openEntry(folder: string, key: Digest): Promise<FileHandle | undefined> {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   try {
     // A FIFO would wait for somebody who writes to it.
     return await open(join(folder, nameOf(key)), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {
-    if (['ENOENT', 'ELOOP', 'ENXIO', 'ENODEV'].includes(codeOf(error))) return undefined;
+    if (['ENOENT', 'ELOOP', 'ENXIO', 'ENODEV', 'EACCES'].includes(codeOf(error))) return undefined;
     throw error;
   }
 }
@@ -100,15 +100,32 @@ export async function evict(folder: string, size: number): Promise<void> {
   let sum = sizeOf(entries);
   for (const entry of entries) {
     if (sum <= size) return;
-    await removeFile(join(folder, entry.name));
-    sum -= entry.size;
+    if (await gaveUp(folder, entry)) sum -= entry.size;
   }
 }
 
-/** Gives up entries where the file system has too little room, and no more of them than are in the way. Throws CACHE if that does not help. */
+/**
+ * Gives up entries where the file system has too little room, and no more of them than are in the way. One that is being read keeps its
+ * room until it is closed, so others go instead. Throws CACHE, and gives up nothing, if all of them together would not be enough.
+ */
 export async function makeRoom(folder: string, length: number): Promise<void> {
-  const missing = length - (await roomIn(folder));
-  const sum = sizeOf(await entriesIn(folder));
-  if (missing > 0 && missing <= sum) await evict(folder, sum - missing);
-  await refuseFull('CACHE', folder, length);
+  const entries = await entriesIn(folder);
+  const room = await roomIn(folder);
+  if (room + sizeOf(entries) < length) await refuseFull('CACHE', folder, length);
+  // In the end the writes tell whether it was enough: btrfs, for one, gives room back only when there is none left.
+  for (const entry of entries) {
+    if ((await roomIn(folder)) >= length) return;
+    await gaveUp(folder, entry);
+  }
+}
+
+/** False where this user may not remove it; others have to go in its place. */
+async function gaveUp(folder: string, { name }: Entry): Promise<boolean> {
+  try {
+    await removeFile(join(folder, name));
+    return true;
+  } catch (error) {
+    if (['EPERM', 'EACCES'].includes(codeOf(error))) return false;
+    throw error;
+  }
 }

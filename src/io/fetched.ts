@@ -69,6 +69,7 @@ export async function fetchInto(file: FileHandle, from: Opener, options: SourceO
     await source.finish();
     if (length !== undefined && written < length) throw truncated(written);
     throwIfCancelled(signal);
+    await file.datasync(); // or what a bad disk, or a thin volume without space, has not taken would be read as zeros
     return written;
   } finally {
     await source.close();

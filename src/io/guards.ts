@@ -52,7 +52,8 @@ export async function refuseVhd(path: string, opened: Opened, addon: Native): Pr
     if (!/(?:^|-)VHD-/.test(name)) continue;
     throw new VdiStreamError('TARGET_VHD', `${path} is the logical volume ${name}, which holds a VHD for tapdisk`, { device: path });
   }
-  if (opened.size < 4096) return;
+  // A dynamic VHD that holds nothing yet may have five sectors.
+  if (opened.size < (opened.kind === 'file' ? 512 : 4096)) return;
   const front = new Uint8Array(addon.allocate(4096));
   await guarded('TARGET_READ', path, addon.read(opened.fd, front, 0));
   if (startsWith(front, COOKIE)) {

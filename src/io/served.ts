@@ -5,7 +5,7 @@
  *   tapdisk, qemu   /proc/PID/fd, and /proc/PID/comm for their names
  */
 
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import type { Opened } from './native.ts';
 
 const BACKENDS = '/sys/bus/xen-backend/devices';
@@ -13,14 +13,14 @@ const BACKENDS = '/sys/bus/xen-backend/devices';
 const BACKEND = /^vbd-([1-9]\d*)-\d+$/;
 
 /** The domain that Xen's own backend gives it to: "domain 7". */
-export async function domainOf({ major, minor }: Opened): Promise<string | undefined> {
-  const number = `${major.toString(16)}:${minor.toString(16)}`;
+export async function domainOf(device: Opened): Promise<string | undefined> {
+  const numbers = await numbersOf(device);
   for (const name of await entriesOf(BACKENDS)) {
     const [, domain] = BACKEND.exec(name) ?? [];
     if (domain === undefined) continue;
     // No number yet, or no more, is a guest that comes or goes.
-    const physical = await readFile(`${BACKENDS}/${name}/physical_device`, 'latin1').catch(() => '');
-    if (physical.trim() === number) return `domain ${domain}`;
+    const physical = await textOf(`${BACKENDS}/${name}/physical_device`);
+    if (physical !== '' && numbers.has(numberOf(physical, 16))) return `domain ${domain}`;
   }
   return undefined;
 }
@@ -29,22 +29,49 @@ export async function domainOf({ major, minor }: Opened): Promise<string | undef
 const SERVER = /^(?:tapdisk|qemu)/;
 
 /** The process that has it open for a guest: "tapdisk, process 1234". */
-export async function serverOf({ fd }: Opened): Promise<string | undefined> {
-  const { rdev } = await stat(`/proc/self/fd/${fd}`);
-  const pids = (await entriesOf('/proc')).filter((name) => /^\d+$/.test(name));
-  const found = await Promise.all(pids.map((pid) => server(pid, rdev)));
-  return found.find((one) => one !== undefined);
-}
-
-async function server(pid: string, device: number): Promise<string | undefined> {
-  const name = (await readFile(`/proc/${pid}/comm`, 'latin1').catch(() => '')).trim();
-  if (!SERVER.test(name)) return undefined;
-  for (const fd of await entriesOf(`/proc/${pid}/fd`)) {
-    const found = await stat(`/proc/${pid}/fd/${fd}`).catch(() => undefined);
-    if (found?.isBlockDevice() && found.rdev === device) return `${name}, process ${pid}`;
+export async function serverOf(device: Opened): Promise<string | undefined> {
+  const numbers = await numbersOf(device);
+  // One after the other: there may be more processes than this one may have files open.
+  for (const pid of await entriesOf('/proc')) {
+    const name = /^\d+$/.test(pid) ? await textOf(`/proc/${pid}/comm`) : '';
+    if (!SERVER.test(name) || (name === 'qemu-nbd' && device.major === NBD)) continue;
+    if (await hasOpen(pid, numbers)) return `${name}, process ${pid}`;
   }
   return undefined;
 }
+
+/** /dev/nbdN, which `qemu-nbd --connect` makes for its own host, and has open. */
+const NBD = 43;
+
+async function hasOpen(pid: string, numbers: ReadonlySet<number>): Promise<boolean> {
+  for (const fd of await entriesOf(`/proc/${pid}/fd`)) {
+    const path = `/proc/${pid}/fd/${fd}`;
+    // Asking for the state of an image on a server that has gone would wait for it.
+    if (!(await readlink(path).catch(() => '')).includes('/dev/')) continue;
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isBlockDevice() && numbers.has(found.rdev)) return true;
+  }
+  return false;
+}
+
+/** Of MAJOR:MINOR, as `stat` tells it (makedev(3)). */
+function numberOf(text: string, radix: 10 | 16): number {
+  const [major = 0, minor = 0] = text.split(':').map((part) => Number.parseInt(part, radix));
+  return (minor & 0xff) + major * 0x100 + (minor >>> 8) * 0x10_0000;
+}
+
+/** Of the device, of the disk that it is a part of, and of its own parts: who has one of them has bytes of the others. */
+async function numbersOf({ major, minor }: Opened): Promise<ReadonlySet<number>> {
+  const folder = `/sys/dev/block/${major}:${minor}`;
+  const isPart = async (path: string): Promise<boolean> => (await textOf(`${path}/partition`)) !== '';
+  const files = (await isPart(folder)) ? [`${folder}/../dev`] : [];
+  for (const name of await entriesOf(folder)) if (await isPart(`${folder}/${name}`)) files.push(`${folder}/${name}/dev`);
+  const others = (await Promise.all(files.map(textOf))).filter((text) => text !== '');
+  return new Set([`${major}:${minor}`, ...others].map((text) => numberOf(text, 10)));
+}
+
+/** Empty where there is no such file, or no more. */
+const textOf = async (path: string): Promise<string> => (await readFile(path, 'latin1').catch(() => '')).trim();
 
 /** None where there is no such folder, or no more: no Xen, no such process, or none of this user's. */
 const entriesOf = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);

@@ -1,7 +1,8 @@
 /** Source: where an image's bytes come from. A path, standard input, or anything that yields bytes. */
 
-import { fstatSync, type Stats } from 'node:fs';
+import { constants, fstatSync, openSync, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { Chunks, Cursor } from '../cursor.ts';
 import { messageOf, VdiStreamError, type Warn } from '../errors.ts';
@@ -105,6 +106,8 @@ const isSeveral = (input: SourceInput | readonly SourceInput[]): input is readon
 async function pathSource(path: string, name: string, options: SourceOptions): Promise<Source> {
   let file: FileHandle | undefined;
   try {
+    const named = await stat(path);
+    if (named.isFIFO()) return { ...nodeStreamSource(name, openFifo(path), options, async () => {}), isFile: isSame(named) };
     file = await open(path, 'r');
     const found = await file.stat();
     if (found.isDirectory()) throw new VdiStreamError('SOURCE_OPEN', `${name} is a directory, not an image`);
@@ -122,6 +125,11 @@ async function pathSource(path: string, name: string, options: SourceOptions): P
     const reason = messageOf(cause);
     throw new VdiStreamError('SOURCE_OPEN', `cannot open ${name}: ${reason}`, { errno: errnoOf(cause), cause });
   }
+}
+
+/** To open one in the usual way waits for who writes to it, and so does each read, on a thread that no signal ends. */
+function openFifo(path: string): Socket {
+  return new Socket({ fd: openSync(path, constants.O_RDONLY | constants.O_NONBLOCK), readable: true, writable: false });
 }
 
 /** A regular file that is open already, and is closed with the source; `found` is its state. */

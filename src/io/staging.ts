@@ -29,6 +29,7 @@ export async function stage(folder: string, from: Cursor): Promise<Staged> {
     const file = await namelessFile(folder);
     try {
       await writeFile(file, from.chunks());
+      await file.datasync(); // or what a bad disk, or a thin volume without space, has not taken would be read as zeros
       const { size } = await file.stat();
       return { cursor: fileCursor(file, size, `a layer in ${folder}`, () => {}), close: () => file.close() };
     } catch (error) {

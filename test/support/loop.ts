@@ -1,6 +1,6 @@
 /** Real block devices for tests: loop devices over files in a folder of their own, filled with what was there before. */
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { closeSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,6 +23,8 @@ export interface LoopOptions {
   /** The byte that the device is full of; a sparse device without it. */
   readonly fill?: number;
   readonly readOnly?: boolean;
+  /** Whether it may have partitions. */
+  readonly parts?: boolean;
 }
 
 /** Memory where there is enough, so that a thousand small devices cost no disk. */
@@ -36,7 +38,7 @@ function roomyFolder(): string {
   return tmpdir();
 }
 
-export function loopDevice({ size, sector = 512, fill, readOnly = false }: LoopOptions): LoopDevice {
+export function loopDevice({ size, sector = 512, fill, readOnly = false, parts = false }: LoopOptions): LoopDevice {
   const folder = mkdtempSync(join(roomyFolder(), 'vdistream-loop-'));
   const backing = join(folder, 'backing');
   const file = openSync(backing, 'w+');
@@ -46,8 +48,20 @@ export function loopDevice({ size, sector = 512, fill, readOnly = false }: LoopO
     for (let at = 0; at < size; at += chunk.length) writeSync(file, chunk, 0, Math.min(chunk.length, size - at), at);
   }
   closeSync(file);
-  const options = ['--find', '--show', '--sector-size', String(sector), ...(readOnly ? ['--read-only'] : [])];
-  const path = execFileSync('losetup', [...options, backing], { encoding: 'utf8' }).trim();
+  const options = [
+    '--find',
+    '--show',
+    '--sector-size',
+    String(sector),
+    ...(readOnly ? ['--read-only'] : []),
+    ...(parts ? ['--partscan'] : []),
+  ];
+  const attached = spawnSync('losetup', [...options, backing], { encoding: 'utf8' });
+  const path = attached.stdout.trim();
+  if (attached.status !== 0) {
+    rmSync(folder, { recursive: true });
+    throw new Error(`losetup: ${attached.stderr}`);
+  }
 
   const read = (offset: number, length: number): Buffer => {
     // The backing file, not the device: a write that only reached the device's page cache does not count.

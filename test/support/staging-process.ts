@@ -57,11 +57,11 @@ function start([program = '', ...args]: readonly string[]): StagingProcess {
   const closed = once(reader, 'close');
 
   async function said(word: string): Promise<string> {
-    for (;;) {
+    for (let over = false; ; ) {
       const line = lines.find((text) => text === word || text.startsWith(`${word} `));
       if (line !== undefined) return line.slice(word.length + 1);
-      const over = await Promise.race([once(reader, 'line').then(() => false), closed.then(() => true)]);
-      if (over && !lines.some((text) => text.startsWith(word))) throw new Error(`it ended without saying ${word}: ${lines.join('; ')}`);
+      if (over) throw new Error(`it ended without saying ${word}: ${lines.join('; ')}`);
+      over = await Promise.race([once(reader, 'line').then(() => false), closed.then(() => true)]);
     }
   }
   return {

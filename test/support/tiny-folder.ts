@@ -27,3 +27,15 @@ export function tinyFolder(size: number): TinyFolder {
     makeReadOnly: () => void execFileSync('mount', ['-o', 'remount,ro', path]),
   };
 }
+
+/** A folder with `promised` bytes, of which the storage beneath it takes only `size`: a write succeeds, and is lost on its way to the disk. */
+export function thinFolder(size: number, promised: number): string {
+  const storage = join(tinyFolder(size).path, 'storage');
+  execFileSync('truncate', ['--size', String(promised), storage]);
+  execFileSync('mkfs.ext4', ['-q', '-O', '^has_journal', '-E', 'lazy_itable_init=1,nodiscard', storage]);
+  const path = mkdtempSync(join(tmpdir(), 'vdistream-thin-'));
+  onTestFinished(() => rmdirSync(path));
+  execFileSync('mount', ['-o', 'loop', storage, path]);
+  onTestFinished(() => void execFileSync('umount', ['--lazy', path])); // which detaches its loop device too
+  return path;
+}
