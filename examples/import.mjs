@@ -15,7 +15,7 @@ if (source === undefined || sr === undefined) {
 
 // The first signal cancels, and importImage removes what it has made. After a second one, `vdistream reap` does.
 const stop = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stop.abort(new Error(signal)));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => stop.abort(new Error(signal)));
 
 let told = 0;
 

@@ -80,7 +80,7 @@ function fail(description) {
 }
 
 const stop = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stop.abort(new Error(signal)));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => stop.abort(new Error(signal)));
 
 const { fn, args } = readCall(process.argv[2] ?? '');
 const work = FUNCTIONS[fn];

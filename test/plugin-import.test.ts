@@ -109,10 +109,13 @@ test('the flat form of download_vhd does it with version 1 of the service', asyn
 });
 
 test('a token that the service refuses is a PluginError, and what was made is gone', async () => {
-  const [kind, message] = await refused(nova(await glance(), srs.ext ?? '', 'gAAAAABexpired'));
-  expect(kind).toBe('PluginError');
+  const { reply, stderr } = await plugin.call(nova(await glance(), srs.ext ?? '', 'gAAAAABexpired'));
+  const [code, fn, kind, message] = reply?.ErrorDescription ?? [];
+  expect([code, fn, kind]).toEqual(['XENAPI_PLUGIN_FAILURE', 'download_vhd2', 'PluginError']);
   expect(message).toContain('(HTTP_AUTH)');
-  expect(message).not.toContain('gAAAAABexpired');
+  expect(stderr).toContain('(HTTP_AUTH)');
+  expect(message + stderr).not.toContain('gAAAAABexpired');
+  assertClean(host, { vdis: made });
 });
 
 test('an image that came damaged is a RetryableError, and what was made is gone', async () => {

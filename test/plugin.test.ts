@@ -208,6 +208,7 @@ describe('arguments that are wrong', () => {
     ['a pickle of a list', { members: { params: '(l.' } }, /^params must hold a dict/],
     ['something beside args and kwargs', { members: { params: '{"kwargs": {}, "more": 1}' } }, /^params must hold args/],
     ['a pickle that runs code', { members: { params: "cos\nsystem\n(S'true'\ntR." } }, /^at byte 0: the pickle has the opcode GLOBAL/],
+    ['an argument beside params', { members: { params: '{"image_id": "good"}', sr_uuid: SR } }, /^the arguments are in params.*"sr_uuid"/],
     ['params that are empty', { members: { params: '' } }, /^at byte 0: the pickle ends/],
     ['params that are no JSON', { members: { params: `{"image_id": "${TOKEN}` } }, /^params is not JSON/],
     ['params with characters that are no bytes', { members: { params: 'V€\n.' } }, /^params is neither JSON nor a pickle/],
@@ -256,7 +257,10 @@ describe('work that fails', () => {
   test('a mistake of ours is a PluginError, without what of the argument is in its message', async () => {
     const [code, fn, kind, text] = await failure(nova('defect'));
     expect([code, fn, kind]).toEqual([FAILED, 'download_vhd2', 'PluginError']);
-    expect(text).toMatch(/^A mistake in vdistream itself, please report it: TypeError: cannot send the header "\*\*\*" at /);
+    // What follows the token is no part of it, and hides nothing.
+    expect(text).toMatch(
+      /^A mistake in vdistream itself, please report it: TypeError: cannot send the header "\*\*\*", nor \*\*\*:\*\*\*\. at /,
+    );
   });
 
   test('a mistake that nobody catches stops the work, and is told when the work has cleaned up', async () => {
@@ -308,6 +312,12 @@ describe('signals', () => {
     expect(text).toMatch(
       /^cancelled by SIGTERM.* While it was stopped: the device is still open \(VBD_DETACH\)\. Left behind: VBD 4711\.$/,
     );
+  });
+
+  test('a mistake of ours on the way out is told behind the signal', async () => {
+    const [, , kind, text] = await failure({ ...nova('slow and defect'), signals: ['SIGTERM'] });
+    expect(kind).toBe('RetryableError');
+    expect(text).toMatch(/^cancelled by SIGTERM.* While it was stopped: A mistake in vdistream.*TypeError: the clean-up has a mistake at /);
   });
 
   test('work that is done in spite of the signal has its result', async () => {

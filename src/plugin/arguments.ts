@@ -103,11 +103,11 @@ interface Given {
 
 function given(members: ReadonlyMap<string, string>): Given {
   const params = members.get('params');
-  if (params === undefined) {
-    // xapi adds this one itself.
-    const own = [...members].filter(([name]) => name !== 'host_uuid');
-    return { form: 'json', args: [], kwargs: Object.fromEntries(own) };
-  }
+  // Nova's session adds the host to each call.
+  const others = [...members].filter(([name]) => name !== 'params' && name !== 'host_uuid');
+  if (params === undefined) return { form: 'json', args: [], kwargs: Object.fromEntries(others) };
+  const [[beside] = []] = others;
+  if (beside !== undefined) throw wrong(`the arguments are in params, so none may be beside it, as ${quote(beside)} is`);
   // No pickle begins with a brace: that is no opcode.
   const isJson = /^\s*\{/.test(params);
   const value = isJson ? parseJson(params, 'params') : readPickle(bytesOf(params));

@@ -13,10 +13,7 @@ export interface Circumstances {
 export function failureOf(fn: string, error: unknown, { reason, argument = '' }: Circumstances = {}): string[] {
   const told = reason ?? error;
   const sentences = told instanceof VdiStreamError ? sentencesOf(told) : [defect(told, argument)];
-  if (error instanceof VdiStreamError && error !== told) {
-    if (error.code !== 'CANCELLED') sentences.push(`While it was stopped: ${headline(error)}.`);
-    sentences.push(...leftBy(error));
-  }
+  if (error !== told) sentences.push(...onTheWayOut(error, argument));
   return ['XENAPI_PLUGIN_FAILURE', fn, classOf(told), sentences.join(' ').replace(/\s+/g, ' ')];
 }
 
@@ -33,6 +30,11 @@ function sentencesOf(error: VdiStreamError): string[] {
   return [...sentences, ...leftBy(error)];
 }
 
+function onTheWayOut(error: unknown, argument: string): string[] {
+  if (!(error instanceof VdiStreamError)) return [`While it was stopped: ${defect(error, argument)}`];
+  return [...(error.code === 'CANCELLED' ? [] : [`While it was stopped: ${headline(error)}.`]), ...leftBy(error)];
+}
+
 const leftBy = ({ left }: VdiStreamError): string[] => left.map((sentence) => `Left behind: ${sentence}`);
 
 function headline({ member, offset, message, code }: VdiStreamError): string {
@@ -47,6 +49,24 @@ function headline({ member, offset, message, code }: VdiStreamError): string {
 function defect(error: unknown, argument: string): string {
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   const [place = ''] = (error instanceof Error && /^\s+at .*$/m.exec(error.stack ?? '')) || [];
-  const safe = `${message}${place}`.replace(/[\w+/=.-]{8,}/g, (word) => (argument.includes(word) ? '***' : word));
-  return `A mistake in vdistream itself, please report it: ${safe}`;
+  return `A mistake in vdistream itself, please report it: ${without(argument, `${message}${place}`)}`;
+}
+
+/** Characters in a row: fewer are in any argument by chance. */
+const TELLTALE = 8;
+
+/** The text with *** for each part of it that is in the argument as well. */
+function without(argument: string, text: string): string {
+  const isKnown = (at: number): boolean => at + TELLTALE <= text.length && argument.includes(text.slice(at, at + TELLTALE));
+  let safe = '';
+  for (let at = 0; at < text.length; ) {
+    if (!isKnown(at)) {
+      safe += text[at++];
+      continue;
+    }
+    while (isKnown(at)) at++;
+    at += TELLTALE - 1;
+    safe += '***';
+  }
+  return safe;
 }

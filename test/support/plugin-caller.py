@@ -24,11 +24,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import xmlrpc.client
 
 ENVIRONMENT = {"PATH": "/sbin:/usr/sbin:/bin:/usr/bin"}
 SESSION = "OpaqueRef:8f4b9a4e-6b43-4ad9-92a1-2a57a0a0f5d5"
 HOST = "5c1f2e86-3c3a-4a53-8df7-f5f6cf3ff8a7"
+
+# Seconds for one call, less than a test has: a plugin that hangs is killed, and its status tells so.
+LIMIT = 100
 
 
 def members_of(request):
@@ -47,7 +51,10 @@ def argument(fn, members):
 
 def start(command, stdout, stderr, env={}):
     env = {**ENVIRONMENT, **env}
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=env, close_fds=True)
+    plugin = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=env, close_fds=True)
+    plugin.limit = threading.Timer(LIMIT, plugin.kill)
+    plugin.limit.start()
+    return plugin
 
 
 def run(command, signals=(), when=None, env={}):
@@ -64,7 +71,7 @@ def run(command, signals=(), when=None, env={}):
                 heard.append(line.decode())
                 if waiting and line.decode().startswith(waiting[0][1]):
                     plugin.send_signal(getattr(signal, waiting.pop(0)[0]))
-            status = plugin.wait(60)
+            status = plugin.wait()
         finally:
             finish(plugin)
         stdout.seek(0)
@@ -84,12 +91,13 @@ def run_into_pipe(command, kind):
         if kind == "pipe":
             with open(reader, "rb") as pipe:
                 read = pipe.read()
-        return plugin.wait(60), read.decode(), ""
+        return plugin.wait(), read.decode(), ""
     finally:
         finish(plugin)
 
 
 def finish(plugin):
+    plugin.limit.cancel()
     plugin.kill()
     plugin.wait()
     if plugin.stderr:

@@ -61,6 +61,10 @@ const WORK: Readonly<Record<string, (job: ImportJob) => Promise<unknown>>> = {
     error.left.push('VBD 4711.');
     throw error;
   },
+  'slow and defect': async ({ signal }) => {
+    await aborted(signal);
+    throw new TypeError('the clean-up has a mistake');
+  },
   'slow and done': ({ signal }) => aborted(signal),
   deaf: async ({ signal }) => {
     await aborted(signal);
@@ -76,7 +80,7 @@ const WORK: Readonly<Record<string, (job: ImportJob) => Promise<unknown>>> = {
     await new Promise((resolve) => setImmediate(resolve));
   },
   defect: async () => {
-    throw new TypeError('cannot send the header "gAAAAABk-secret_token=="');
+    throw new TypeError('cannot send the header "gAAAAABk-secret_token==", nor X-Auth-Token:gAAAAABk-secret_token==.');
   },
   stray: async ({ signal }) => {
     setImmediate(() => {
