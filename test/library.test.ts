@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { createPool, info, type Progress, writeDisk } from '../src/index.ts';
+import { type Opener, withSources } from '../src/io/source.ts';
 import { testFolder } from './support/folder.ts';
+import { imageOpener } from './support/image-opener.ts';
 import { dynamicVhd, fixedVhd } from './support/make-vhd.mjs';
 import { tarOf } from './support/tar.ts';
 
@@ -21,6 +23,26 @@ const descriptors = (): number => readdirSync('/proc/self/fd').length;
 test('anything that yields bytes is a source', async () => {
   const result = await writeDisk(chunks(gzipSync(archive)), 'null:');
   expect(result).toMatchObject({ virtualSize: 32 * MIB, bytesWritten: 6 * MIB, bytesSkipped: 26 * MIB, member: '0.vhd' });
+});
+
+test('a source that cannot be closed changes nothing about what was told, and the others are closed all the same', async () => {
+  const other = imageOpener(vhd);
+  const stubborn: Opener = {
+    name: 'stubborn',
+    async open(options) {
+      const source = await imageOpener(vhd).open(options);
+      return {
+        ...source,
+        async close() {
+          await source.close();
+          throw new Error('not closed');
+        },
+      };
+    },
+  };
+  await withSources([other, stubborn], {}, async () => {});
+  expect(other.closed()).toBe(1);
+  expect(await writeDisk(stubborn, 'null:')).toMatchObject({ virtualSize: 32 * MIB });
 });
 
 test('progress counts completed work, never falls, and ends at the whole disk', async () => {

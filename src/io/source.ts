@@ -86,7 +86,8 @@ export async function withSources<T>(
     for (const [index, one] of inputs.entries()) sources.push(await openSource(one, { ...options, onRead: onRead(index) }));
     return await use(sources);
   } finally {
-    for (const source of sources.reverse()) await source.close();
+    // What counts is told by then: by `use`, which finishes what it reads.
+    for (const source of sources.reverse()) await source.close().catch(() => {});
   }
 }
 
