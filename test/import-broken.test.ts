@@ -6,7 +6,18 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, vi } from 'vitest';
 import type { ErrorCode, ImportOptions, SourceInput } from '../src/index.ts';
 import { noise, streamOf } from './support/chunks.ts';
-import { callsFromNow, clientsOf, expectArrived, image, imported, inParts, newPlace, type Place, places } from './support/import-host.ts';
+import {
+  broken,
+  callsFromNow,
+  clientsOf,
+  expectArrived,
+  image,
+  imported,
+  inParts,
+  newPlace,
+  type Place,
+  places,
+} from './support/import-host.ts';
 import { bytesOf, expectDisk } from './support/imported.ts';
 import { dynamicVhd } from './support/make-vhd.mjs';
 import { testWith } from './support/needs.ts';
@@ -172,7 +183,7 @@ describe.concurrent('a device', () => {
       await host.fault({ command: 'vbd-plug', when: 'after', what: 'late' });
       const failing = fails(place, inParts(image), 'TARGET_BUSY', true);
       await called('vbd-plug');
-      const device = await vi.waitUntil(() => host.state().vbd.find((vbd) => vbd.currentlyAttached)?.device);
+      const device = await vi.waitUntil(() => host.state().vbd.find((vbd) => vbd.currentlyAttached)?.device, { timeout: 30_000 });
       const file = openSync(`/dev/${device}`, constants.O_RDONLY | constants.O_EXCL);
       await host.release();
       await called('vbd-unplug', 2);
@@ -188,6 +199,17 @@ describe.concurrent('a device', () => {
       await fails(place, inParts(image.subarray(0, LAST_BLOCK)), 'SOURCE_TRUNCATED', true, { rawVdi: true });
     }));
 });
+
+test('an image that is broken leaves no VDI either where udev cannot be asked whether it is done', () =>
+  onPlace(async (place) => {
+    // No environment of a program can be as long.
+    vi.stubEnv('LONG', 'x'.repeat(2 ** 18));
+    try {
+      await fails(place, inParts(broken), 'COMPRESSION_CHECKSUM', true);
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  }));
 
 test('after all of that this process imports as before', () =>
   onPlace(async (place) => {

@@ -55,7 +55,7 @@ describe('the calls of an import', () => {
     await host.fault({ command: 'vbd-plug', when: 'after', what: 'late' });
     const running = importing(stored('image.vhd'), sr, { rawVdi: true, name: 'a disk' });
     await host.called('vbd-plug');
-    await vi.waitFor(() => expect(host.state().vbd[0]?.currentlyAttached).toBe(true));
+    await vi.waitFor(() => expect(host.state().vbd[0]?.currentlyAttached).toBe(true), { timeout: 30_000 });
     const [vbd = ''] = host.state().vbd.map(({ uuid }) => uuid);
     const [mark = ''] = host.state().vdi.flatMap(({ tags }) => tags);
     await host.release();
@@ -86,7 +86,7 @@ describe('the calls of an import', () => {
     await host.fault({ command: 'vdi-create', when: 'after', always: true, what: 'late' });
     const running = [1, 2].map((number) => importing(stored(`${number}.vhd`), sr));
     await host.called('vdi-create', 2);
-    await vi.waitFor(() => expect(host.state().vdi.length).toBe(2));
+    await vi.waitFor(() => expect(host.state().vdi.length).toBe(2), { timeout: 30_000 });
     const marks = host.state().vdi.map(({ tags }) => tags);
     expect(marks).toEqual([[expect.stringMatching(/^vdistream\./)], [expect.stringMatching(/^vdistream\./)]]);
     expect(marks[0]).not.toEqual(marks[1]);
@@ -115,6 +115,20 @@ describe('the calls of an import', () => {
     const error = await failure(importing(stored('image.vhd'), host.uuid));
     expect(error).toMatchObject({ code: 'XE_UUID', xapi: 'UUID_INVALID', left: [] });
     expect((await commands()).filter((command) => !/-(list|get)$/.test(command))).toEqual([]);
+  });
+
+  test('that are refused end the import while its image has not even begun to come', async () => {
+    async function* nothing(): AsyncIterable<Uint8Array> {
+      await new Promise(() => {});
+    }
+    expect(await failure(importing(nothing(), host.uuid))).toMatchObject({ code: 'XE_UUID', xapi: 'UUID_INVALID', left: [] });
+  });
+
+  test('are given up when there is no image', async () => {
+    const sr = await host.sr('ext');
+    await host.fault({ command: 'sr-param-get', what: 'hang' });
+    const xe = { ...toolstackOf(host), timeout: Number.POSITIVE_INFINITY, grace: 100 };
+    expect(await failure(importing('/nowhere/image.vhd', sr, { xe }))).toMatchObject({ code: 'SOURCE_OPEN' });
   });
 });
 

@@ -1,7 +1,8 @@
 /** Cancelling an import, in the program and from outside, at each of its steps: CANCELLED, and nothing is left. */
 
 import { describe, expect } from 'vitest';
-import { reap } from '../src/index.ts';
+import { importToDevice, reap } from '../src/index.ts';
+import { failure } from './support/failure.ts';
 import {
   callsFromNow,
   clientsOf,
@@ -132,6 +133,17 @@ describe.concurrent('a signal that fires', () => {
       expect(stop.signal.aborted).toBe(true);
     }),
   );
+
+  test('while an SR is asked for the sake of a device that the caller has attached is obeyed', () =>
+    onPlace(async (place) => {
+      const stop = new AbortController();
+      const { reached } = await hold(place, 'sr-param-get');
+      const running = failure(importToDevice(place.image, '/dev/null', { sr: place.sr, xe: place.xe, signal: stop.signal }));
+      await reached;
+      stop.abort();
+      expect((await running).code).toBe('CANCELLED');
+      await finished(place);
+    }));
 
   test('while the node of the device is waited for is obeyed', () =>
     onPlace(async (place) => {

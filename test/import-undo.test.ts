@@ -5,7 +5,8 @@
 
 import { closeSync, openSync } from 'node:fs';
 import { describe, expect, vi } from 'vitest';
-import { reap } from '../src/index.ts';
+import { type ImportOptions, importImage, reap } from '../src/index.ts';
+import { failure } from './support/failure.ts';
 import { callsFromNow, clientsOf, expectArrived, importedElsewhere, type Place, places, type Told } from './support/import-host.ts';
 import { testWith } from './support/needs.ts';
 import { assertClean } from './xen/clean.ts';
@@ -118,6 +119,20 @@ describe.concurrent('after an image that turned out broken', () => {
   );
 });
 
+test('what a caller’s own function throws does not hide what is left', () =>
+  onPlace(async (place) => {
+    const { host, sr, xe } = place;
+    await host.fault({ command: 'vdi-destroy', what: fail('SR_BACKEND_FAILURE_80') });
+    const onProgress: ImportOptions['onProgress'] = ({ phase }) => {
+      if (phase === 'write') throw new Error('the caller has a fault');
+    };
+    const error = await failure(importImage(place.image, { sr, xe, onProgress }));
+    expect(error.message).toBe('the caller has a fault');
+    expect(leftOf(place, { error })).toEqual([expect.stringMatching(THERE)]);
+    // Its owner still runs, but has given it up.
+    await reaped(place);
+  }));
+
 describe.concurrent('a good image', () => {
   test.each([
     ['is rejected for ever', 'DEVICE_DETACH_REJECTED', 'VBD_DETACH'],
@@ -139,7 +154,7 @@ describe.concurrent('a good image', () => {
     await host.fault({ command: 'vbd-plug', when: 'after', what: 'late' });
     const running = importedElsewhere(place, place.image);
     await called('vbd-plug');
-    const device = await vi.waitUntil(() => host.state().vbd.find((vbd) => vbd.currentlyAttached)?.device);
+    const device = await vi.waitUntil(() => host.state().vbd.find((vbd) => vbd.currentlyAttached)?.device, { timeout: 30_000 });
     const file = openSync(`/dev/${device}`, 'r');
     await host.release();
     return { running, file, called };

@@ -1,10 +1,13 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ownerText, thisOwner } from '../src/io/owner.ts';
 import { newMark, parseMark } from '../src/xen/mark.ts';
 import { commandError } from '../src/xen/refusal.ts';
 import { createXe, splitMinimal } from '../src/xen/xe.ts';
-import { parseMap, readsZero } from '../src/xen/zero-rule.ts';
+import { newDisksReadZero, parseMap, readsZero } from '../src/xen/zero-rule.ts';
+import { testFolder } from './support/folder.ts';
 
 describe('a new VDI', () => {
   const vhd = new Map([['use_vhd', 'true']]);
@@ -19,6 +22,11 @@ describe('a new VDI', () => {
     ['an LVM SR that says no to VHDs', { type: 'lvm', raw: false, smConfig: new Map([['use_vhd', 'false']]) }, false],
     ['a thick EqualLogic volume', { type: 'equal', raw: false, smConfig: new Map([['allocation', 'thick']]) }, false],
     ['a thin EqualLogic volume', { type: 'equal', raw: false, smConfig: new Map([['allocation', 'thin']]) }, true],
+    [
+      'an EqualLogic volume that is thick by another spelling',
+      { type: 'equal', raw: false, smConfig: new Map([['Allocation', 'Thick']]) },
+      false,
+    ],
     ['a CVSM volume', { type: 'cslg', raw: false, smConfig: none }, false],
     ['a file', { type: 'nfs', raw: false, smConfig: none }, true],
     ['a raw file', { type: 'ext', raw: true, smConfig: none }, true],
@@ -126,6 +134,28 @@ describe('the values of a list', () => {
 test.each(['a\nname-label=b', 'a\0', '\x7f', 'a\r'])('a value with a control character never reaches xe: %j', async (value) => {
   const xe = createXe({ program: '/bin/false' });
   await expect(xe.run('vdi-create', { 'name-label': value })).rejects.toMatchObject({ code: 'USAGE' });
+});
+
+/** A client that runs these lines of shell. */
+function client(lines: string): string {
+  const program = join(testFolder(), 'xe');
+  writeFileSync(program, `#!/bin/sh\n${lines}\n`, { mode: 0o755 });
+  return program;
+}
+
+test('half of an answer that is too long does not pass for all of it', async () => {
+  const program = client(`head -c $((4 * 1024 * 1024 + 1)) /dev/zero | tr '\\0' a`);
+  await expect(createXe({ program }).list('vdi-list', {})).rejects.toMatchObject({ code: 'XE_FAILED' });
+});
+
+test('a command may take as long as it likes, if its caller says so', async () => {
+  const program = client('sleep 0.1; echo done');
+  expect(await createXe({ program, timeout: Number.POSITIVE_INFINITY }).run('vdi-create', {})).toBe('done');
+});
+
+test('the type of an SR counts however it is written', async () => {
+  const program = client(`case "$*" in *=type) echo LVMoISCSI;; *) echo 'allocation: thick';; esac`);
+  expect(await newDisksReadZero(createXe({ program }), '11111111-2222-3333-4444-555555555555', false)).toBe(false);
 });
 
 test('a program that is not there is told as that', async () => {

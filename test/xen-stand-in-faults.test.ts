@@ -295,7 +295,7 @@ describe('the host', () => {
     closeSync(file);
     expect([existsSync(own.folder), nodesIn('backend', ownSr), nodesIn('phy', ownSr)]).toEqual([false, [], []]);
     // The device goes with the last one that has it open, who may be a losetup of another test.
-    await vi.waitFor(() => expect(loopsIn(own.folder)).toEqual([]));
+    await vi.waitFor(() => expect(loopsIn(own.folder)).toEqual([]), { timeout: 30_000 });
   });
 
   test('can be served by a program alone, which takes the devices along when it is told to end', async () => {

@@ -51,17 +51,19 @@ const sharedPool = (): Pool => {
  * VDI and its VBD are then gone, or `left` of the error says what is not.
  */
 export async function importImage(input: DiskInput, options: ImportOptions): Promise<ImportResult> {
-  const { rawVdi = false, signal } = options;
+  const { rawVdi = false } = options;
   const sr = srFrom(options.sr);
   const xe = createXe(options.xe);
   const name = options.name ?? nameFor(input);
-  // Nothing of this needs the image, and the image's first bytes may take a while.
+  const stop = new AbortController();
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+  // Nothing of this needs the image, and the image's first bytes may take a while. What fails first ends the other.
   const preparing = prepare(xe, sr, rawVdi, signal).catch((error: unknown) => {
-    throw cancelledOr(error, signal);
+    throw cancelledOr(error, options.signal);
   });
-  preparing.catch(() => {}); // told where it is waited for
+  preparing.catch(() => stop.abort()); // told where it is waited for
   try {
-    return await withDisk(input, { ...options, pool: options.pool ?? sharedPool() }, async (chosen, sources, job) => {
+    return await withDisk(input, { ...options, signal, pool: options.pool ?? sharedPool() }, async (chosen, sources, job) => {
       const { host, readsZero, left } = await preparing;
       for (const message of left) job.warn({ code: 'REAP_LEFT', message });
       const wanted = { sr, name, size: chosen.disk.virtualSize, raw: rawVdi };
@@ -71,15 +73,18 @@ export async function importImage(input: DiskInput, options: ImportOptions): Pro
         host,
         wanted,
         async ({ vdi, size, device }) => {
-          const written = await writeTo(device, chosen, sources, { ...options, zero, zeroTail: true, attached: true }, job);
+          const written = await writeTo(device, chosen, sources, { ...options, signal, zero, zeroTail: true, attached: true }, job);
           return { ...written, vdi, sr, name, vdiSize: size };
         },
         signal,
       );
       return { ...imported, bytesRead: bytesRead(sources), seconds: job.seconds() };
     });
-  } finally {
+  } catch (error) {
+    if (stop.signal.aborted && !options.signal?.aborted) await preparing;
+    stop.abort();
     await preparing.catch(() => {});
+    throw error;
   }
 }
 
@@ -129,7 +134,12 @@ export type DeviceOptions = Omit<ImportOptions, 'sr' | 'name'> & { readonly sr?:
 export async function importToDevice(input: DiskInput, device: string, options: DeviceOptions = {}): Promise<WriteResult> {
   const { rawVdi = false, signal } = options;
   const sr = options.sr === undefined ? undefined : srFrom(options.sr);
-  const readsZero = sr !== undefined && options.zero === undefined && (await newDisksReadZero(createXe(options.xe), sr, rawVdi, signal));
+  const readsZero =
+    sr !== undefined &&
+    options.zero === undefined &&
+    (await newDisksReadZero(createXe(options.xe), sr, rawVdi, signal).catch((error: unknown) => {
+      throw cancelledOr(error, signal);
+    }));
   const zero = options.zero ?? (readsZero ? 'assume-zero' : 'auto');
   try {
     return await writeDisk(input, device, { ...options, zero, zeroTail: true, attached: true, pool: options.pool ?? sharedPool() });

@@ -6,7 +6,7 @@
  */
 
 import { randomInt } from 'node:crypto';
-import { type Owner, ownerText, parseOwner, thisOwner } from '../io/owner.ts';
+import { isAlive, type Owner, ownerText, parseOwner, thisOwner } from '../io/owner.ts';
 import { isUuid } from './uuid.ts';
 
 const PREFIX = 'vdistream';
@@ -26,6 +26,14 @@ export function newMark(host: string): Mark {
   const owner = thisOwner();
   return { text: [PREFIX, host, ownerText(owner), randomInt(1, MOST)].join('.'), host, owner };
 }
+
+const givenUp = new Set<string>();
+
+/** This process has done what it could: what has the mark now, or comes later, is a left-over although its owner runs. */
+export const giveUp = ({ text }: Mark): void => void givenUp.add(text);
+
+/** Whether somebody still works on what has the mark, as far as this host can tell. */
+export const isAtWork = ({ text, owner }: Mark): boolean => isAlive(owner) && !givenUp.has(text);
 
 /** Undefined for what `newMark` would not have made: any other tag. */
 export function parseMark(text: string): Mark | undefined {

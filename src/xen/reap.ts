@@ -1,10 +1,9 @@
 /** Reap: removes what imports have left that were killed. Their marks tell which VDIs are theirs, and whether they can still run. */
 
 import { cancelledOr, throwIfCancelled } from '../errors.ts';
-import { isAlive } from '../io/owner.ts';
 import { inTurn } from '../io/turn.ts';
 import { type Host, thisHost } from './host.ts';
-import { type Mark, parseMark } from './mark.ts';
+import { isAtWork, type Mark, parseMark } from './mark.ts';
 import { isUuid, srFrom } from './uuid.ts';
 import { removeVdi } from './vbd.ts';
 import { createXe, type Xe, type XeOptions } from './xe.ts';
@@ -38,7 +37,7 @@ export interface ReapResult {
 }
 
 /**
- * Finds the unfinished VDIs of imports, and removes those whose owner is dead, with their VBDs in Dom0. Touches nothing else. Throws
+ * Finds the unfinished VDIs of imports, and removes those whose owner is dead, or has given them up in this very process, with their VBDs in Dom0. Touches nothing else. Throws
  * USAGE, and XE_UUID for an SR that is not there: nothing would be found on it.
  */
 export async function reap(options: ReapOptions = {}): Promise<ReapResult> {
@@ -82,5 +81,5 @@ export async function reapOn(xe: Xe, host: Host, { sr, dryRun, signal }: ReapOpt
 
 function ownerOf(mark: Mark, host: Host): LeftOver['owner'] {
   if (mark.host !== host.uuid) return 'other-host';
-  return isAlive(mark.owner) ? 'running' : 'dead';
+  return isAtWork(mark) ? 'running' : 'dead';
 }

@@ -6,7 +6,7 @@
 import { cancelledOr, messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { deviceOf, settle } from './device.ts';
 import type { Host } from './host.ts';
-import { type Mark, newMark } from './mark.ts';
+import { giveUp, type Mark, newMark } from './mark.ts';
 import { isRefused, isUnknown } from './refusal.ts';
 import { isUuid, uuidFrom } from './uuid.ts';
 import { done, exists, plug, removeVdi, sure, unplug } from './vbd.ts';
@@ -60,8 +60,12 @@ export async function withVdi<T>(
   } catch (cause) {
     const error = cancelledOr(cause, signal);
     const left = await undo(xe, host, vdi, mark, cause);
-    if (error instanceof VdiStreamError) error.left.push(...left);
-    throw error;
+    if (left.length === 0) throw error;
+    giveUp(mark);
+    // Of another kind is what a callback of the caller throws; it has no place for what is left.
+    const told = error instanceof VdiStreamError ? error : new VdiStreamError('XE_FAILED', messageOf(error), { cause: error });
+    told.left.push(...left);
+    throw told;
   }
 }
 

@@ -36,6 +36,8 @@ export interface Xe {
 }
 
 const MAX_OUTPUT = 4 * 1024 * 1024;
+/** What setTimeout takes; it takes more than that for a millisecond. */
+const MAX_TIMEOUT = 2 ** 31 - 1;
 
 export function createXe(options: XeOptions = {}): Xe {
   const run = async (command: string, flag: string, parameters: Parameters, signal?: AbortSignal): Promise<string> =>
@@ -79,16 +81,16 @@ function call(options: XeOptions, command: string, args: readonly string[], sign
     child.stdout?.destroy();
     child.stderr?.destroy();
   };
-  let timer = setTimeout(kill, timeout);
+  let timer = setTimeout(kill, Math.min(timeout, MAX_TIMEOUT));
   const hurry = (): void => {
     clearTimeout(timer);
-    timer = setTimeout(kill, Math.min(grace, timeout));
+    timer = setTimeout(kill, Math.min(grace, timeout, MAX_TIMEOUT));
   };
   signal?.addEventListener('abort', hurry, { once: true });
   const said = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const) {
     child[stream]?.setEncoding('utf8').on('data', (text: string) => {
-      said[stream] = (said[stream] + text).slice(0, MAX_OUTPUT);
+      said[stream] = (said[stream] + text).slice(0, MAX_OUTPUT + 1);
     });
   }
   return new Promise<string>((resolve, reject) => {
@@ -99,6 +101,8 @@ function call(options: XeOptions, command: string, args: readonly string[], sign
         reject(new VdiStreamError('XE_TIMEOUT', `xe ${command} ${reason}`));
       } else if (killedBy !== null) reject(new VdiStreamError('XE_CONNECTION', `xe ${command} was ended by ${killedBy}`));
       else if (status !== 0) reject(commandError(command, said.stderr || said.stdout));
+      // Half an answer would pass for a whole one, and what is not in it for what is not there.
+      else if (said.stdout.length > MAX_OUTPUT) reject(new VdiStreamError('XE_FAILED', `xe ${command} printed more than 4 MiB`));
       else resolve(said.stdout.replace(/\r?\n$/, ''));
     });
   }).finally(() => {

@@ -9,7 +9,7 @@ import type { Xe } from './xe.ts';
 const LVM: readonly string[] = ['lvm', 'lvmoiscsi', 'lvmohba'];
 
 export interface Kind {
-  /** Of the SR. */
+  /** Of the SR, in small letters. */
   readonly type: string;
   /** The VDI's own sm-config type=raw. */
   readonly raw: boolean;
@@ -20,13 +20,13 @@ export interface Kind {
 /** Pure: the rule itself. */
 export function readsZero({ type, raw, smConfig }: Kind): boolean {
   if (type === 'cslg') return false;
-  if (type === 'equal') return smConfig.get('allocation') !== 'thick';
+  if (type === 'equal') return ![...smConfig].some((pair) => pair.join(': ').toLowerCase() === 'allocation: thick');
   return !LVM.includes(type) || (!raw && smConfig.get('use_vhd') === 'true');
 }
 
 /** Asks the SR for what the rule needs. Throws XE_UUID for one that does not exist, XE_FAILED for an answer that is no type. */
 export async function newDisksReadZero(xe: Xe, sr: string, raw: boolean, signal?: AbortSignal): Promise<boolean> {
-  const type = await xe.run('sr-param-get', { uuid: sr, 'param-name': 'type' }, signal);
+  const type = (await xe.run('sr-param-get', { uuid: sr, 'param-name': 'type' }, signal)).toLowerCase();
   // The rule knows those that do not read as zero, so anything else would pass for one that does.
   if (!/^[\w-]+$/.test(type)) throw new VdiStreamError('XE_FAILED', `SR ${sr} has no type, but: ${JSON.stringify(type.slice(0, 100))}`);
   const asks = LVM.includes(type) || type === 'equal';

@@ -161,7 +161,7 @@ function elsewhere<T>(program: string, args: readonly string[], env: NodeJS.Proc
 /** The library. SIGTERM cancels it. */
 export function importing({ sr, xe }: Place, input: string, options: Partial<ImportOptions> = {}): Elsewhere<Told> {
   const task = JSON.stringify({ input, options: { sr, xe, name: 'image', ...options } });
-  return elsewhere('import-process.mjs', [task], process.env, ({ stdout, stderr }) => JSON.parse(stdout || `"${stderr}"`));
+  return elsewhere('import-process.mjs', [task], process.env, ({ stdout, stderr }) => JSON.parse(stdout || JSON.stringify(stderr)));
 }
 
 export const importedElsewhere = (...task: Parameters<typeof importing>): Promise<Told> => importing(...task).ended;
