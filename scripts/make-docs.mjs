@@ -28,8 +28,8 @@ undo, one sentence each.
 
 What has "yes" under Retry (in the library \`retryable\`) may well succeed when the same call is made again, unchanged.
 
-An error with a guard is a refusal: nothing has been written. \`--force=GUARD\` (in the library \`force: ['GUARD']\`) lifts that
-one guard.
+An error with a guard is a refusal: nothing has been written, but for \`CHAIN_PARENT\` in a stream. \`--force=GUARD\` (in the
+library \`force: ['GUARD']\`) lifts that one guard.
 `;
 
 const WARNINGS_INTRO = `## Warnings

@@ -374,7 +374,7 @@ export const ERRORS = {
   VBD_DETACH: {
     exit: 1,
     meaning: 'The device could not be detached from the control domain: something still has it open.',
-    advice: 'See `fuser -v` on the device, then `xe vbd-unplug` and `vdistream reap`.',
+    advice: '`fuser -v` on /dev/DEVICE tells what; `xe vbd-list uuid=VBD params=device` tells DEVICE. Then run `vdistream reap`.',
   },
   DEVICE_MISSING: {
     exit: 1,

@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { ERRORS } from '../src/errors.ts';
@@ -12,6 +14,7 @@ import { testWith } from './support/needs.ts';
 import { tarOf } from './support/tar.ts';
 
 const MIB = 1 << 20;
+const main = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const vhd = dynamicVhd({ size: 16 * MIB, blocks: new Map([[2, Buffer.alloc(2 * MIB, 'payload')]]), creator: 'tap' });
 /** The footer at the end damaged, which is worth a warning. */
 const oddEnd = Buffer.from(vhd);
@@ -26,13 +29,23 @@ async function place(name: string, bytes: Uint8Array): Promise<{ folder: string;
 }
 
 describe('help and usage', () => {
-  test.each([['info'], ['check'], ['write'], ['verify'], []])('--help of "%s" fits a screen and has an example', async (...command) => {
-    const { status, stdout, stderr } = await cli([...command.filter((word) => typeof word === 'string'), '--help']);
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    const lines = stdout.split('\n');
-    expect(lines.length).toBeLessThanOrEqual(34);
-    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(110);
-    expect(stdout).toMatch(/Examples?:\n {2}\S/);
+  test.each([['info'], ['check'], ['write'], ['verify'], ['import'], ['reap'], []])(
+    '--help of "%s" fits a screen and has an example',
+    async (...command) => {
+      const { status, stdout, stderr } = await cli([...command.filter((word) => typeof word === 'string'), '--help']);
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      const lines = stdout.split('\n');
+      expect(lines.length).toBeLessThanOrEqual(34);
+      expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(110);
+      expect(stdout).toMatch(/Examples?:\n {2}\S/);
+    },
+  );
+
+  test('help of a command is its page, and a call without anything is a mistake that is told on stderr', async () => {
+    expect(await cli(['help', 'import'])).toEqual(await cli(['import', '--help']));
+    const { stdout } = await cli(['--help']);
+    expect(await cli(['help', 'toString'])).toEqual({ status: 0, stdout, stderr: '' });
+    expect(await cli([])).toEqual({ status: 2, stdout: '', stderr: stdout });
   });
 
   test('--version prints the version of the package', async () => {
@@ -44,6 +57,9 @@ describe('help and usage', () => {
     [['frobnicate'], 'there is no command "frobnicate"'],
     [['write'], 'SRC is missing'],
     [['write', 'a'], 'TARGET is missing'],
+    [['write', 'a', ''], 'TARGET is missing'],
+    [['write', 'a', '', 'b'], 'SRC is missing'],
+    [['info', ''], 'SRC is missing'],
     [['write', 'a', 'b', '--manifest=maybe'], '--manifest takes require, if-present, ignore'],
     [['write', 'a', 'b', '--virtual-size=1G'], '--virtual-size takes bytes, a multiple of 512'],
     [['write', 'a', 'b', '--zero=maybe'], '--zero takes auto, assume-zero, write'],
@@ -256,6 +272,25 @@ describe('info', () => {
     expect((await cli(['info', source, '--quick', `--sha256=${'0'.repeat(64)}`])).status).toBe(2);
   });
 
+  test.each([
+    [[], 'vdistream: the work is done, but its result could not be printed: ENOSPC'],
+    [['--json'], '{"error":{"code":"OUTPUT","message":"the work is done, but its result could not be printed: ENOSPC'],
+  ])('that cannot be printed is no success, with %j', async (options, sentence) => {
+    const { source } = await place('image.vhd', vhd);
+    const full = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, [main, 'info', source, ...options], {
+      stdio: ['ignore', full, 'pipe'],
+      encoding: 'utf8',
+    });
+    closeSync(full);
+    expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringContaining(sentence) });
+  });
+
+  test('that nobody wants to read any more is no failure', async () => {
+    const { source } = await place('image.vhd', vhd);
+    expect(await cli(['info', source], { during: (child) => child.stdout?.destroy() })).toEqual({ status: 0, stdout: '', stderr: '' });
+  });
+
   test('with --quick ends at the virtual size, though the stream goes on for ever', async () => {
     const { status, stdout } = await cli(['info', '-', '--quick', '--json'], {
       input: tarOf([['0.vhd', vhd]]).subarray(0, 64 * 1024),
@@ -274,11 +309,8 @@ describe('signals', () => {
       input: part,
       during(child) {
         // The file appears when the header has been read; from then on the write is under way.
-        const watch = setInterval(() => {
-          if (!existsSync(target)) return;
-          clearInterval(watch);
-          child.kill(signal);
-        }, 5);
+        const watch = setInterval(() => existsSync(target) && child.kill(signal) && clearInterval(watch), 5);
+        child.once('exit', () => clearInterval(watch));
       },
     });
     expect(status).toBe(130);

@@ -136,6 +136,7 @@ describe('what a script sees', () => {
     [['image.vhd'], 2, 'where to? Give --sr UUID, or --device PATH'],
     [['image.vhd', '--sr', 'local'], 2, 'is not the uuid of a storage repository'],
     [['image.vhd', '--device', '/dev/loop0', '--name', 'web-1'], 2, '--name is for a new VDI'],
+    [['image.vhd', '--device', ''], 2, 'the path of --device is missing'],
     [['image.vhd', '--device', '/dev/loop0', '--sr', 'local'], 2, 'is not the uuid of a storage repository'],
     [['image.vhd', '--sr', ID, '--zero=none'], 2, '--zero takes auto, assume-zero, write'],
     [['image.vhd', '--sr', ID, '--xe-timeout=0'], 2, '--xe-timeout takes seconds'],
@@ -247,6 +248,37 @@ describe('reap', () => {
     assertClean(host, { vdis: made });
   });
 
+  test('with --quiet says what could not be removed, and nothing once it is gone', async () => {
+    const mark = `vdistream.${host.uuid}.00000000-0000-4000-8000-000000000000.1.1.1`;
+    const { stdout } = await host.run(['vdi-create', `sr-uuid=${sr}`, 'name-label=left', 'virtual-size=2097152', `tags:${mark}=`]);
+    const vdi = stdout.trim();
+    await host.fault({ command: 'vdi-destroy', always: true, what: { fail: ['VDI_IN_USE', vdi, 'destroy'] } });
+    const failed = await run(['reap', '--quiet']);
+    await host.noFaults();
+    expect(failed).toEqual({ status: 1, stdout: '', stderr: expect.stringMatching(`^${vdi}  could not be removed: .*in use`) });
+    expect(await run(['reap', '--quiet'])).toEqual({ status: 0, stdout: '', stderr: '' });
+    assertClean(host, { vdis: made });
+  });
+
+  test('removes what a second signal leaves, which is told', async () => {
+    const calls = await host.calls();
+    const next = (command: string): Promise<void> => host.called(command, calls.filter(([name]) => name === command).length + 1);
+    await host.fault({ command: 'vbd-unplug', what: 'hang' });
+    const ended = await run(['import', '-', '--sr', sr], {
+      input: vhd.subarray(0, vhd.length - 512),
+      async during(child) {
+        await next('vbd-plug');
+        child.kill('SIGINT');
+        await next('vbd-unplug');
+        child.kill('SIGINT');
+      },
+    });
+    await host.noFaults();
+    expect(ended).toMatchObject({ status: 130, stdout: '', stderr: expect.stringMatching(/second signal.*`vdistream reap`/) });
+    expect(await run(['reap'])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\S+ {2}removed\n$/) });
+    assertClean(host, { vdis: made });
+  });
+
   test.each([
     [['everything'], 2, 'reap takes no operand'],
     [['--sr', 'local'], 2, 'is not the uuid of a storage repository'],
@@ -262,8 +294,11 @@ describe('a URL', () => {
     const { url } = await httpServer({ image: vhd });
     await imported([url('/a.vhd?signature=s3cret')]);
     expect(nameOf(made.at(-1))).toBe('a.vhd');
-    expect(await run(['info', url()])).toMatchObject({ status: 0, stdout: expect.stringContaining(`${content.length} bytes`) });
-    expect(await run(['check', url()])).toMatchObject({ status: 0, stdout: expect.stringContaining('good: 0 errors') });
+    const looked = await run(['info', url('/a.vhd?signature=s3cret')]);
+    expect(looked).toMatchObject({ status: 0, stdout: expect.stringContaining(`${content.length} bytes`) });
+    const checked = await run(['check', url('/a.vhd?signature=s3cret')]);
+    expect(checked).toMatchObject({ status: 0, stdout: expect.stringContaining('/a.vhd: good: 0 errors') });
+    expect(looked.stdout + checked.stdout).not.toContain('s3cret');
     const same = stored('same', content);
     expect(await run(['verify', url(), same])).toMatchObject({ status: 0, stdout: expect.stringContaining('holds the image') });
     const other = Buffer.from(content);

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { reporter } from '../src/cli/reporter.ts';
 
 const MIB = 1 << 20;
+const terminal = process.stderr.isTTY;
 let said = '';
 
 beforeEach(() => {
@@ -16,6 +17,7 @@ beforeEach(() => {
 afterEach(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
+  Object.defineProperty(process.stderr, 'isTTY', { value: terminal, configurable: true, writable: true });
 });
 
 /** Ten seconds of writing 10 MiB of data a second, in a disk that is half empty, told of every 100 ms. */
@@ -51,6 +53,24 @@ test('with --quiet there is nothing, warnings included', () => {
 test('a warning is one line that names the member and the code', () => {
   reporter({}).warn({ code: 'VHD_GEOMETRY', message: 'odd', member: '0.vhd' });
   expect(said).toBe('vdistream: warning: 0.vhd: odd (VHD_GEOMETRY)\n');
+});
+
+test('a process that ends while a bar is shown gives the terminal back', async () => {
+  Object.defineProperty(process.stderr, 'isTTY', { value: true, configurable: true, writable: true });
+  const before = process.listeners('exit');
+  const out = reporter({});
+  const tell = (): void => out.progress({ phase: 'write', done: 1, total: 2, moved: 1, toMove: 2 });
+  vi.advanceTimersByTime(200);
+  tell();
+  await import('cli-progress');
+  vi.advanceTimersByTime(200);
+  tell();
+  expect(said).toContain('\x1b[?25l'); // no cursor
+  said = '';
+  const [atExit] = process.listeners('exit').filter((one) => !before.includes(one));
+  atExit?.(130);
+  expect(said).toContain('\x1b[?25h');
+  if (atExit !== undefined) process.off('exit', atExit);
 });
 
 test('work that is over within a second shows no progress', () => {

@@ -10,8 +10,9 @@ import { reap } from '../xen/reap.ts';
 import { HELP } from './help.ts';
 import { COMMON, diskOptions, imageOptions, ONE_DISK, oneOf, operands, parse, seconds, sourcesAndTarget } from './options.ts';
 import { type Reporter, reporter } from './reporter.ts';
-import { inputsFrom } from './sources.ts';
-import { checkTable, importSummary, infoTable, reapTable, verifySummary, writeSummary } from './tables.ts';
+import { inputsFrom, namesOf } from './sources.ts';
+import { unprinted } from './story.ts';
+import { checkTable, importSummary, infoTable, reapFailures, reapTable, verifySummary, writeSummary } from './tables.ts';
 
 export interface Command {
   readonly help: string;
@@ -24,15 +25,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     help: HELP.info,
     async run(argv, signal) {
       const { values, positionals } = parse(argv, { ...COMMON, quick: { type: 'boolean' } });
-      const sources = operands(positionals, ['SRC']);
+      const inputs = inputsFrom(operands(positionals, ['SRC']), values);
       const out = reporter(values);
       const options = { ...imageOptions(values), quick: values.quick };
-      const result = await info(inputsFrom(sources, values), { ...options, signal, onProgress: out.progress, onWarning: out.warn }).finally(
-        out.close,
-      );
+      const result = await info(inputs, { ...options, signal, onProgress: out.progress, onWarning: out.warn }).finally(out.close);
       // --quiet is about warnings here: the table is what was asked for.
-      print({ ...out, quiet: false }, result, () => infoTable(sources.join(' '), result));
-      return 0;
+      return print({ ...out, quiet: false }, result, () => infoTable(namesOf(inputs), result));
     },
   },
 
@@ -40,12 +38,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     help: HELP.check,
     async run(argv, signal) {
       const { values, positionals } = parse(argv, COMMON);
-      const sources = operands(positionals, ['SRC']);
+      const inputs = inputsFrom(operands(positionals, ['SRC']), values);
       const out = reporter(values);
       const { strict, ...options } = imageOptions(values);
-      const result = await check(inputsFrom(sources, values), { ...options, signal, onProgress: out.progress }).finally(out.close);
-      print({ ...out, quiet: false }, result, () => checkTable(sources.join(' '), result));
-      return result.ok && !(strict && result.findings.length > 0) ? 0 : 1;
+      const result = await check(inputs, { ...options, signal, onProgress: out.progress }).finally(out.close);
+      const lost = await print({ ...out, quiet: false }, result, () => checkTable(namesOf(inputs), result));
+      return result.ok && !(strict && result.findings.length > 0) ? lost : 1;
     },
   },
 
@@ -64,8 +62,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       const options = { ...diskOptions(values), zero: oneOf(ZERO_POLICIES, zero, '--zero'), zeroTail, verify };
       const told = { signal, onProgress: out.progress, onWarning: out.warn };
       const result = await writeDisk(inputsFrom(sources, values), target, { ...options, ...told }).finally(out.close);
-      print(out, result, () => writeSummary(result));
-      return 0;
+      return print(out, result, () => writeSummary(result));
     },
   },
 
@@ -77,8 +74,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       const out = reporter(values);
       const told = { signal, onProgress: out.progress, onWarning: out.warn };
       const result = await verifyDisk(inputsFrom(sources, values), target, { ...diskOptions(values), ...told }).finally(out.close);
-      print(out, result, () => verifySummary(result));
-      return 0;
+      return print(out, result, () => verifySummary(result));
     },
   },
 
@@ -104,16 +100,15 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       const options: Omit<ImportOptions, 'sr'> = { ...diskOptions(values), ...how, ...told };
       if (device !== undefined) {
         if (name !== undefined) throw new VdiStreamError('USAGE', '--name is for a new VDI, and --device makes none');
+        operands([device], ['the path of --device']);
         const result = await importToDevice(inputs, device, { ...options, sr }).finally(out.close);
-        print(out, result, () => writeSummary(result));
-        return 0;
+        return print(out, result, () => writeSummary(result));
       }
       if (sr === undefined) throw new VdiStreamError('USAGE', 'where to? Give --sr UUID, or --device PATH');
       const result = await importImage(inputs, { ...options, sr }).finally(out.close);
       // The uuid is the result, and goes where a script finds it alone.
       if (!out.json && !out.quiet) process.stderr.write(importSummary(result));
-      print({ ...out, quiet: false }, result, () => `${result.vdi}\n`);
-      return 0;
+      return print({ ...out, quiet: false }, result, () => `${result.vdi}\n`);
     },
   },
 
@@ -132,8 +127,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       const { sr, 'dry-run': dryRun } = values;
       const out = reporter(values);
       const result = await reap({ sr, dryRun, signal, xe: toolstack(values) }).finally(out.close);
-      print(out, result, () => reapTable(result));
-      return result.failed > 0 ? 1 : 0;
+      const lost = await print(out, result, () => reapTable(result));
+      if (out.quiet && !out.json) process.stderr.write(reapFailures(result));
+      return result.failed > 0 ? 1 : lost;
     },
   },
 };
@@ -144,7 +140,13 @@ function toolstack({ xe, 'xe-timeout': timeout }: { xe?: string | undefined; 'xe
   return { program: xe ?? VDISTREAM_XE, inventory: VDISTREAM_INVENTORY, timeout: seconds(timeout, '--xe-timeout') };
 }
 
-function print(out: Reporter, result: object, human: () => string): void {
-  if (out.json) process.stdout.write(`${JSON.stringify(result)}\n`);
-  else if (!out.quiet) process.stdout.write(human());
+/** Resolves with the exit status. A result that is lost is no success: a script would go on without it. */
+async function print(out: Reporter, result: object, human: () => string): Promise<0 | 1> {
+  const text = out.json ? `${JSON.stringify(result)}\n` : out.quiet ? '' : human();
+  if (text === '') return 0;
+  const error = await new Promise<NodeJS.ErrnoException | null | undefined>((resolve) => process.stdout.write(text, resolve));
+  // A reader that goes away has what it wanted.
+  if (!error || error.code === 'EPIPE') return 0;
+  process.stderr.write(unprinted(error, out.json));
+  return 1;
 }

@@ -16,9 +16,13 @@ setFlagsFromString('--interrupt-budget=1000000');
 
 async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
-  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    process.stdout.write(name === 'help' && rest[0] === 'sources' ? HELP.sources : HELP.main);
-    return name === undefined ? 2 : 0;
+  if (name === undefined) {
+    process.stderr.write(HELP.main);
+    return 2;
+  }
+  if (name === '--help' || name === '-h' || name === 'help') {
+    process.stdout.write(name === 'help' && isPage(rest[0]) ? HELP[rest[0]] : HELP.main);
+    return 0;
   }
   if (name === '--version' || name === '-V') {
     process.stdout.write(`vdistream ${VERSION}\n`);
@@ -26,7 +30,7 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const json = rest.includes('--json');
   const stop = new AbortController();
-  listenForSignals(stop);
+  listenForSignals(stop, json);
   try {
     const command: Command | undefined = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (command === undefined) throw new VdiStreamError('USAGE', `there is no command "${name}"`);
@@ -43,18 +47,26 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
+const AT_ONCE = 'ended at once by a second signal, without cleaning up; `vdistream reap` removes what an import has left';
+
+const isPage = (name: string | undefined): name is keyof typeof HELP => name !== undefined && Object.hasOwn(HELP, name);
+
 /** The first signal cancels and cleans up; a second one means now. */
-function listenForSignals(stop: AbortController): void {
+function listenForSignals(stop: AbortController, json: boolean): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      if (stop.signal.aborted) process.exit(130);
+      if (stop.signal.aborted) {
+        // Behind what leaves the terminal clean.
+        process.once('exit', () => process.stderr.write(story(new VdiStreamError('CANCELLED', AT_ONCE), json)));
+        process.exit(130);
+      }
       stop.abort(new Error(signal));
     });
   }
 }
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0); // `vdistream info … | head -1`
+  if (error.code === 'EPIPE') process.exit(0); // `vdistream info … | head -1`; of another, whoever prints is told
 });
 // Who watches the progress may leave; the write goes on and cleans up.
 process.stderr.on('error', () => {});

@@ -48,7 +48,9 @@ export function parse<T extends Options>(argv: readonly string[], options: T): R
 
 /** At least the operands that are named; more of the first one are a chain. */
 export function operands(given: readonly string[], names: readonly string[]): readonly string[] {
-  const missing = names[given.length];
+  // An empty one is a variable of a script that was never set.
+  const empty = given.at(-1) === '' ? names.at(-1) : given.includes('') ? names[0] : undefined;
+  const missing = names[given.length] ?? empty;
   if (missing !== undefined) throw new VdiStreamError('USAGE', `${missing} is missing`);
   return given;
 }

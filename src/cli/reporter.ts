@@ -113,6 +113,9 @@ function bar(): Show {
     shown = undefined;
   }
 
+  // A second signal ends the process where it stands, and would leave the terminal without cursor and line wrapping.
+  process.once('exit', close);
+
   function start({ SingleBar, Presets }: typeof import('cli-progress'), progress: Progress): SingleBar {
     const known = `{bar} {percentage}% | {size} | {speed} | {left} left`;
     const format = `${progress.phase.padEnd(6)} ${progress.total > 0 ? known : '{size} | {speed}'}`;
@@ -129,9 +132,12 @@ function bar(): Show {
       const { seconds, left } = of(progress);
       if (!due()) return;
       if (library === undefined) {
-        import('cli-progress').then((loaded) => {
-          library = loaded.default;
-        });
+        import('cli-progress').then(
+          (loaded) => {
+            library = loaded.default;
+          },
+          () => {}, // then there is no bar, which is no reason to end the work
+        );
         return;
       }
       if (shown?.phase !== progress.phase) {

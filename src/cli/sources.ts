@@ -7,7 +7,7 @@ import { cachedImage } from '../io/cache.ts';
 import { httpImage } from '../io/download.ts';
 import { stagedImage } from '../io/fetched.ts';
 import type { HttpOptions } from '../io/http.ts';
-import type { Opener, SourceInput } from '../io/source.ts';
+import type { Opener } from '../io/source.ts';
 import { isUrl } from '../io/url.ts';
 import { amount, oneOf } from './options.ts';
 
@@ -21,7 +21,13 @@ interface SourceValues {
   readonly 'cache-size'?: string | undefined;
 }
 
-export function inputsFrom(sources: readonly string[], values: SourceValues): SourceInput[] {
+type Input = string | Opener;
+
+/** For people: of an address without its query, which may be a secret. */
+export const namesOf = (inputs: readonly Input[]): string =>
+  inputs.map((input) => (typeof input === 'string' ? input : input.name)).join(' ');
+
+export function inputsFrom(sources: readonly string[], values: SourceValues): Input[] {
   const http: HttpOptions = { headers: headersOf(values.headers), ca: values.ca === undefined ? undefined : textOf(values.ca) };
   return sources.map((source) => {
     if (source.startsWith('glance:')) return fetchedFirst(glance(source.slice('glance:'.length), values, http), values);

@@ -27,3 +27,9 @@ function defect(error: unknown, json: boolean): string {
   const stack = process.env.VDISTREAM_DEBUG && error instanceof Error ? `${error.stack}\n` : '';
   return `vdistream: a mistake in vdistream itself: ${message}\n  Please report it, with what VDISTREAM_DEBUG=1 prints.\n${stack}`;
 }
+
+/** The work is done, and standard output does not take what came of it. */
+export function unprinted({ message: reason }: Error, json: boolean): string {
+  const message = `the work is done, but its result could not be printed: ${reason}`;
+  return json ? `${JSON.stringify({ error: { code: 'OUTPUT', message } })}\n` : `vdistream: ${message} (OUTPUT)\n`;
+}

@@ -84,10 +84,13 @@ function findingLines({ severity, code, message, advice, member, offset }: Findi
 export const importSummary = (result: ImportResult): string =>
   `${writeSummary(result)}VDI ${result.vdi} "${result.name}" has ${human(result.vdiSize)} on SR ${result.sr}.\n`;
 
-export function reapTable({ leftOvers }: ReapResult): string {
-  if (leftOvers.length === 0) return 'No unfinished VDI of an import is there.\n';
-  return leftOvers.map((leftOver) => `${leftOver.vdi}  ${fate(leftOver)}\n`).join('');
-}
+export const reapTable = ({ leftOvers }: ReapResult): string =>
+  leftOvers.length === 0 ? 'No unfinished VDI of an import is there.\n' : fates(leftOvers);
+
+/** Those that could not be removed: an error for whom the table is too much. */
+export const reapFailures = ({ leftOvers }: ReapResult): string => fates(leftOvers.filter(({ left }) => left.length > 0));
+
+const fates = (leftOvers: readonly LeftOver[]): string => leftOvers.map((leftOver) => `${leftOver.vdi}  ${fate(leftOver)}\n`).join('');
 
 function fate({ owner, host, pid, removed, left }: LeftOver): string {
   if (owner === 'running') return `left alone: the import that makes it is running (pid ${pid})`;
