@@ -533,6 +533,7 @@ export const WARNINGS = {
   FETCHED_TWICE:
     'The leaf of a chain came behind its parent, and it alone tells the size. A staging folder or a cache saves the second time.',
   HTTP_RETRY: 'A server did not answer, or the connection was lost. It was asked again, and goes on where it broke off.',
+  VBD_RETRY: 'Something has the device of the VDI open. It is detached as soon as that lets go of it.',
   REAP_LEFT: 'An import that died has left a disk on this storage repository, and it could not be removed.',
   TARGET_BUFFERED: 'The file system of the target refuses O_DIRECT, so synchronous buffered writes are used.',
 } as const;
@@ -540,7 +541,7 @@ export const WARNINGS = {
 export type WarningCode = keyof typeof WARNINGS;
 export type Warn = (warning: Warning) => void;
 
-const NOT_OF_THE_IMAGE: readonly WarningCode[] = ['FETCHED_TWICE', 'HTTP_RETRY', 'REAP_LEFT', 'TARGET_BUFFERED'];
+const NOT_OF_THE_IMAGE: readonly WarningCode[] = ['FETCHED_TWICE', 'HTTP_RETRY', 'REAP_LEFT', 'TARGET_BUFFERED', 'VBD_RETRY'];
 
 /** Collects the warnings of one call. With `strict`, one about the image is an error instead: STRICT. */
 export function warner(

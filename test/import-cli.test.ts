@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, constants, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { afterAll, beforeAll, describe, expect, vi } from 'vitest';
 import { certificateAuthority } from './support/certificates.ts';
 import { chainTar, sampleChain } from './support/chains.ts';
 import { type CliOptions, cli, type Outcome } from './support/cli.ts';
@@ -268,8 +268,14 @@ describe('reap', () => {
       input: vhd.subarray(0, vhd.length - 512),
       async during(child) {
         await next('vbd-plug');
+        let told = '';
+        child.stderr?.on('data', (text: string) => {
+          told += text;
+        });
         child.kill('SIGINT');
         await next('vbd-unplug');
+        // Whoever has not waited for a second sees no more than before.
+        await vi.waitUntil(() => told.includes('cancelled, and cleaning up'), { timeout: 30_000 });
         child.kill('SIGINT');
       },
     });

@@ -2,8 +2,9 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { createPool, info, type Progress, writeDisk } from '../src/index.ts';
+import { check, createPool, info, type Progress, writeDisk } from '../src/index.ts';
 import { type Opener, withSources } from '../src/io/source.ts';
+import { noise } from './support/chunks.ts';
 import { testFolder } from './support/folder.ts';
 import { imageOpener } from './support/image-opener.ts';
 import { dynamicVhd, fixedVhd } from './support/make-vhd.mjs';
@@ -99,6 +100,18 @@ describe('cancelling', () => {
       code: 'CANCELLED',
     });
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test.each([
+    ['info', info],
+    ['check', check],
+  ])('%s of a compressed file is given up in the middle', async (_what, look) => {
+    const source = join(testFolder(), 'image.tar.gz');
+    writeFileSync(source, gzipSync(tarOf([['0.vhd', fixedVhd(noise(32 * MIB, 1))]]), { level: 0 }));
+    const stop = new AbortController();
+    const before = descriptors();
+    await expect(look(source, { signal: stop.signal, onProgress: () => stop.abort() })).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect(descriptors()).toBe(before);
   });
 
   test('a write from a file is cancelled between two blocks', async () => {

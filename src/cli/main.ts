@@ -28,13 +28,14 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(`vdistream ${VERSION}\n`);
     return 0;
   }
-  const json = rest.includes('--json');
+  const has = (...flags: readonly string[]): boolean => flags.some((flag) => rest.includes(flag));
+  const json = has('--json');
   const stop = new AbortController();
-  listenForSignals(stop, json);
+  listenForSignals(stop, json, json || has('--quiet', '-q'));
   try {
     const command: Command | undefined = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (command === undefined) throw new VdiStreamError('USAGE', `there is no command "${name}"`);
-    if (rest.includes('--help') || rest.includes('-h')) {
+    if (has('--help', '-h')) {
       process.stdout.write(command.help);
       return 0;
     }
@@ -51,8 +52,12 @@ const AT_ONCE = 'ended at once by a second signal, without cleaning up; `vdistre
 
 const isPage = (name: string | undefined): name is keyof typeof HELP => name !== undefined && Object.hasOwn(HELP, name);
 
+/** Cleaning up takes a command of the toolstack, or a slow disk, now and then; who sees nothing happen would send the second signal. */
+const CLEANING = 'vdistream: cancelled, and cleaning up; a second signal ends it at once, and leaves what is there\n';
+const PATIENCE = 1000;
+
 /** The first signal cancels and cleans up; a second one means now. */
-function listenForSignals(stop: AbortController, json: boolean): void {
+function listenForSignals(stop: AbortController, json: boolean, quiet: boolean): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       if (stop.signal.aborted) {
@@ -61,6 +66,7 @@ function listenForSignals(stop: AbortController, json: boolean): void {
         process.exit(130);
       }
       stop.abort(new Error(signal));
+      if (!quiet) setTimeout(() => process.stderr.write(CLEANING), PATIENCE).unref();
     });
   }
 }

@@ -5,7 +5,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { Chunks, Cursor } from '../cursor.ts';
-import { messageOf, VdiStreamError, type Warn } from '../errors.ts';
+import { messageOf, throwIfCancelled, VdiStreamError, type Warn } from '../errors.ts';
 import { httpImage } from './download.ts';
 import { errnoOf } from './errno.ts';
 import { fileCursor } from './file.ts';
@@ -134,9 +134,10 @@ function openFifo(path: string): Socket {
 }
 
 /** A regular file that is open already, and is closed with the source; `found` is its state. */
-export function fileSource(file: FileHandle, found: Stats, name: string, { onRead }: SourceOptions): Source {
+export function fileSource(file: FileHandle, found: Stats, name: string, { onRead, signal }: SourceOptions): Source {
   let read = 0;
   const cursor = fileCursor(file, found.size, name, (bytes) => {
+    throwIfCancelled(signal);
     read += bytes;
     onRead?.(cursor.position, found.size);
   });

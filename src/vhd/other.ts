@@ -13,6 +13,7 @@ const OTHERS: readonly { readonly name: string; readonly magic: string; readonly
   { name: 'ZIP', magic: 'PK\x03\x04' },
   { name: '7z', magic: "7z\xbc\xaf'\x1c" },
   { name: 'XVA member list (ova.xml)', magic: '<?xml' },
+  ...['<!DOCTYPE html', '<!doctype html', '<html', '<HTML'].map((magic) => ({ name: 'a page of a web site', magic })),
 ];
 
 /** Throws FORMAT_OTHER where the first bytes are another format's. */

@@ -1,7 +1,7 @@
 /** VBD: a VDI attached to Dom0, from the plug to the unplug, with the retries that hosts of all ages need (DOMAIN 3). */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf, VdiStreamError } from '../errors.ts';
+import { messageOf, VdiStreamError, type Warn } from '../errors.ts';
 import { inTurn } from '../io/turn.ts';
 import type { Host } from './host.ts';
 import { isRefusal, isUnknown } from './refusal.ts';
@@ -66,19 +66,24 @@ const isAttached = async (xe: Xe, vbd: string, signal?: AbortSignal): Promise<bo
 export const exists = async (xe: Xe, kind: 'vbd' | 'vdi', uuid: string): Promise<boolean> =>
   (await xe.list(`${kind}-list`, { uuid })).length > 0;
 
-/** Detaches a VBD and destroys it; one that is detached or gone already is fine. Not to be cancelled: it is what cancelling does. */
-export async function unplug(xe: Xe, vbd: string): Promise<void> {
-  await detach(xe, vbd);
+/**
+ * Detaches a VBD and destroys it; one that is detached or gone already is fine. Not to be cancelled: it is what cancelling does. Whoever
+ * waits for the detach is told so.
+ */
+export async function unplug(xe: Xe, vbd: string, warn?: Warn): Promise<void> {
+  await detach(xe, vbd, warn);
   await destroy(xe, 'vbd', vbd);
 }
 
-async function detach(xe: Xe, vbd: string): Promise<void> {
+async function detach(xe: Xe, vbd: string, warn: Warn | undefined): Promise<void> {
   const once = (): Promise<void> => done('vbd-unplug', xe.run('vbd-unplug', { uuid: vbd }), async () => !(await isAttached(xe, vbd)));
   for (let tries = 1; ; tries++) {
     try {
       return await inTurn(TURN, once);
     } catch (error) {
       if (tries === DETACH_TRIES || !isRefusal(error, ...PASSING)) throw error;
+      if (tries === 1)
+        warn?.({ code: 'VBD_RETRY', message: `VBD ${vbd}: ${messageOf(error)}; trying again, ${DETACH_TRIES} times at most` });
       await sleep(xe.options.pause ?? 1000);
     }
   }
@@ -93,13 +98,13 @@ function destroy(xe: Xe, kind: 'vbd' | 'vdi', uuid: string): Promise<void> {
  * Removes a VDI of ours, and the VBDs that attach it to Dom0, as far as that can be done. Gives what could not, in sentences; rejects
  * never. One that another machine has got hold of is left alone. VBDs that are detached go with their VDI (DOMAIN 3).
  */
-export async function removeVdi(xe: Xe, { dom0 }: Host, vdi: string): Promise<string[]> {
+export async function removeVdi(xe: Xe, { dom0 }: Host, vdi: string, warn?: Warn): Promise<string[]> {
   try {
     const ours = await xe.list('vbd-list', { 'vdi-uuid': vdi, 'vm-uuid': dom0 });
     const others = (await xe.list('vbd-list', { 'vdi-uuid': vdi })).filter((vbd) => !ours.includes(vbd));
     if (others.length > 0) return [`VDI ${vdi}: another machine has it attached, by VBD ${others.join(', ')}`];
     for (const vbd of ours) {
-      await detach(xe, vbd).catch((error: unknown) => {
+      await detach(xe, vbd, warn).catch((error: unknown) => {
         throw new VdiStreamError('VBD_DETACH', `VBD ${vbd} is still plugged: ${messageOf(error)}`, { cause: error });
       });
     }

@@ -3,7 +3,7 @@
  * wrong on the way, it is gone afterwards, or the error says what is left.
  */
 
-import { cancelledOr, messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { cancelledOr, messageOf, throwIfCancelled, VdiStreamError, type Warn } from '../errors.ts';
 import { deviceOf, settle } from './device.ts';
 import type { Host } from './host.ts';
 import { giveUp, type Mark, newMark } from './mark.ts';
@@ -31,6 +31,12 @@ export interface PluggedVdi {
   readonly device: string;
 }
 
+export interface VdiOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Told of what takes its time: VBD_RETRY. */
+  readonly warn?: Warn | undefined;
+}
+
 /**
  * Makes a VDI, plugs it and lets `use` fill it. Resolves once it is detached and no longer marked as unfinished. Rejects with the first
  * error, whose `left` tells what could not be removed; CANCELLED once `signal` has fired.
@@ -40,7 +46,7 @@ export async function withVdi<T>(
   host: Host,
   wanted: NewVdi,
   use: (plugged: PluggedVdi) => Promise<T>,
-  signal?: AbortSignal,
+  { signal, warn }: VdiOptions = {},
 ): Promise<T> {
   throwIfCancelled(signal);
   const mark = newMark(host.uuid);
@@ -53,13 +59,13 @@ export async function withVdi<T>(
     const device = await deviceOf(xe, { vbd, size, shortcut }, signal);
     const result = await use({ vdi, size, device });
     await settle();
-    await unplug(xe, vbd);
+    await unplug(xe, vbd, warn);
     throwIfCancelled(signal);
     await unmark(xe, vdi, mark);
     return result;
   } catch (cause) {
     const error = cancelledOr(cause, signal);
-    const left = await undo(xe, host, vdi, mark, cause);
+    const left = await undo(xe, host, vdi, mark, cause, warn);
     if (left.length === 0) throw error;
     giveUp(mark);
     // Of another kind is what a callback of the caller throws; it has no place for what is left.
@@ -100,17 +106,17 @@ async function unmark(xe: Xe, vdi: string, mark: Mark): Promise<void> {
   await done('vdi-param-remove', removing, async () => (await exists(xe, 'vdi', vdi)) && !(await marked(xe, mark)).includes(vdi));
 }
 
-async function undo(xe: Xe, host: Host, vdi: string | undefined, mark: Mark, cause: unknown): Promise<string[]> {
+async function undo(xe: Xe, host: Host, vdi: string | undefined, mark: Mark, cause: unknown, warn: Warn | undefined): Promise<string[]> {
   if (vdi !== undefined) {
     await settle();
-    return removeVdi(xe, host, vdi);
+    return removeVdi(xe, host, vdi, warn);
   }
   // What nobody has told the uuid of may be there all the same, even after an error, and is found by its mark.
   const hint = '`vdistream reap` removes it should it still come';
   try {
     const found = (await marked(xe, mark)).filter(isUuid);
     if (found.length === 0) return isUnknown(cause) ? [`perhaps a VDI that xapi is still making; ${hint}`] : [];
-    return (await Promise.all(found.map((one) => removeVdi(xe, host, one)))).flat();
+    return (await Promise.all(found.map((one) => removeVdi(xe, host, one, warn)))).flat();
   } catch (error) {
     return isRefused(cause) ? [] : [`perhaps a VDI, since xapi does not answer (${messageOf(error)}); ${hint}`];
   }
