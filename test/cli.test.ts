@@ -309,7 +309,11 @@ describe('signals', () => {
       input: part,
       during(child) {
         // The file appears when the header has been read; from then on the write is under way.
-        const watch = setInterval(() => existsSync(target) && child.kill(signal) && clearInterval(watch), 5);
+        const watch = setInterval(() => {
+          if (!existsSync(target)) return;
+          clearInterval(watch);
+          child.kill(signal);
+        }, 5);
         child.once('exit', () => clearInterval(watch));
       },
     });

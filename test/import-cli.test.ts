@@ -10,10 +10,12 @@ import { type CliOptions, cli, type Outcome } from './support/cli.ts';
 import { testFolder } from './support/folder.ts';
 import { content, glanceV1, glanceV2, honest, ID, said, strong, TOKEN, vhd } from './support/glance-stand-in.ts';
 import { closedPort, httpServer } from './support/http-server.ts';
+import { callsFromNow } from './support/import-host.ts';
 import { bytesOf, environmentOf, expectDisk } from './support/imported.ts';
 import { type LoopDevice, type LoopOptions, withLoop } from './support/loop.ts';
 import { testWith } from './support/needs.ts';
 import { tarOf } from './support/tar.ts';
+import { answer } from './xen/answer.ts';
 import { assertClean } from './xen/clean.ts';
 import { type Host, startHost } from './xen/host.ts';
 
@@ -250,8 +252,7 @@ describe('reap', () => {
 
   test('with --quiet says what could not be removed, and nothing once it is gone', async () => {
     const mark = `vdistream.${host.uuid}.00000000-0000-4000-8000-000000000000.1.1.1`;
-    const { stdout } = await host.run(['vdi-create', `sr-uuid=${sr}`, 'name-label=left', 'virtual-size=2097152', `tags:${mark}=`]);
-    const vdi = stdout.trim();
+    const vdi = await answer(host, ['vdi-create', `sr-uuid=${sr}`, 'name-label=left', 'virtual-size=2097152', `tags:${mark}=`]);
     await host.fault({ command: 'vdi-destroy', always: true, what: { fail: ['VDI_IN_USE', vdi, 'destroy'] } });
     const failed = await run(['reap', '--quiet']);
     await host.noFaults();
@@ -261,19 +262,18 @@ describe('reap', () => {
   });
 
   test('removes what a second signal leaves, which is told', async () => {
-    const calls = await host.calls();
-    const next = (command: string): Promise<void> => host.called(command, calls.filter(([name]) => name === command).length + 1);
+    const called = await callsFromNow(host);
     await host.fault({ command: 'vbd-unplug', what: 'hang' });
     const ended = await run(['import', '-', '--sr', sr], {
       input: vhd.subarray(0, vhd.length - 512),
       async during(child) {
-        await next('vbd-plug');
+        await called('vbd-plug');
         let told = '';
         child.stderr?.on('data', (text: string) => {
           told += text;
         });
         child.kill('SIGINT');
-        await next('vbd-unplug');
+        await called('vbd-unplug');
         // Whoever has not waited for a second sees no more than before.
         await vi.waitUntil(() => told.includes('cancelled, and cleaning up'), { timeout: 30_000 });
         child.kill('SIGINT');

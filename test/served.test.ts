@@ -115,8 +115,8 @@ testWith('root')('a network block device is not served to a guest by the qemu-nb
   mkdirSync(dirname(node));
   execFileSync('mknod', [node, 'b', '43', '0']); // no such driver is needed to know whose it is
   const nbd = { fd: -1, kind: 'block', direct: true, size: MIB, sector: 512, major: 43, minor: 0 } as const;
-  await withServer('qemu-nbd', node, async () => expect(await serverOf(nbd)).toBeUndefined(), O_PATH);
-  await withServer('qemu-dm', node, async (pid) => expect(await serverOf(nbd)).toBe(`qemu-dm, process ${pid}`), O_PATH);
+  await withServer('qemu-nbd', node, async () => expect(await serverOf(nbd, false)).toBeUndefined(), O_PATH);
+  await withServer('qemu-dm', node, async (pid) => expect(await serverOf(nbd, false)).toBe(`qemu-dm, process ${pid}`), O_PATH);
 });
 
 testWith(

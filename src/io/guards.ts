@@ -10,7 +10,7 @@ import { VdiStreamError } from '../errors.ts';
 import { COOKIE } from '../vhd/footer.ts';
 import { guarded, isErrno } from './errno.ts';
 import type { Native, Opened } from './native.ts';
-import { domainOf, serverOf } from './served.ts';
+import { serverOf } from './served.ts';
 
 /** Neither a block device nor a regular file. */
 export function refuseType(path: string, opened: Opened): void {
@@ -29,7 +29,7 @@ export function refuseUnopened(path: string, cause: unknown): void {
 /** `attached`: the caller has had it attached for this, so that the tapdisk that has it open is there for him. */
 export async function refuseServed(path: string, opened: Opened, attached: boolean): Promise<void> {
   if (opened.kind !== 'block') return;
-  const server = (await domainOf(opened)) ?? (attached ? undefined : await serverOf(opened));
+  const server = await serverOf(opened, attached);
   if (server === undefined) return;
   throw new VdiStreamError('TARGET_BUSY', `${path} is the disk of a guest: ${server} uses it`, { device: path });
 }

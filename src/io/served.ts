@@ -12,9 +12,16 @@ const BACKENDS = '/sys/bus/xen-backend/devices';
 /** A backend of domain 0 is the plug through which Dom0 itself writes, by the name of the front end. */
 const BACKEND = /^vbd-([1-9]\d*)-\d+$/;
 
-/** The domain that Xen's own backend gives it to: "domain 7". */
-export async function domainOf(device: Opened): Promise<string | undefined> {
+/**
+ * The domain that Xen's own backend gives it to ("domain 7"), or else the process that has it open for a guest ("tapdisk, process 1234").
+ * With `attached`, such a process serves the caller.
+ */
+export async function serverOf(device: Opened, attached: boolean): Promise<string | undefined> {
   const numbers = await numbersOf(device);
+  return (await domainWith(numbers)) ?? (attached ? undefined : processWith(numbers, device.major === NBD));
+}
+
+async function domainWith(numbers: ReadonlySet<number>): Promise<string | undefined> {
   for (const name of await entriesOf(BACKENDS)) {
     const [, domain] = BACKEND.exec(name) ?? [];
     if (domain === undefined) continue;
@@ -28,20 +35,18 @@ export async function domainOf(device: Opened): Promise<string | undefined> {
 /** As /proc cuts them, and as the versions of XenServer number them: tapdisk, tapdisk2, qemu-system-i38, qemu-dm. */
 const SERVER = /^(?:tapdisk|qemu)/;
 
-/** The process that has it open for a guest: "tapdisk, process 1234". */
-export async function serverOf(device: Opened): Promise<string | undefined> {
-  const numbers = await numbersOf(device);
+/** /dev/nbdN, which `qemu-nbd --connect` makes for its own host, and has open. */
+const NBD = 43;
+
+async function processWith(numbers: ReadonlySet<number>, isNbd: boolean): Promise<string | undefined> {
   // One after the other: there may be more processes than this one may have files open.
   for (const pid of await entriesOf('/proc')) {
     const name = /^\d+$/.test(pid) ? await textOf(`/proc/${pid}/comm`) : '';
-    if (!SERVER.test(name) || (name === 'qemu-nbd' && device.major === NBD)) continue;
+    if (!SERVER.test(name) || (isNbd && name === 'qemu-nbd')) continue;
     if (await hasOpen(pid, numbers)) return `${name}, process ${pid}`;
   }
   return undefined;
 }
-
-/** /dev/nbdN, which `qemu-nbd --connect` makes for its own host, and has open. */
-const NBD = 43;
 
 async function hasOpen(pid: string, numbers: ReadonlySet<number>): Promise<boolean> {
   for (const fd of await entriesOf(`/proc/${pid}/fd`)) {

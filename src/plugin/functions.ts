@@ -113,12 +113,8 @@ function repository(args: Arguments): string {
     if (!isUuid(given)) throw wrong('Argument sr_uuid must be the uuid of a storage repository.');
     return given;
   }
-  const path = required('sr_path', args.text('sr_path'));
-  const last =
-    path
-      .split('/')
-      .findLast((part) => part !== '')
-      ?.toLowerCase() ?? '';
+  const path = required('sr_path', args.text('sr_path')).toLowerCase();
+  const last = path.split('/').findLast((part) => part !== '') ?? '';
   if (!isUuid(last)) throw wrong('Argument sr_path does not end with the uuid of a storage repository. Give it as sr_uuid.');
   return last;
 }

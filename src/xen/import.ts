@@ -58,9 +58,7 @@ export async function importImage(input: DiskInput, options: ImportOptions): Pro
   const stop = new AbortController();
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
   // Nothing of this needs the image, and the image's first bytes may take a while. What fails first ends the other.
-  const preparing = prepare(xe, sr, rawVdi, signal).catch((error: unknown) => {
-    throw cancelledOr(error, options.signal);
-  });
+  const preparing = heeding(options.signal, prepare(xe, sr, rawVdi, signal));
   preparing.catch(() => stop.abort()); // told where it is waited for
   try {
     return await withDisk(input, { ...options, signal, pool: options.pool ?? sharedPool() }, async (chosen, sources, job) => {
@@ -87,6 +85,12 @@ export async function importImage(input: DiskInput, options: ImportOptions): Pro
     throw error;
   }
 }
+
+/** What a command says that was hurried to its end by the signal is not the story. */
+const heeding = <T>(signal: AbortSignal | undefined, work: Promise<T>): Promise<T> =>
+  work.catch((error: unknown) => {
+    throw cancelledOr(error, signal);
+  });
 
 interface Prepared {
   readonly host: Host;
@@ -134,12 +138,8 @@ export type DeviceOptions = Omit<ImportOptions, 'sr' | 'name'> & { readonly sr?:
 export async function importToDevice(input: DiskInput, device: string, options: DeviceOptions = {}): Promise<WriteResult> {
   const { rawVdi = false, signal } = options;
   const sr = options.sr === undefined ? undefined : srFrom(options.sr);
-  const readsZero =
-    sr !== undefined &&
-    options.zero === undefined &&
-    (await newDisksReadZero(createXe(options.xe), sr, rawVdi, signal).catch((error: unknown) => {
-      throw cancelledOr(error, signal);
-    }));
+  const asks = sr !== undefined && options.zero === undefined;
+  const readsZero = asks && (await heeding(signal, newDisksReadZero(createXe(options.xe), sr, rawVdi, signal)));
   const zero = options.zero ?? (readsZero ? 'assume-zero' : 'auto');
   try {
     return await writeDisk(input, device, { ...options, zero, zeroTail: true, attached: true, pool: options.pool ?? sharedPool() });

@@ -37,8 +37,8 @@ export interface ReapResult {
 }
 
 /**
- * Finds the unfinished VDIs of imports, and removes those whose owner is dead, or has given them up in this very process, with their VBDs in Dom0. Touches nothing else. Throws
- * USAGE, and XE_UUID for an SR that is not there: nothing would be found on it.
+ * Finds the unfinished VDIs of imports, and removes those whose owner is dead, or is this process and has given them up, with their VBDs in
+ * Dom0. Touches nothing else. Throws USAGE, and XE_UUID for an SR that is not there: nothing would be found on it.
  */
 export async function reap(options: ReapOptions = {}): Promise<ReapResult> {
   const xe = createXe(options.xe);
