@@ -17,6 +17,7 @@ import {
   type Place,
   places,
   STEPS,
+  signalled,
 } from './support/import-host.ts';
 import { testWith } from './support/needs.ts';
 import { assertClean } from './xen/clean.ts';
@@ -226,7 +227,7 @@ describe.concurrent('the command line', () => {
       const { reached } = await hold(place, step);
       const { child, ended } = commandLine(place, args(place));
       await reached;
-      child.kill(signal);
+      await signalled(child, signal);
       await finished(place);
       const { status, stdout, stderr } = await ended;
       if (step === MARK) {
@@ -284,7 +285,7 @@ describe.concurrent('the command line', () => {
       const { reached } = await hold(place, 'vdi-destroy');
       const { child, ended } = commandLine(place, ['import', place.broken, '--sr', place.sr, '--quiet']);
       await reached;
-      child.kill(signal);
+      await signalled(child, signal);
       await finished(place);
       const { status, stderr } = await ended;
       expect(status).toBe(130);
@@ -300,7 +301,7 @@ describe.concurrent('the command line', () => {
       await host.fault({ command: 'vdi-destroy', what: { fail: ['SR_BACKEND_FAILURE_80', '', 'no', ''] } });
       const { child, ended } = commandLine(place, ['import', place.broken, '--sr', place.sr, '--quiet']);
       await reached;
-      child.kill('SIGINT');
+      await signalled(child, 'SIGINT');
       await finished(place);
       const { status, stderr } = await ended;
       expect(status).toBe(130);

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, vi } from 'vitest';
 import { importImage, reap } from '../src/index.ts';
 import { newMark } from '../src/xen/mark.ts';
 import { failure } from './support/failure.ts';
-import { callsFromNow, commandLine, expectArrived, importing, newPlace, type Place } from './support/import-host.ts';
+import { callsFromNow, commandLine, expectArrived, importing, newPlace, type Place, signalled } from './support/import-host.ts';
 import { testWith } from './support/needs.ts';
 import { answer } from './xen/answer.ts';
 import { assertClean } from './xen/clean.ts';
@@ -430,7 +430,7 @@ describe('vdistream reap', () => {
     await place.host.fault({ command: 'vdi-destroy', what: 'late' });
     const { child, ended: over } = commandLine(place, ['reap', '--json']);
     await called('vdi-destroy');
-    child.kill(signal);
+    await signalled(child, signal);
     await place.host.release();
     const { status, stdout, stderr } = await over;
     expect([status, stdout, JSON.parse(stderr).error.code]).toEqual([130, '', 'CANCELLED']);

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, expect, vi } from 'vitest';
 import { type ErrorCode, type ImportOptions, importImage, type SourceInput, VdiStreamError } from '../../src/index.ts';
+import { parseStat } from '../../src/io/owner.ts';
 import { assertClean, type Kept } from '../xen/clean.ts';
 import type { SrOptions } from '../xen/control.mjs';
 import { type Host, type Ran, startHost } from '../xen/host.ts';
@@ -187,6 +188,20 @@ function processes(isOne: (pid: string) => boolean): string[] {
       return false; // gone, or of the kernel
     }
   });
+}
+
+/**
+ * Sends a signal, and resolves when it has been taken: any thread may be the one that gets it, and under load what comes later could be
+ * seen first. The process has to be waiting for something else that is held. Twice, since threads are looked at one after the other.
+ */
+export async function signalled({ pid = Number.NaN }: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  const waits = (): boolean => {
+    const stats = readdirSync(`/proc/${pid}/task`).map((task) => readFileSync(`/proc/${pid}/task/${task}/stat`, 'latin1'));
+    const isPending = /^(?:SigPnd|ShdPnd):\t0*[1-9a-f]/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'));
+    return !isPending && stats.every((stat) => parseStat(stat).state === 'S');
+  };
+  process.kill(pid, signal);
+  await vi.waitUntil(() => waits() && waits(), { timeout: 30_000, interval: 1 });
 }
 
 /** Resolves when nothing is under way any more of what processes have begun that were killed, not even a client that was just to start. */
