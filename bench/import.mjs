@@ -10,8 +10,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { ask } from '../test/stand-in/ask.mjs';
 import { dynamicVhd } from '../test/support/make-vhd.mjs';
-import { ask } from '../test/xen/ask.mjs';
 
 const MiB = 2 ** 20;
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '11' }, json: { type: 'boolean', default: false } } });
@@ -72,10 +72,10 @@ function measure(image, size, sr, env) {
 
 mkdirSync(join(folder, 'xen', 'bin'), { recursive: true });
 const xe = join(folder, 'xen', 'bin', 'xe');
-const server = spawn(process.execPath, [path('test/xen/xapi.mjs'), join(folder, 'xen')], { stdio: ['ignore', 'pipe', 'inherit'] });
+const server = spawn(process.execPath, [path('test/stand-in/xapi.mjs'), join(folder, 'xen')], { stdio: ['ignore', 'pipe', 'inherit'] });
 try {
   await once(server.stdout, 'data');
-  execFileSync('g++', ['-std=c++17', '-O1', '-o', xe, path('test/xen/xe.cc')]);
+  execFileSync('g++', ['-std=c++17', '-O1', '-o', xe, path('test/stand-in/xe.cc')]);
   const { host, vm } = JSON.parse(readFileSync(join(folder, 'xen', 'state.json'), 'utf8'));
   const inventory = join(folder, 'inventory');
   // A storage driver domain is a control domain, too.

@@ -1,5 +1,5 @@
 // The addon does only what JavaScript cannot: aligned memory, O_DIRECT I/O on threads of its own, block-device ioctls,
-// zeroing without writing, scans at memory speed, and inflate off the main thread. Arguments come from src/io/native.ts
+// zeroing without writing, scans at memory speed, and inflate off the main thread. Arguments come from src/host/native.ts
 // alone, which has typed them; images and people never reach this code directly.
 #include "addon.h"
 

@@ -1,6 +1,6 @@
 /**
  * Cursor: a position in a source's bytes, and the few moves that format readers need. Pure over any
- * `AsyncIterable<Uint8Array>`; `src/io/file.ts` has the one that can also jump.
+ * `AsyncIterable<Uint8Array>`; `src/source/file.ts` has the one that can also jump.
  */
 
 import { fromStart, VdiStreamError } from './errors.ts';

@@ -6,21 +6,6 @@
  */
 
 export { type Chunks, type Cursor, streamCursor } from './cursor.ts';
-export { type CheckedDisk, type CheckOptions, type CheckResult, check, type Finding } from './engine/check.ts';
-export { type DiskInfo, type ImageInfo, type InfoOptions, info, type LayerInfo } from './engine/info.ts';
-export type { DiskInput } from './engine/options.ts';
-export type { ZeroPolicy } from './engine/plan.ts';
-export type { OnProgress, Progress } from './engine/progress.ts';
-export { type Counts, type PumpOptions, pump } from './engine/pump.ts';
-export {
-  type VerifyDiskOptions,
-  type VerifyResult,
-  verifyDisk,
-  type WriteOptions,
-  type WriteResult,
-  writeDisk,
-} from './engine/write.ts';
-export { ERRORS, type ErrorCode, type Guard, VdiStreamError, type Warn, type Warning, type WarningCode } from './errors.ts';
 export type {
   Buffers,
   DataExtent,
@@ -35,20 +20,35 @@ export type {
   Parent,
   Range,
   Wanted,
-} from './extent.ts';
+} from './disk/extent.ts';
+export { type Layer, overlay } from './disk/overlay.ts';
+export { type CheckedDisk, type CheckOptions, type CheckResult, check, type Finding } from './engine/check.ts';
+export { type DiskInfo, type ImageInfo, type InfoOptions, info, type LayerInfo } from './engine/info.ts';
+export { openSource, type SourceInput } from './engine/open.ts';
+export type { DiskInput } from './engine/options.ts';
+export type { ZeroPolicy } from './engine/plan.ts';
+export type { OnProgress, Progress } from './engine/progress.ts';
+export { type Counts, type PumpOptions, pump } from './engine/pump.ts';
+export {
+  type VerifyDiskOptions,
+  type VerifyResult,
+  verifyDisk,
+  type WriteOptions,
+  type WriteResult,
+  writeDisk,
+} from './engine/write.ts';
+export { ERRORS, type ErrorCode, type Guard, VdiStreamError, type Warn, type Warning, type WarningCode } from './errors.ts';
 export { type GlanceOptions, glanceImage } from './glance/image.ts';
-export { type CacheOptions, cachedImage } from './io/cache.ts';
-export { type DownloadOptions, httpImage } from './io/download.ts';
-export { stagedImage } from './io/fetched.ts';
-export type { HttpOptions } from './io/http.ts';
-export { createPool, type Pool, type PoolOptions } from './io/pool.ts';
-export { type Opener, openSource, type Source, type SourceInput, type SourceOptions } from './io/source.ts';
-export type { Digest } from './io/stream.ts';
-export { openTarget, type Target, type TargetOptions } from './io/target.ts';
+export { createPool, type Pool, type PoolOptions } from './host/pool.ts';
+export type { HttpOptions } from './http/client.ts';
+export { type DownloadOptions, httpImage } from './http/download.ts';
 export type { ManifestMode } from './ova/package.ts';
 export { type Member, readTar } from './ova/tar.ts';
+export { type CacheOptions, cachedImage } from './source/cache.ts';
+export { stagedImage } from './source/fetched.ts';
+export type { Digest, Opener, Source, SourceOptions } from './source/source.ts';
+export { openTarget, type Target, type TargetOptions } from './target/target.ts';
 export { decodeVhd } from './vhd/decode.ts';
-export { type Layer, overlay } from './vhd/overlay.ts';
 export { type DeviceOptions, type ImportOptions, type ImportResult, importImage, importToDevice } from './xen/import.ts';
 export { type LeftOver, type ReapOptions, type ReapResult, reap } from './xen/reap.ts';
 export type { XeOptions } from './xen/xe.ts';

@@ -15,9 +15,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { errorsPage } from '../scripts/make-docs.mjs';
 import { ERRORS, VdiStreamError, WARNINGS } from '../src/errors.ts';
 import { type Progress, writeDisk } from '../src/index.ts';
+import { assertClean } from './stand-in/clean.ts';
 import { testWith } from './support/needs.ts';
 import { newReader, type Reader } from './support/reader.ts';
-import { assertClean } from './xen/clean.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const read = (page: string): string => readFileSync(join(root, page), 'utf8');

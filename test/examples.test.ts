@@ -4,9 +4,9 @@ import { copyFileSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test as plainTest } from 'vitest';
+import { assertClean } from './stand-in/clean.ts';
 import { testWith } from './support/needs.ts';
 import { IMAGE, newReader, type Reader } from './support/reader.ts';
-import { assertClean } from './xen/clean.ts';
 
 const test = testWith('root', 'loop', 'g++');
 const examples = fileURLToPath(new URL('../examples', import.meta.url));

@@ -1,11 +1,5 @@
 /** What --help prints; each page fits a screen. */
 
-import { readFileSync } from 'node:fs';
-
-const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-export const VERSION: string =
-  typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : 'unknown';
-
 const EXITS = 'Exit status: 0 done, 1 failed, 2 usage, 3 refused by a guard, 4 verify mismatch, 130 cancelled.\n';
 
 const SRC = `SRC is a path, - for standard input, a URL, or glance:ID (see \`vdistream help sources\`): a VHD, or a tar (OVA)

@@ -3,8 +3,9 @@
 
 import { setFlagsFromString } from 'node:v8';
 import { cancelledOr, VdiStreamError } from '../errors.ts';
+import { VERSION } from '../version.ts';
 import { COMMANDS, type Command } from './commands.ts';
-import { HELP, VERSION } from './help.ts';
+import { HELP } from './help.ts';
 import { story } from './story.ts';
 
 /**

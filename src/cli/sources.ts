@@ -3,12 +3,12 @@
 import { readFileSync } from 'node:fs';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { glanceImage } from '../glance/image.ts';
-import { cachedImage } from '../io/cache.ts';
-import { httpImage } from '../io/download.ts';
-import { stagedImage } from '../io/fetched.ts';
-import type { HttpOptions } from '../io/http.ts';
-import type { Opener } from '../io/source.ts';
-import { isUrl } from '../io/url.ts';
+import type { HttpOptions } from '../http/client.ts';
+import { httpImage } from '../http/download.ts';
+import { isUrl } from '../http/url.ts';
+import { cachedImage } from '../source/cache.ts';
+import { stagedImage } from '../source/fetched.ts';
+import type { Opener } from '../source/source.ts';
 import { amount, oneOf } from './options.ts';
 
 interface SourceValues {

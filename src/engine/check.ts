@@ -1,14 +1,14 @@
 /** Telling a good image from a bad one: every finding, instead of the first error. */
 
+import { type Compression, compressionOf, MAGIC_BYTES } from '../codec/compression.ts';
+import type { DiskType } from '../disk/extent.ts';
 import { type ErrorCode, type Fault, inMember, isOfSource, VdiStreamError, type Warn, type WarningCode } from '../errors.ts';
-import type { DiskType } from '../extent.ts';
-import { type Compression, compressionOf, MAGIC_BYTES } from '../io/compression.ts';
-import { withSources } from '../io/source.ts';
+import { type Arrival, openFeed } from '../image/feed.ts';
+import { ofBare } from '../image/image.ts';
+import { createLayers } from '../image/layers.ts';
 import { type Checked, checkVhd } from '../vhd/check.ts';
 import { EPOCH } from '../vhd/footer.ts';
-import { type Arrival, openFeed } from './feed.ts';
-import { ofBare } from './image.ts';
-import { createLayers } from './layers.ts';
+import { withSources } from './open.ts';
 import type { DiskInput, ReadOptions } from './options.ts';
 import { reading } from './progress.ts';
 

@@ -6,8 +6,8 @@
 
 import { roundDown, roundUp } from '../bytes.ts';
 import { assert } from '../errors.ts';
-import { native, type Sums } from '../io/native.ts';
-import type { Target } from '../io/target.ts';
+import { native, type Sums } from '../host/native.ts';
+import type { Target } from '../target/target.ts';
 
 export interface Edges {
   /** Puts `bytes`, or zeros, at byte `offset`, and leaves what lies around it as it is. */

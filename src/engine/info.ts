@@ -1,12 +1,12 @@
 /** What an image holds, without writing it anywhere. */
 
+import type { Compression } from '../codec/compression.ts';
+import type { DiskFacts, DiskType, Range } from '../disk/extent.ts';
 import { VdiStreamError, type Warn, type Warning, warner } from '../errors.ts';
-import type { DiskFacts, DiskType, Range } from '../extent.ts';
-import type { Compression } from '../io/compression.ts';
-import { withSources } from '../io/source.ts';
-import { noDisk } from './chain.ts';
-import { type Arrival, openFeed } from './feed.ts';
-import { createLayers, leafRankOf, mayBeLeaf } from './layers.ts';
+import { noDisk } from '../image/chain.ts';
+import { type Arrival, openFeed } from '../image/feed.ts';
+import { createLayers, leafRankOf, mayBeLeaf } from '../image/layers.ts';
+import { withSources } from './open.ts';
 import type { DiskInput, ReadOptions } from './options.ts';
 import { reading } from './progress.ts';
 

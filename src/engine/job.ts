@@ -1,10 +1,11 @@
 /** Job: what writing and verifying share, from the options of a call to the opened disk. */
 
 import { type Guard, VdiStreamError, type Warn, type Warning, warner } from '../errors.ts';
-import { createPool, type Pool } from '../io/pool.ts';
-import { opensAgain, type Source, withSources } from '../io/source.ts';
-import { type ChosenDisk, onlyDisk } from './chain.ts';
+import { createPool, type Pool } from '../host/pool.ts';
+import { type ChosenDisk, onlyDisk } from '../image/chain.ts';
+import type { Source } from '../source/source.ts';
 import { info } from './info.ts';
+import { opensAgain, withSources } from './open.ts';
 import type { DiskInput, ReadOptions } from './options.ts';
 import { reading } from './progress.ts';
 

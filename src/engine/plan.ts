@@ -1,6 +1,6 @@
 /** What is done with an extent: one pure table. */
 
-import type { Extent } from '../extent.ts';
+import type { Extent } from '../disk/extent.ts';
 
 /**
  * What to do where the disk is empty.

@@ -4,11 +4,11 @@
  */
 
 import { KiB, roundDown } from '../bytes.ts';
+import { type DataExtent, type Disk, discard, type Extent } from '../disk/extent.ts';
 import { assert, throwIfCancelled, VdiStreamError } from '../errors.ts';
-import { type DataExtent, type Disk, discard, type Extent } from '../extent.ts';
-import { native, type Sums } from '../io/native.ts';
-import type { Pool } from '../io/pool.ts';
-import type { Target } from '../io/target.ts';
+import { native, type Sums } from '../host/native.ts';
+import type { Pool } from '../host/pool.ts';
+import type { Target } from '../target/target.ts';
 import { createEdges } from './edges.ts';
 import { plan, type ZeroPolicy } from './plan.ts';
 

@@ -4,11 +4,11 @@
  */
 
 import { MiB, roundDown, roundUp, SECTOR } from '../bytes.ts';
+import { createSectorSet } from '../disk/sectors.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
-import { native, type Sums } from '../io/native.ts';
-import type { Pool } from '../io/pool.ts';
-import type { Target } from '../io/target.ts';
-import { createSectorSet } from '../vhd/sectors.ts';
+import { native, type Sums } from '../host/native.ts';
+import type { Pool } from '../host/pool.ts';
+import type { Target } from '../target/target.ts';
 
 /** Bytes of disk under one checksum. */
 export const SUM_SPAN = 2 * MiB;

@@ -1,12 +1,12 @@
 /** The whole way: from a source to a target, and back to compare. What the library exports and the command line calls. */
 
 import { MiB, TiB } from '../bytes.ts';
+import type { DiskFacts } from '../disk/extent.ts';
 import { VdiStreamError, type Warning } from '../errors.ts';
-import type { DiskFacts } from '../extent.ts';
-import { createPool } from '../io/pool.ts';
-import type { Source } from '../io/source.ts';
-import { NULL_TARGET, openTarget, type Target } from '../io/target.ts';
-import type { ChosenDisk } from './chain.ts';
+import { createPool } from '../host/pool.ts';
+import type { ChosenDisk } from '../image/chain.ts';
+import type { Source } from '../source/source.ts';
+import { NULL_TARGET, openTarget, type Target } from '../target/target.ts';
 import { bytesRead, type CommonOptions, type Job, withDisk } from './job.ts';
 import type { DiskInput } from './options.ts';
 import type { ZeroPolicy } from './plan.ts';

@@ -2,10 +2,10 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VdiStreamError, type Warn } from '../errors.ts';
-import { orCancelled } from '../io/cancel.ts';
-import { isDrop, isElsewhere, pauseAfter, retryWarning } from '../io/download.ts';
-import { nameOf } from '../io/http.ts';
-import { parseUrl } from '../io/url.ts';
+import { orCancelled } from '../host/cancel.ts';
+import { nameOf } from '../http/client.ts';
+import { isDrop, isElsewhere, pauseAfter, retryWarning } from '../http/download.ts';
+import { parseUrl } from '../http/url.ts';
 
 /** The address without a slash at its end. A catalogue may list it with the version; Nova cuts that off too. Throws USAGE. */
 export function baseOf(endpoint: string): string {

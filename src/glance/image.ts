@@ -1,9 +1,9 @@
 /** An image of Glance, OpenStack's image service, as a source. */
 
 import { VdiStreamError } from '../errors.ts';
-import { httpImage } from '../io/download.ts';
-import { createHttp, type Http, type HttpOptions, nameOf, statusError } from '../io/http.ts';
-import type { Opener, SourceOptions } from '../io/source.ts';
+import { createHttp, type Http, type HttpOptions, nameOf, statusError } from '../http/client.ts';
+import { httpImage } from '../http/download.ts';
+import type { Opener, SourceOptions } from '../source/source.ts';
 import { type Answered, askInTurn, baseOf } from './endpoint.ts';
 import { fieldsOfHeaders, fieldsOfJson, type Metadata, metadataOf } from './metadata.ts';
 

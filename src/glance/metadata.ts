@@ -18,8 +18,8 @@
 import { createHash } from 'node:crypto';
 import { MiB } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
-import { type HttpAnswer, nameOf } from '../io/http.ts';
-import type { Digest } from '../io/stream.ts';
+import { type HttpAnswer, nameOf } from '../http/client.ts';
+import type { Digest } from '../source/source.ts';
 
 export interface Metadata {
   /** Bytes, where the service knows. */

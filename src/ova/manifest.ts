@@ -12,7 +12,7 @@
 import { createHash, createVerify, X509Certificate } from 'node:crypto';
 import { MiB } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
-import { quote } from './quote.ts';
+import { quote } from '../quote.ts';
 import { plainName } from './select.ts';
 
 /** The largest manifest or certificate file that is read. */

@@ -11,7 +11,7 @@
 
 import { GiB, KiB, MiB } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
-import { quote } from './quote.ts';
+import { quote } from '../quote.ts';
 import { plainName } from './select.ts';
 import { readXml, type XmlElement } from './xml.ts';
 

@@ -8,7 +8,7 @@
 
 import sax, { type QualifiedAttribute, type SAXParser } from 'sax';
 import { assert, type ErrorCode, VdiStreamError } from '../errors.ts';
-import { quote } from './quote.ts';
+import { quote } from '../quote.ts';
 
 const MAX_DEPTH = 256;
 const MAX_ELEMENTS = 131_072;

@@ -8,8 +8,8 @@
  */
 
 import { VdiStreamError } from '../errors.ts';
-import { checkHeaders, type HeaderFields } from '../io/url.ts';
-import { quote } from '../ova/quote.ts';
+import { checkHeaders, type HeaderFields } from '../http/url.ts';
+import { quote } from '../quote.ts';
 import { readPickle } from './pickle-read.ts';
 
 /** Which of the replies the caller understands: `flat` is that of Nova before 2012-09. */

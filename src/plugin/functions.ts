@@ -2,8 +2,8 @@
 
 import { readFile } from 'node:fs/promises';
 import { messageOf, VdiStreamError, type Warn } from '../errors.ts';
-import type { Opener } from '../io/source.ts';
-import { checkHeaders, type HeaderFields } from '../io/url.ts';
+import { checkHeaders, type HeaderFields } from '../http/url.ts';
+import type { Opener } from '../source/source.ts';
 import { isUuid } from '../xen/uuid.ts';
 import { type Arguments, type Form, required, type Signature, wrong } from './arguments.ts';
 import type { PickleValue } from './pickle-read.ts';

@@ -5,7 +5,7 @@
 
 import { writeSync } from 'node:fs';
 import { VdiStreamError } from '../errors.ts';
-import { codeOf } from '../io/errno.ts';
+import { codeOf } from '../host/errno.ts';
 import { readArguments } from './arguments.ts';
 import { failureOf } from './failure.ts';
 import { createFunctions, type Work, type Workers } from './functions.ts';

@@ -1,9 +1,9 @@
 /** The workers of the plugin as it is installed. */
 
-import { VERSION } from '../cli/help.ts';
 import { glanceImage } from '../glance/image.ts';
-import { cachedImage } from '../io/cache.ts';
-import { stagedImage } from '../io/fetched.ts';
+import { cachedImage } from '../source/cache.ts';
+import { stagedImage } from '../source/fetched.ts';
+import { VERSION } from '../version.ts';
 import { importImage } from '../xen/import.ts';
 import type { Workers } from './functions.ts';
 

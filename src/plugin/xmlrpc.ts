@@ -12,7 +12,7 @@
 import sax from 'sax';
 import { KiB } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
-import { quote } from '../ova/quote.ts';
+import { quote } from '../quote.ts';
 
 export interface Call {
   readonly fn: string;

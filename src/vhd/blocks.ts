@@ -2,14 +2,15 @@
 
 import { KiB, SECTOR } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
-import type { Buffers, EmptyExtent, Range, Wanted } from '../extent.ts';
+import { bitRuns } from '../disk/bits.ts';
+import type { Buffers, EmptyExtent, Range, Wanted } from '../disk/extent.ts';
+import { pieces, settleStream } from '../disk/pieces.ts';
+import type { SectorRun } from '../disk/sectors.ts';
 import { type Bat, neededBytes } from './bat.ts';
-import { bitRuns, clearAbsent } from './bitmap.ts';
+import { clearAbsent } from './bitmap.ts';
 import type { Footer } from './footer.ts';
 import type { Header } from './header.ts';
-import { pieces, settleStream } from './pieces.ts';
 import type { Read } from './presence.ts';
-import type { SectorRun } from './sectors.ts';
 
 export interface Layout {
   readonly cursor: Cursor;

@@ -1,7 +1,7 @@
 /** What makes VHDs a chain: each names the unique id of the one it was made over. */
 
+import type { DiskFacts } from '../disk/extent.ts';
 import { VdiStreamError, type Warn } from '../errors.ts';
-import type { DiskFacts } from '../extent.ts';
 import { dateOf } from './footer.ts';
 
 /** A layer as far as links are concerned. */

@@ -2,10 +2,10 @@
 
 import { SECTOR, u32be, u64be } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
+import { bitAt, bitRuns } from '../disk/bits.ts';
 import type { ErrorCode, VdiStreamError } from '../errors.ts';
 import { firstByte, neededBytes, readBat, readTable, tableBytes, UNUSED } from './bat.ts';
 import { type Batmap, readBatmap } from './batmap.ts';
-import { bitAt, bitRuns } from './bitmap.ts';
 import { checksum, FOOTER_SIZE, type Footer } from './footer.ts';
 import { HEADER_SIZE, type Header, headerOffset, MAX_BLOCKS, parseHeader } from './header.ts';
 import { attempt, type Report } from './report.ts';

@@ -1,13 +1,13 @@
 /** One VHD, looked through from end to end for what is wrong with it, and as far as that is possible when something is. */
 
 import { type Cursor, truncated } from '../cursor.ts';
+import type { DiskFacts } from '../disk/extent.ts';
+import { refuseOtherFormat } from '../disk/other-formats.ts';
 import { VdiStreamError } from '../errors.ts';
-import type { DiskFacts } from '../extent.ts';
 import { checkBlocks } from './check-blocks.ts';
 import { checkEnd, lookAtEnd, readEnd } from './end.ts';
 import { fixedDisk } from './fixed.ts';
 import { dateOf, FOOTER_SIZE, type Footer, hasCookie, identityOf, parseFooter, warnOfFooter } from './footer.ts';
-import { refuseOtherFormat } from './other.ts';
 import { attempt, type Report } from './report.ts';
 
 /** What a check found out besides faults. */

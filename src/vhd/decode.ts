@@ -1,13 +1,13 @@
 /** From the bytes of one VHD to a Disk. */
 
 import type { Cursor } from '../cursor.ts';
+import type { DecodeOptions, Disk } from '../disk/extent.ts';
+import { refuseOtherFormat } from '../disk/other-formats.ts';
 import { VdiStreamError } from '../errors.ts';
-import type { DecodeOptions, Disk } from '../extent.ts';
 import { dynamicDisk } from './dynamic.ts';
 import { checkEnd, lookAtEnd } from './end.ts';
 import { fixedDisk } from './fixed.ts';
 import { FOOTER_SIZE, hasCookie, parseFooter } from './footer.ts';
-import { refuseOtherFormat } from './other.ts';
 
 /**
  * Reads a VHD that begins where `cursor` stands and whose range ends where it does, as far as its virtual size and block

@@ -4,8 +4,8 @@
  */
 
 import type { Cursor } from '../cursor.ts';
+import type { Disk, Range } from '../disk/extent.ts';
 import type { Warn } from '../errors.ts';
-import type { Disk, Range } from '../extent.ts';
 import { type Bat, firstByte, neededBytes, readBat, readTable } from './bat.ts';
 import { readBatmap } from './batmap.ts';
 import { readBlocks } from './blocks.ts';

@@ -5,11 +5,11 @@
 
 import { SECTOR } from '../bytes.ts';
 import { type Cursor, truncated } from '../cursor.ts';
+import type { Disk, Identity } from '../disk/extent.ts';
+import { flatDisk } from '../disk/flat.ts';
+import { pieces } from '../disk/pieces.ts';
 import { VdiStreamError, type Warn } from '../errors.ts';
-import type { Disk, Identity } from '../extent.ts';
-import { flatDisk } from './flat.ts';
 import { type Footer, footerBytes, hasCookie, identityOf, parseFooter, warnOfFooter } from './footer.ts';
-import { pieces } from './pieces.ts';
 
 /** `footer` is given where the source could be looked at from its end. Throws VHD_FOOTER where no fixed VHD can be. */
 export function fixedDisk(cursor: Cursor, footer: Footer | undefined, warn: Warn): Disk {

@@ -15,8 +15,8 @@
  */
 
 import { ascii, hex, SECTOR, startsWith, u16be, u32be, u64be } from '../bytes.ts';
+import type { DiskType, Identity } from '../disk/extent.ts';
 import { type ErrorCode, type Fault, refuse, VdiStreamError, type Warn } from '../errors.ts';
-import type { DiskType, Identity } from '../extent.ts';
 
 export const FOOTER_SIZE = 512;
 /** Virtual PC before 2004 wrote a footer without its last byte. */

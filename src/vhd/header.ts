@@ -13,8 +13,8 @@
  */
 
 import { hex, MiB, SECTOR, startsWith, u32be, u64be } from '../bytes.ts';
+import type { Parent } from '../disk/extent.ts';
 import { type ErrorCode, type Fault, refuse, VdiStreamError } from '../errors.ts';
-import type { Parent } from '../extent.ts';
 import { checksum, FOOTER_SIZE, type Footer } from './footer.ts';
 
 export const HEADER_SIZE = 1024;

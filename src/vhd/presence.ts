@@ -1,8 +1,8 @@
 /** From what is read of blocks to extents: what is present as data, what is not as holes, through which a parent shows. */
 
-import { type DataExtent, discard, type EmptyExtent, type Extent } from '../extent.ts';
-import { cut } from './cut.ts';
-import type { SectorRun } from './sectors.ts';
+import { cut } from '../disk/cut.ts';
+import { type DataExtent, discard, type EmptyExtent, type Extent } from '../disk/extent.ts';
+import type { SectorRun } from '../disk/sectors.ts';
 
 /** What has been read, or is being read, of the file. */
 export interface Read {

@@ -2,12 +2,12 @@
 
 import { basename } from 'node:path';
 import { bytesRead, withDisk } from '../engine/job.ts';
+import type { SourceInput } from '../engine/open.ts';
 import type { DiskInput } from '../engine/options.ts';
 import { type WriteOptions, type WriteResult, writeDisk, writeTo } from '../engine/write.ts';
 import { cancelledOr, messageOf, throwIfCancelled } from '../errors.ts';
-import { createPool, type Pool } from '../io/pool.ts';
-import type { SourceInput } from '../io/source.ts';
-import { isUrl, nameOf } from '../io/url.ts';
+import { createPool, type Pool } from '../host/pool.ts';
+import { isUrl, nameOf } from '../http/url.ts';
 import { settle } from './device.ts';
 import { type Host, thisHost } from './host.ts';
 import { reapOn } from './reap.ts';

@@ -6,7 +6,7 @@
  */
 
 import { randomInt } from 'node:crypto';
-import { isAlive, type Owner, ownerText, parseOwner, thisOwner } from '../io/owner.ts';
+import { isAlive, type Owner, ownerText, parseOwner, thisOwner } from '../host/owner.ts';
 import { isUuid } from './uuid.ts';
 
 const PREFIX = 'vdistream';

@@ -1,7 +1,7 @@
 /** Reap: removes what imports have left that were killed. Their marks tell which VDIs are theirs, and whether they can still run. */
 
 import { cancelledOr, throwIfCancelled } from '../errors.ts';
-import { inTurn } from '../io/turn.ts';
+import { inTurn } from '../host/lock.ts';
 import { type Host, thisHost } from './host.ts';
 import { isAtWork, type Mark, parseMark } from './mark.ts';
 import { isUuid, srFrom } from './uuid.ts';

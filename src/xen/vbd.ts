@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, VdiStreamError, type Warn } from '../errors.ts';
-import { inTurn } from '../io/turn.ts';
+import { inTurn } from '../host/lock.ts';
 import type { Host } from './host.ts';
 import { isRefusal, isUnknown } from './refusal.ts';
 import { uuidFrom } from './uuid.ts';

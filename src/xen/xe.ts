@@ -5,7 +5,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
-import { codeOf } from '../io/errno.ts';
+import { codeOf } from '../host/errno.ts';
 import { commandError } from './refusal.ts';
 
 export interface XeOptions {

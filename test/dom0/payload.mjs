@@ -36,7 +36,7 @@ export function makePayload(folder, only) {
   compileGuest(join(staged, 'guest'));
   writeFileSync(join(staged, 'run.json'), JSON.stringify({ only, images: makeImages(join(staged, 'images'), folder) }));
   const tar = join(folder, 'payload.tar');
-  const product = ['package.json', 'dist', 'build/Release/vdistream.node', ...runtimePackages(), 'test/dom0', 'test/xen'];
+  const product = ['package.json', 'dist', 'build/Release/vdistream.node', ...runtimePackages(), 'test/dom0', 'test/stand-in'];
   execFileSync('tar', ['-c', '-f', tar, '-C', root, ...product, '-C', staged, 'run.json', 'images', 'xe', 'guest']);
   rmSync(staged, { recursive: true });
   return tar;
@@ -51,7 +51,7 @@ function runtimePackages() {
 
 /** The client of the stand-in toolstack; static, since nothing of the host's is in the guest. @param {string} path */
 function compileXe(path) {
-  execFileSync('g++', ['-std=c++17', '-O1', '-static', '-o', path, join(root, 'test/xen/xe.cc')]);
+  execFileSync('g++', ['-std=c++17', '-O1', '-static', '-o', path, join(root, 'test/stand-in/xe.cc')]);
 }
 
 /** The kernel of a guest that does nothing. @param {string} path */

@@ -2,7 +2,7 @@
  * Disks of a real Dom0: a volume is LVM's, and a plug is what xenopsd asks of the toolstack, `xl block-attach` to Dom0 itself. So the
  * device is blkfront's, on blkback on the volume.
  *
- * As a storage of the stand-in toolstack (test/xen/), whose devices are named xvdX as those of a pool with force_loopback_vbd:
+ * As a storage of the stand-in toolstack (test/stand-in/), whose devices are named xvdX as those of a pool with force_loopback_vbd:
  *
  *   VG/LV-<vdi>     a raw disk on LVM, full of old data
  *   VG/disk-<vdi>   any other disk as a guest sees it: zeros. That of a VHD comes from tapdisk on a real host
@@ -12,9 +12,9 @@
 
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, rmSync, statSync, symlinkSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { openersOf } from '../xen/openers.mjs';
-import { isLvm, isRaw, showsOldData } from '../xen/sizes.mjs';
-import { Busy, Missing } from '../xen/storage.mjs';
+import { openersOf } from '../stand-in/openers.mjs';
+import { isLvm, isRaw, showsOldData } from '../stand-in/sizes.mjs';
+import { Busy, Missing } from '../stand-in/storage.mjs';
 import { run, waitFor } from './guest/programs.mjs';
 
 /** What another tenant has left on a volume. */
@@ -73,7 +73,7 @@ const linkOf = (sr, vdi) => join('/dev/sm/phy', sr, vdi);
 /** @param {number} sector @param {string} uuid */
 const containerOf = (sector, uuid) => `/dev/${groupOf(sector)}/VHD-${uuid}`;
 
-/** @returns {import('../xen/storage.mjs').Storage} */
+/** @returns {import('../stand-in/storage.mjs').Storage} */
 export const xlStorage = () => ({
   create(sr, { uuid, virtualSize, smConfig }) {
     const { sector } = sr;

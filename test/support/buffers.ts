@@ -1,7 +1,7 @@
 /** A plain pool of ordinary memory, for decoders under test. It finds use after release, and bytes that nobody filled. */
 
 import { expect } from 'vitest';
-import type { Buffers } from '../../src/extent.ts';
+import type { Buffers } from '../../src/disk/extent.ts';
 
 /** What stands in a buffer that nobody has filled, so that a forgotten byte is no lucky zero. */
 export const STALE = 0xd1;

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 import { expect } from 'vitest';
-import type { Disk, Extent } from '../../src/extent.ts';
+import type { Disk, Extent } from '../../src/disk/extent.ts';
 import { type CountedBuffers, plainBuffers } from './buffers.ts';
 import { noise } from './chunks.ts';
 import { dynamicVhd } from './make-vhd.mjs';

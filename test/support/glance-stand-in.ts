@@ -7,7 +7,7 @@ import { inspect } from 'node:util';
 import { expect } from 'vitest';
 import { type GlanceOptions, glanceImage } from '../../src/glance/image.ts';
 import { writeDisk } from '../../src/index.ts';
-import type { Opener } from '../../src/io/source.ts';
+import type { Opener } from '../../src/source/source.ts';
 import { testFolder } from './folder.ts';
 import { httpServer, type Reply, type Seen, type TestServer } from './http-server.ts';
 import { sample } from './packages.ts';

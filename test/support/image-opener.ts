@@ -2,9 +2,9 @@
 
 import { createHash } from 'node:crypto';
 import type { Chunks } from '../../src/cursor.ts';
-import { cachedImage } from '../../src/io/cache.ts';
-import type { Opener, SourceOptions } from '../../src/io/source.ts';
-import { type Digest, streamSource } from '../../src/io/stream.ts';
+import { cachedImage } from '../../src/source/cache.ts';
+import type { Digest, Opener, SourceOptions } from '../../src/source/source.ts';
+import { streamSource } from '../../src/source/stream.ts';
 import { collect, reusing } from './chunks.ts';
 
 export interface ImageOptions {

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import type { XeOptions } from '../../src/index.ts';
-import type { Host } from '../xen/host.ts';
+import type { Host } from '../stand-in/host.ts';
 
 /** How the library finds the toolstack of `host`. */
 export const toolstackOf = ({ xe, inventory }: Host): XeOptions => ({ program: xe, inventory, pause: 5 });

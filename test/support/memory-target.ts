@@ -4,8 +4,8 @@
  */
 
 import { VdiStreamError } from '../../src/errors.ts';
-import { native } from '../../src/io/native.ts';
-import type { Target } from '../../src/io/target.ts';
+import { native } from '../../src/host/native.ts';
+import type { Target } from '../../src/target/target.ts';
 
 export interface MemoryTarget extends Target {
   /** `write 0+4096`, `zero 8192+512 cheapest`, in the order in which they were issued; reads are not listed. */

@@ -4,9 +4,9 @@
  */
 
 import { VdiStreamError } from '../../src/errors.ts';
-import type { Opener } from '../../src/io/source.ts';
 import type { ImportJob, Workers } from '../../src/plugin/functions.ts';
 import { serve } from '../../src/plugin/serve.ts';
+import type { Opener } from '../../src/source/source.ts';
 
 export const VDI = '0f1e2d3c-aaaa-4bbb-8ccc-123456789abc';
 

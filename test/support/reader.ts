@@ -13,7 +13,7 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
-import { type Host, startHost } from '../xen/host.ts';
+import { type Host, startHost } from '../stand-in/host.ts';
 import { dynamicVhd } from './make-vhd.mjs';
 import { TAR_END, tarMember, tarOf } from './tar.ts';
 

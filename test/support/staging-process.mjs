@@ -5,18 +5,18 @@
 import { createHash } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 import { VdiStreamError } from '../../src/errors.ts';
-import { cachedImage } from '../../src/io/cache.ts';
-import { stagedImage } from '../../src/io/fetched.ts';
-import { isAlive, ownerText, parseOwner, thisOwner } from '../../src/io/owner.ts';
-import { streamSource } from '../../src/io/stream.ts';
-import { inTurn } from '../../src/io/turn.ts';
+import { inTurn } from '../../src/host/lock.ts';
+import { isAlive, ownerText, parseOwner, thisOwner } from '../../src/host/owner.ts';
+import { cachedImage } from '../../src/source/cache.ts';
+import { stagedImage } from '../../src/source/fetched.ts';
+import { streamSource } from '../../src/source/stream.ts';
 
 const task = JSON.parse(process.argv[2] ?? '{}');
 
 /** @param {string} line */
 const say = (line) => void process.stdout.write(`${line}\n`);
 
-/** @returns {import('../../src/io/source.ts').Opener} */
+/** @returns {import('../../src/source/source.ts').Opener} */
 const httpOpener = () => ({
   name: task.url,
   async open(options) {
@@ -27,7 +27,7 @@ const httpOpener = () => ({
   describe: async () => ({ digest: task.digest, length: task.length }),
 });
 
-/** @param {import('../../src/io/source.ts').Opener} opener */
+/** @param {import('../../src/source/source.ts').Opener} opener */
 async function read(opener) {
   const source = await opener.open({ onRead: (position) => say(`read ${position}`) });
   try {

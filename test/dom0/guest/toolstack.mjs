@@ -1,13 +1,13 @@
-/** The stand-in toolstack (test/xen/) in a real Dom0: its disks are logical volumes, its plugs those of Xen. */
+/** The stand-in toolstack (test/stand-in/) in a real Dom0: its disks are logical volumes, its plugs those of Xen. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ask } from '../../xen/ask.mjs';
+import { ask } from '../../stand-in/ask.mjs';
 import { run } from './programs.mjs';
 
-/** @typedef {import('../../xen/world.mjs').Objects} Objects */
+/** @typedef {import('../../stand-in/world.mjs').Objects} Objects */
 
 /** Where vdistream looks for the uuids of its host. */
 const INVENTORY = '/etc/xensource-inventory';
@@ -18,7 +18,7 @@ export async function toolstack(t) {
   const xe = join(folder, 'bin/xe');
   mkdirSync(join(folder, 'bin'));
   copyFileSync('/work/xe', xe);
-  const argv = ['/work/test/xen/xapi.mjs', folder, JSON.stringify({ storage: 'xl' })];
+  const argv = ['/work/test/stand-in/xapi.mjs', folder, JSON.stringify({ storage: 'xl' })];
   const server = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(async () => {
     const closed = once(server, 'close');

@@ -1,0 +1,35 @@
+/** Cutting a data extent: several pieces, one buffer between them. */
+
+import { assert } from '../errors.ts';
+import { type DataExtent, discard } from './extent.ts';
+
+export interface Piece {
+  /** Bytes of the disk, within the extent. */
+  readonly offset: number;
+  readonly length: number;
+  readonly overwrites?: boolean;
+}
+
+/**
+ * The pieces as extents of their own. The buffer goes back when the last one is released and no further one is to come; a
+ * consumer that stops early gives it back too. Without pieces it goes back as soon as it is no longer being filled.
+ */
+export function* cut(extent: DataExtent, pieces: Iterable<Piece>): Generator<DataExtent> {
+  let holders = 1;
+  const release = (): void => {
+    holders--;
+    assert(holders >= 0, 'a piece is released once');
+    if (holders === 0) discard(extent);
+  };
+  try {
+    for (const { offset, length, overwrites } of pieces) {
+      const from = offset - extent.offset;
+      assert(from >= 0 && from + length <= extent.length, 'a piece lies in its extent');
+      holders++;
+      const bytes = extent.bytes.subarray(from, from + length);
+      yield { kind: 'data', offset, length, bytes, ready: extent.ready, release, ...(overwrites === true ? { overwrites } : {}) };
+    }
+  } finally {
+    release();
+  }
+}

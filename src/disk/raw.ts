@@ -1,0 +1,46 @@
+/** A raw disk: the bytes of the disk and nothing else. All that is known of it is its length. */
+
+import { roundUp, SECTOR } from '../bytes.ts';
+import type { Cursor } from '../cursor.ts';
+import { VdiStreamError, type Warn } from '../errors.ts';
+import type { Disk } from './extent.ts';
+import { flatDisk } from './flat.ts';
+import { pieces } from './pieces.ts';
+
+/**
+ * `size` is the length in bytes where the cursor does not know it. A last sector that is cut is filled up with zeros.
+ * Throws DISK_SIZE_UNKNOWN, or SOURCE_TRUNCATED while reading.
+ */
+export function rawDisk(cursor: Cursor, size: number | undefined, warn: Warn): Disk {
+  const length = cursor.length ?? size;
+  if (length === undefined) {
+    throw new VdiStreamError('DISK_SIZE_UNKNOWN', 'this raw disk comes as a stream, which does not say how long it is', { offset: 0 });
+  }
+  if (length === 0) throw new VdiStreamError('DISK_EMPTY', 'this raw disk has no bytes', { offset: 0 });
+  const whole = length - (length % SECTOR);
+  const virtualSize = roundUp(length, SECTOR);
+  if (whole < virtualSize) {
+    warn({ code: 'RAW_PADDED', message: `the last ${length - whole} bytes are no whole sector`, offset: whole });
+  }
+
+  async function finish(): Promise<void> {
+    await cursor.moveTo(length ?? 0);
+    if (cursor.length === undefined && (await cursor.peek(1)).length > 0) {
+      throw new VdiStreamError('VHD_SIZE', `the disk goes on behind the ${length} bytes that were said to be all`, { offset: length });
+    }
+  }
+
+  return flatDisk(cursor, { type: 'raw', virtualSize, identity: {}, finish }, async function* (buffers, signal) {
+    yield* pieces(cursor, 0, whole, buffers, signal);
+    if (whole === virtualSize) return;
+    const lease = await buffers.acquire(signal);
+    const bytes = lease.bytes.subarray(0, SECTOR).fill(0);
+    try {
+      await cursor.fill(bytes.subarray(0, length - whole));
+    } catch (error) {
+      lease.release();
+      throw error;
+    }
+    yield { kind: 'data', offset: whole, length: SECTOR, bytes, ready: Promise.resolve(), release: () => lease.release() };
+  });
+}

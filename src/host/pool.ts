@@ -1,0 +1,73 @@
+/**
+ * Pool: a fixed set of aligned buffers, and the only queue in the program. Who wants to write needs a buffer, so when none
+ * is free everything upstream stands still, down to the socket.
+ */
+
+import { MiB } from '../bytes.ts';
+import type { Buffers, Lease } from '../disk/extent.ts';
+import { assert, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { native } from './native.ts';
+
+export interface PoolOptions {
+  /** How many buffers; 6 by default: some being written, the others being filled. */
+  readonly count?: number;
+  /** Bytes of each, a multiple of 4096; 8 MiB by default, four VHD blocks. */
+  readonly size?: number;
+}
+
+export interface Pool extends Buffers {
+  readonly count: number;
+  /** Buffers that nobody holds; equals `count` when all work is done. */
+  readonly free: number;
+}
+
+/** `count × size` bytes of address space; the kernel gives the memory as buffers are first filled. */
+export function createPool({ count = 6, size = 8 * MiB }: PoolOptions = {}): Pool {
+  assert(count >= 1 && size >= 4096 && size % 4096 === 0, 'a pool has buffers of whole pages');
+  const memory = native().allocate(count * size);
+  // The last in is the first out: a buffer that was just used is still in the cache.
+  const idle = Array.from({ length: count }, (_, index) => new Uint8Array(memory, index * size, size));
+  const waiting: Array<(bytes: Uint8Array<ArrayBuffer>) => void> = [];
+
+  function lease(bytes: Uint8Array<ArrayBuffer>): Lease {
+    let held = true;
+    return {
+      bytes,
+      release() {
+        assert(held, 'a buffer is released once');
+        held = false;
+        const next = waiting.shift();
+        if (next) next(bytes);
+        else idle.push(bytes);
+      },
+    };
+  }
+
+  function wait(signal: AbortSignal | undefined): Promise<Lease> {
+    return new Promise((resolve, reject) => {
+      const take = (bytes: Uint8Array<ArrayBuffer>): void => {
+        signal?.removeEventListener('abort', cancel);
+        resolve(lease(bytes));
+      };
+      const cancel = (): void => {
+        waiting.splice(waiting.indexOf(take), 1);
+        reject(new VdiStreamError('CANCELLED', 'cancelled', { cause: signal?.reason }));
+      };
+      waiting.push(take);
+      signal?.addEventListener('abort', cancel, { once: true });
+    });
+  }
+
+  return {
+    count,
+    size,
+    get free() {
+      return idle.length;
+    },
+    async acquire(signal) {
+      throwIfCancelled(signal);
+      const bytes = idle.pop();
+      return bytes === undefined ? wait(signal) : lease(bytes);
+    },
+  };
+}

@@ -1,0 +1,85 @@
+/** A path, or standard input, as a source: regular files can be jumped through, anything else is a stream. */
+
+import { constants, fstatSync, openSync, type Stats } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import { messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { errnoOf } from '../host/errno.ts';
+import { fileCursor } from './file.ts';
+import { closers, type Source, type SourceOptions } from './source.ts';
+import { streamSource } from './stream.ts';
+
+/** Throws SOURCE_OPEN. */
+export async function openPath(path: string, options: SourceOptions): Promise<Source> {
+  return pathSource(path, path, options);
+}
+
+/** Throws SOURCE_OPEN. */
+export async function openStandardInput(options: SourceOptions): Promise<Source> {
+  // `vdistream write - DEV < image.ova` is a file like any other.
+  if (fstatSync(0).isFile()) return pathSource('/proc/self/fd/0', 'standard input', options);
+  return nodeStreamSource('standard input', process.stdin, options, async () => {});
+}
+
+async function pathSource(path: string, name: string, options: SourceOptions): Promise<Source> {
+  let file: FileHandle | undefined;
+  try {
+    const named = await stat(path);
+    if (named.isFIFO()) return { ...nodeStreamSource(name, openFifo(path), options, async () => {}), isFile: isSame(named) };
+    file = await open(path, 'r');
+    const found = await file.stat();
+    if (found.isDirectory()) throw new VdiStreamError('SOURCE_OPEN', `${name} is a directory, not an image`);
+    const isFile = isSame(found);
+    if (!found.isFile()) {
+      return { ...nodeStreamSource(name, file.createReadStream({ autoClose: false }), options, closing(file)), isFile };
+    }
+    const source = fileSource(file, found, name, options);
+    if (options.sha256 === undefined) return source;
+    // A checksum needs every byte in order, so jumping is over.
+    return { ...streamSource(name, source.cursor.chunks(), options, { length: found.size, close: source.close }), isFile };
+  } catch (cause) {
+    await file?.close();
+    if (cause instanceof VdiStreamError) throw cause;
+    const reason = messageOf(cause);
+    throw new VdiStreamError('SOURCE_OPEN', `cannot open ${name}: ${reason}`, { errno: errnoOf(cause), cause });
+  }
+}
+
+/** To open one in the usual way waits for who writes to it, and so does each read, on a thread that no signal ends. */
+function openFifo(path: string): Socket {
+  return new Socket({ fd: openSync(path, constants.O_RDONLY | constants.O_NONBLOCK), readable: true, writable: false });
+}
+
+/** A regular file that is open already, and is closed with the source; `found` is its state. */
+export function fileSource(file: FileHandle, found: Stats, name: string, { onRead, signal }: SourceOptions): Source {
+  let read = 0;
+  const cursor = fileCursor(file, found.size, name, (bytes) => {
+    throwIfCancelled(signal);
+    read += bytes;
+    onRead?.(cursor.position, found.size);
+  });
+  return { name, cursor, isFile: isSame(found), bytesRead: () => read, finish: async () => {}, ...closers(closing(file)) };
+}
+
+const isSame =
+  (found: Stats): Source['isFile'] =>
+  async (path) =>
+    sameFile(found, await stat(path).catch(() => undefined));
+
+const sameFile = (a: Stats, b: Stats | undefined): boolean =>
+  b !== undefined && ((a.dev === b.dev && a.ino === b.ino) || (a.isBlockDevice() && b.isBlockDevice() && a.rdev === b.rdev));
+
+const closing =
+  (file: FileHandle): (() => Promise<void>) =>
+  () =>
+    file.close();
+
+function nodeStreamSource(name: string, stream: Readable, options: SourceOptions, close: () => Promise<void>): Source {
+  return streamSource(name, stream, options, {
+    async close() {
+      stream.destroy();
+      await close();
+    },
+  });
+}

@@ -1,0 +1,72 @@
+/**
+ * What must be true of a target before a byte is written. Each guard has a code and a name, and is lifted only by that
+ * name: whoever overwrites a disk on purpose says which danger they mean.
+ */
+
+import { readFile, realpath } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { startsWith } from '../bytes.ts';
+import { VdiStreamError } from '../errors.ts';
+import { guarded, isErrno } from '../host/errno.ts';
+import type { Native, Opened } from '../host/native.ts';
+import { COOKIE } from '../vhd/footer.ts';
+import { serverOf } from './served.ts';
+
+/** Neither a block device nor a regular file. */
+export function refuseType(path: string, opened: Opened): void {
+  if (opened.kind === 'other') throw wrongType(path);
+}
+
+/**
+ * `cause` is what opening for writing with O_EXCL threw: EBUSY means mounted, or held by device-mapper, md, swap or another
+ * writer; a directory or a socket cannot be opened at all.
+ */
+export function refuseUnopened(path: string, cause: unknown): void {
+  if (isErrno(cause, 'EISDIR', 'ENXIO')) throw wrongType(path, cause);
+  if (isErrno(cause, 'EBUSY')) throw new VdiStreamError('TARGET_BUSY', `${path} is mounted or in use`, { device: path, cause });
+}
+
+/** `attached`: the caller has had it attached for this, so that the tapdisk that has it open is there for him. */
+export async function refuseServed(path: string, opened: Opened, attached: boolean): Promise<void> {
+  if (opened.kind !== 'block') return;
+  const server = await serverOf(opened, attached);
+  if (server === undefined) return;
+  throw new VdiStreamError('TARGET_BUSY', `${path} is the disk of a guest: ${server} uses it`, { device: path });
+}
+
+function wrongType(path: string, cause?: unknown): VdiStreamError {
+  return new VdiStreamError('TARGET_TYPE', `${path} is neither a block device nor a regular file`, { device: path, cause });
+}
+
+export function refuseSmall(path: string, size: number, wanted: number): void {
+  if (size >= wanted) return;
+  throw new VdiStreamError('TARGET_SMALL', `${path} has ${size} bytes, the disk needs ${wanted}`, { device: path });
+}
+
+/**
+ * A device or file that begins with a VHD footer, or a logical volume that SM named VHD-<uuid>: it holds a VHD for tapdisk,
+ * whose footer stands at the volume's end. Raw blocks there destroy it (DOMAIN 4.5).
+ */
+export async function refuseVhd(path: string, opened: Opened, addon: Native): Promise<void> {
+  for (const name of await volumeNames(path, opened)) {
+    if (!/(?:^|-)VHD-/.test(name)) continue;
+    throw new VdiStreamError('TARGET_VHD', `${path} is the logical volume ${name}, which holds a VHD for tapdisk`, { device: path });
+  }
+  // A dynamic VHD that holds nothing yet may have five sectors.
+  if (opened.size < (opened.kind === 'file' ? 512 : 4096)) return;
+  const front = new Uint8Array(addon.allocate(4096));
+  await guarded('TARGET_READ', path, addon.read(opened.fd, front, 0));
+  if (startsWith(front, COOKIE)) {
+    throw new VdiStreamError('TARGET_VHD', `${path} begins with "conectix": it holds a VHD`, { device: path });
+  }
+}
+
+/** The path's last part, that of what it links to, and the device-mapper name, in which LVM doubles each dash of a name. */
+async function volumeNames(path: string, opened: Opened): Promise<string[]> {
+  if (opened.kind !== 'block') return [];
+  const names = [basename(path)];
+  names.push(basename(await realpath(path).catch(() => path)));
+  const mapped = await readFile(`/sys/dev/block/${opened.major}:${opened.minor}/dm/name`, 'utf8').catch(() => '');
+  names.push(mapped.trim().replaceAll('--', '-'));
+  return names;
+}

@@ -1,0 +1,91 @@
+import { writeFileSync } from 'node:fs';
+import { open, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { native } from '../../src/host/native.ts';
+import { verifyDisk, writeDisk } from '../../src/index.ts';
+import { testFolder } from '../support/folder.ts';
+import { dynamicVhd, fixedVhd } from '../support/make-vhd.mjs';
+
+const MIB = 1 << 20;
+
+/** A disk of 64 MiB with data in blocks 1, 3 and 30. */
+function image(folder: string): string {
+  const path = join(folder, 'image.vhd');
+  const block = (seed: number): Buffer => Buffer.alloc(2 * MIB, `block ${seed} `);
+  const blocks = new Map([1, 3, 30].map((number) => [number, block(number)]));
+  writeFileSync(path, dynamicVhd({ size: 64 * MIB, blocks }));
+  return path;
+}
+
+async function flip(path: string, offset: number): Promise<void> {
+  const file = await open(path, 'r+');
+  const byte = Buffer.alloc(1);
+  await file.read(byte, 0, 1, offset);
+  byte[0] = (byte[0] ?? 0) ^ 1;
+  await file.write(byte, 0, 1, offset);
+  await file.close();
+}
+
+test('a target that holds the image verifies, and the result says how much was compared', async () => {
+  const folder = testFolder();
+  const target = join(folder, 'disk.raw');
+  await writeDisk(image(folder), target, { verify: true });
+  await expect(verifyDisk(image(folder), target)).resolves.toMatchObject({ verified: true, bytesCompared: 64 * MIB });
+});
+
+test.each([
+  ['inside data', 3 * 2 * MIB + 12_345],
+  ['where the disk is empty', 20 * MIB + 1],
+  ['in the very last byte', 64 * MIB - 1],
+])('a byte that changed %s is named', async (_where, offset) => {
+  const folder = testFolder();
+  const target = join(folder, 'disk.raw');
+  await writeDisk(image(folder), target);
+  await flip(target, offset);
+  await expect(verifyDisk(image(folder), target)).rejects.toMatchObject({ code: 'VERIFY_MISMATCH', exitCode: 4, offset, device: target });
+});
+
+test('verifying needs no buffer that the image itself holds, however many blocks there are', async () => {
+  const folder = testFolder();
+  const source = join(folder, 'many.vhd');
+  writeFileSync(source, fixedVhd(Buffer.alloc(80 * MIB, 'data')));
+  const target = join(folder, 'disk.raw');
+  await writeDisk(source, target);
+  await expect(verifyDisk(source, target)).resolves.toMatchObject({ bytesCompared: 80 * MIB });
+});
+
+test('a target that is shorter than the disk is refused before it is compared', async () => {
+  const folder = testFolder();
+  const target = join(folder, 'disk.raw');
+  await writeDisk(image(folder), target);
+  await truncate(target, 32 * MIB);
+  await expect(verifyDisk(image(folder), target)).rejects.toMatchObject({ code: 'TARGET_SMALL' });
+});
+
+test('the checksum of a sector is its XXH64 with its number as the seed, and nothing for zeros', () => {
+  const sum = (sector: Buffer, number: number): bigint => {
+    const sums = new BigUint64Array(1);
+    native().addSums(sums, sector, number * 512);
+    return sums[0] ?? 0n;
+  };
+  // What `xxhsum -H64` of the reference implementation says of these 512 bytes; its seed is 0.
+  expect(sum(Buffer.alloc(512), 5)).toBe(0n);
+  expect(sum(Buffer.alloc(512, 'vdistream'), 0)).toBe(0xaa3cf66a3b459522n);
+});
+
+test('the sums of a disk do not depend on how it is cut, and tell apart two sectors that changed places', () => {
+  const disk = Buffer.alloc(4096, 0);
+  disk.fill('a', 0, 512);
+  disk.fill('b', 512, 1024);
+  const whole = new BigUint64Array(1);
+  native().addSums(whole, disk, 0);
+  const cut = new BigUint64Array(1);
+  for (const at of [3584, 512, 0, 2048, 1024]) native().addSums(cut, disk.subarray(at, at + 512), at);
+  expect(cut).toEqual(whole);
+
+  const swapped = new BigUint64Array(1);
+  native().addSums(swapped, disk.subarray(512, 1024), 0);
+  native().addSums(swapped, disk.subarray(0, 512), 512);
+  expect(swapped).not.toEqual(whole);
+});

@@ -1,0 +1,161 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { glanceImage } from '../../src/glance/image.ts';
+import { writeDisk } from '../../src/index.ts';
+import { stored } from '../support/chains.ts';
+import { type CorpusFile, corpus, unpack } from '../support/corpus.ts';
+import { failure } from '../support/failure.ts';
+import { testFolder } from '../support/folder.ts';
+import { proxyOf } from '../support/glance-proxy.ts';
+import { type Glance, startGlance } from '../support/glance-server.ts';
+import { closedPort } from '../support/http-server.ts';
+import { withLoop } from '../support/loop.ts';
+import { testWith } from '../support/needs.ts';
+import { sample } from '../support/packages.ts';
+
+const MIB = 1 << 20;
+const test = testWith('corpus', 'loop', 'glance');
+
+let glance: Glance;
+beforeAll(async () => {
+  glance = await startGlance();
+});
+afterAll(() => glance?.stop());
+
+function entryOf(file: string): CorpusFile {
+  return corpus().find((entry) => entry.file === file) ?? expect.fail(`the corpus has ${file}`);
+}
+
+describe('an image of a real Glance', () => {
+  test.each([
+    'ova/nova-dot-chain3.ova',
+    'ova/nova-xo-chain2.ova',
+    'ova/image-gnu.ova',
+    'real/ocaml-vhd/test.vhd.gz',
+    'generated/qemu-convert-fixed-24M.vhd.gz',
+    'generated/xo-bs512K.vhd.gz',
+  ])('is on the device as other decoders read it: %s', async (file) => {
+    const entry = entryOf(file);
+    const path = await unpack(entry, testFolder());
+    const image = glanceImage(await glance.upload(path), { endpoints: [glance.endpoint] });
+    const size = (entry.virtualSize ?? 0) + MIB;
+    await withLoop({ size, fill: 0xaa }, async (device) => {
+      const result = await writeDisk(image, device.path, { verify: true });
+      expect(result).toMatchObject({ virtualSize: entry.virtualSize, bytesRead: readFileSync(path).length });
+      expect(device.sha256(size - MIB)).toBe(entry.sha256raw);
+      expect(device.holds(0xaa, size - MIB, size)).toBe(true);
+    });
+  });
+
+  test('has the name, the length and the digest that Glance knows it by', async () => {
+    const { vhd } = sample(1);
+    const id = await glance.upload(vhd);
+    const image = glanceImage(id, { endpoints: [`${glance.endpoint}/v2/`] });
+    expect(image.name).toBe(`glance image ${id}`);
+    const hex = createHash('sha512').update(vhd).digest('hex');
+    expect(await image.describe?.({})).toEqual({ length: vhd.length, digest: { algorithm: 'sha512', hex } });
+    const source = await image.open({});
+    expect(source).toMatchObject({ name: image.name, cursor: { length: vhd.length } });
+    await source.close();
+  });
+
+  test('comes from the second endpoint where nobody listens at the first', async () => {
+    const { vhd, content } = sample(2);
+    const id = await glance.upload(vhd);
+    const dead = `http://127.0.0.1:${closedPort()}`;
+    const target = join(testFolder(), 'disk');
+    await writeDisk(glanceImage(id, { endpoints: [dead, glance.endpoint], retries: 0 }), target);
+    expect(readFileSync(target).equals(content)).toBe(true);
+
+    const error = await failure(glanceImage(id, { endpoints: [dead], retries: 0 }).open({}));
+    expect(error.code).toBe('HTTP_CONNECT');
+    expect(error.message).toContain(dead);
+  });
+});
+
+describe('an image without bytes is told as what it is, and the target stays as it was', () => {
+  async function refused(id: string, version?: 1 | 2): Promise<unknown> {
+    const before = Buffer.alloc(MIB, 0xaa);
+    const target = stored(testFolder(), 'disk', before);
+    const error = await failure(writeDisk(glanceImage(id, { endpoints: [glance.endpoint], version }), target));
+    expect(readFileSync(target).equals(before)).toBe(true);
+    return error;
+  }
+
+  test('one that does not exist', async () => {
+    const id = '2f5e9b0c-6f4e-4a57-9d43-0f3a3e1b7c11';
+    expect(await refused(id)).toMatchObject({ code: 'HTTP_NOT_FOUND', status: 404, message: expect.stringContaining(id) });
+  });
+
+  test('one that nothing was uploaded to', async () => {
+    expect(await refused(await glance.create())).toMatchObject({ code: 'GLANCE_STATUS', message: expect.stringContaining('queued') });
+  });
+
+  test('one that an operator has taken out of use', async () => {
+    const id = await glance.upload(sample(3).vhd);
+    await glance.deactivate(id);
+    expect(await refused(id)).toMatchObject({ code: 'GLANCE_STATUS', message: expect.stringContaining('deactivated') });
+  });
+
+  test('one that is empty', async () => {
+    expect(await refused(await glance.upload(new Uint8Array(0)))).toMatchObject({ code: 'SOURCE_EMPTY' });
+  });
+
+  test('one whose file is gone from the store', async () => {
+    const id = await glance.upload(sample(4).vhd);
+    glance.lose(id);
+    expect(await refused(id)).toMatchObject({ code: 'SOURCE_EMPTY', status: 204 });
+  });
+
+  test('one that is asked for in version 1, which is gone', async () => {
+    expect(await refused(await glance.upload(sample(5).vhd), 1)).toMatchObject({ code: 'HTTP_NOT_FOUND' });
+  });
+});
+
+describe('through a proxy', () => {
+  test('that cuts the connection anywhere, again and again, the download goes on where it was', async () => {
+    const { vhd, content } = sample(6);
+    const id = await glance.upload(vhd);
+    const cuts = fc.array(fc.integer({ min: 0, max: vhd.length >> 2 }), { minLength: 1, maxLength: 2 });
+    await fc.assert(
+      fc.asyncProperty(cuts, async (cut) => {
+        const proxy = await proxyOf(glance.endpoint, (number) => ({ cut: cut[number] }));
+        const target = join(testFolder(), 'disk');
+        await writeDisk(glanceImage(id, { endpoints: [proxy.endpoint] }), target);
+        expect(readFileSync(target).equals(content)).toBe(true);
+        expect(proxy.ranges).toHaveLength(cut.length + 1);
+        const starts = proxy.ranges.map((range) => Number(/^bytes=(\d+)-$/.exec(range ?? 'bytes=0-')?.[1]));
+        expect(starts).toEqual([...starts].sort((a, b) => a - b));
+      }),
+      { numRuns: 4 },
+    );
+  });
+
+  test('that changes one bit anywhere in the disk, no success is told and no file is left', async () => {
+    const entry = entryOf('real/rdisk/vhd_fixed_small.vhd.gz');
+    const id = await glance.upload(await unpack(entry, testFolder()));
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 0, max: (entry.virtualSize ?? 0) - 1 }), async (flip) => {
+        const proxy = await proxyOf(glance.endpoint, () => ({ flip }));
+        const target = join(testFolder(), 'disk');
+        const error = await failure(writeDisk(glanceImage(id, { endpoints: [proxy.endpoint] }), target));
+        expect(error.code).toBe('SOURCE_CHECKSUM');
+        expect(existsSync(target)).toBe(false);
+      }),
+      { numRuns: 3 },
+    );
+  });
+
+  test('that changes a bit which no other check would find, that is found too', async () => {
+    const id = await glance.upload(await unpack(entryOf('ova/nova-dot-chain3.ova'), testFolder()));
+    // The time in the header of the gzip.
+    const proxy = await proxyOf(glance.endpoint, () => ({ flip: 4 }));
+    const target = join(testFolder(), 'disk');
+    const error = await failure(writeDisk(glanceImage(id, { endpoints: [proxy.endpoint] }), target));
+    expect(error.code).toBe('SOURCE_CHECKSUM');
+    expect(existsSync(target)).toBe(false);
+  });
+});

@@ -1,0 +1,181 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { inTurn } from '../../src/host/lock.ts';
+import { failure } from '../support/failure.ts';
+import { testFolder } from '../support/folder.ts';
+import { stagingProcesses } from '../support/staging-process.ts';
+
+const startProcess = stagingProcesses();
+
+/** Of this run of the tests only. */
+let names = 0;
+const newName = (): string => `test ${process.pid} ${++names}`;
+
+/** The abstract addresses that sockets of this name have, as the kernel lists them, with `@` for a NUL. */
+function addresses(name: string): string[] {
+  const hash = createHash('sha256').update(name).digest('hex');
+  const lines = readFileSync('/proc/net/unix', 'latin1').split('\n');
+  return lines.filter((line) => line.includes(hash)).map((line) => line.slice(line.indexOf('@')));
+}
+
+/** Something to wait for, and to make happen. */
+function gate(): { readonly passed: Promise<void>; open(): void } {
+  let open = (): void => {};
+  const passed = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { passed, open };
+}
+
+describe('within one process', () => {
+  test('turns come in the order of the calls, one at a time', async () => {
+    const name = newName();
+    const log: string[] = [];
+    const turns = Array.from({ length: 20 }, (_, index) =>
+      inTurn(name, async () => {
+        log.push(`${index} begins`);
+        await new Promise((resolve) => setImmediate(resolve));
+        log.push(`${index} ends`);
+        return index * 2;
+      }),
+    );
+    expect(await Promise.all(turns)).toEqual(Array.from({ length: 20 }, (_, index) => index * 2));
+    expect(log).toEqual(Array.from({ length: 20 }, (_, index) => [`${index} begins`, `${index} ends`]).flat());
+  });
+
+  test('a turn that fails tells its own caller, and the next one comes', async () => {
+    const name = newName();
+    const broken = new Error('broken');
+    const first = inTurn(name, () => Promise.reject(broken));
+    const second = inTurn(name, async () => 'second');
+    await expect(first).rejects.toBe(broken);
+    expect(await second).toBe('second');
+  });
+
+  test('turns of other names do not wait', async () => {
+    const { passed, open } = gate();
+    const first = inTurn(newName(), () => passed);
+    expect(await inTurn(newName(), async () => 'other')).toBe('other');
+    open();
+    await first;
+  });
+
+  test('who gives up while it waits is told at once, and those in front and behind keep their order', async () => {
+    const name = newName();
+    const { passed, open } = gate();
+    const log: string[] = [];
+    const first = inTurn(name, () => passed.then(() => log.push('first')));
+    const controller = new AbortController();
+    const second = inTurn(name, async () => log.push('second'), controller.signal);
+    const third = inTurn(name, async () => log.push('third'));
+    controller.abort(new Error('enough'));
+    expect(await failure(second)).toMatchObject({ code: 'CANCELLED', cause: new Error('enough') });
+    expect(log).toEqual([]);
+    open();
+    await Promise.all([first, third]);
+    expect(log).toEqual(['first', 'third']);
+  });
+
+  test('a signal that has fired before keeps the work from beginning, and one that fires later is left to the work', async () => {
+    const begun: string[] = [];
+    expect(await failure(inTurn(newName(), async () => begun.push('begun'), AbortSignal.abort()))).toMatchObject({ code: 'CANCELLED' });
+    expect(begun).toEqual([]);
+    const controller = new AbortController();
+    const work = inTurn(
+      newName(),
+      async () => {
+        controller.abort();
+        return 'finished';
+      },
+      controller.signal,
+    );
+    expect(await work).toBe('finished');
+  });
+});
+
+describe('between processes', () => {
+  test('no two are at work at once, and all get their turns', async () => {
+    const log = join(testFolder(), 'log');
+    const task = { does: 'turns', name: newName(), turns: 25, log };
+    const processes = Array.from({ length: 4 }, () => startProcess(task));
+    for (const { done } of processes) expect(await done()).toEqual({});
+    const entries = readFileSync(log, 'utf8').trim().split(' ');
+    expect(entries).toHaveLength(4 * 25 * 2);
+    for (let at = 0; at < entries.length; at += 2) {
+      const [begin = '', end = ''] = entries.slice(at, at + 2);
+      expect([begin.charAt(0), end]).toEqual(['+', `-${begin.slice(1)}`]);
+    }
+  });
+
+  test('who is killed in the middle of its work has had its turn', async () => {
+    const name = newName();
+    const holder = startProcess({ does: 'hold', name });
+    await holder.said('holding');
+    const mine = inTurn(name, async () => 'mine');
+    await vi.waitFor(() => expect(connected(name)).toBe(1), 60_000);
+    await holder.kill();
+    expect(await mine).toBe('mine');
+  });
+
+  test('one that stands still is waited for, and when it dies it has not even seen who waits', async () => {
+    const name = newName();
+    const holder = startProcess({ does: 'hold', name });
+    await holder.said('holding');
+    holder.child.kill('SIGSTOP');
+    const order: string[] = [];
+    const waiting = startProcess({ does: 'hold', name });
+    const mine = inTurn(name, async () => order.push('mine'));
+    await vi.waitFor(() => expect(addresses(name).length).toBe(3), 60_000);
+    const second = waiting.said('holding').then(() => {
+      order.push('theirs');
+      waiting.child.stdin?.write('go on');
+    });
+    expect(order).toEqual([]);
+    await holder.kill();
+    await Promise.all([mine, second]);
+    expect(order.sort()).toEqual(['mine', 'theirs']);
+  });
+
+  test('who gives up leaves no connection behind, and the holder does not mind', async () => {
+    const name = newName();
+    const holder = startProcess({ does: 'hold', name });
+    await holder.said('holding');
+    const controller = new AbortController();
+    const mine = inTurn(name, async () => 'mine', controller.signal);
+    await vi.waitFor(() => expect(connected(name)).toBe(1), 60_000);
+    controller.abort();
+    expect(await failure(mine)).toMatchObject({ code: 'CANCELLED' });
+    await vi.waitFor(() => expect(connected(name)).toBe(0), 60_000);
+    holder.child.stdin?.write('go on');
+    expect(await holder.done()).toEqual({});
+  });
+
+  test('a process that has had its turn ends, whoever is connected to it', async () => {
+    const name = newName();
+    const holder = startProcess({ does: 'hold', name });
+    await holder.said('holding');
+    // It never reads, and never closes its side by itself.
+    const stranger = connect({ path: `${addresses(name)[0]?.replace(/@/g, '\0')}`, allowHalfOpen: true });
+    onTestFinished(() => void stranger.destroy());
+    await once(stranger, 'connect');
+    holder.child.stdin?.write('go on');
+    expect(await holder.done()).toEqual({});
+  });
+});
+
+test('the address is one that every version of Node understands in the same way: it fills what the kernel has for it', async () => {
+  const name = newName();
+  await inTurn(name, async () => {
+    const [address = ''] = addresses(name);
+    expect(address).toMatch(/^@vdistream-[0-9a-f]{64}-+@$/);
+    expect(address).toHaveLength(108); // sizeof sun_path, unix(7)
+  });
+  expect(addresses(name)).toEqual([]);
+});
+
+/** Sockets of this name that are connections; one line is the listening socket. */
+const connected = (name: string): number => addresses(name).length - 1;

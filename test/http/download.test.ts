@@ -1,0 +1,654 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, test, vi } from 'vitest';
+import { openSource, type SourceInput } from '../../src/engine/open.ts';
+import type { ErrorCode, Warning } from '../../src/errors.ts';
+import { type DownloadOptions, httpImage } from '../../src/http/download.ts';
+import { writeDisk } from '../../src/index.ts';
+import type { SourceOptions } from '../../src/source/source.ts';
+import { certificateAuthority } from '../support/certificates.ts';
+import { collect, noise } from '../support/chunks.ts';
+import { failure } from '../support/failure.ts';
+import { testFolder } from '../support/folder.ts';
+import { closedPort, httpServer, type Reply, rawServer, type Seen } from '../support/http-server.ts';
+import { dynamicVhd } from '../support/make-vhd.mjs';
+import { testWith } from '../support/needs.ts';
+import { TAR_END, tarMember } from '../support/tar.ts';
+
+const image = noise(300_000, 1);
+const other = noise(300_000, 2);
+const md5 = createHash('md5').update(image).digest('hex');
+const digest = { algorithm: 'md5', hex: md5 };
+const ETAG = { etag: '"one"' };
+const LONG_AGO = 'Mon, 06 Nov 1995 08:49:37 GMT';
+
+/** Does not wait. */
+const wait = async (): Promise<void> => {};
+const fast = (urls: string | readonly string[], options: DownloadOptions = {}): SourceInput => httpImage(urls, { wait, ...options });
+
+async function fetched(input: SourceInput, options: SourceOptions = {}): Promise<Buffer> {
+  const source = await openSource(input, options);
+  try {
+    const bytes = await collect(source.cursor.chunks());
+    await source.finish();
+    return bytes;
+  } finally {
+    await source.close();
+  }
+}
+
+/** Replies in turn, and what goes without saying after the last one. */
+const inTurn =
+  (...replies: readonly Reply[]) =>
+  (_: Seen, number: number): Reply =>
+    replies[number] ?? {};
+
+const starts = (requests: readonly Seen[]): (string | undefined)[] => requests.map(({ headers }) => headers.range?.toString());
+
+describe('an image of a web server', () => {
+  test('is opened by its address, and its length is known', async () => {
+    const server = await httpServer({ image });
+    for (const url of [server.url(), server.url().replace('http:', 'HTTP:')]) {
+      const source = await openSource(url);
+      expect(source.cursor.length).toBe(300_000);
+      expect(source.name).toBe(server.url());
+      await source.close();
+      expect(Buffer.compare(await fetched(url), image)).toBe(0);
+    }
+  });
+
+  test('may have no length', async () => {
+    const server = await httpServer({ image, reply: () => ({ chunked: true }) });
+    const source = await openSource(server.url());
+    expect(source.cursor.length).toBeUndefined();
+    await source.close();
+    expect(Buffer.compare(await fetched(server.url()), image)).toBe(0);
+  });
+
+  test('may be empty', async () => {
+    const server = await httpServer();
+    expect(await fetched(server.url())).toHaveLength(0);
+  });
+
+  test('of a length that is known before has it, also where the server tells none', async () => {
+    const server = await httpServer({ image, reply: ({ path }) => ({ chunked: path === '/chunked' }) });
+    for (const path of ['/plain', '/chunked']) {
+      const source = await openSource(fast(server.url(path), { length: 300_000 }));
+      expect(source.cursor.length).toBe(300_000);
+      await source.close();
+      expect(Buffer.compare(await fetched(fast(server.url(path), { length: 300_000 })), image)).toBe(0);
+    }
+  });
+
+  test.each([299_999, 300_001])('of 300000 bytes that should have %i is HTTP_CHANGED', async (length) => {
+    const server = await httpServer({ image, reply: ({ path }) => ({ chunked: path === '/chunked' }) });
+    expect((await failure(openSource(fast(server.url(), { length })))).code).toBe('HTTP_CHANGED');
+    if (length < 300_000) expect((await failure(fetched(fast(server.url('/chunked'), { length })))).code).toBe('HTTP_CHANGED');
+  });
+
+  test('is compared with its digest, and with the checksum of the caller', async () => {
+    const server = await httpServer({ image });
+    const sha256 = createHash('sha256').update(image).digest('hex');
+    expect(await fetched(fast(server.url(), { digest }), { sha256 })).toHaveLength(300_000);
+    const wrong = { algorithm: 'md5', hex: createHash('md5').update(other).digest('hex') };
+    expect((await failure(fetched(fast(server.url(), { digest: wrong })))).code).toBe('SOURCE_CHECKSUM');
+    expect((await failure(fetched(fast(server.url()), { sha256: '0'.repeat(64) }))).code).toBe('SOURCE_CHECKSUM');
+    expect((await failure(fetched(fast(server.url(), { digest: { ...digest, algorithm: 'md7' } })))).code).toBe('USAGE');
+  });
+
+  testWith('openssl')('comes from behind TLS and a redirect too', async () => {
+    const authority = certificateAuthority(testFolder());
+    const tls = authority.issue('IP:127.0.0.1');
+    const server = await httpServer({
+      image,
+      tls,
+      reply: ({ path }) => (path === '/a' ? { status: 307, headers: { location: '/b' } } : {}),
+    });
+    expect(Buffer.compare(await fetched(fast(server.url('/a'), { ca: authority.ca })), image)).toBe(0);
+  });
+
+  test('that has more bytes than it told has as many as it told', async () => {
+    const server = await rawServer((socket) => {
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 300000\r\nETag: "one"\r\n\r\n');
+      socket.write(image);
+      socket.write(other);
+    });
+    expect(Buffer.compare(await fetched(fast(server.url())), image)).toBe(0);
+  });
+});
+
+describe('the first request', () => {
+  test.each([
+    [401, 'HTTP_AUTH'],
+    [403, 'HTTP_AUTH'],
+    [404, 'HTTP_NOT_FOUND'],
+    [204, 'HTTP_STATUS'],
+    [400, 'HTTP_STATUS'],
+    [416, 'HTTP_STATUS'],
+  ] as const)('that is answered with %i fails at once: %s', async (status, code) => {
+    const server = await httpServer({ reply: () => ({ status }) });
+    expect(await failure(openSource(fast(server.url())))).toMatchObject({ code, status });
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test.each([408, 429, 500, 503])('that is answered with %i is made again, with longer and longer waits', async (status) => {
+    const server = await httpServer({ image, reply: inTurn({ status }, { status }, { status }) });
+    const waits: number[] = [];
+    expect(Buffer.compare(await fetched(httpImage(server.url(), { wait: async (time) => waits.push(time) })), image)).toBe(0);
+    expect(waits).toEqual([500, 1000, 2000]);
+  });
+
+  test('is given up in the end, with the last error as it is', async () => {
+    const server = await httpServer({ reply: () => ({ status: 503 }) });
+    const waits: number[] = [];
+    const error = await failure(openSource(httpImage(server.url(), { wait: async (time) => waits.push(time) })));
+    expect(error).toMatchObject({ code: 'HTTP_SERVER', status: 503 });
+    expect(waits).toEqual([500, 1000, 2000, 4000, 8000]);
+    expect(server.requests).toHaveLength(6);
+  });
+
+  test('is made as often as was asked for', async () => {
+    const server = await httpServer({ reply: () => ({ status: 503 }) });
+    const waits: number[] = [];
+    await failure(openSource(httpImage(server.url(), { retries: 0, wait: async (time) => waits.push(time) })));
+    expect(waits).toEqual([]);
+    await failure(openSource(httpImage(server.url(), { retries: 8, wait: async (time) => waits.push(time) })));
+    expect(waits).toEqual([500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]);
+  });
+
+  test('is made again where nobody listens, and where the connection is lost, but not where TLS fails', async () => {
+    const waits: number[] = [];
+    const options = { wait: async (time: number) => waits.push(time), retries: 1 };
+    const port = closedPort();
+    expect((await failure(openSource(httpImage(`http://127.0.0.1:${port}/`, options)))).code).toBe('HTTP_CONNECT');
+    expect(waits.splice(0)).toEqual([500]);
+    const server = await httpServer({ image, reply: inTurn({ refuse: true }) });
+    expect(await fetched(httpImage(server.url(), options))).toHaveLength(300_000);
+    expect(waits.splice(0)).toEqual([500]);
+    expect((await failure(openSource(httpImage(`https://127.0.0.1:${server.port}/`, options)))).code).toBe('HTTP_TLS');
+    expect(waits).toEqual([]);
+  });
+
+  test('is not made for an address that nobody could ask for', async () => {
+    const server = await httpServer({ image });
+    for (const urls of [[], ['http://'], [server.url(), 'ftp://host/image'], [server.url(), 'http://me:word@host/image']]) {
+      expect((await failure(openSource(fast(urls)))).code).toBe('USAGE');
+    }
+    expect((await failure(openSource(fast(server.url(), { headers: { 'x y': 'z' } })))).code).toBe('USAGE');
+    expect(server.requests).toEqual([]);
+  });
+});
+
+describe('several servers', () => {
+  test.each([
+    ['does not have the image', { status: 404 }],
+    ['fails', { status: 500 }],
+    ['ends the connection', { refuse: true }],
+    ['has something else there', { status: 204 }],
+    ['does not understand the question', { status: 400 }],
+  ] as const)('are asked in turn, without a wait, where one %s', async (_, reply) => {
+    const bad = await httpServer({ reply: () => reply });
+    const good = await httpServer({ image });
+    const waits: number[] = [];
+    const input = httpImage([bad.url(), good.url()], { wait: async (time) => waits.push(time) });
+    expect(Buffer.compare(await fetched(input), image)).toBe(0);
+    expect([bad.requests.length, good.requests.length, waits.length]).toEqual([1, 1, 0]);
+  });
+
+  test('are asked in turn where one has no secure connection', async () => {
+    const good = await httpServer({ image });
+    expect(Buffer.compare(await fetched(fast([`https://127.0.0.1:${good.port}/`, good.url()])), image)).toBe(0);
+    expect(good.requests).toHaveLength(1);
+  });
+
+  test('are not asked where another one could not help', async () => {
+    const bad = await httpServer({ reply: () => ({ status: 401 }) });
+    const good = await httpServer({ image });
+    expect((await failure(openSource(fast([bad.url(), good.url()])))).code).toBe('HTTP_AUTH');
+    expect(good.requests).toEqual([]);
+  });
+
+  test('are waited for once all have failed, and one that does not have the image is not asked again', async () => {
+    const without = await httpServer({ reply: () => ({ status: 404 }) });
+    const busy = await httpServer({ image, reply: inTurn({ status: 503 }, { status: 503 }) });
+    const down = `http://127.0.0.1:${closedPort()}/`;
+    const waits: number[] = [];
+    const input = httpImage([without.url(), busy.url(), down], { wait: async (time) => waits.push(time) });
+    expect(Buffer.compare(await fetched(input), image)).toBe(0);
+    expect(without.requests).toHaveLength(1);
+    expect(busy.requests).toHaveLength(3);
+    expect(waits).toEqual([500, 1000]);
+  });
+
+  test('none of which has the image is HTTP_NOT_FOUND', async () => {
+    const servers = await Promise.all([1, 2].map(() => httpServer({ reply: () => ({ status: 404 }) })));
+    expect((await failure(openSource(fast(servers.map(({ url }) => url()))))).code).toBe('HTTP_NOT_FOUND');
+    expect(servers.map(({ requests }) => requests.length)).toEqual([1, 1]);
+  });
+
+  test('go on for each other where a digest is known, and no ETag of one is told to another', async () => {
+    const first = await httpServer({ image, headers: { etag: '"a"' }, reply: inTurn({ cut: 100_000 }, { status: 503 }) });
+    const second = await httpServer({ image, headers: { etag: '"b"' }, reply: inTurn({ cut: 50_000 }, { cut: 50_000 }) });
+    expect(Buffer.compare(await fetched(fast([first.url(), second.url()], { digest })), image)).toBe(0);
+    expect(starts(first.requests)).toEqual([undefined, 'bytes=150000-', 'bytes=200000-']);
+    expect(starts(second.requests)).toEqual(['bytes=100000-', 'bytes=150000-']);
+    expect(first.requests.map(({ headers }) => headers['if-range'])).toEqual([undefined, '"a"', '"a"']);
+    expect(second.requests.map(({ headers }) => headers['if-range'])).toEqual([undefined, '"b"']);
+  });
+
+  test('do not go on for each other where none is known', async () => {
+    const first = await httpServer({ image, headers: ETAG, reply: inTurn({ cut: 100_000 }, { status: 503 }) });
+    const second = await httpServer({ image: other, headers: ETAG });
+    expect(Buffer.compare(await fetched(fast([first.url(), second.url()])), image)).toBe(0);
+    expect(second.requests).toEqual([]);
+  });
+
+  test('whose images differ are found out by the digest', async () => {
+    const first = await httpServer({ image, reply: inTurn({ cut: 100_000 }) });
+    const second = await httpServer({ image: other });
+    expect((await failure(fetched(fast([first.url(), second.url()], { digest })))).code).toBe('SOURCE_CHECKSUM');
+  });
+});
+
+describe('a drop', () => {
+  const ways = [
+    ['by the end of the connection', 'end'],
+    ['by a reset', 'reset'],
+    ['by silence', 'stall'],
+  ] as const;
+
+  test.each(ways)('%s goes unnoticed', async (_, how) => {
+    const server = await httpServer({ image, headers: ETAG, reply: inTurn({ cut: 70_000, how }, { cut: 100_000, how }, { cut: 1, how }) });
+    expect(Buffer.compare(await fetched(fast(server.url(), { idleTimeout: 100 })), image)).toBe(0);
+    expect(server.requests).toHaveLength(4);
+  });
+
+  test.each([
+    ['a strong ETag', ETAG, '"one"'],
+    ['a date', { 'last-modified': LONG_AGO }, LONG_AGO],
+    ['a date and a weak ETag', { 'last-modified': LONG_AGO, etag: 'W/"one"' }, LONG_AGO],
+    ['an ETag and a date', { ...ETAG, 'last-modified': LONG_AGO }, '"one"'],
+    ['the MD5 of the image, as Glance sends it', { 'content-md5': md5 }, undefined],
+  ] as const)('is mended from the very byte on, by %s', async (_, headers, condition) => {
+    const server = await httpServer({ image, headers, reply: inTurn({ cut: 123_456 }, { cut: 1 }) });
+    expect(Buffer.compare(await fetched(fast(server.url())), image)).toBe(0);
+    expect(starts(server.requests)).toEqual([undefined, 'bytes=123456-', 'bytes=123457-']);
+    expect(server.requests.map(({ headers }) => headers['if-range'])).toEqual([undefined, condition, condition]);
+  });
+
+  test('is mended by nothing but a digest of the whole, also the one of the caller', async () => {
+    const reply = inTurn({ cut: 100_000 }, {}, { cut: 100_000 });
+    const server = await httpServer({ image, reply });
+    expect(Buffer.compare(await fetched(fast(server.url(), { digest })), image)).toBe(0);
+    const sha256 = createHash('sha256').update(image).digest('hex');
+    expect(Buffer.compare(await fetched(fast(server.url()), { sha256 }), image)).toBe(0);
+    expect(starts(server.requests)).toEqual([undefined, 'bytes=100000-', undefined, 'bytes=100000-']);
+  });
+
+  test.each([
+    ['says nothing of its image', {}],
+    ['has a weak ETag', { etag: 'W/"one"' }],
+    ['has an ETag that is none', { etag: 'one' }],
+    ['has a date of this very second', { 'last-modified': new Date().toUTCString(), date: new Date().toUTCString() }],
+    ['has a date that is none', { 'last-modified': 'yesterday' }],
+  ])('of a server that %s is HTTP_RANGE at once', async (_, headers) => {
+    const server = await httpServer({ image, headers, reply: inTurn({ cut: 100_000 }) });
+    const error = await failure(fetched(fast(server.url())));
+    expect(error).toMatchObject({ code: 'HTTP_RANGE', offset: 100_000 });
+    expect(error.cause).toMatchObject({ code: 'HTTP_DROPPED' });
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test('before the first byte is a new beginning, for which nothing has to be proven', async () => {
+    const server = await httpServer({ image, reply: inTurn({ cut: 0 }, { cut: 0 }) });
+    expect(Buffer.compare(await fetched(fast(server.url())), image)).toBe(0);
+    expect(starts(server.requests)).toEqual([undefined, undefined, undefined]);
+  });
+
+  test('before the first byte of an image that then has another length is HTTP_CHANGED', async () => {
+    const server = await httpServer({ image, reply: inTurn({ cut: 0 }, { image: noise(10, 1) }) });
+    expect((await failure(fetched(fast(server.url())))).code).toBe('HTTP_CHANGED');
+  });
+
+  test('behind the last byte is none', async () => {
+    const server = await rawServer((socket) => {
+      socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n493e0\r\n');
+      socket.write(image);
+      socket.end();
+    });
+    expect(Buffer.compare(await fetched(fast(server.url(), { length: 300_000 })), image)).toBe(0);
+  });
+
+  test('of an answer without a length is mended too, wherever it is', async () => {
+    for (const cut of [1, 299_999, 300_000]) {
+      const server = await httpServer({ image, headers: ETAG, reply: inTurn({ chunked: true, cut }, { chunked: true }) });
+      expect(Buffer.compare(await fetched(fast(server.url())), image)).toBe(0);
+      expect(server.requests).toHaveLength(2);
+    }
+  });
+
+  test('of an answer without a length is not mended by a part that may not be all of the rest', async () => {
+    const reply = inTurn({ chunked: true, cut: 1000 }, { image: image.subarray(0, 2000), total: '*' });
+    const server = await httpServer({ image, headers: ETAG, reply });
+    expect(await failure(fetched(fast(server.url())))).toMatchObject({ code: 'HTTP_RANGE', offset: 1000 });
+    expect(server.requests).toHaveLength(2);
+  });
+
+  test.each([
+    ['has another image, which ends there', ETAG, { etag: '"two"' }, 'HTTP_CHANGED'],
+    ['says nothing else of its image', { 'content-md5': md5 }, { 'content-md5': undefined }, 'HTTP_RANGE'],
+  ] as const)('of an answer without a length is not its end where the server %s', async (_, headers, then, code) => {
+    const end = { status: 416, headers: { 'content-range': 'bytes */1000', ...then } };
+    const server = await httpServer({ image, headers, reply: inTurn({ chunked: true, cut: 1000 }, end) });
+    expect(await failure(fetched(fast(server.url())))).toMatchObject({ code, offset: 1000 });
+  });
+
+  test('of an image whose server tells no total is mended', async () => {
+    const server = await httpServer({ image, headers: ETAG, reply: inTurn({ cut: 1000 }, { total: '*' }) });
+    expect(Buffer.compare(await fetched(fast(server.url())), image)).toBe(0);
+  });
+
+  test('starts again at the first address, and with the token', async () => {
+    const far = await httpServer({ image, headers: ETAG, reply: inTurn({ cut: 1000 }) });
+    const near = await httpServer({ reply: () => ({ status: 302, headers: { location: far.url() } }) });
+    const input = fast(near.url(), { headers: { 'x-auth-token': 'secret' } });
+    expect(Buffer.compare(await fetched(input), image)).toBe(0);
+    expect(near.requests.map(({ headers }) => headers['x-auth-token'])).toEqual(['secret', 'secret']);
+    expect(far.requests.map(({ headers }) => headers['x-auth-token'])).toEqual([undefined, undefined]);
+  });
+
+  test('is waited for, and progress makes the waits short again', async () => {
+    const drop = { cut: 1000 };
+    const reply = inTurn(drop, { status: 503 }, { refuse: true }, drop, { status: 500 }, {});
+    const server = await httpServer({ image, headers: ETAG, reply });
+    const waits: number[] = [];
+    await fetched(httpImage(server.url(), { wait: async (time) => waits.push(time) }));
+    expect(waits).toEqual([500, 1000, 2000, 500, 1000]);
+  });
+});
+
+describe('what is answered after a drop', () => {
+  const answers: readonly (readonly [string, Reply, ErrorCode])[] = [
+    ['with the whole image again', { noRange: true }, 'HTTP_RANGE'],
+    ['with the whole of another image', { image: other, headers: { etag: '"two"' } }, 'HTTP_CHANGED'],
+    ['with the whole of an image with another MD5', { noRange: true, headers: { 'content-md5': 'other' } }, 'HTTP_CHANGED'],
+    ['with the whole of an image of another length', { noRange: true, image: noise(10, 1) }, 'HTTP_CHANGED'],
+    ['with a part of an image with another ETag', { blind: true, headers: { etag: '"two"' } }, 'HTTP_CHANGED'],
+    ['with a part of an image with another MD5', { headers: { 'content-md5': 'other' } }, 'HTTP_CHANGED'],
+    ['with a part of an image with another date', { headers: { 'last-modified': 'Tue, 07 Nov 1995 08:49:37 GMT' } }, 'HTTP_CHANGED'],
+    ['with a part of an image of another length', { total: '300001' }, 'HTTP_CHANGED'],
+    ['with a part that begins later', { shift: 1 }, 'HTTP_RANGE'],
+    ['with a part that begins earlier', { shift: -1 }, 'HTTP_RANGE'],
+    ['with a part that is the whole', { shift: -200_000 }, 'HTTP_RANGE'],
+    ['with a part that does not say which', { headers: { 'content-range': undefined } }, 'HTTP_RANGE'],
+    ['with a part that says so in no known way', { headers: { 'content-range': 'bytes 100000/300000' } }, 'HTTP_RANGE'],
+    ['that there is nothing', { image: noise(10, 1) }, 'HTTP_CHANGED'],
+    ['that the token has expired', { status: 401 }, 'HTTP_AUTH'],
+    ['that the image is gone', { status: 404 }, 'HTTP_NOT_FOUND'],
+    ['something else', { status: 400 }, 'HTTP_STATUS'],
+    ['nothing new', { status: 304 }, 'HTTP_STATUS'],
+  ];
+
+  test.each(answers)('%s is told at once: %#', async (_, reply, code) => {
+    const headers = { ...ETAG, 'content-md5': md5, 'last-modified': LONG_AGO };
+    const server = await httpServer({ image, headers, reply: inTurn({ cut: 100_000 }, reply) });
+    expect((await failure(fetched(fast(server.url())))).code).toBe(code);
+    expect(server.requests).toHaveLength(2);
+    await Promise.all(server.requests.map(({ closed }) => closed));
+  });
+
+  test('with a part of who knows what is HTTP_RANGE where only an MD5 could tell, and is not sent again', async () => {
+    const server = await httpServer({ image, reply: inTurn({ cut: 100_000, headers: { 'content-md5': md5 } }) });
+    expect((await failure(fetched(fast(server.url())))).code).toBe('HTTP_RANGE');
+    expect(server.requests).toHaveLength(2);
+  });
+});
+
+describe('a server that never stops failing', () => {
+  test.each([
+    ['fails', { status: 503 }, { code: 'HTTP_SERVER', status: 503 }],
+    ['ends the connection', { refuse: true }, { code: 'HTTP_DROPPED' }],
+    ['sends no byte', { cut: 0 }, { code: 'HTTP_DROPPED' }],
+  ] as const)('after a drop, and %s each time, is HTTP_DROPPED after five attempts', async (_, reply, cause) => {
+    const server = await httpServer({ image, headers: ETAG, reply: (_, number) => (number === 0 ? { cut: 100_000 } : reply) });
+    const waits: number[] = [];
+    const error = await failure(fetched(httpImage(server.url(), { wait: async (time) => waits.push(time) })));
+    expect(error).toMatchObject({ code: 'HTTP_DROPPED', offset: 100_000, cause });
+    expect(server.requests).toHaveLength(6);
+    expect(waits).toEqual([500, 1000, 2000, 4000, 8000]);
+  });
+
+  test('that sends a byte for each request is given up after a hundred', async () => {
+    const server = await httpServer({ image, headers: ETAG, reply: () => ({ cut: 1 }) });
+    const error = await failure(fetched(fast(server.url())));
+    expect(error).toMatchObject({ code: 'HTTP_DROPPED', offset: 101 });
+    expect(server.requests).toHaveLength(101);
+  });
+
+  test('that sends a MiB for each request is borne with', async () => {
+    const large = noise(130 << 20, 5);
+    const server = await httpServer({ image: large, headers: ETAG, reply: () => ({ cut: 1 << 20 }) });
+    expect(Buffer.compare(await fetched(fast(server.url())), large)).toBe(0);
+    expect(server.requests).toHaveLength(130);
+  });
+});
+
+describe('what a drop costs', () => {
+  const large = noise(64 << 20, 7);
+  const cuts = [10_000_000, 1, 20_000_000, 65_536, 15_000_001];
+
+  test('is nothing where the connection ends: every byte is sent once', async () => {
+    const server = await httpServer({ image: large, headers: ETAG, reply: inTurn(...cuts.map((cut) => ({ cut }))) });
+    expect(Buffer.compare(await fetched(fast(server.url())), large)).toBe(0);
+    expect(server.sent()).toBe(64 << 20);
+    expect(server.requests.map(({ start }) => start)).toEqual([0, 10_000_000, 10_000_001, 30_000_001, 30_065_537, 45_065_538]);
+  });
+
+  test('is at most what is under way where it is reset: each byte that has come is kept', async () => {
+    const given: number[] = [];
+    const reply = (_: Seen, number: number): Reply => ({ cut: cuts[number] ?? large.length, how: 'reset' });
+    const server = await httpServer({ image: large, headers: ETAG, reply });
+    const source = await openSource(
+      httpImage(server.url(), {
+        retries: 50,
+        wait: async () => void given.push(source.bytesRead()),
+      }),
+    );
+    expect(Buffer.compare(await collect(source.cursor.chunks()), large)).toBe(0);
+    await source.close();
+    expect(server.requests.slice(1).map(({ start }) => start)).toEqual(given);
+    // What the kernel holds for a connection, on both sides, and one read of each side besides.
+    const buffers = ['rmem', 'wmem'].map((name) => Number(readFileSync(`/proc/sys/net/ipv4/tcp_${name}`, 'utf8').split(/\s+/)[2]));
+    const most = buffers.reduce((sum, size) => sum + size, 2 * 65_536);
+    expect(server.sent()).toBeLessThanOrEqual((64 << 20) + given.length * most);
+  });
+});
+
+describe('a source that nobody reads', () => {
+  test('holds the server up', async () => {
+    const large = noise(64 << 20, 9);
+    const server = await httpServer({ image: large });
+    const source = await openSource(fast(server.url()));
+    await source.cursor.read(10);
+    // Nothing happens that could be waited for.
+    await sleep(500);
+    expect(server.sent()).toBeLessThan(32 << 20);
+    expect(Buffer.compare(await collect(source.cursor.chunks()), large.subarray(10))).toBe(0);
+    await source.close();
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test('holds the server up, also one that sends its bytes one by one', async () => {
+    const piece = Buffer.from(`1;${'x'.repeat(8000)}\r\n!\r\n`);
+    let sent = 0;
+    const server = await rawServer((socket) => {
+      const send = (): void => {
+        sent += piece.length;
+        if (sent < 64 << 20) socket.write(piece, (error) => error ?? send());
+      };
+      socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', send);
+    });
+    const source = await openSource(fast(server.url()));
+    await source.cursor.read(10);
+    // Nothing happens that could be waited for.
+    await sleep(1000);
+    expect(sent).toBeLessThan(32 << 20);
+    await source.close();
+  });
+
+  test('goes on where the server has lost its patience meanwhile', async () => {
+    const large = noise(32 << 20, 9);
+    const server = await httpServer({ image: large, headers: ETAG, reply: inTurn({ cut: 1 << 20, how: 'reset' }) });
+    const source = await openSource(fast(server.url()));
+    await server.requests[0]?.closed;
+    expect(Buffer.compare(await collect(source.cursor.chunks()), large)).toBe(0);
+    await source.close();
+  });
+});
+
+describe('a source that is closed', () => {
+  test('before anything was read ends its connection', async () => {
+    const server = await httpServer({ image: noise(20 << 20, 1) });
+    await (await openSource(server.url())).close();
+    await server.requests[0]?.closed;
+    expect(server.connections()).toBe(0);
+  });
+
+  test('while a read waits ends the read and the connection', async () => {
+    const server = await httpServer({ image, reply: () => ({ cut: 1000, how: 'stall' }) });
+    const source = await openSource(server.url());
+    await source.cursor.read(1000);
+    const waiting = failure(source.cursor.read(1));
+    await source.close();
+    expect((await waiting).code).toBe('CANCELLED');
+    await server.requests[0]?.closed;
+  });
+
+  test('after its end leaves no connection', async () => {
+    const server = await httpServer({ image });
+    await fetched(server.url());
+    await server.requests[0]?.closed;
+    expect(server.connections()).toBe(0);
+  });
+});
+
+describe('a cancel', () => {
+  const reason = new Error('enough');
+
+  test('before the source is opened asks nobody', async () => {
+    const server = await httpServer({ image });
+    expect((await failure(openSource(server.url(), { signal: AbortSignal.abort(reason) }))).code).toBe('CANCELLED');
+    expect(server.requests).toEqual([]);
+  });
+
+  test('while the answer is waited for ends the connection', async () => {
+    const controller = new AbortController();
+    const server = await rawServer(() => controller.abort(reason));
+    expect(await failure(openSource(server.url(), { signal: controller.signal }))).toMatchObject({ code: 'CANCELLED', cause: reason });
+    await server.idle();
+  });
+
+  test('while bytes are waited for ends the read and the connection, before the source is closed', async () => {
+    const controller = new AbortController();
+    const server = await httpServer({ image, reply: () => ({ cut: 1000, how: 'stall' }) });
+    const source = await openSource(server.url(), { signal: controller.signal });
+    await source.cursor.read(1000);
+    const waiting = failure(source.cursor.read(1));
+    controller.abort(reason);
+    expect(await waiting).toMatchObject({ code: 'CANCELLED', cause: reason });
+    await server.requests[0]?.closed;
+    await source.close();
+  });
+
+  test.each(['opened', 'read'])('between two attempts ends the wait, while the source is %s', async (when) => {
+    const controller = new AbortController();
+    const server = await httpServer({ image, headers: ETAG, reply: () => (when === 'read' ? { cut: 1000 } : { status: 503 }) });
+    const input = httpImage(server.url(), {
+      wait: (_, signal) => {
+        controller.abort(reason);
+        expect(signal.aborted).toBe(true);
+        return new Promise(() => {});
+      },
+    });
+    expect(await failure(fetched(input, { signal: controller.signal }))).toMatchObject({ code: 'CANCELLED', cause: reason });
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test('ends the wait that is the default too', async () => {
+    const controller = new AbortController();
+    const server = await httpServer({
+      reply: () => {
+        setTimeout(() => controller.abort(reason), 50);
+        return { status: 503 };
+      },
+    });
+    const error = await failure(openSource(server.url(), { signal: controller.signal }));
+    expect(error).toMatchObject({ code: 'CANCELLED', cause: reason });
+  });
+
+  test('leaves no listener at the signal, and neither does success', async () => {
+    const { signal } = new AbortController();
+    const added = vi.spyOn(signal, 'addEventListener');
+    const removed = vi.spyOn(signal, 'removeEventListener');
+    const server = await httpServer({ image, reply: ({ path }) => (path === '/bad' ? { status: 404 } : {}) });
+    await fetched(server.url(), { signal });
+    await failure(openSource(server.url('/bad'), { signal }));
+    expect(added.mock.calls.length).toBeGreaterThan(0);
+    expect(removed.mock.calls.length).toBe(added.mock.calls.length);
+  });
+});
+
+test('a compressed archive that is dropped twenty times, anywhere, is the disk that it holds', async () => {
+  const size = 24 << 20;
+  const blocks = new Map([0, 3, 5, 7, 10].map((block) => [block, noise(2 << 20, block + 1)]));
+  const disk = Buffer.alloc(size);
+  for (const [block, bytes] of blocks) disk.set(bytes, block * (2 << 20));
+  const archive = gzipSync(Buffer.concat([tarMember({}, dynamicVhd({ size, blocks })), TAR_END]), { level: 1 });
+  for (const seed of [1, 2, 3]) {
+    const random = new Uint32Array(noise(80, seed).buffer);
+    const reply = (_: Seen, number: number): Reply => {
+      const cut = (random[number] ?? 0) % (archive.length / 15);
+      return number < 20 ? { cut: Math.floor(cut), how: number % 2 === 0 ? 'end' : 'reset' } : {};
+    };
+    const server = await httpServer({ image: archive, headers: ETAG, reply });
+    const target = join(testFolder(), 'disk');
+    await writeDisk(httpImage(server.url(), { wait }), target, { sha256: createHash('sha256').update(archive).digest('hex') });
+    expect(Buffer.compare(readFileSync(target), disk)).toBe(0);
+    expect(server.requests.length).toBeGreaterThan(20);
+  }
+});
+
+describe('no error tells a secret', () => {
+  const replies: readonly (readonly [string, Reply])[] = [
+    ['a status', { status: 400 }],
+    ['the whole image', { noRange: true }],
+    ['another image', { headers: { etag: '"SECRET"' } }],
+    ['another part', { shift: 1 }],
+    ['failures', { status: 503 }],
+  ];
+
+  test.each(replies)('after a drop and %s', async (_, reply) => {
+    const server = await httpServer({ image, headers: ETAG, reply: (_, number) => (number === 0 ? { cut: 1000 } : reply) });
+    const input = fast(`${server.url()}?signature=SECRET#SECRET`, { headers: { 'x-auth-token': 'SECRET' } });
+    const source = await openSource(input);
+    expect(source.name).not.toContain('SECRET');
+    const error = await failure(collect(source.cursor.chunks()));
+    await source.close();
+    expect(inspect(error, { depth: 10, showHidden: true })).not.toContain('SECRET');
+  });
+});
+
+test('who watches is told of each drop, and where it went on', async () => {
+  const server = await httpServer({ image, headers: ETAG, reply: inTurn({ cut: 100_000 }, { cut: 50_000 }) });
+  const told: Warning[] = [];
+  expect(Buffer.compare(await fetched(fast(server.url()), { warn: (warning) => told.push(warning) }), image)).toBe(0);
+  expect(told.map(({ code, offset }) => [code, offset])).toEqual([
+    ['HTTP_RETRY', 100_000],
+    ['HTTP_RETRY', 150_000],
+  ]);
+  expect(told[0]?.message).toMatch(/127\.0\.0\.1.*; asking again in 0\.5 s$/);
+});

@@ -1,0 +1,138 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { info, verifyDisk, writeDisk } from '../../src/index.ts';
+import { chainTar, chunked, pair, permutations, sampleChain, stored, storedVhds } from '../support/chains.ts';
+import { testFolder } from '../support/folder.ts';
+import { identity, layerVhd } from '../support/vhd-model.ts';
+
+/** A child of a disk with one id and time, over a base with another. */
+function relinked(named: Partial<ReturnType<typeof identity>>): { readonly vhds: Buffer[]; readonly content: Buffer } {
+  const { stack, content } = pair();
+  const [leaf, base] = stack.layers;
+  if (leaf === undefined || base === undefined) throw new Error('a pair has two layers');
+  const form = { seed: 1 };
+  return { content, vhds: [layerVhd(leaf, form, identity(1), { ...identity(2), ...named }), layerVhd(base, form, identity(2))] };
+}
+
+describe('a parent with another unique id than the child names', () => {
+  const { vhds, content } = relinked({ id: identity(3).id });
+
+  test.each([[[0, 1]], [[1, 0]]])('is refused, and a file is not touched, order %j', async (order) => {
+    const folder = testFolder();
+    const tar = chainTar(vhds, order);
+    const before = Buffer.alloc(content.length, 0xaa);
+    const target = stored(folder, 'target', before);
+    const refusal = { code: 'CHAIN_PARENT', exitCode: 1, guard: 'parent' };
+    await expect(writeDisk(stored(folder, 'chain.tar', tar), target)).rejects.toMatchObject(refusal);
+    expect(readFileSync(target).equals(before)).toBe(true);
+    await expect(writeDisk(chunked(tar), join(folder, 'new'), { virtualSize: content.length })).rejects.toMatchObject(refusal);
+    expect(readdirSync(folder).sort()).toEqual(['chain.tar', 'target']);
+  });
+
+  test('is refused among files of their own', async () => {
+    await expect(writeDisk(storedVhds(testFolder(), vhds), 'null:')).rejects.toMatchObject({ code: 'CHAIN_PARENT' });
+  });
+
+  test('is taken by the name parent only, with a warning: Nova relinks by number', async () => {
+    const folder = testFolder();
+    const target = join(folder, 'target');
+    for (const order of permutations(2)) {
+      const path = stored(folder, 'chain.tar', chainTar(vhds, order));
+      await expect(writeDisk(path, target, { force: ['type', 'busy', 'size', 'vhd'] })).rejects.toMatchObject({ code: 'CHAIN_PARENT' });
+      const result = await writeDisk(path, target, { force: ['parent'], verify: true });
+      expect(result.warnings.map(({ code }) => code)).toEqual(['CHAIN_PARENT']);
+      expect(readFileSync(target).equals(content)).toBe(true);
+      await verifyDisk(path, target, { force: ['parent'] });
+    }
+  });
+});
+
+test('a parent with another timestamp is only a warning', async () => {
+  const { vhds, content } = relinked({ timestamp: identity(2).timestamp + 1 });
+  const folder = testFolder();
+  const target = join(folder, 'target');
+  for (const order of permutations(2)) {
+    const told: string[] = [];
+    const path = stored(folder, 'chain.tar', chainTar(vhds, order));
+    const result = await writeDisk(path, target, { onWarning: ({ code }) => told.push(code) });
+    expect(result.warnings.map(({ code }) => code)).toEqual(['CHAIN_TIMESTAMP']);
+    expect(told).toEqual(['CHAIN_TIMESTAMP']);
+    expect(readFileSync(target).equals(content)).toBe(true);
+    expect((await info(path)).warnings.map(({ code }) => code)).toEqual(['CHAIN_TIMESTAMP']);
+  }
+});
+
+test('names and locators of parents say nothing, whatever stands in them', async () => {
+  const folder = testFolder();
+  for (const parentName of ['/etc/passwd', '..\\..\\1.vhd', '\ud800\u0000', 'x'.repeat(256), '']) {
+    const { vhds, content } = sampleChain({ parentName: parentName.slice(0, 256), locators: 'bytes' });
+    const target = join(folder, 'target');
+    await writeDisk(stored(folder, 'chain.tar', chainTar(vhds)), target, { verify: true });
+    expect(readFileSync(target).equals(content)).toBe(true);
+  }
+});
+
+describe('a stream whose leaf does not come first', () => {
+  const { vhds, content } = sampleChain();
+  const virtualSize = content.length;
+  const late = permutations(3).filter(([first]) => first !== 0);
+
+  test.each(late.map((order) => [order]))('is refused without a hint, before anything is written, order %j', async (order) => {
+    const folder = testFolder();
+    const refusal = { code: 'CHAIN_ORDER', advice: expect.stringMatching(/file.*virtual-size.*staging/) };
+    await expect(writeDisk(chunked(chainTar(vhds, order)), join(folder, 'target'))).rejects.toMatchObject(refusal);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test.each(late.map((order) => [order]))('is written with the virtual size as a hint, order %j', async (order) => {
+    const target = join(testFolder(), 'target');
+    await writeDisk(chunked(chainTar(vhds, order)), target, { virtualSize, verify: true });
+    expect(readFileSync(target).equals(content)).toBe(true);
+  });
+
+  test.each(late.map((order) => [order]))('is written with a staging folder, which is empty afterwards, order %j', async (order) => {
+    const folder = testFolder();
+    const [target, staging] = [join(folder, 'target'), testFolder()];
+    await writeDisk(chunked(chainTar(vhds, order)), target, { staging, verify: true });
+    expect(readFileSync(target).equals(content)).toBe(true);
+    expect(readdirSync(staging)).toEqual([]);
+    await verifyDisk(chunked(chainTar(vhds, order)), target, { staging });
+    expect(readdirSync(staging)).toEqual([]);
+  });
+
+  test('leaves the staging folder empty when it fails, too', async () => {
+    const [folder, staging] = [testFolder(), testFolder()];
+    const tar = chainTar(vhds, [2, 1, 0]);
+    for (const length of [1500, tar.length - 3000]) {
+      const cut = chunked(tar.subarray(0, length));
+      await expect(writeDisk(cut, join(folder, 'target'), { staging })).rejects.toMatchObject({ code: 'SOURCE_TRUNCATED' });
+      expect(readdirSync(staging)).toEqual([]);
+      expect(readdirSync(folder)).toEqual([]);
+    }
+  });
+
+  test.each([512, -512])('is refused where the leaf is not as large as the hint, %d bytes off, and no file is left', async (off) => {
+    const folder = testFolder();
+    const work = writeDisk(chunked(chainTar(vhds, [1, 2, 0])), join(folder, 'target'), { virtualSize: virtualSize + off });
+    await expect(work).rejects.toMatchObject({ code: 'CHAIN_SIZE' });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test('needs no hint for info, which writes nothing', async () => {
+    await expect(info(chunked(chainTar(vhds, [2, 0, 1])))).resolves.toMatchObject({ virtualSize });
+  });
+});
+
+test('a stream whose leaf comes first needs no hint', async () => {
+  const { vhds, content } = sampleChain();
+  const target = join(testFolder(), 'target');
+  for (const order of [
+    [0, 1, 2],
+    [0, 2, 1],
+  ]) {
+    // biome-ignore format: one line
+    await writeDisk(chunked(chainTar(vhds, order)), target, { verify: true });
+    expect(readFileSync(target).equals(content)).toBe(true);
+  }
+});

@@ -1,0 +1,125 @@
+import { setImmediate } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import { expect, test, vi } from 'vitest';
+import { createPool, info, verifyDisk, writeDisk, type ZeroPolicy } from '../../src/index.ts';
+import { type Chain, chainOf, chainTar, chunked, permutations, stored, storedVhds, streamed } from '../support/chains.ts';
+import { chunkSizes } from '../support/chunks.ts';
+import { testFolder } from '../support/folder.ts';
+import { type MemoryTarget, memoryTarget } from '../support/memory-target.ts';
+import { programs, runProgram } from '../support/stack-programs.ts';
+import { shuffle } from '../support/vhd-model.ts';
+
+/** Targets in memory by their paths, so that the calls of the library can be made on sectors of any size, and be watched. */
+const targets = vi.hoisted(() => new Map<string, MemoryTarget>());
+vi.mock('../../src/target/target.ts', async (original) => {
+  const real = await original<typeof import('../../src/target/target.ts')>();
+  const openTarget: typeof real.openTarget = async (path, options) => {
+    const target = targets.get(path);
+    // It is opened several times, so it stays open.
+    return target ? { ...target, path, close: async () => {}, abandon: async () => {} } : real.openTarget(path, options);
+  };
+  return { ...real, openTarget };
+});
+
+// Few and small, so that extents are cut and have to wait.
+const pool = createPool({ count: 3, size: 64 * 1024 });
+
+type Input = Parameters<typeof writeDisk>[0];
+
+interface Way {
+  readonly name: string;
+  readonly input: () => Input;
+  readonly virtualSize?: number;
+}
+
+const manners = fc.record({
+  sector: fc.constantFrom(512, 4096),
+  zero: fc.constantFrom<ZeroPolicy[]>('auto', 'write', 'assume-zero'),
+  /** The target is full of zeros before, and known to be; otherwise full of old data, unless the caller promises that it is not. */
+  readsZero: fc.boolean(),
+  chunks: chunkSizes,
+  seed: fc.nat(),
+});
+
+/** Every order of up to three layers, some of those of more. */
+function orders(count: number, seed: number): readonly number[][] {
+  const all = permutations(count);
+  return count <= 3 ? all : shuffle(all, seed).slice(0, 4);
+}
+
+/** An archive in one order of its members, as everything that can be given. */
+function waysOf({ vhds, content }: Chain, order: readonly number[], folder: string, chunks: readonly number[]): Way[] {
+  const tar = chainTar(vhds, order);
+  const packed = gzipSync(tar, { level: 1 });
+  const plainPath = stored(folder, 'chain.tar', tar);
+  const packedPath = stored(folder, 'chain.tar.gz', packed);
+  const virtualSize = content.length;
+  return [
+    { name: 'a file', input: () => plainPath },
+    { name: 'a stream', input: () => chunked(tar, chunks), virtualSize },
+    { name: 'a compressed file', input: () => packedPath },
+    { name: 'a compressed stream', input: () => chunked(packed, chunks), virtualSize },
+  ];
+}
+
+/** The layers as files, and as files of which every second is a stream; a fixed disk in a stream does not say its size in time. */
+function listsOf({ vhds, stack }: Chain, folder: string): Way[] {
+  const paths = storedVhds(folder, vhds);
+  const mixed = (): Input => paths.map((path, rank) => (rank % 2 === 0 && stack.layers[rank]?.kind !== 'fixed' ? streamed(path) : path));
+  return [
+    { name: 'files', input: () => paths },
+    { name: 'files and streams', input: mixed },
+  ];
+}
+
+test('whatever happened to a stack of snapshots, every archive of it, in every order, gives the disk of a plain model', async () => {
+  const folder = testFolder();
+  await fc.assert(
+    fc.asyncProperty(programs, manners, async (program, { sector, zero, readsZero, chunks, seed }) => {
+      const chain = chainOf(runProgram(program), program.forms);
+      const { content, vhds } = chain;
+      const fill = readsZero || zero === 'assume-zero' ? 0 : 0xaa;
+      const size = Math.ceil((content.length + 1) / 4096) * 4096;
+      const expected = Buffer.concat([content, Buffer.alloc(size - content.length, fill)]);
+
+      async function tryWay({ name, input, virtualSize }: Way): Promise<void> {
+        const target = memoryTarget({ size, align: sector, fill, readsZero, rewrites: true });
+        targets.set('memory', target);
+        // Nothing here waits for a device, and the memory of buffers is given back between turns of the event loop.
+        await setImmediate();
+        const result = await writeDisk(input(), 'memory', { zero, verify: true, pool, virtualSize }).finally(() =>
+          expect(target.wrong, name).toEqual([]),
+        );
+        expect(result).toMatchObject({ virtualSize: content.length, verified: true, warnings: [] });
+        expect(result.bytesWritten + result.bytesZeroed + result.bytesSkipped).toBe(content.length);
+        expect(Buffer.compare(target.content(), expected), `what ${name} has become`).toBe(0);
+        expect(pool.free).toBe(pool.count);
+
+        const options = { pool, virtualSize };
+        await expect(verifyDisk(input(), 'memory', options)).resolves.toMatchObject({ bytesCompared: content.length });
+        target.flip(seed % content.length);
+        await expect(verifyDisk(input(), 'memory', options)).rejects.toMatchObject({ code: 'VERIFY_MISMATCH' });
+        // The decoder may be filling one more while the failure is told; test/closing.test.ts looks at that more closely.
+        await vi.waitFor(() => expect(pool.free).toBe(pool.count), { interval: 1 });
+      }
+
+      const check = (way: Way, order: readonly number[]): Promise<void> =>
+        tryWay(way).catch((cause: unknown) => {
+          throw new Error(`${way.name}, order ${order}`, { cause });
+        });
+
+      const small = vhds.reduce((total, { length }) => total + length, 0) < 2 << 20;
+      for (const [turn, order] of orders(vhds.length, seed).entries()) {
+        for (const [index, way] of waysOf(chain, order, folder, chunks).entries()) {
+          // What is large would take all the time.
+          if (small || index === (turn + seed) % 4) await check(way, order);
+        }
+      }
+      for (const way of listsOf(chain, folder)) await check(way, [...vhds.keys()]);
+      const found = await info(storedVhds(folder, vhds));
+      expect(found).toMatchObject({ virtualSize: content.length, disks: [{ virtualSize: content.length }] });
+    }),
+    { numRuns: 30 },
+  );
+});

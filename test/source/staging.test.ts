@@ -1,0 +1,270 @@
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, test, vi } from 'vitest';
+import { type Chunks, streamCursor } from '../../src/cursor.ts';
+import { type ErrorCode, VdiStreamError } from '../../src/errors.ts';
+import { ownerText, thisOwner } from '../../src/host/owner.ts';
+import { writeDisk } from '../../src/index.ts';
+import { stagedImage } from '../../src/source/fetched.ts';
+import type { Source } from '../../src/source/source.ts';
+import { stage } from '../../src/source/staging.ts';
+import { chainTar, sampleChain } from '../support/chains.ts';
+import { collect, noise, reusing } from '../support/chunks.ts';
+import { failure } from '../support/failure.ts';
+import { testFolder } from '../support/folder.ts';
+import { digestOf, failing, type ImageOptions, imageOpener, stalling } from '../support/image-opener.ts';
+import { testWith } from '../support/needs.ts';
+import { openFilesIn } from '../support/open-files.ts';
+import { imageServer, stagingProcesses } from '../support/staging-process.ts';
+import { thinFolder, tinyFolder } from '../support/tiny-folder.ts';
+
+const startProcess = stagingProcesses();
+
+const MiB = 2 ** 20;
+const image = Buffer.from(noise(300_000, 1));
+const uuid = '01234567-89ab-cdef-0123-456789abcdef';
+
+/** All bytes of a source, which is closed. */
+async function contentOf(source: Source): Promise<Buffer> {
+  try {
+    return await collect(source.cursor.chunks());
+  } finally {
+    await source.close();
+  }
+}
+
+describe('an image that is staged', () => {
+  test('is there whole, with its own name, before the first byte is asked for, and can be jumped through', async () => {
+    const opener = imageOpener(image, { name: 'http://server/image', length: image.length });
+    const source = await stagedImage(opener, testFolder()).open({});
+    expect([opener.opened(), opener.closed()]).toEqual([1, 1]);
+    expect(source.name).toBe('http://server/image');
+    expect(source.cursor).toMatchObject({ seekable: true, length: 300_000, position: 0 });
+    await source.cursor.moveTo(299_990);
+    expect(Buffer.from(await source.cursor.read(10))).toEqual(image.subarray(299_990));
+    expect(source.bytesRead()).toBe(10);
+    await source.cursor.moveTo(0);
+    expect((await collect(source.cursor.chunks())).equals(image)).toBe(true);
+    expect(source.bytesRead()).toBe(300_010);
+    await source.finish();
+    await source.close();
+  });
+
+  test('has no name in the folder, which is made for its user only', async () => {
+    const folder = join(testFolder(), 'made', 'by us');
+    const source = await stagedImage(imageOpener(image), folder).open({});
+    expect(readdirSync(folder)).toEqual([]);
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+    await source.close();
+  });
+
+  testWith('root')('gives its room back when it is closed', async () => {
+    const { path, room } = tinyFolder(4 * MiB);
+    const before = room();
+    const source = await stagedImage(imageOpener(image), path).open({});
+    expect(before - room()).toBeGreaterThanOrEqual(300_000);
+    await source.close();
+    expect(room()).toBe(before);
+  });
+
+  test('tells how far it has come, and how far there is to go where that is known', async () => {
+    for (const length of [undefined, image.length]) {
+      const told: [number, number][] = [];
+      const onRead = (...progress: [number, number]): number => told.push(progress);
+      const source = await stagedImage(imageOpener(image, { length }), testFolder()).open({ onRead });
+      expect(told.at(-1)).toEqual([300_000, length ?? 0]);
+      expect(told.map(([position]) => position)).toEqual(told.map(([position]) => position).sort((a, b) => a - b));
+      expect(told.length).toBeGreaterThan(2);
+      await source.close();
+    }
+  });
+
+  test('with a leaf that comes last needs neither the size of the disk nor a folder for layers', async () => {
+    const folder = testFolder();
+    const { vhds, content } = sampleChain();
+    const tar = gzipSync(chainTar(vhds, [2, 1, 0]));
+    const target = join(folder, 'target');
+    await writeDisk(stagedImage(imageOpener(tar), join(folder, 'staging')), target, { verify: true });
+    expect(readFileSync(target).equals(content)).toBe(true);
+    expect(readdirSync(join(folder, 'staging'))).toEqual([]);
+  });
+});
+
+describe('nothing of an image that could not be fetched is left, and its source is closed', () => {
+  const cases: readonly [string, ImageOptions, ErrorCode][] = [
+    ['bytes that do not match', { digest: digestOf(noise(10, 2)) }, 'SOURCE_CHECKSUM'],
+    ['an end before its end', { length: 300_001 }, 'SOURCE_TRUNCATED'],
+    ['a read that fails', { attempts: [() => failing(image, new Error('cable'))] }, 'SOURCE_READ'],
+  ];
+  test.each(cases)('%s', async (_, options, code) => {
+    const folder = testFolder();
+    const opener = imageOpener(image, options);
+    expect(await failure(stagedImage(opener, folder).open({}))).toMatchObject({ code });
+    expect([opener.opened(), opener.closed()]).toEqual([1, 1]);
+    expect(readdirSync(folder)).toEqual([]);
+    expect(openFilesIn(folder)).toEqual([]);
+  });
+
+  test('a SHA-256 of the caller that does not match', async () => {
+    const folder = testFolder();
+    const opener = imageOpener(image, { digest: undefined });
+    const opening = stagedImage(opener, folder).open({ sha256: digestOf(noise(10, 2)).hex });
+    expect(await failure(opening)).toMatchObject({ code: 'SOURCE_CHECKSUM' });
+    expect(openFilesIn(folder)).toEqual([]);
+    const source = await stagedImage(opener, folder).open({ sha256: digestOf(image).hex.toUpperCase() });
+    expect(source.cursor.seekable).toBe(true);
+    expect((await contentOf(source)).equals(image)).toBe(true);
+  });
+
+  test('a signal in the middle, while no byte comes', async () => {
+    const folder = testFolder();
+    const opener = imageOpener(image, { attempts: [() => stalling(image)] });
+    const controller = new AbortController();
+    const opening = stagedImage(opener, folder).open({ signal: controller.signal, onRead: () => setImmediate(() => controller.abort()) });
+    expect(await failure(opening)).toMatchObject({ code: 'CANCELLED' });
+    expect([opener.opened(), opener.closed()]).toEqual([1, 1]);
+    expect(openFilesIn(folder)).toEqual([]);
+  });
+
+  test('a signal that has fired before', async () => {
+    const opener = imageOpener(image);
+    expect(await failure(stagedImage(opener, testFolder()).open({ signal: AbortSignal.abort() }))).toMatchObject({ code: 'CANCELLED' });
+    expect(opener.begun()).toBe(0);
+  });
+
+  test('a process that is killed in the middle', async () => {
+    const folder = testFolder();
+    const { url } = await imageServer(image, (response) => void response.write(image.subarray(0, 100_000)));
+    const fetching = startProcess({ does: 'staged', url, folder, digest: digestOf(image) });
+    await fetching.said('read');
+    await vi.waitFor(() => expect(openFilesIn(folder, fetching.child.pid)).toHaveLength(1), 60_000);
+    await fetching.kill();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+});
+
+describe('an image is fetched anew', () => {
+  const broken = (code: ErrorCode) => () => failing(image.subarray(0, 123_456), new VdiStreamError(code, 'the line is bad'));
+
+  test.each(['HTTP_RANGE', 'HTTP_CHANGED', 'HTTP_DROPPED'] as const)('three times at most after %s', async (code) => {
+    const folder = testFolder();
+    const lucky = imageOpener(image, { attempts: [broken(code), broken(code), broken(code)] });
+    const source = await stagedImage(lucky, folder).open({});
+    expect((await contentOf(source)).equals(image)).toBe(true);
+    expect([lucky.opened(), lucky.closed()]).toEqual([4, 4]);
+    const unlucky = imageOpener(image, { attempts: [broken(code), broken(code), broken(code), broken(code)] });
+    expect(await failure(stagedImage(unlucky, folder).open({}))).toMatchObject({ code, message: 'the line is bad' });
+    expect([unlucky.opened(), unlucky.closed()]).toEqual([4, 4]);
+    expect(openFilesIn(folder)).toEqual([]);
+  });
+
+  test.each(['HTTP_CONNECT', 'HTTP_AUTH', 'HTTP_SERVER', 'SOURCE_READ'] as const)('never after %s', async (code) => {
+    const opener = imageOpener(image, { attempts: [broken(code)] });
+    expect(await failure(stagedImage(opener, testFolder()).open({}))).toMatchObject({ code });
+    expect(opener.opened()).toBe(1);
+  });
+});
+
+describe('a folder without enough room', () => {
+  testWith('root')('is told before the first byte, with both numbers', async () => {
+    const { path, room } = tinyFolder(MiB);
+    const free = room();
+    const opener = imageOpener(noise(2 * MiB, 3), { length: 2 * MiB });
+    const error = await failure(stagedImage(opener, path).open({}));
+    expect(error).toMatchObject({ code: 'STAGING', message: expect.stringMatching(new RegExp(`\\b${free} bytes.*\\b2097152\\b`)) });
+    expect([opener.begun(), opener.closed()]).toEqual([0, 1]);
+  });
+
+  testWith('root')('is told when it is full, where nobody could know, and what was there is given back', async () => {
+    const { path, room } = tinyFolder(MiB);
+    const free = room();
+    const error = await failure(stagedImage(imageOpener(noise(2 * MiB, 3)), path).open({}));
+    expect(error).toMatchObject({ code: 'STAGING', errno: 28, message: expect.stringMatching(/ENOSPC.*name a folder with more/) });
+    expect(room()).toBe(free);
+  });
+
+  testWith('root')('may have exactly as much as the image needs', async () => {
+    const { path, room } = tinyFolder(MiB);
+    const all = noise(room(), 3);
+    const source = await stagedImage(imageOpener(all, { length: all.length }), path).open({});
+    expect((await contentOf(source)).equals(all)).toBe(true);
+  });
+});
+
+testWith('loop', 'mkfs.ext4')('storage that loses what it has taken is told, not read back as zeros', async () => {
+  const folder = thinFolder(8 * MiB, 128 * MiB);
+  const bytes = noise(32 * MiB, 3);
+  expect(await failure(stagedImage(imageOpener(bytes, { length: bytes.length }), folder).open({}))).toMatchObject({ code: 'STAGING' });
+  expect(await failure(stage(folder, streamCursor(reusing(bytes))))).toMatchObject({ code: 'STAGING' });
+  expect(openFilesIn(folder)).toEqual([]);
+});
+
+describe('a folder that cannot be used', () => {
+  test('because it is a file, or in one', async () => {
+    const file = join(testFolder(), 'file');
+    writeFileSync(file, '');
+    expect(await failure(stagedImage(imageOpener(image), file).open({}))).toMatchObject({ code: 'STAGING', errno: 17 });
+    expect(await failure(stagedImage(imageOpener(image), join(file, 'inside')).open({}))).toMatchObject({ code: 'STAGING', errno: 20 });
+    expect(await failure(stagedImage(imageOpener(image), '').open({}))).toMatchObject({ code: 'STAGING', errno: 2 });
+    expect(await failure(stagedImage(imageOpener(image), 'a\0b').open({}))).toMatchObject({ code: 'STAGING' });
+  });
+
+  testWith('root')('because it can only be read', async () => {
+    const folder = tinyFolder(MiB);
+    folder.makeReadOnly();
+    const opener = imageOpener(image);
+    expect(await failure(stagedImage(opener, folder.path).open({}))).toMatchObject({ code: 'STAGING', errno: 30 });
+    expect(opener.opened()).toBe(0);
+  });
+});
+
+describe('what dead processes have left in the folder', () => {
+  /** The owner of a process that has been killed. */
+  async function deadOwner(): Promise<string> {
+    const dead = startProcess({ does: 'hold', name: `test ${process.pid} dead` });
+    const owner = await dead.said('owner');
+    await dead.said('holding');
+    await dead.kill();
+    return owner;
+  }
+
+  const uses: readonly [string, (folder: string) => Promise<void>][] = [
+    ['an image', async (folder) => (await stagedImage(imageOpener(image), folder).open({})).close()],
+    ['a layer', async (folder) => (await stage(folder, streamCursor(reusing(image)))).close()],
+  ];
+
+  test.each(uses)('is removed before %s is staged, and nothing else', async (_, use) => {
+    const [folder, elsewhere] = [testFolder(), testFolder()];
+    const dead = await deadOwner();
+    const others = [
+      `.vdistream-${ownerText(thisOwner())}-${uuid}`, // of the living
+      `.vdistream-${uuid}`,
+      `.vdistream-${dead}-${uuid}x`,
+      `.vdistream-${dead}`,
+      `vdistream-${dead}-${uuid}`,
+      `x.vdistream-${dead}-${uuid}`,
+      `.vdistream-x${dead}-${uuid}`,
+      'image.ova',
+    ];
+    for (const name of others) writeFileSync(join(folder, name), name);
+    writeFileSync(join(folder, `.vdistream-${dead}-${uuid}`), 'left over');
+    writeFileSync(join(elsewhere, 'file'), 'of somebody else');
+    symlinkSync(join(elsewhere, 'file'), join(folder, `.vdistream-${dead}-${uuid.replace('0', '1')}`));
+    const nested = `.vdistream-${dead}-${uuid.replace('0', '2')}`;
+    mkdirSync(join(folder, nested));
+    await use(folder);
+    expect(readdirSync(folder).sort()).toEqual([...others, nested].sort());
+    expect(readdirSync(elsewhere)).toEqual(['file']);
+  });
+});
+
+test('a layer that could not be staged leaves no file open', async () => {
+  const folder = testFolder();
+  async function* broken(): Chunks {
+    yield image;
+    throw new VdiStreamError('SOURCE_READ', 'cable');
+  }
+  expect(await failure(stage(folder, streamCursor(broken())))).toMatchObject({ code: 'SOURCE_READ' });
+  expect(openFilesIn(folder)).toEqual([]);
+});

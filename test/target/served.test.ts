@@ -1,0 +1,146 @@
+import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect, onTestFinished, vi } from 'vitest';
+import { importToDevice, openTarget, type TargetOptions } from '../../src/index.ts';
+import { serverOf } from '../../src/target/served.ts';
+import { failure } from '../support/failure.ts';
+import { testFolder } from '../support/folder.ts';
+import { withLoop } from '../support/loop.ts';
+import { dynamicVhd } from '../support/make-vhd.mjs';
+import { testWith } from '../support/needs.ts';
+
+const MIB = 1 << 20;
+const child = fileURLToPath(new URL('../support/write-once.mjs', import.meta.url));
+const O_PATH = 0o10000000;
+
+/** An image of 8 MiB. */
+function image(): string {
+  const path = join(testFolder(), 'image.vhd');
+  writeFileSync(path, dynamicVhd({ size: 8 * MIB, blocks: new Map([[1, Buffer.alloc(2 * MIB, 'data')]]) }));
+  return path;
+}
+
+/** Opens and closes at once; what is of interest is whether it may. */
+async function tryOpen(path: string, options: Partial<TargetOptions> = {}): Promise<void> {
+  await (await openTarget(path, { size: MIB, ...options })).close();
+}
+
+/** Runs a program of this name that has `path` open. */
+async function withServer(name: string, path: string, use: (pid: number) => Promise<void>, flags: string | number = 'r+'): Promise<void> {
+  const program = join(testFolder(), name);
+  copyFileSync('/bin/sleep', program);
+  const fd = openSync(path, flags);
+  const server = spawn(program, ['1000'], { stdio: ['ignore', 'ignore', 'ignore', fd] });
+  closeSync(fd);
+  const ended = once(server, 'exit');
+  try {
+    await once(server, 'spawn');
+    await use(server.pid ?? 0);
+  } finally {
+    server.kill('SIGKILL');
+    await ended;
+  }
+}
+
+testWith('loop').each(['tapdisk', 'tapdisk2', 'qemu-system-x86_64'])('a device that %s has open for a guest is refused', async (name) => {
+  await withLoop({ size: 8 * MIB }, async ({ path }) => {
+    await withLoop({ size: 8 * MIB }, async ({ path: another }) => {
+      await withServer(name, path, async (pid) => {
+        const message = `${path} is the disk of a guest: ${name.slice(0, 15)}, process ${pid} uses it`;
+        expect(await failure(tryOpen(path))).toMatchObject({ code: 'TARGET_BUSY', guard: 'busy', device: path, message });
+        await tryOpen(path, { force: ['busy'] });
+        await tryOpen(path, { readOnly: true });
+        await importToDevice(image(), path); // where it serves the one who has attached it
+        await tryOpen(another);
+      });
+      await tryOpen(path);
+    });
+  });
+});
+
+/** As the kernel tells them of a device that it has just made. */
+const numbersOf = (path: string): string[] =>
+  readFileSync(`/sys/class/block/${basename(path)}/dev`, 'latin1')
+    .trim()
+    .split(':');
+
+testWith('loop')('so is the disk of which a guest has a part, and the part of a disk that a guest has, but no part beside it', async () => {
+  await withLoop({ size: 8 * MIB, parts: true }, async ({ path }) => {
+    const parts = [1, 2].map((number) => `${path}p${number}`) as [string, string];
+    execFileSync('addpart', [path, '1', '2048', '4096']);
+    execFileSync('addpart', [path, '2', '8192', '4096']);
+    const made = parts.filter((part) => !existsSync(part)); // a container is not given nodes
+    for (const part of made) execFileSync('mknod', [part, 'b', ...numbersOf(part)]);
+    try {
+      await withServer('tapdisk', parts[0], async () => {
+        for (const refused of [path, parts[0]]) expect(await failure(tryOpen(refused))).toMatchObject({ code: 'TARGET_BUSY' });
+        await tryOpen(parts[1]);
+      });
+      await withServer('tapdisk', path, async () => {
+        for (const refused of parts) expect(await failure(tryOpen(refused))).toMatchObject({ code: 'TARGET_BUSY' });
+      });
+      for (const free of [path, ...parts]) await tryOpen(free);
+    } finally {
+      for (const part of made) unlinkSync(part);
+      for (const number of ['1', '2']) execFileSync('delpart', [path, number]);
+    }
+  });
+});
+
+testWith('loop')('so it is where more processes run than this one may have files open', async () => {
+  const crowd = spawn('sh', ['-c', 'for i in $(seq 100); do sleep 1000 & done; echo; wait'], {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = once(crowd, 'close');
+  onTestFinished(async () => {
+    process.kill(-(crowd.pid ?? 0), 'SIGKILL');
+    await ended;
+  });
+  await once(crowd.stdout, 'data');
+  await withLoop({ size: 8 * MIB }, async ({ path }) => {
+    await withServer('tapdisk', path, async () => {
+      const { stdout } = await promisify(execFile)('prlimit', ['--nofile=64', process.execPath, child, image(), path, '{}']);
+      expect(JSON.parse(stdout)).toMatchObject({ code: 'TARGET_BUSY' });
+    });
+  });
+});
+
+testWith('root')('a network block device is not served to a guest by the qemu-nbd that makes it', async () => {
+  const node = join(testFolder(), 'dev', 'nbd0');
+  mkdirSync(dirname(node));
+  execFileSync('mknod', [node, 'b', '43', '0']); // no such driver is needed to know whose it is
+  const nbd = { fd: -1, kind: 'block', direct: true, size: MIB, sector: 512, major: 43, minor: 0 } as const;
+  await withServer('qemu-nbd', node, async () => expect(await serverOf(nbd, false)).toBeUndefined(), O_PATH);
+  await withServer('qemu-dm', node, async (pid) => expect(await serverOf(nbd, false)).toBe(`qemu-dm, process ${pid}`), O_PATH);
+});
+
+testWith(
+  'loop',
+  'fuse',
+  'vhdimount',
+)('nobody waits for a server that has gone, though a guest has an image there', async () => {
+  const folder = join(testFolder(), 'mount');
+  mkdirSync(folder);
+  const file = join(folder, 'vhdi1');
+  const remote = spawn('vhdimount', ['-v', '-X', 'attr_timeout=0', image(), folder], { stdio: 'ignore' });
+  const ended = once(remote, 'exit');
+  onTestFinished(async () => {
+    remote.kill('SIGCONT');
+    spawnSync('umount', ['--lazy', folder]);
+    remote.kill();
+    await ended;
+  });
+  await vi.waitFor(() => expect(existsSync(file)).toBe(true), 60_000);
+  await withLoop({ size: 8 * MIB }, async ({ path }) => {
+    const gone = async (): Promise<void> => {
+      remote.kill('SIGSTOP');
+      await tryOpen(path);
+    };
+    await withServer('tapdisk', file, gone, 'r').finally(() => remote.kill('SIGCONT'));
+  });
+});

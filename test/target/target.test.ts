@@ -1,0 +1,265 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { native } from '../../src/host/native.ts';
+import { openTarget, type TargetOptions, writeDisk } from '../../src/index.ts';
+import { testFolder } from '../support/folder.ts';
+import { withLoop } from '../support/loop.ts';
+import { dynamicVhd, fixedVhd } from '../support/make-vhd.mjs';
+import { testWith } from '../support/needs.ts';
+
+const MIB = 1 << 20;
+
+function image(folder: string, size = 8 * MIB): string {
+  const path = join(folder, 'image.vhd');
+  writeFileSync(path, dynamicVhd({ size, blocks: new Map([[1, Buffer.alloc(2 * MIB, 'data')]]) }));
+  return path;
+}
+
+/** Opens and closes at once; what is of interest is whether it may. */
+async function tryOpen(path: string, options: TargetOptions): Promise<void> {
+  await (await openTarget(path, options)).close();
+}
+
+describe('guards', () => {
+  test.each([
+    ['a character device', () => '/dev/null'],
+    ['a directory', testFolder],
+  ])('%s is refused by type, exit status 3', async (_what, path) => {
+    const refusal = { code: 'TARGET_TYPE', exitCode: 3, guard: 'type' };
+    await expect(tryOpen(path(), { size: MIB })).rejects.toMatchObject(refusal);
+  });
+
+  test('a fifo is refused at once, though nobody reads it', async () => {
+    const path = join(testFolder(), 'fifo');
+    execFileSync('mkfifo', [path]);
+    await expect(tryOpen(path, { size: MIB })).rejects.toMatchObject({ code: 'TARGET_TYPE' });
+  });
+
+  testWith('loop')('a device that is held is refused, and that guard is lifted by the name busy only', async () => {
+    await withLoop({ size: 8 * MIB }, async ({ path }) => {
+      const holder = await native().open(path, { write: true, direct: true, exclusive: true, create: false });
+      try {
+        await expect(tryOpen(path, { size: MIB })).rejects.toMatchObject({ code: 'TARGET_BUSY', exitCode: 3, guard: 'busy' });
+        await expect(tryOpen(path, { size: MIB, force: ['type', 'size', 'vhd'] })).rejects.toMatchObject({ code: 'TARGET_BUSY' });
+        await tryOpen(path, { size: MIB, force: ['busy'] });
+      } finally {
+        await native().close(holder.fd);
+      }
+    });
+  });
+
+  testWith('loop', 'mkfs.ext4')('a mounted device is refused', async () => {
+    await withLoop({ size: 16 * MIB }, async ({ path }) => {
+      execFileSync('mkfs.ext4', ['-q', path]);
+      const mount = join(testFolder(), 'mount');
+      mkdirSync(mount);
+      execFileSync('mount', [path, mount]);
+      try {
+        await expect(tryOpen(path, { size: MIB })).rejects.toMatchObject({ code: 'TARGET_BUSY' });
+      } finally {
+        execFileSync('umount', [mount]);
+      }
+    });
+  });
+
+  testWith('loop')('a device that is smaller than the disk is refused before a byte is written', async () => {
+    await withLoop({ size: 4 * MIB, fill: 0xaa }, async (device) => {
+      const source = image(testFolder());
+      await expect(writeDisk(source, device.path)).rejects.toMatchObject({ code: 'TARGET_SMALL', exitCode: 3, guard: 'size' });
+      expect(device.holds(0xaa, 0, device.size)).toBe(true);
+    });
+  });
+
+  testWith('loop')('with the size guard lifted a disk whose end is empty fits on a smaller device', async () => {
+    await withLoop({ size: 4 * MIB, fill: 0xaa }, async (device) => {
+      await writeDisk(image(testFolder()), device.path, { force: ['size'] });
+      expect(device.read(2 * MIB, 2 * MIB).equals(Buffer.alloc(2 * MIB, 'data'))).toBe(true);
+      expect(device.holds(0, 0, 2 * MIB)).toBe(true);
+    });
+  });
+
+  testWith('loop').each([512, 4096] as const)('a device that begins with a VHD is refused, also with %d-byte sectors', async (sector) => {
+    await withLoop({ size: 8 * MIB, sector }, async (device) => {
+      execFileSync('dd', [`of=${device.path}`, 'conv=notrunc,fsync', 'bs=4096', 'status=none'], {
+        input: fixedVhd(Buffer.alloc(512)).subarray(512),
+      });
+      await expect(tryOpen(device.path, { size: MIB })).rejects.toMatchObject({ code: 'TARGET_VHD', exitCode: 3, guard: 'vhd' });
+      await tryOpen(device.path, { size: MIB, force: ['vhd'] });
+    });
+  });
+
+  test('a file that begins with a VHD is refused: it is an image, not a place for one', async () => {
+    const path = image(testFolder());
+    const before = readFileSync(path);
+    await expect(writeDisk(image(testFolder()), path)).rejects.toMatchObject({ code: 'TARGET_VHD' });
+    expect(readFileSync(path).equals(before)).toBe(true);
+  });
+
+  test.each([512, 2560])('so is one of %d bytes, which a VHD that holds nothing may have', async (size) => {
+    const path = join(testFolder(), 'small.vhd');
+    const vhd = dynamicVhd({ size: 2 * MIB, blocks: new Map() });
+    expect(vhd.length).toBe(2560); // footer, header, a sector of BAT, footer
+    writeFileSync(path, vhd.subarray(0, size));
+    await expect(tryOpen(path, { size: MIB })).rejects.toMatchObject({ code: 'TARGET_VHD' });
+    expect(readFileSync(path).equals(vhd.subarray(0, size))).toBe(true);
+  });
+
+  testWith('loop')('a volume that SM has named VHD-… is refused by its name, through any link', async () => {
+    await withLoop({ size: 8 * MIB }, async ({ path }) => {
+      const folder = testFolder();
+      const volume = join(folder, 'VHD-0f2c0a5e-7d38-4c25-9d7c-5f5b6e0f0d11');
+      symlinkSync(path, volume);
+      await expect(tryOpen(volume, { size: MIB })).rejects.toMatchObject({ code: 'TARGET_VHD' });
+      const raw = join(folder, 'LV-0f2c0a5e-7d38-4c25-9d7c-5f5b6e0f0d11');
+      symlinkSync(path, raw);
+      await tryOpen(raw, { size: MIB });
+    });
+  });
+
+  test('the guards are asked in order: what is too small and of the wrong type is of the wrong type', async () => {
+    await expect(tryOpen('/dev/null', { size: MIB })).rejects.toMatchObject({ code: 'TARGET_TYPE' });
+    await expect(tryOpen('/dev/null', { size: MIB, force: ['type'] })).rejects.toMatchObject({ code: 'TARGET_SMALL' });
+  });
+
+  test('a device node that is missing is an error, not a file in the memory of /dev', async () => {
+    await expect(tryOpen('/dev/vdistream-no-such-device', { size: MIB })).rejects.toMatchObject({ code: 'TARGET_OPEN', errno: 2 });
+    expect(existsSync('/dev/vdistream-no-such-device')).toBe(false);
+  });
+});
+
+describe('a file as the target', () => {
+  test('is made, has the virtual size, and is sparse where the disk is empty', async () => {
+    const folder = testFolder();
+    const path = join(folder, 'disk.raw');
+    const result = await writeDisk(image(folder, 1024 * MIB), path);
+    expect(result).toMatchObject({ bytesWritten: 2 * MIB, bytesZeroed: 0, bytesSkipped: 1022 * MIB });
+    expect(statSync(path).size).toBe(1024 * MIB);
+    expect(statSync(path).blocks * 512).toBeLessThan(4 * MIB);
+  });
+
+  test('ends where the disk ends, though O_DIRECT writes whole sectors', async () => {
+    const folder = testFolder();
+    const path = join(folder, 'disk.raw');
+    const data = Buffer.alloc(5 * 512, 'odd');
+    writeFileSync(join(folder, 'odd.vhd'), fixedVhd(data));
+    await writeDisk(join(folder, 'odd.vhd'), path, { verify: true });
+    expect(readFileSync(path).equals(data)).toBe(true);
+  });
+
+  test('that is there already and holds something is made zero where the disk is empty', async () => {
+    const folder = testFolder();
+    const path = join(folder, 'disk.raw');
+    writeFileSync(path, Buffer.alloc(8 * MIB, 0xaa));
+    const result = await writeDisk(image(folder), path);
+    expect(result).toMatchObject({ bytesWritten: 2 * MIB, bytesZeroed: 6 * MIB });
+    const model = Buffer.alloc(8 * MIB);
+    model.fill('data', 2 * MIB, 4 * MIB);
+    expect(readFileSync(path).equals(model)).toBe(true);
+  });
+
+  test('that is larger than the disk keeps its rest, unless the tail is to be zero', async () => {
+    const folder = testFolder();
+    const path = join(folder, 'disk.raw');
+    writeFileSync(path, Buffer.alloc(10 * MIB, 0xaa));
+    await writeDisk(image(folder), path);
+    expect(
+      readFileSync(path)
+        .subarray(8 * MIB)
+        .equals(Buffer.alloc(2 * MIB, 0xaa)),
+    ).toBe(true);
+    const result = await writeDisk(image(folder), path, { zeroTail: true, verify: true });
+    expect(result).toMatchObject({ bytesZeroed: 8 * MIB, verified: true });
+    expect(
+      readFileSync(path)
+        .subarray(8 * MIB)
+        .equals(Buffer.alloc(2 * MIB)),
+    ).toBe(true);
+  });
+
+  test('that this call made is removed when the image turns out broken, one that was there stays', async () => {
+    const folder = testFolder();
+    const broken = join(folder, 'broken.vhd');
+    writeFileSync(broken, Buffer.alloc(4 * MIB, 'no footer'));
+    async function* stream(): AsyncGenerator<Uint8Array> {
+      yield fixedVhd(Buffer.alloc(MIB, 'x')).subarray(0, MIB);
+    }
+    const { streamCursor, decodeVhd, pump, createPool } = await import('../../src/index.ts');
+    const disk = await decodeVhd(streamCursor(stream(), MIB));
+    const made = await openTarget(join(folder, 'made.raw'), { size: disk.virtualSize });
+    await expect(pump(disk, made, { pool: createPool({ count: 2 }) })).rejects.toMatchObject({ code: 'VHD_FOOTER' });
+    await made.abandon();
+    writeFileSync(join(folder, 'there.raw'), 'precious');
+    const there = await openTarget(join(folder, 'there.raw'), { size: MIB });
+    await there.abandon();
+    expect(readdirSync(folder).sort()).toEqual(['broken.vhd', 'there.raw']);
+  });
+
+  testWith('root')('on a full file system says so, with the offset, and leaves no file', async () => {
+    const folder = testFolder();
+    const mount = join(folder, 'small');
+    mkdirSync(mount);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'none', mount]);
+    try {
+      const refusal = { code: 'TARGET_FULL', errno: 28, device: join(mount, 'disk.raw'), offset: expect.any(Number) };
+      await expect(writeDisk(image(folder), join(mount, 'disk.raw'))).rejects.toMatchObject(refusal);
+      expect(readdirSync(mount)).toEqual([]);
+    } finally {
+      execFileSync('umount', [mount]);
+    }
+  });
+});
+
+describe('a block device as the target', () => {
+  testWith('loop').each(['auto', 'write'] as const)('full of old data reads as the disk afterwards, zero policy %s', async (zero) => {
+    await withLoop({ size: 9 * MIB, fill: 0xaa }, async (device) => {
+      const result = await writeDisk(image(testFolder()), device.path, { zero, verify: true });
+      expect(result).toMatchObject({ bytesWritten: 2 * MIB, bytesZeroed: 6 * MIB, verified: true, direct: true });
+      const model = Buffer.alloc(8 * MIB);
+      model.fill('data', 2 * MIB, 4 * MIB);
+      expect(device.read(0, 8 * MIB).equals(model)).toBe(true);
+      expect(device.holds(0xaa, 8 * MIB, 9 * MIB)).toBe(true);
+    });
+  });
+
+  testWith('loop')('with assume-zero keeps what it holds where the disk is empty: the caller has promised', async () => {
+    await withLoop({ size: 8 * MIB, fill: 0xaa }, async (device) => {
+      const result = await writeDisk(image(testFolder()), device.path, { zero: 'assume-zero' });
+      expect(result).toMatchObject({ bytesZeroed: 0, bytesSkipped: 6 * MIB });
+      expect(device.holds(0xaa, 0, 2 * MIB)).toBe(true);
+    });
+  });
+
+  testWith('loop')('that was promised to read zero, but does not, fails its verification', async () => {
+    await withLoop({ size: 8 * MIB, fill: 0xaa }, async ({ path }) => {
+      const lie = writeDisk(image(testFolder()), path, { zero: 'assume-zero', verify: true });
+      await expect(lie).rejects.toMatchObject({ code: 'VERIFY_MISMATCH', exitCode: 4, offset: expect.any(Number) });
+    });
+  });
+
+  testWith('loop')('that cannot be written is an error that names it and the errno', async () => {
+    await withLoop({ size: 8 * MIB, readOnly: true }, async ({ path }) => {
+      await expect(writeDisk(image(testFolder()), path)).rejects.toMatchObject({ code: 'TARGET_OPEN', device: path, errno: 30 });
+    });
+  });
+
+  testWith('loop')('that runs out of space beneath itself in the middle says so, with the offset', async () => {
+    const folder = testFolder();
+    const mount = join(folder, 'thin');
+    mkdirSync(mount);
+    // A thin device: it promises 8 MiB, but the storage beneath it is full after less than 2.
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'none', mount]);
+    execFileSync('truncate', ['-s', '8M', join(mount, 'backing')]);
+    const path = execFileSync('losetup', ['-f', '--show', join(mount, 'backing')], { encoding: 'utf8' }).trim();
+    try {
+      const source = join(folder, 'full.vhd');
+      writeFileSync(source, fixedVhd(Buffer.alloc(8 * MIB, 'data')));
+      const failure = { code: 'TARGET_FULL', device: path, errno: 28, offset: expect.any(Number) };
+      await expect(writeDisk(source, path)).rejects.toMatchObject(failure);
+    } finally {
+      execFileSync('losetup', ['-d', path]);
+      execFileSync('umount', [mount]);
+    }
+  });
+});

@@ -1,0 +1,190 @@
+/**
+ * kill -9 at a hundred moments of an import: `vdistream reap` removes all of what it has left, and touches nothing that is not an
+ * import's, however much it looks like it.
+ */
+
+import { createHash, randomUUID } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { ownerText } from '../../src/host/owner.ts';
+import { answer } from '../stand-in/answer.ts';
+import { assertClean, type Kept } from '../stand-in/clean.ts';
+import { noise } from '../support/chunks.ts';
+import { callsFromNow, commandLine, content, image, newPlace, type Place, STEPS, type Step, settled } from '../support/import-host.ts';
+import { bytesOf, expectDisk } from '../support/imported.ts';
+import { testWith } from '../support/needs.ts';
+
+const test = testWith('root', 'loop', 'g++');
+
+const MiB = 2 ** 20;
+const ROUNDS = 100;
+/** They take turns: while one waits for its storage the other has the processor. */
+const HOSTS = 4;
+
+type Moment =
+  /** So much of the time that an import takes. */
+  | { readonly after: number }
+  /** So many bytes of the image. */
+  | { readonly bytes: number }
+  /** When a command comes, is about to be done, or has been. */
+  | { readonly step: Step; readonly in: 'it' | 'before' | 'after' };
+
+/** The same hundred each time: half at any time, every command before and after its effect, the rest at any byte. */
+function moments(): Moment[] {
+  const random = noise(ROUNDS, 20);
+  return Array.from({ length: ROUNDS }, (_, round): Moment => {
+    const share = (random[round] ?? 0) / 256;
+    if (round % 2 === 0) return { after: 1.5 * share };
+    const step = STEPS[((round - 1) / 2) % STEPS.length] ?? 'vm-list';
+    if (round < 2 * STEPS.length) return { step, in: 'before' };
+    if (round < 4 * STEPS.length) return { step, in: 'after' };
+    if (round < 6 * STEPS.length) return { step, in: 'it' };
+    return { bytes: Math.floor(share * image.length) };
+  });
+}
+
+interface Foreign extends Kept {
+  readonly place: Place;
+  /** All that is there when no import is. */
+  readonly state: unknown;
+}
+
+const foreign: Foreign[] = [];
+/** Milliseconds that an import takes. */
+let duration = 0;
+const found = { nothing: 0, leftOver: 0, plugged: 0, finished: 0 };
+
+beforeAll(async () => {
+  for (let host = 0; host < HOSTS; host++) foreign.push(await withStrangers(await newPlace()));
+  const [first] = foreign;
+  if (first === undefined) return;
+  const began = performance.now();
+  const { stdout } = await commandLine(first.place, importArgs(first.place, first.place.image)).ended;
+  duration = performance.now() - began;
+  await first.place.host.run(['vdi-destroy', `uuid=${stdout.trim()}`]);
+});
+afterAll(async () => {
+  for (const { place } of foreign) await place.host.stop();
+});
+
+const importArgs = ({ sr }: Place, source: string): string[] => ['import', source, '--sr', sr, '--quiet'];
+
+/** A disk that a guest has, one that somebody has plugged into Dom0 by hand, and disks with tags that are nearly those of a dead import. */
+async function withStrangers(place: Place): Promise<Foreign> {
+  const { host, sr } = place;
+  const xe = (...args: string[]): Promise<string> => answer(host, args);
+  const disk = (...more: string[]): Promise<string> =>
+    xe('vdi-create', `sr-uuid=${sr}`, 'name-label=image', `virtual-size=${2 * MiB}`, ...more);
+  const vdis: string[] = [];
+  const vbds: string[] = [];
+  for (const vm of [host.guest, host.dom0]) {
+    const vdi = await disk();
+    const vbd = await xe('vbd-create', `vm-uuid=${vm}`, `vdi-uuid=${vdi}`, 'device=autodetect', 'mode=RW');
+    await xe('vbd-plug', `uuid=${vbd}`);
+    vdis.push(vdi);
+    vbds.push(vbd);
+  }
+  const dead = `vdistream.${host.uuid}.${ownerText({ boot: randomUUID(), pid: 7, start: '7' })}`;
+  const tags = [
+    dead,
+    `${dead}.`,
+    `${dead}.0`,
+    `${dead}.1x`,
+    `${dead}.1.1`,
+    ` ${dead}.1`,
+    `x${dead}.1`,
+    `x, ${dead}.1`,
+    `${dead}.1`.toUpperCase(),
+    `${dead}.1`.replace(host.uuid, 'here'),
+    `${dead}.1`.replace('vdistream.', 'vdistream-'),
+    'vdistream',
+  ];
+  for (const tag of tags) vdis.push(await disk(`tags:${tag}=`));
+  for (const { disk } of host.state().vdi) writeFileSync(disk.path, 'a stranger', { flag: 'r+' });
+  return { place, vdis, vbds, state: stateOf(place) };
+}
+
+const stateOf = ({ host }: Place): unknown => {
+  const state = host.state();
+  return { ...state, bytes: state.vdi.map(({ disk }) => createHash('md5').update(readFileSync(disk.path)).digest('hex')) };
+};
+
+/** Starts an import and kills it. */
+async function kill({ place }: Foreign, moment: Moment): Promise<void> {
+  const { host } = place;
+  const called = await callsFromNow(host);
+  if ('step' in moment) {
+    const [command = '', nth = '1'] = moment.step.split(' ');
+    if (moment.in !== 'it') await host.fault({ command, nth: Number(nth), when: moment.in, what: 'late' });
+    const { child, ended } = commandLine(place, importArgs(place, place.image));
+    await called(command, Number(nth));
+    child.kill('SIGKILL');
+    await ended;
+  } else if ('bytes' in moment) {
+    const { child, ended } = commandLine(place, importArgs(place, '-'));
+    child.stdin.write(image.subarray(0, moment.bytes), () => child.kill('SIGKILL'));
+    await ended;
+  } else {
+    const { child, ended } = commandLine(place, importArgs(place, place.image));
+    const timer = setTimeout(() => child.kill('SIGKILL'), moment.after * duration);
+    await ended;
+    clearTimeout(timer);
+  }
+  // The toolstack goes on for clients that nobody waits for.
+  await host.release();
+  await settled(host);
+}
+
+async function round(one: Foreign, moment: Moment): Promise<void> {
+  const { place, state, vdis = [], vbds = [] } = one;
+  const { host } = place;
+  await kill(one, moment);
+
+  const { vdi, vbd } = host.state();
+  const ours = vdi.filter(({ uuid }) => !vdis.includes(uuid));
+  expect(ours.length).toBeLessThanOrEqual(1);
+  const finished = ours.filter(({ tags }) => tags.length === 0).map(({ uuid }) => uuid);
+  const leftOver = ours.filter(({ tags }) => tags.length > 0).map(({ uuid }) => uuid);
+  const plugged = vbd.filter((each) => leftOver.includes(each.vdi) && each.currentlyAttached);
+  found[finished.length > 0 ? 'finished' : plugged.length > 0 ? 'plugged' : leftOver.length > 0 ? 'leftOver' : 'nothing']++;
+
+  const { status, stdout, stderr } = await commandLine(place, ['reap', '--json']).ended;
+  expect([status, stderr]).toEqual([0, '']);
+  const { leftOvers, removed, failed } = JSON.parse(stdout);
+  expect({ removed, failed }).toEqual({ removed: leftOver.length, failed: 0 });
+  expect(leftOvers).toEqual(leftOver.map((uuid) => expect.objectContaining({ vdi: uuid, owner: 'dead', removed: true })));
+
+  assertClean(host, { vdis: [...vdis, ...finished], vbds });
+  for (const uuid of finished) {
+    expectDisk(bytesOf(host, uuid), content, 6 * MiB);
+    await host.run(['vdi-destroy', `uuid=${uuid}`]);
+  }
+  expect(stateOf(place)).toEqual(state);
+}
+
+describe.concurrent('an import that is killed', () => {
+  test.each(Array.from({ length: HOSTS }, (_, host) => host))(
+    'at any moment leaves nothing that reap does not remove (%i)',
+    async (host) => {
+      const one = foreign[host];
+      if (one === undefined) throw new Error('no such host');
+      for (const [index, moment] of moments().entries()) {
+        if (index % HOSTS !== host) continue;
+        try {
+          await round(one, moment);
+        } catch (error) {
+          throw new Error(`round ${index}, ${JSON.stringify(moment)}`, { cause: error });
+        }
+      }
+    },
+  );
+});
+
+test('the moments were of all kinds', () => {
+  expect(Object.values(found).reduce((sum, count) => sum + count)).toBe(ROUNDS);
+  // Of twelve commands held with and without their effect, so many leave a disk, and so many a plugged one; two of them finish.
+  expect(found.leftOver).toBeGreaterThanOrEqual(8);
+  expect(found.plugged).toBeGreaterThanOrEqual(4);
+  expect(found.finished).toBeGreaterThanOrEqual(2);
+  expect(found.nothing).toBeGreaterThanOrEqual(7);
+});

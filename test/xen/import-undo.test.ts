@@ -1,0 +1,305 @@
+/**
+ * The clean-up of an import that has failed, when that fails too: the first error is the one that is told, with what is left, and
+ * `reap` removes it once the import's process is gone.
+ */
+
+import { closeSync, openSync } from 'node:fs';
+import { describe, expect, vi } from 'vitest';
+import { type ImportOptions, importImage, reap } from '../../src/index.ts';
+import { assertClean } from '../stand-in/clean.ts';
+import type { Fault, Rule } from '../stand-in/host.ts';
+import { failure } from '../support/failure.ts';
+import { callsFromNow, clientsOf, expectArrived, importedElsewhere, type Place, places, type Told } from '../support/import-host.ts';
+import { testWith } from '../support/needs.ts';
+
+const test = testWith('root', 'loop', 'g++');
+const onPlace = places();
+
+/** Milliseconds. */
+const NEVER = 30_000;
+const SOON = 1500;
+
+/** What stands in the way is gone, and so is the import's process. */
+async function reaped({ host, xe }: Place): Promise<void> {
+  expect(clientsOf(host)).toEqual([]);
+  await host.noFaults();
+  await host.release();
+  await host.idle();
+  const { failed } = await reap({ xe: { ...xe, timeout: NEVER } });
+  expect(failed).toBe(0);
+  assertClean(host);
+}
+
+/** `left` of an error, with the uuids that only the toolstack knows under names that say what they are. */
+function leftOf({ host }: Place, { error }: Told): string[] {
+  const { vdi, vbd } = host.state();
+  const names = [...vdi.map(({ uuid }) => [uuid, 'DISK'] as const), ...vbd.map(({ uuid }) => [uuid, 'PLUG'] as const)];
+  return (error?.left ?? []).map((sentence) => names.reduce((text, [uuid, name]) => text.replaceAll(uuid, name), sentence));
+}
+
+const USAGE = { say: { stdout: 'Usage: xe <cmd> [-s server]\n' } } as const;
+const fail = (code: string): Fault => ({ fail: [code, 'OpaqueRef:0'] });
+
+/** What is left of a disk: nothing, or what the error says of it. */
+type Left = 'nothing' | RegExp;
+
+const WHAT_VBDS = /^VDI DISK: xe vbd-list/;
+const PLUGGED = /^VDI DISK: VBD PLUG is still plugged: xe vbd-unplug/;
+const THERE = /^VDI DISK: xe vdi-destroy/;
+
+/** The commands of the clean-up: which VBDs of ours there are, which there are at all, off with them, off with the disk. */
+const CASES: ReadonlyArray<readonly [step: string, ends: string, rule: Omit<Rule, 'command' | 'nth'>, left: Left]> = [
+  ['vbd-list 2', 'is refused', { what: fail('INTERNAL_ERROR') }, WHAT_VBDS],
+  ['vbd-list 2', 'is never answered', { what: 'hang' }, WHAT_VBDS],
+  ['vbd-list 2', 'has its connection ended', { what: 'die' }, WHAT_VBDS],
+  ['vbd-list 2', 'has its client killed', { what: { kill: 9 } }, WHAT_VBDS],
+  ['vbd-list 2', 'answers senselessly', { what: USAGE }, /^VDI DISK: another machine has it attached, by VBD PLUG$/],
+  ['vbd-list 3', 'is refused', { what: fail('HANDLE_INVALID') }, WHAT_VBDS],
+  ['vbd-list 3', 'is never answered', { what: 'hang' }, WHAT_VBDS],
+  ['vbd-list 3', 'has its connection ended', { what: 'die' }, WHAT_VBDS],
+  ['vbd-list 3', 'answers senselessly', { what: USAGE }, /^VDI DISK: another machine has it attached, by VBD Usage/],
+
+  ['vbd-unplug', 'is rejected once', { what: fail('DEVICE_DETACH_REJECTED') }, 'nothing'],
+  ['vbd-unplug', 'is rejected for ever', { what: fail('DEVICE_DETACH_REJECTED'), always: true }, PLUGGED],
+  ['vbd-unplug', 'fails for ever', { what: fail('INTERNAL_ERROR'), always: true }, PLUGGED],
+  ['vbd-unplug', 'times out in the toolstack', { what: fail('DEVICE_DETACH_TIMEOUT') }, PLUGGED],
+  ['vbd-unplug', 'times out in the toolstack, but was done', { what: fail('DEVICE_DETACH_TIMEOUT'), when: 'after' }, 'nothing'],
+  ['vbd-unplug', 'is not allowed', { what: fail('VBD_NOT_UNPLUGGABLE') }, PLUGGED],
+  ['vbd-unplug', 'is refused by the storage', { what: fail('SR_BACKEND_FAILURE_46') }, PLUGGED],
+  ['vbd-unplug', 'is said to be done already', { what: fail('DEVICE_ALREADY_DETACHED') }, PLUGGED],
+  ['vbd-unplug', 'is said to be of a VBD that is gone', { what: fail('UUID_INVALID') }, PLUGGED],
+  ['vbd-unplug', 'is said to be of what is gone', { what: fail('HANDLE_INVALID') }, PLUGGED],
+  ['vbd-unplug', 'is never answered', { what: 'hang' }, PLUGGED],
+  ['vbd-unplug', 'is never answered, but was done', { what: 'hang', when: 'after' }, 'nothing'],
+  ['vbd-unplug', 'is done too late', { what: 'late' }, PLUGGED],
+  ['vbd-unplug', 'is done when nobody waits any more', { what: 'gone' }, 'nothing'],
+  ['vbd-unplug', 'has its connection ended', { what: 'die' }, PLUGGED],
+  ['vbd-unplug', 'has its connection ended, but was done', { what: 'die', when: 'after' }, 'nothing'],
+  ['vbd-unplug', 'has its client killed', { what: { kill: 9 } }, PLUGGED],
+  ['vbd-unplug', 'answers senselessly', { what: USAGE }, PLUGGED],
+
+  ['vdi-destroy', 'is refused by the storage', { what: fail('SR_BACKEND_FAILURE_80') }, THERE],
+  ['vdi-destroy', 'is refused by the storage, but was done', { what: fail('SR_BACKEND_FAILURE_80'), when: 'after' }, 'nothing'],
+  ['vdi-destroy', 'finds the disk in use', { what: fail('VDI_IN_USE') }, THERE],
+  ['vdi-destroy', 'finds the storage gone', { what: fail('SR_BACKEND_FAILURE_47') }, THERE],
+  ['vdi-destroy', 'finds the disk at work', { what: fail('OTHER_OPERATION_IN_PROGRESS') }, THERE],
+  ['vdi-destroy', 'is said to be of a VDI that is gone', { what: fail('UUID_INVALID') }, THERE],
+  ['vdi-destroy', 'is said to be of what is gone', { what: fail('HANDLE_INVALID') }, THERE],
+  ['vdi-destroy', 'is never answered', { what: 'hang' }, THERE],
+  ['vdi-destroy', 'is never answered, but was done', { what: 'hang', when: 'after' }, 'nothing'],
+  ['vdi-destroy', 'is done too late', { what: 'late' }, THERE],
+  ['vdi-destroy', 'is done when nobody waits any more', { what: 'gone' }, 'nothing'],
+  ['vdi-destroy', 'has its connection ended', { what: 'die' }, THERE],
+  ['vdi-destroy', 'has its connection ended, but was done', { what: 'die', when: 'after' }, 'nothing'],
+  ['vdi-destroy', 'has its client killed', { what: { kill: 9 } }, THERE],
+  ['vdi-destroy', 'answers senselessly', { what: USAGE }, THERE],
+];
+
+describe.concurrent('after an image that turned out broken', () => {
+  test('the clean-up makes the commands that this is about', () =>
+    onPlace(async (place) => {
+      const { error } = await importedElsewhere(place, place.broken);
+      expect([error?.code, error?.left]).toEqual(['COMPRESSION_CHECKSUM', []]);
+      const commands = (await place.host.calls()).map(([command = '']) => command);
+      expect(commands.slice(commands.indexOf('vbd-plug') + 1)).toEqual(['vbd-list', 'vbd-list', 'vbd-list', 'vbd-unplug', 'vdi-destroy']);
+      assertClean(place.host);
+    }));
+
+  test.each(CASES)('%s %s, and the image is still what is told', (step, _, rule, left) =>
+    onPlace(async (place) => {
+      const [command = '', nth = '1'] = step.split(' ');
+      await place.host.fault({ command, nth: Number(nth), ...rule });
+      const timeout = rule.what === 'hang' || rule.what === 'late' || rule.what === 'gone' ? SOON : NEVER;
+      const told = await importedElsewhere(place, place.broken, { xe: { ...place.xe, timeout } });
+      expect(told.error?.code, told.error?.message).toBe('COMPRESSION_CHECKSUM');
+      expect(leftOf(place, told)).toEqual(left === 'nothing' ? [] : [expect.stringMatching(left)]);
+      if (left === 'nothing') assertClean(place.host);
+      await reaped(place);
+    }),
+  );
+});
+
+test('what a caller’s own function throws does not hide what is left', () =>
+  onPlace(async (place) => {
+    const { host, sr, xe } = place;
+    await host.fault({ command: 'vdi-destroy', what: fail('SR_BACKEND_FAILURE_80') });
+    const onProgress: ImportOptions['onProgress'] = ({ phase }) => {
+      if (phase === 'write') throw new Error('the caller has a fault');
+    };
+    const error = await failure(importImage(place.image, { sr, xe, onProgress }));
+    expect(error.message).toBe('the caller has a fault');
+    expect(leftOf(place, { error })).toEqual([expect.stringMatching(THERE)]);
+    // Its owner still runs, but has given it up.
+    await reaped(place);
+  }));
+
+describe.concurrent('a good image', () => {
+  test.each([
+    ['is rejected for ever', 'DEVICE_DETACH_REJECTED', 'VBD_DETACH'],
+    ['fails for ever', 'INTERNAL_ERROR', 'XE_FAILED'],
+  ])('whose unplug %s is no success', (_, xapi, code) =>
+    onPlace(async (place) => {
+      await place.host.fault({ command: 'vbd-unplug', always: true, what: fail(xapi) });
+      const told = await importedElsewhere(place, place.image);
+      expect(told.error?.code).toBe(code);
+      expect(leftOf(place, told)).toEqual([expect.stringMatching(PLUGGED)]);
+      await reaped(place);
+    }),
+  );
+
+  /** Opens the device as soon as it is plugged. */
+  async function held(place: Place) {
+    const { host } = place;
+    const called = await callsFromNow(host);
+    await host.fault({ command: 'vbd-plug', when: 'after', what: 'late' });
+    const running = importedElsewhere(place, place.image);
+    await called('vbd-plug');
+    const device = await vi.waitUntil(() => host.state().vbd.find((vbd) => vbd.currentlyAttached)?.device, { timeout: 30_000 });
+    const file = openSync(`/dev/${device}`, 'r');
+    await host.release();
+    return { running, file, called };
+  }
+
+  test('gets there when whoever has its device open lets it go in time', () =>
+    onPlace(async (place) => {
+      const { running, file, called } = await held(place);
+      await called('vbd-unplug', 3);
+      closeSync(file);
+      const { vdi = '', error } = await running;
+      expect(error).toBe(undefined);
+      expectArrived(place, vdi);
+    }));
+
+  test('whose device somebody keeps open is no success', () =>
+    onPlace(async (place) => {
+      const { running, file } = await held(place);
+      const told = await running;
+      expect(told.error?.code).toBe('VBD_DETACH');
+      expect(leftOf(place, told)).toEqual([expect.stringMatching(PLUGGED)]);
+      closeSync(file);
+      await reaped(place);
+    }));
+});
+
+describe.concurrent('a command that is done too late', () => {
+  test('leaves the disk that it makes to be found by its mark', () =>
+    onPlace(async (place) => {
+      const { host, xe } = place;
+      await host.fault({ command: 'vdi-create', what: 'late' });
+      const told = await importedElsewhere(place, place.image, { xe: { ...xe, timeout: SOON } });
+      expect(told.error).toMatchObject({ code: 'XE_TIMEOUT', left: [expect.stringMatching(/^perhaps a VDI that xapi is still making/)] });
+      assertClean(host);
+      await host.release();
+      await host.idle();
+      expect(host.state().vdi).toMatchObject([{ nameLabel: 'image' }]);
+      await reaped(place);
+    }));
+
+  test.each(['vdi-param-get', 'vbd-create', 'vbd-plug', 'vbd-list', 'vbd-unplug', 'vbd-destroy'])(
+    '%s leaves nothing, or something that is told',
+    (command) =>
+      onPlace(async (place) => {
+        await place.host.fault({ command, what: 'late' });
+        const told = await importedElsewhere(place, place.image, { xe: { ...place.xe, timeout: SOON } });
+        expect(told.error?.code).toBe('XE_TIMEOUT');
+        if (leftOf(place, told).length === 0) assertClean(place.host);
+        else expect(leftOf(place, told)).toEqual([expect.stringMatching(/^VDI DISK: /)]);
+        await reaped(place);
+      }),
+  );
+
+  test('vdi-param-remove leaves nothing, or a finished disk that is told', () =>
+    onPlace(async (place) => {
+      const { host, xe } = place;
+      await host.fault({ command: 'vdi-param-remove', what: 'late' });
+      const told = await importedElsewhere(place, place.image, { xe: { ...xe, timeout: SOON } });
+      expect(told.error?.code).toBe('XE_TIMEOUT');
+      await host.release();
+      await host.idle();
+      if (leftOf(place, told).length === 0) assertClean(host);
+      else await finished(place, told);
+    }));
+});
+
+describe.concurrent('a disk that was made without a word', () => {
+  test('leaves it told of that the toolstack cannot be asked for it', () =>
+    onPlace(async (place) => {
+      const { host } = place;
+      await host.fault({ command: 'vdi-create', when: 'after', what: 'die' });
+      await host.fault({ command: 'vdi-list', nth: 2, always: true, what: 'die' });
+      const told = await importedElsewhere(place, place.image);
+      expect(told.error).toMatchObject({
+        code: 'XE_CONNECTION',
+        left: [expect.stringMatching(/^perhaps a VDI, since xapi does not answer/)],
+      });
+      expect(host.state().vdi.length).toBe(1);
+      await reaped(place);
+    }));
+
+  test('and with an answer that makes no sense is looked for in vain, and told of, too', () =>
+    onPlace(async (place) => {
+      const { host } = place;
+      await host.fault({ command: 'vdi-create', when: 'after', what: USAGE });
+      await host.fault({ command: 'vdi-list', nth: 2, what: 'die' });
+      const told = await importedElsewhere(place, place.image);
+      expect(told.error).toMatchObject({ code: 'XE_FAILED', left: [expect.stringMatching(/^perhaps a VDI, since xapi does not answer/)] });
+      expect(host.state().vdi.length).toBe(1);
+      await reaped(place);
+    }));
+});
+
+/** What was finished without anybody knowing it: no mark, so no left-over, but told of. */
+async function finished(place: Place, told: Told): Promise<void> {
+  expect(leftOf(place, told)).toEqual([expect.stringMatching(/^VDI DISK: /)]);
+  const [vdi = ''] = place.host.state().vdi.map(({ uuid }) => uuid);
+  expect((await reap({ xe: place.xe })).leftOvers).toEqual([]);
+  expectArrived(place, vdi);
+}
+
+describe.concurrent('a toolstack that dies', () => {
+  /** The import's command is under way, with its effect or without. */
+  async function dies(place: Place, command: string, when: 'before' | 'after'): Promise<Told> {
+    const { host } = place;
+    const called = await callsFromNow(host);
+    await host.fault({ command, when, what: 'hang' });
+    const running = importedElsewhere(place, place.image);
+    await called(command);
+    if (when === 'after') await host.idle();
+    await host.kill();
+    return running;
+  }
+
+  const MOMENTS = { before: 'without its effect', after: 'although it had its effect' } as const;
+  const PERHAPS = /^perhaps a VDI, since xapi does not answer \(/;
+  const NOT_ASKED = /^VDI DISK: xe vbd-list: /;
+  const LEFT: Readonly<Record<string, RegExp | undefined>> = {
+    'vm-list': undefined,
+    'sr-param-get': undefined,
+    'vdi-list': PERHAPS,
+    'vdi-create': PERHAPS,
+    'vdi-param-get': NOT_ASKED,
+    'vbd-create': NOT_ASKED,
+    'vbd-plug': NOT_ASKED,
+    'vbd-list': NOT_ASKED,
+    'vbd-unplug': NOT_ASKED,
+    'vbd-destroy': NOT_ASKED,
+    'vdi-param-remove': NOT_ASKED,
+  };
+  const cases = Object.entries(LEFT).flatMap(([command, left]) =>
+    (['before', 'after'] as const)
+      .filter((when) => when === 'before' || /create|plug|destroy|remove/.test(command))
+      .map((when) => [command, MOMENTS[when], when, left] as const),
+  );
+
+  test.each(cases)('in %s, %s, leaves nothing that is not told', (command, _, when, left) =>
+    onPlace(async (place) => {
+      const { host } = place;
+      const told = await dies(place, command, when);
+      expect(told.error?.code, told.error?.message).toBe('XE_CONNECTION');
+      expect(leftOf(place, told)).toEqual(left === undefined ? [] : [expect.stringMatching(left)]);
+      await host.restart();
+      if (command === 'vdi-param-remove' && when === 'after') await finished(place, told);
+      else await reaped(place);
+    }),
+  );
+});

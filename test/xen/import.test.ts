@@ -1,0 +1,278 @@
+/** From an image to a VDI: what the disk holds on every kind of storage repository. */
+
+import { createHash } from 'node:crypto';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { type ImportOptions, type ImportResult, importImage, type SourceInput } from '../../src/index.ts';
+import { assertClean } from '../stand-in/clean.ts';
+import type { SrOptions } from '../stand-in/control.mjs';
+import { type Host, startHost } from '../stand-in/host.ts';
+import { chainTar, chunked, permutations, sampleChain, storedVhds } from '../support/chains.ts';
+import { noise } from '../support/chunks.ts';
+import { corpus, unpackChain } from '../support/corpus.ts';
+import { makeDisk } from '../support/disk.ts';
+import { failure } from '../support/failure.ts';
+import { testFolder } from '../support/folder.ts';
+import { bytesOf, expectDisk, toolstackOf } from '../support/imported.ts';
+import { dynamicVhd, fixedVhd } from '../support/make-vhd.mjs';
+import { testWith } from '../support/needs.ts';
+import { tarOf } from '../support/tar.ts';
+
+const test = testWith('root', 'loop', 'g++');
+
+const KiB = 1024;
+const MiB = 2 ** 20;
+
+let host: Host;
+/** All that has been imported. */
+const made: string[] = [];
+
+beforeAll(async () => {
+  host = await startHost();
+});
+afterAll(() => host?.stop());
+
+type Options = Omit<ImportOptions, 'sr' | 'xe'>;
+
+/** An import after which nothing else is there. */
+async function imported(input: SourceInput | readonly SourceInput[], sr: string, options: Options = {}): Promise<ImportResult> {
+  const result = await importImage(input, { ...options, sr, xe: toolstackOf(host) });
+  made.push(result.vdi);
+  assertClean(host, { vdis: made });
+  expect(host.state().vdi.find(({ uuid }) => uuid === result.vdi)).toMatchObject({ sr, virtualSize: result.vdiSize, tags: [] });
+  return result;
+}
+
+function stored(name: string, bytes: Uint8Array): string {
+  const path = join(testFolder(), name);
+  writeFileSync(path, bytes);
+  return path;
+}
+
+/** An odd number of sectors; absent blocks, absent sectors with another's data under them, blocks in no order. */
+const SIZE = 5 * MiB + 3 * 512;
+const order = [70, 3, 4, 5, 80, 17, 0, 41, 42];
+const sample = makeDisk({
+  blockSize: 64 * KiB,
+  size: SIZE,
+  order,
+  bitmaps: 'random',
+  gap: 3,
+  spare: 9,
+  short: false,
+  shortFooter: false,
+  seed: 11,
+});
+/** Bytes that the VHD has: whole blocks, but for the one at the end of the disk. */
+const DATA = (order.length - 1) * 64 * KiB + (SIZE % (64 * KiB));
+
+interface Kind {
+  readonly type: string;
+  readonly options?: SrOptions;
+  readonly raw?: boolean;
+  /** Whether a new disk has its last owner's data, by xapi's own rule (DOMAIN 0.3). */
+  readonly stale?: boolean;
+  /** What the size is rounded up to (DOMAIN 4.2). */
+  readonly unit: number;
+}
+
+const VHD = 2 * MiB;
+const VOLUME = 4 * MiB;
+const THICK = { allocation: 'thick' };
+
+const KINDS: readonly Kind[] = [
+  { type: 'lvm', unit: VHD },
+  { type: 'lvm', raw: true, stale: true, unit: VOLUME },
+  { type: 'ext', unit: VHD },
+  { type: 'equal', options: { smConfig: THICK }, stale: true, unit: VHD },
+].flatMap((kind) =>
+  (['backend', 'kernel'] as const).flatMap((device) =>
+    ([512, 4096] as const).map((sector) => ({ ...kind, options: { ...kind.options, device, sector } })),
+  ),
+);
+
+const MORE_KINDS: readonly Kind[] = [
+  { type: 'lvmoiscsi', unit: VHD },
+  { type: 'lvmoiscsi', raw: true, stale: true, unit: VOLUME },
+  { type: 'lvmohba', raw: true, stale: true, unit: VOLUME },
+  { type: 'lvm', options: { smConfig: {} }, stale: true, unit: VOLUME },
+  { type: 'lvmohba', options: { smConfig: { use_vhd: 'false', allocation: 'thick' } }, stale: true, unit: VOLUME },
+  { type: 'lvm', options: { smConfig: { use_vhd: 'true', allocation: 'thin' } }, unit: VHD },
+  { type: 'nfs', unit: VHD },
+  { type: 'nfs', raw: true, unit: 512 },
+  { type: 'ext', raw: true, options: { device: 'kernel' }, unit: 512 },
+  { type: 'smb', unit: VHD },
+  { type: 'equal', options: { smConfig: { allocation: 'thin' } }, unit: VHD },
+  // One that is none of those that are known.
+  { type: 'zfs-vol', unit: VHD },
+];
+
+const nameOf = ({ type, raw, options: { smConfig, device = 'backend', sector = 512 } = {} }: Kind): string =>
+  [type, raw ? 'raw' : '', smConfig === undefined ? '' : JSON.stringify(smConfig), device, sector].filter((part) => part !== '').join(', ');
+
+describe('the disk', () => {
+  test.each([...KINDS, ...MORE_KINDS].map((kind) => [nameOf(kind), kind] as const))(
+    'is the image, and zeros behind it, on %s',
+    async (_, kind) => {
+      const { type, options, raw = false, stale = false, unit } = kind;
+      const sr = await host.sr(type, options);
+      const size = Math.ceil(SIZE / unit) * unit;
+      const result = await imported(stored('image.vhd', sample.vhd), sr, { rawVdi: raw, verify: true });
+      expectDisk(bytesOf(host, result.vdi), sample.content, size);
+      // Where old data shows nothing is left alone, and where none does nothing is written for nothing.
+      const empty = size - DATA;
+      expect(result).toMatchObject({ bytesWritten: DATA, bytesZeroed: stale ? empty : 0, bytesSkipped: stale ? 0 : empty });
+      expect(result).toMatchObject({ sr, vdiSize: size, virtualSize: SIZE, verified: true, bytesRewritten: 0, direct: true });
+      // A raw volume is written to itself, all else through what the toolstack names.
+      const named = options?.device === 'kernel' ? /^\/dev\/loop\d+$/ : `/dev/sm/backend/${sr}/${result.vdi}`;
+      expect(result.target).toMatch(raw && type.startsWith('lvm') ? `/dev/sm/phy/${sr}/${result.vdi}` : named);
+    },
+  );
+});
+
+describe('every form of an image', () => {
+  /** Where nothing that is forgotten passes for zero. */
+  let stale: string;
+  beforeAll(async () => {
+    stale = await host.sr('lvm');
+  });
+  const raw = { rawVdi: true, verify: true } as const;
+
+  test.each([
+    ['a VHD', 'image.vhd', sample.vhd],
+    ['a compressed VHD', 'image.vhd.gz', gzipSync(sample.vhd)],
+    ['an OVA', 'image.ova', tarOf([['./image.vhd', sample.vhd]])],
+    [
+      'a compressed tar, as Nova uploads it',
+      'image.tar.gz',
+      gzipSync(
+        tarOf([
+          ['./', Buffer.alloc(0)],
+          ['./0.vhd', sample.vhd],
+        ]),
+      ),
+    ],
+    ['an OVA with a fixed VHD', 'image.ova', tarOf([['image.vhd', fixedVhd(sample.content)]])],
+  ])('%s arrives as it is, from a file and from a stream', async (_, name, bytes) => {
+    for (const input of [stored(name, bytes), chunked(bytes)]) {
+      const { vdi, vdiSize, bytesRead } = await imported(input, stale, raw);
+      expectDisk(bytesOf(host, vdi), sample.content, 8 * MiB);
+      expect({ vdiSize, bytesRead: typeof input === 'string' ? 'as needed' : bytesRead }).toEqual({
+        vdiSize: 8 * MiB,
+        bytesRead: typeof input === 'string' ? 'as needed' : bytes.length,
+      });
+    }
+  });
+
+  test('a raw disk arrives when its size is told', async () => {
+    const { vdi } = await imported(chunked(sample.content), stale, { ...raw, raw: true, virtualSize: SIZE });
+    expectDisk(bytesOf(host, vdi), sample.content, 8 * MiB);
+  });
+
+  describe('and a chain', () => {
+    const { vhds, content } = sampleChain({ shuffled: true });
+
+    test.each(permutations(3))('is flattened whatever order its layers come in: %i, %i, %i', async (...order) => {
+      const { vdi, layers } = await imported(stored('chain.ova', chainTar(vhds, order)), stale, raw);
+      expect(layers).toBe(3);
+      expectDisk(bytesOf(host, vdi), content, VOLUME);
+    });
+
+    test('is flattened from a stream whose layers come deepest first, where the size of the leaf is told', async () => {
+      const { vdi, bytesRewritten } = await imported(chunked(chainTar(vhds, [2, 1, 0])), stale, { ...raw, virtualSize: content.length });
+      expect(bytesRewritten).toBeGreaterThan(0);
+      expectDisk(bytesOf(host, vdi), content, VOLUME);
+    });
+
+    test('is flattened from a compressed stream that ends with the leaf, once the layers before it have been staged', async () => {
+      const staging = testFolder();
+      const { vdi } = await imported(chunked(gzipSync(chainTar(vhds, [2, 1, 0]))), stale, { ...raw, staging });
+      expectDisk(bytesOf(host, vdi), content, VOLUME);
+      expect(readdirSync(staging)).toEqual([]);
+    });
+
+    test('is flattened from files', async () => {
+      const { vdi } = await imported(storedVhds(testFolder(), vhds), stale, raw);
+      expectDisk(bytesOf(host, vdi), content, VOLUME);
+    });
+
+    test('that ends with the leaf and is not staged is refused before a VDI is made', async () => {
+      const tar = gzipSync(chainTar(vhds, [2, 1, 0]));
+      const before = await creations();
+      const error = await failure(importImage(chunked(tar), { sr: stale, xe: toolstackOf(host) }));
+      expect(error).toMatchObject({ code: 'CHAIN_ORDER', left: [] });
+      expect(await creations()).toBe(before);
+    });
+  });
+
+  // A sector, and about the units of a VHD and of a volume, on devices that can take no less than 4096 bytes at once, too.
+  const sizes = [1, 4095, 4096, 4097, 8191, 8192, 8193].flatMap((sectors) =>
+    ([512, 4096] as const).map((sector) => [sectors, sector] as const),
+  );
+
+  test.each(sizes)('a disk of %i sectors ends where it ends, with sectors of %i bytes', async (sectors, sector) => {
+    const sr = await host.sr('lvm', { sector });
+    const content = Buffer.from(noise(sectors * 512, sectors));
+    const { vdi, vdiSize } = await imported(stored('odd.vhd', fixedVhd(content)), sr, raw);
+    expect(vdiSize).toBe(Math.ceil((sectors * 512) / VOLUME) * VOLUME);
+    expectDisk(bytesOf(host, vdi), content, vdiSize);
+  });
+});
+
+const creations = async (): Promise<number> => (await host.calls()).filter(([command]) => command === 'vdi-create').length;
+
+describe('the zero policy', () => {
+  /** Data, then a block of zeros that is there, then nothing. */
+  const content = Buffer.concat([noise(2 * MiB, 5), Buffer.alloc(6 * MiB)]);
+  const image = dynamicVhd({
+    size: 8 * MiB,
+    blocks: new Map([
+      [0, content.subarray(0, 2 * MiB)],
+      [1, Buffer.alloc(2 * MiB)],
+    ]),
+  });
+  const STALE = 0xaa;
+
+  test.each([
+    ['is the one that the SR calls for', 'ext', undefined, { bytesWritten: 2 * MiB, bytesZeroed: 0, bytesSkipped: 6 * MiB }],
+    ['zeroes what is empty, if it is asked to', 'ext', 'auto', { bytesWritten: 2 * MiB, bytesZeroed: 6 * MiB, bytesSkipped: 0 }],
+    ['writes all zeros, if it is asked to', 'ext', 'write', { bytesWritten: 4 * MiB, bytesZeroed: 4 * MiB, bytesSkipped: 0 }],
+    ['zeroes on a raw volume', 'lvm', undefined, { bytesWritten: 2 * MiB, bytesZeroed: 6 * MiB, bytesSkipped: 0 }],
+  ] as const)('%s', async (_, type, zero, counts) => {
+    const result = await imported(stored('image.vhd', image), await host.sr(type), { zero, rawVdi: type === 'lvm' });
+    expect(result).toMatchObject(counts);
+    expectDisk(bytesOf(host, result.vdi), content);
+  });
+
+  test('leaves what is empty alone on a raw volume only for a caller who says so', async () => {
+    const result = await imported(stored('image.vhd', image), await host.sr('lvm'), { zero: 'assume-zero', rawVdi: true });
+    expect(result).toMatchObject({ bytesWritten: 2 * MiB, bytesZeroed: 0, bytesSkipped: 6 * MiB });
+    const old = Buffer.from(content).fill(STALE, 2 * MiB);
+    expectDisk(bytesOf(host, result.vdi), old);
+  });
+
+  test('does not hide from a comparison that a volume was not as it was taken for', async () => {
+    const sr = await host.sr('lvm');
+    const options = { sr, rawVdi: true, zero: 'assume-zero', verify: true, xe: toolstackOf(host) } as const;
+    const error = await failure(importImage(stored('image.vhd', image), options));
+    expect(error).toMatchObject({ code: 'VERIFY_MISMATCH', offset: 2 * MiB, left: [] });
+    assertClean(host, { vdis: made });
+  });
+});
+
+/** Of other programs: each small disk, and each order of a chain. */
+const others = corpus().filter(({ file, expect, sha256raw, virtualSize }) => {
+  const small = /^(real|generated)\//.test(file) && (virtualSize ?? Infinity) < 3 * MiB;
+  return expect === 'ok' && sha256raw && (small || file.startsWith('ova/nova'));
+});
+
+testWith('root', 'loop', 'g++', 'corpus').each(others)('$file of the corpus arrives as other decoders read it', async (entry) => {
+  const size = entry.virtualSize ?? 0;
+  const sr = await host.sr('lvm', { sector: 4096 });
+  const { vdi } = await imported(await unpackChain(entry, testFolder()), sr, { rawVdi: true });
+  const bytes = bytesOf(host, vdi);
+  expect(createHash('sha256').update(bytes.subarray(0, size)).digest('hex')).toBe(entry.sha256raw);
+  expectDisk(bytes, bytes.subarray(0, size), Math.ceil(size / VOLUME) * VOLUME);
+});
