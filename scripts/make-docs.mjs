@@ -1,5 +1,5 @@
 /**
- * Makes docs/errors.md from the tables in src/errors.ts. `npm run docs` writes it; with --check it only says whether the
+ * Makes docs/errors.md from the tables in src/errors.ts and src/warnings.ts. `npm run docs` writes it; with --check it only says whether the
  * page is up to date, by its exit status.
  */
 
@@ -7,8 +7,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { rolldown } from 'rolldown';
 
-/** @typedef {{ exit: number, meaning: string, advice: string, guard?: string, retry?: true }} Kind */
-/** @typedef {{ ERRORS: Record<string, Kind>, WARNINGS: Record<string, string> }} Tables */
+/** @typedef {{ exit: number, meaning: string, advice: string, atFault: string, remedies?: readonly string[], guard?: string }} Kind */
+/** @typedef {{ ERRORS: Record<string, Kind>, WARNINGS: Record<string, { meaning: string }> }} Tables */
 
 const page = fileURLToPath(new URL('../docs/errors.md', import.meta.url));
 
@@ -49,18 +49,19 @@ function table(head, rows) {
 
 /** The whole page. @param {Tables} tables */
 export function errorsPage({ ERRORS, WARNINGS }) {
-  const errors = Object.entries(ERRORS).map(([code, { exit, guard, retry, meaning, advice }]) => [
+  const errors = Object.entries(ERRORS).map(([code, { exit, atFault, guard, remedies = [], meaning, advice }]) => [
     `\`${code}\``,
     String(exit),
     guard === undefined ? '' : `\`${guard}\``,
-    retry === undefined ? '' : 'yes',
+    remedies.some((remedy) => remedy !== 'elsewhere') ? 'yes' : '',
+    atFault,
     meaning,
     advice,
   ]);
-  const warnings = Object.entries(WARNINGS).map(([code, meaning]) => [`\`${code}\``, meaning]);
+  const warnings = Object.entries(WARNINGS).map(([code, { meaning }]) => [`\`${code}\``, meaning]);
   return [
     INTRO,
-    table(['Code', 'Exit status', 'Guard', 'Retry', 'Meaning', 'What to do'], errors),
+    table(['Code', 'Exit status', 'Guard', 'Retry', 'At fault', 'Meaning', 'What to do'], errors),
     WARNINGS_INTRO,
     table(['Code', 'Meaning'], warnings),
   ].join('\n');
@@ -68,7 +69,13 @@ export function errorsPage({ ERRORS, WARNINGS }) {
 
 /** The tables as the source has them, so that the page does not depend on a build. @returns {Promise<Tables>} */
 async function readTables() {
-  const bundle = await rolldown({ input: fileURLToPath(new URL('../src/errors.ts', import.meta.url)) });
+  const [{ ERRORS }, { WARNINGS }] = await Promise.all([load('errors'), load('warnings')]);
+  return { ERRORS, WARNINGS };
+}
+
+/** A module of src/, with all that it imports. @param {string} name */
+async function load(name) {
+  const bundle = await rolldown({ input: fileURLToPath(new URL(`../src/${name}.ts`, import.meta.url)) });
   const { output } = await bundle.generate({ format: 'esm' });
   await bundle.close();
   return import(`data:text/javascript,${encodeURIComponent(output[0].code)}`);

@@ -109,7 +109,7 @@ export function streamCursor(source: Chunks, length?: number): StreamCursor {
     },
     async moveTo(target) {
       if (target < position) {
-        throw new VdiStreamError('VHD_LAYOUT', `this part is needed after byte ${position} has gone by`, { offset: target });
+        throw new VdiStreamError('SOURCE_ORDER', `this part is needed after byte ${position} has gone by`, { offset: target });
       }
       while (position < target) {
         if (!(await more())) throw truncated(position);

@@ -37,7 +37,7 @@ export {
   type WriteResult,
   writeDisk,
 } from './engine/write.ts';
-export { ERRORS, type ErrorCode, type Guard, VdiStreamError, type Warn, type Warning, type WarningCode } from './errors.ts';
+export { ERRORS, type ErrorCode, type Guard, VdiStreamError } from './errors.ts';
 export { type GlanceOptions, glanceImage } from './glance/image.ts';
 export { createPool, type Pool, type PoolOptions } from './host/pool.ts';
 export type { HttpOptions } from './http/client.ts';
@@ -49,6 +49,7 @@ export { stagedImage } from './source/fetched.ts';
 export type { Digest, Opener, Source, SourceOptions } from './source/source.ts';
 export { openTarget, type Target, type TargetOptions } from './target/target.ts';
 export { decodeVhd } from './vhd/decode.ts';
+export type { OnWarning, Warning, WarningCode } from './warnings.ts';
 export { type DeviceOptions, type ImportOptions, type ImportResult, importImage, importToDevice } from './xen/import.ts';
 export { type LeftOver, type ReapOptions, type ReapResult, reap } from './xen/reap.ts';
 export type { XeOptions } from './xen/xe.ts';

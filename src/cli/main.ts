@@ -43,7 +43,6 @@ async function main(argv: readonly string[]): Promise<number> {
     return await command.run(rest, stop.signal);
   } catch (error) {
     const told = cancelledOr(error, stop.signal);
-    if (told !== error && told instanceof VdiStreamError && error instanceof VdiStreamError) told.left.push(...error.left);
     process.stderr.write(story(told, json));
     return told instanceof VdiStreamError ? told.exitCode : 1;
   }

@@ -5,14 +5,14 @@
 
 import type { SingleBar } from 'cli-progress';
 import type { OnProgress, Progress } from '../engine/progress.ts';
-import type { Warn } from '../errors.ts';
+import type { OnWarning } from '../warnings.ts';
 import { clock, human, rate } from './sizes.ts';
 
 export interface Reporter {
   readonly json: boolean;
   readonly quiet: boolean;
   readonly progress: OnProgress;
-  readonly warn: Warn;
+  readonly warn: OnWarning;
   /** Leaves the terminal clean. Idempotent. */
   close(): void;
 }

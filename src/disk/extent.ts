@@ -5,7 +5,7 @@
  * says it `overwrites` covers bytes again, in a chain whose archive holds a parent in front of its child.
  */
 
-import type { Warn } from '../errors.ts';
+import type { OnWarning } from '../warnings.ts';
 
 /** One run of a disk. Offsets and lengths are bytes, multiples of 512. */
 export type Extent = DataExtent | EmptyExtent;
@@ -114,5 +114,5 @@ export interface Disk extends DiskFacts {
 
 export interface DecodeOptions {
   /** Called for what is odd but not wrong. */
-  readonly warn?: Warn;
+  readonly warn?: OnWarning;
 }

@@ -2,7 +2,8 @@
 
 import { roundUp, SECTOR } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
-import { VdiStreamError, type Warn } from '../errors.ts';
+import { VdiStreamError } from '../errors.ts';
+import type { OnWarning } from '../warnings.ts';
 import type { Disk } from './extent.ts';
 import { flatDisk } from './flat.ts';
 import { pieces } from './pieces.ts';
@@ -11,7 +12,7 @@ import { pieces } from './pieces.ts';
  * `size` is the length in bytes where the cursor does not know it. A last sector that is cut is filled up with zeros.
  * Throws DISK_SIZE_UNKNOWN, or SOURCE_TRUNCATED while reading.
  */
-export function rawDisk(cursor: Cursor, size: number | undefined, warn: Warn): Disk {
+export function rawDisk(cursor: Cursor, size: number | undefined, warn: OnWarning): Disk {
   const length = cursor.length ?? size;
   if (length === undefined) {
     throw new VdiStreamError('DISK_SIZE_UNKNOWN', 'this raw disk comes as a stream, which does not say how long it is', { offset: 0 });
@@ -26,7 +27,7 @@ export function rawDisk(cursor: Cursor, size: number | undefined, warn: Warn): D
   async function finish(): Promise<void> {
     await cursor.moveTo(length ?? 0);
     if (cursor.length === undefined && (await cursor.peek(1)).length > 0) {
-      throw new VdiStreamError('VHD_SIZE', `the disk goes on behind the ${length} bytes that were said to be all`, { offset: length });
+      throw new VdiStreamError('RAW_SIZE', `the disk goes on behind the ${length} bytes that were said to be all`, { offset: length });
     }
   }
 

@@ -2,12 +2,13 @@
 
 import { type Compression, compressionOf, MAGIC_BYTES } from '../codec/compression.ts';
 import type { DiskType } from '../disk/extent.ts';
-import { type ErrorCode, type Fault, inMember, isOfSource, VdiStreamError, type Warn, type WarningCode } from '../errors.ts';
+import { type ErrorCode, inMember, isOfImage, type OnFault, VdiStreamError } from '../errors.ts';
 import { type Arrival, openFeed } from '../image/feed.ts';
 import { ofBare } from '../image/image.ts';
 import { createLayers } from '../image/layers.ts';
 import { type Checked, checkVhd } from '../vhd/check.ts';
 import { EPOCH } from '../vhd/footer.ts';
+import type { OnWarning, WarningCode } from '../warnings.ts';
 import { withSources } from './open.ts';
 import type { DiskInput, ReadOptions } from './options.ts';
 import { reading } from './progress.ts';
@@ -100,7 +101,7 @@ interface Chain {
   finish(): void;
 }
 
-function newChain({ disk }: CheckOptions, warn: Warn): Chain {
+function newChain({ disk }: CheckOptions, warn: OnWarning): Chain {
   const layers = createLayers({ disk, anyParent: false, warn });
   let leaf: { readonly member: string | undefined; readonly hidden: boolean } | undefined;
   return {
@@ -120,8 +121,8 @@ function newChain({ disk }: CheckOptions, warn: Warn): Chain {
 
 interface Findings {
   readonly list: readonly Finding[];
-  readonly fault: Fault;
-  readonly warn: Warn;
+  readonly fault: OnFault;
+  readonly warn: OnWarning;
   /** What it throws about the image is a finding, and undefined is given; but what a disk throws about the source is thrown on. */
   attempt<T>(step: () => Promise<T>, of?: Arrival): Promise<T | undefined>;
 }
@@ -133,7 +134,7 @@ function createFindings(): Findings {
     const key = `${finding.code} ${finding.member} ${finding.offset} ${finding.offset === undefined ? finding.message : ''}`;
     if (!list.has(key)) list.set(key, finding);
   };
-  const fault: Fault = ({ code, message, advice, member, offset }) => put({ severity: 'error', code, message, advice, member, offset });
+  const fault: OnFault = ({ code, message, advice, member, offset }) => put({ severity: 'error', code, message, advice, member, offset });
   return {
     get list() {
       return [...list.values()];
@@ -148,7 +149,7 @@ function createFindings(): Findings {
         inMember(of?.member, error);
         fault(error);
         // No other disk can be read behind it.
-        if (of !== undefined && isOfSource(error)) throw error;
+        if (of !== undefined && !isOfImage(error)) throw error;
         return undefined;
       }
     },

@@ -2,10 +2,11 @@
 
 import type { Compression } from '../codec/compression.ts';
 import type { DiskFacts, DiskType, Range } from '../disk/extent.ts';
-import { VdiStreamError, type Warn, type Warning, warner } from '../errors.ts';
+import { VdiStreamError } from '../errors.ts';
 import { noDisk } from '../image/chain.ts';
 import { type Arrival, openFeed } from '../image/feed.ts';
 import { createLayers, leafRankOf, mayBeLeaf } from '../image/layers.ts';
+import { type OnWarning, type Warning, warner } from '../warnings.ts';
 import { withSources } from './open.ts';
 import type { DiskInput, ReadOptions } from './options.ts';
 import { reading } from './progress.ts';
@@ -15,7 +16,7 @@ export interface InfoOptions extends ReadOptions {
   readonly quick?: boolean | undefined;
   /** What is odd about the image is an error, STRICT, instead of a warning. */
   readonly strict?: boolean | undefined;
-  readonly onWarning?: Warn | undefined;
+  readonly onWarning?: OnWarning | undefined;
 }
 
 /** Sizes in bytes. */
@@ -85,7 +86,7 @@ interface Chain {
   finish(quick: boolean): DiskInfo;
 }
 
-function newChain({ disk }: InfoOptions, warn: Warn): Chain {
+function newChain({ disk }: InfoOptions, warn: OnWarning): Chain {
   const layers = createLayers({ disk, anyParent: true, warn });
   const found: { readonly rank: number; readonly info: LayerInfo }[] = [];
 

@@ -1,9 +1,10 @@
 /** Job: what writing and verifying share, from the options of a call to the opened disk. */
 
-import { type Guard, VdiStreamError, type Warn, type Warning, warner } from '../errors.ts';
+import { type Guard, VdiStreamError } from '../errors.ts';
 import { createPool, type Pool } from '../host/pool.ts';
 import { type ChosenDisk, onlyDisk } from '../image/chain.ts';
 import type { Source } from '../source/source.ts';
+import { type OnWarning, type Warning, warner } from '../warnings.ts';
 import { info } from './info.ts';
 import { opensAgain, withSources } from './open.ts';
 import type { DiskInput, ReadOptions } from './options.ts';
@@ -21,13 +22,13 @@ export interface CommonOptions extends ReadOptions {
   /** Share one to bound the memory of several calls at once; each has its own otherwise. */
   readonly pool?: Pool | undefined;
   /** Called for what is odd but not wrong, as it is found; the result lists it too. */
-  readonly onWarning?: Warn | undefined;
+  readonly onWarning?: OnWarning | undefined;
 }
 
 /** What the calls of one import share. */
 export interface Job {
   readonly pool: Pool;
-  readonly warn: Warn;
+  readonly warn: OnWarning;
   readonly warnings: readonly Warning[];
   seconds(): number;
 }

@@ -2,11 +2,12 @@
 
 import { MiB, TiB } from '../bytes.ts';
 import type { DiskFacts } from '../disk/extent.ts';
-import { VdiStreamError, type Warning } from '../errors.ts';
+import { VdiStreamError } from '../errors.ts';
 import { createPool } from '../host/pool.ts';
 import type { ChosenDisk } from '../image/chain.ts';
 import type { Source } from '../source/source.ts';
 import { NULL_TARGET, openTarget, type Target } from '../target/target.ts';
+import type { Warning } from '../warnings.ts';
 import { bytesRead, type CommonOptions, type Job, withDisk } from './job.ts';
 import type { DiskInput } from './options.ts';
 import type { ZeroPolicy } from './plan.ts';

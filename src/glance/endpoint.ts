@@ -1,11 +1,12 @@
 /** Endpoint: the base address of an image service, such as http://10.0.0.1:9292, and several of them asked in turn. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { VdiStreamError, type Warn } from '../errors.ts';
+import { hasRemedy, VdiStreamError } from '../errors.ts';
 import { orCancelled } from '../host/cancel.ts';
 import { nameOf } from '../http/client.ts';
-import { isDrop, isElsewhere, pauseAfter, retryWarning } from '../http/download.ts';
+import { pauseAfter, retryWarning } from '../http/download.ts';
 import { parseUrl } from '../http/url.ts';
+import type { OnWarning } from '../warnings.ts';
 
 /** The address without a slash at its end. A catalogue may list it with the version; Nova cuts that off too. Throws USAGE. */
 export function baseOf(endpoint: string): string {
@@ -25,7 +26,7 @@ export interface Answered<T> {
 export interface Asking {
   readonly retries?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly warn?: Warn | undefined;
+  readonly warn?: OnWarning | undefined;
 }
 
 /**
@@ -45,8 +46,8 @@ export async function askInTurn<T>(
         const answer = await ask(address);
         return { answer, addresses: [address, ...left.filter((other) => other !== address)] };
       } catch (error) {
-        const isLost = isElsewhere(error) || (error instanceof VdiStreamError && error.code === 'GLANCE_ANSWER');
-        if (!isDrop(error) && !isLost) throw error;
+        const isLost = hasRemedy(error, 'source', 'elsewhere');
+        if (!isLost && !hasRemedy(error, 'source', 'again')) throw error;
         said.delete(address);
         said.set(address, error);
         if (isLost) left = left.filter((other) => other !== address);

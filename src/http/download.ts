@@ -3,10 +3,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MiB } from '../bytes.ts';
 import type { Chunks } from '../cursor.ts';
-import { throwIfCancelled, VdiStreamError, type Warn, type Warning } from '../errors.ts';
+import { hasRemedy, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { orCancelled } from '../host/cancel.ts';
 import type { Digest, Opener } from '../source/source.ts';
 import { digestsOf, streamSource } from '../source/stream.ts';
+import type { OnWarning, Warning } from '../warnings.ts';
 import { createHttp, type Http, type HttpAnswer, type HttpOptions, nameOf, statusError } from './client.ts';
 import { type Facts, factsOf, hasRest, isProvable, type Progress, rangeError, restHeaders, UNPROVABLE } from './range.ts';
 import { parseUrl } from './url.ts';
@@ -19,17 +20,6 @@ export interface DownloadOptions extends HttpOptions {
   /** For tests: waits between two attempts, in milliseconds. */
   readonly wait?: ((milliseconds: number, signal: AbortSignal) => Promise<unknown>) | undefined;
 }
-
-/** What asking again may mend. */
-export const isDrop = (error: unknown): error is VdiStreamError =>
-  error instanceof VdiStreamError && ['HTTP_CONNECT', 'HTTP_SERVER', 'HTTP_DROPPED'].includes(error.code);
-
-/**
- * What asking this server again cannot mend, but another one may: the image is not there, its certificate is not good, or it is no such
- * service. Glance answers 204 for an image whose bytes are in a store that another controller has.
- */
-export const isElsewhere = (error: unknown): error is VdiStreamError =>
-  error instanceof VdiStreamError && ['HTTP_NOT_FOUND', 'HTTP_TLS', 'HTTP_STATUS', 'HTTP_REDIRECT'].includes(error.code);
 
 /** Milliseconds to wait once all servers have failed for the `round`th time, from 1 on: as Nova waits between its own attempts. */
 export const pauseAfter = (round: number): number => Math.min(500 * 2 ** (round - 1), 15_000);
@@ -85,7 +75,7 @@ export function httpImage(urls: string | readonly string[], options: DownloadOpt
 }
 
 interface Task extends DownloadOptions {
-  readonly warn: Warn | undefined;
+  readonly warn: OnWarning | undefined;
   readonly digested: boolean;
   readonly signal: AbortSignal;
 }
@@ -154,11 +144,11 @@ async function download(urls: readonly string[], http: Http, task: Task): Promis
   async function mend(problem: unknown): Promise<void> {
     if (!(problem instanceof VdiStreamError)) throw problem;
     const [current = '', ...others] = position === 0 || digested ? servers : servers.slice(0, 1);
-    if (isElsewhere(problem) && others.length > 0) {
+    if (hasRemedy(problem, 'source', 'elsewhere') && others.length > 0) {
       servers = others;
       return;
     }
-    if (!isDrop(problem)) throw problem;
+    if (!hasRemedy(problem, 'source', 'again')) throw problem;
     servers = [...others, current];
     const name = nameOf(current);
     const tries = retries + 1;
@@ -187,7 +177,7 @@ async function download(urls: readonly string[], http: Http, task: Task): Promis
         if (length === undefined) return;
         problem = new VdiStreamError('HTTP_DROPPED', `${name}: the answer ends after ${position} of ${length} bytes`);
       } catch (error) {
-        if (!isDrop(error)) throw error;
+        if (!hasRemedy(error, 'source', 'again')) throw error;
         problem = error;
       }
       // What goes wrong behind the last byte is of no consequence.

@@ -1,11 +1,12 @@
 /** The disks of a tar, with what its papers say about them. */
 
 import { type Cursor, drain, streamCursor, within } from '../cursor.ts';
-import { type Fault, inMember, VdiStreamError, type Warn } from '../errors.ts';
+import { inMember, type OnFault, VdiStreamError } from '../errors.ts';
 import type { Digester } from '../ova/manifest.ts';
 import { createPackage } from '../ova/package.ts';
 import { type Choice, chainOf, isDisk, isVhdName, placeOf, plainName } from '../ova/select.ts';
 import { type Member, readTar } from '../ova/tar.ts';
+import type { OnWarning } from '../warnings.ts';
 import type { ImageChoice } from './choice.ts';
 
 /** Bounds on what is remembered of a hostile archive. */
@@ -13,9 +14,9 @@ const MAX_DISKS = 1024;
 const MAX_IGNORED = 100;
 
 export interface ArchiveOptions extends ImageChoice {
-  readonly warn: Warn;
+  readonly warn: OnWarning;
   /** What is done about a fault of the papers that reading can go on behind; it is thrown by default. */
-  readonly fault?: Fault | undefined;
+  readonly fault?: OnFault | undefined;
 }
 
 /** A member that is a disk, as it is stored. Complete, or left, before the next is asked for. */
@@ -50,7 +51,7 @@ export function openArchive(cursor: Cursor, options: ArchiveOptions): Archive {
     return isDisk(member, choice);
   }
 
-  async function* members(tell: Warn): AsyncGenerator<Member, void, void> {
+  async function* members(tell: OnWarning): AsyncGenerator<Member, void, void> {
     for await (const member of readTar(cursor, tell)) {
       try {
         if (!(await papers.read(member))) yield member;
@@ -60,7 +61,7 @@ export function openArchive(cursor: Cursor, options: ArchiveOptions): Archive {
     }
   }
 
-  async function* inTarOrder(tell: Warn): AsyncGenerator<StoredDisk, void, void> {
+  async function* inTarOrder(tell: OnWarning): AsyncGenerator<StoredDisk, void, void> {
     for await (const member of members(tell)) {
       const name = plainName(member.name);
       try {

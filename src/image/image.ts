@@ -11,13 +11,14 @@ import { type Chunks, type Cursor, drain, type StreamCursor, streamCursor } from
 import type { Disk } from '../disk/extent.ts';
 import { refuseOtherFormat } from '../disk/other-formats.ts';
 import { rawDisk } from '../disk/raw.ts';
-import { type Fault, inMember, VdiStreamError, type Warn } from '../errors.ts';
+import { inMember, type OnFault, VdiStreamError } from '../errors.ts';
 import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
 import { isRawName } from '../ova/select.ts';
 import type { Source } from '../source/source.ts';
 import { decodeVhd } from '../vhd/decode.ts';
 import { lookAtEnd, readEnd } from '../vhd/end.ts';
 import { FOOTER_SIZE, hasCookie } from '../vhd/footer.ts';
+import type { OnWarning } from '../warnings.ts';
 import { openArchive } from './archive.ts';
 import type { ImageChoice } from './choice.ts';
 
@@ -53,9 +54,9 @@ export interface ImageDisk {
 export interface ImageOptions extends ImageChoice {
   /** Bytes of a raw disk that comes as a stream. */
   readonly virtualSize?: number | undefined;
-  readonly warn?: Warn | undefined;
+  readonly warn?: OnWarning | undefined;
   /** What is done about a wrong digest, or a disk that the OVF names in vain; they are thrown by default. */
-  readonly fault?: Fault | undefined;
+  readonly fault?: OnFault | undefined;
 }
 
 /** Throws FORMAT_… and COMPRESSION_… errors. Reads no further than the first header. */
@@ -97,7 +98,7 @@ export async function openImage(source: Source, options: ImageOptions = {}): Pro
         isRaw,
         content,
         async open(from = body) {
-          const inside: Warn = (warning) => warn({ ...warning, member: name });
+          const inside: OnWarning = (warning) => warn({ ...warning, member: name });
           try {
             return named(name, await decode(await content(from), { isRaw, warn: inside }));
           } catch (error) {
@@ -165,7 +166,7 @@ interface Decoding {
   /** Bytes of a raw disk, where the caller knows. */
   readonly size?: number | undefined;
   readonly bare?: boolean;
-  readonly warn: Warn;
+  readonly warn: OnWarning;
 }
 
 async function decode(cursor: Cursor, { isRaw, size, bare, warn }: Decoding): Promise<Disk> {

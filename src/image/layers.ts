@@ -1,9 +1,10 @@
 /** The layers that have come so far, and whether they are one disk. */
 
 import type { DiskFacts, DiskType } from '../disk/extent.ts';
-import { VdiStreamError, type Warn } from '../errors.ts';
+import { VdiStreamError } from '../errors.ts';
 import { type Place, placeOf } from '../ova/select.ts';
 import { checkBase, checkLink, type Link } from '../vhd/chain.ts';
+import type { OnWarning } from '../warnings.ts';
 
 /** What is looked at of a layer. */
 export type LayerFacts = Pick<DiskFacts, 'type' | 'identity' | 'parent' | 'virtualSize'>;
@@ -13,7 +14,7 @@ export interface LayerRules {
   readonly disk?: string | undefined;
   /** Parents are taken whatever their unique id. */
   readonly anyParent: boolean;
-  readonly warn: Warn;
+  readonly warn: OnWarning;
 }
 
 export interface Layers {

@@ -5,9 +5,10 @@
  */
 
 import { compressionOf, MAGIC_BYTES } from '../codec/compression.ts';
-import { VdiStreamError, type Warn } from '../errors.ts';
+import { VdiStreamError } from '../errors.ts';
 import type { Source } from '../source/source.ts';
 import { stage } from '../source/staging.ts';
+import type { OnWarning } from '../warnings.ts';
 import { type Arrival, type Feed, type FeedOptions, nextOf, openFeed } from './feed.ts';
 import { createLayers, isLeaf, leafRankOf, mayBeLeaf } from './layers.ts';
 
@@ -18,7 +19,7 @@ export interface LeafOptions extends FeedOptions {
   readonly staging?: string | undefined;
   /** Parents are taken whatever their unique id. */
   readonly anyParent: boolean;
-  readonly warn: Warn;
+  readonly warn: OnWarning;
 }
 
 /** What is known of the leaf before it comes. */

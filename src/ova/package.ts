@@ -3,7 +3,8 @@
  * and its certificate (.cert), which signs the manifest. They may stand in front of the disks or behind them.
  */
 
-import { type Fault, refuse, VdiStreamError, type Warn } from '../errors.ts';
+import { type OnFault, refuse, VdiStreamError } from '../errors.ts';
+import type { OnWarning } from '../warnings.ts';
 import {
   type Algorithm,
   type Certificate,
@@ -48,7 +49,7 @@ const ALL: readonly Algorithm[] = ['sha1', 'sha256', 'sha512'];
 type Digests = ReturnType<Digester['digests']>;
 
 /** `fault` gets what reading can go on behind, and is thrown by default. */
-export function createPackage(mode: ManifestMode, warn: Warn, fault: Fault = refuse): OvfPackage {
+export function createPackage(mode: ManifestMode, warn: OnWarning, fault: OnFault = refuse): OvfPackage {
   let ovf: Ovf | undefined;
   let named: ReadonlySet<string> | undefined;
   let manifest: Manifest | undefined;

@@ -5,7 +5,8 @@
 
 import { isZero, roundUp } from '../bytes.ts';
 import { type Cursor, truncated, within } from '../cursor.ts';
-import { fromStart, inMember, VdiStreamError, type Warn } from '../errors.ts';
+import { fromStart, inMember, VdiStreamError } from '../errors.ts';
+import type { OnWarning } from '../warnings.ts';
 import { parseTarHeader, TAR_BLOCK, type TarType, text } from './header.ts';
 import { type PaxRecords, parsePax } from './pax.ts';
 
@@ -27,7 +28,7 @@ export interface Member {
  * Throws TAR_HEADER, TAR_SIZE, TAR_EXTENSION, TAR_MULTIVOLUME, and SOURCE_TRUNCATED where a member is cut. A tar that
  * ends behind a whole member without its end blocks is a warning, and so are bytes behind the end blocks.
  */
-export async function* readTar(cursor: Cursor, warn: Warn = () => {}): AsyncGenerator<Member, void, void> {
+export async function* readTar(cursor: Cursor, warn: OnWarning = () => {}): AsyncGenerator<Member, void, void> {
   let pending: PaxRecords = {};
   let extended = false;
   let members = 0;
@@ -96,7 +97,7 @@ async function skipSparseMaps(cursor: Cursor, header: Uint8Array): Promise<void>
 }
 
 /** Behind the first zero block: a second one, then padding to the record's size. */
-async function readEnd(cursor: Cursor, warn: Warn): Promise<void> {
+async function readEnd(cursor: Cursor, warn: OnWarning): Promise<void> {
   const offset = cursor.position;
   const block = await cursor.peek(TAR_BLOCK);
   if (block.length < TAR_BLOCK || !isZero(block)) {

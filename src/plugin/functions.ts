@@ -1,9 +1,10 @@
 /** The functions of the plugin. Names, order and meaning of their arguments are Nova's (DOMAIN 1.1); `OURS` are our own. */
 
 import { readFile } from 'node:fs/promises';
-import { messageOf, VdiStreamError, type Warn } from '../errors.ts';
+import { messageOf, VdiStreamError } from '../errors.ts';
 import { checkHeaders, type HeaderFields } from '../http/url.ts';
 import type { Opener } from '../source/source.ts';
+import type { OnWarning } from '../warnings.ts';
 import { isUuid } from '../xen/uuid.ts';
 import { type Arguments, type Form, required, type Signature, wrong } from './arguments.ts';
 import type { PickleValue } from './pickle-read.ts';
@@ -41,7 +42,7 @@ export interface GlancePlace {
 /** What a call is done under. */
 export interface Work {
   readonly signal: AbortSignal;
-  readonly onWarning: Warn;
+  readonly onWarning: OnWarning;
 }
 
 export interface CachePlace {

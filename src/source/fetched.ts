@@ -2,7 +2,7 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import { truncated } from '../cursor.ts';
-import { type ErrorCode, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { type ErrorCode, hasRemedy, throwIfCancelled, type VdiStreamError } from '../errors.ts';
 import { cancellable } from '../host/cancel.ts';
 import { fileSource } from './path.ts';
 import type { Opener, Source, SourceOptions } from './source.ts';
@@ -93,7 +93,6 @@ export const keepingError = ({ code, folder }: Keeping, cause: unknown): VdiStre
   folderError(code, `cannot keep the image in ${folder}`, cause);
 
 const TIMES_ANEW = 3;
-const MENDABLE: readonly ErrorCode[] = ['HTTP_RANGE', 'HTTP_CHANGED', 'HTTP_DROPPED'];
 
 /** Runs `fetch` again as long as it ends with what beginning anew can mend; `fetch` leaves nothing behind when it fails. */
 export async function fetchAnew<T>({ signal }: SourceOptions, fetch: () => Promise<T>): Promise<T> {
@@ -102,7 +101,7 @@ export async function fetchAnew<T>({ signal }: SourceOptions, fetch: () => Promi
     try {
       return await fetch();
     } catch (error) {
-      if (times === TIMES_ANEW || !(error instanceof VdiStreamError && MENDABLE.includes(error.code))) throw error;
+      if (times === TIMES_ANEW || !hasRemedy(error, 'source', 'anew')) throw error;
     }
   }
 }

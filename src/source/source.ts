@@ -1,7 +1,7 @@
 /** Source: where an image's bytes come from, and the opener that makes one. */
 
 import type { Cursor } from '../cursor.ts';
-import type { Warn } from '../errors.ts';
+import type { OnWarning } from '../warnings.ts';
 
 export interface Opener {
   /** For messages; no credentials in it. */
@@ -32,7 +32,7 @@ export interface SourceOptions {
   readonly sha256?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told of what went wrong on the way and was made good: HTTP_RETRY. */
-  readonly warn?: Warn | undefined;
+  readonly warn?: OnWarning | undefined;
   /** Called while reading: how far it has come, and the length, 0 where that is not known; bytes, of all sources together. */
   readonly onRead?: ((position: number, length: number) => void) | undefined;
 }

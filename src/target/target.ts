@@ -5,9 +5,10 @@
 
 import { unlink } from 'node:fs/promises';
 import { MiB, roundUp } from '../bytes.ts';
-import { type Guard, throwIfCancelled, type Warn } from '../errors.ts';
+import { type Guard, throwIfCancelled } from '../errors.ts';
 import { guarded, ioError, isErrno } from '../host/errno.ts';
 import { type Native, native, type Opened, type Sums } from '../host/native.ts';
+import type { OnWarning } from '../warnings.ts';
 import { refuseServed, refuseSmall, refuseType, refuseUnopened, refuseVhd } from './guards.ts';
 
 export interface Target {
@@ -41,7 +42,7 @@ export interface TargetOptions {
   readonly size: number;
   /** Guards to lift, by name. */
   readonly force?: readonly Guard[] | undefined;
-  readonly warn?: Warn | undefined;
+  readonly warn?: OnWarning | undefined;
   /** Only to compare: nothing is made, no guard against overwriting is asked. */
   readonly readOnly?: boolean | undefined;
   /** The caller has had the device attached for this, so that a tapdisk which has it open serves nobody else. */

@@ -1,7 +1,8 @@
 /** What makes VHDs a chain: each names the unique id of the one it was made over. */
 
 import type { DiskFacts } from '../disk/extent.ts';
-import { VdiStreamError, type Warn } from '../errors.ts';
+import { VdiStreamError } from '../errors.ts';
+import type { OnWarning } from '../warnings.ts';
 import { dateOf } from './footer.ts';
 
 /** A layer as far as links are concerned. */
@@ -14,7 +15,7 @@ export interface Link {
 export interface LinkOptions {
   /** Take a foreign parent all the same; a warning then. */
   readonly anyParent: boolean;
-  readonly warn: Warn;
+  readonly warn: OnWarning;
 }
 
 /**

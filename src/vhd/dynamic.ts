@@ -5,7 +5,7 @@
 
 import type { Cursor } from '../cursor.ts';
 import type { Disk, Range } from '../disk/extent.ts';
-import type { Warn } from '../errors.ts';
+import type { OnWarning } from '../warnings.ts';
 import { type Bat, firstByte, neededBytes, readBat, readTable } from './bat.ts';
 import { readBatmap } from './batmap.ts';
 import { readBlocks } from './blocks.ts';
@@ -15,7 +15,7 @@ import { HEADER_SIZE, type Header, headerOffset, parseHeader } from './header.ts
 import { extentsOf } from './presence.ts';
 
 /** Reads the metadata; the cursor stands behind the footer copy, of which `footer` is the reading. */
-export async function dynamicDisk(cursor: Cursor, footer: Footer, warn: Warn): Promise<Disk> {
+export async function dynamicDisk(cursor: Cursor, footer: Footer, warn: OnWarning): Promise<Disk> {
   await cursor.moveTo(headerOffset(footer));
   const header = parseHeader(await cursor.read(HEADER_SIZE), footer);
   const bat = readBat(await readTable(cursor, header), footer, header, cursor.length);

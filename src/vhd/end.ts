@@ -2,7 +2,8 @@
 
 import { startsWith } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
-import { VdiStreamError, type Warn } from '../errors.ts';
+import { VdiStreamError } from '../errors.ts';
+import type { OnWarning } from '../warnings.ts';
 import { FOOTER_SIZE, type Footer, footerBytes, hasCookie, POISON, parseFooter, SHORT_FOOTER_SIZE } from './footer.ts';
 
 export interface End {
@@ -53,7 +54,7 @@ export async function lookAtEnd(cursor: Cursor): Promise<EndAhead | undefined> {
  * tapdisk that had the file open; the copy in front is good then. But two good footers that disagree about the size are
  * two different disks, and guessing would cut one off.
  */
-export function checkEnd(bytes: Uint8Array, offset: number, front: Footer, warn: Warn): void {
+export function checkEnd(bytes: Uint8Array, offset: number, front: Footer, warn: OnWarning): void {
   const odd = (message: string): void => {
     warn({ code: 'VHD_FOOTER_END', message, offset });
   };

@@ -8,11 +8,12 @@ import { type Cursor, truncated } from '../cursor.ts';
 import type { Disk, Identity } from '../disk/extent.ts';
 import { flatDisk } from '../disk/flat.ts';
 import { pieces } from '../disk/pieces.ts';
-import { VdiStreamError, type Warn } from '../errors.ts';
+import { VdiStreamError } from '../errors.ts';
+import type { OnWarning } from '../warnings.ts';
 import { type Footer, footerBytes, hasCookie, identityOf, parseFooter, warnOfFooter } from './footer.ts';
 
 /** `footer` is given where the source could be looked at from its end. Throws VHD_FOOTER where no fixed VHD can be. */
-export function fixedDisk(cursor: Cursor, footer: Footer | undefined, warn: Warn): Disk {
+export function fixedDisk(cursor: Cursor, footer: Footer | undefined, warn: OnWarning): Disk {
   const length = cursor.length;
   if (length === undefined) {
     throw new VdiStreamError('DISK_SIZE_UNKNOWN', 'no VHD footer in front, so perhaps a fixed VHD; its size stands at the end', {

@@ -16,7 +16,8 @@
 
 import { ascii, hex, SECTOR, startsWith, u16be, u32be, u64be } from '../bytes.ts';
 import type { DiskType, Identity } from '../disk/extent.ts';
-import { type ErrorCode, type Fault, refuse, VdiStreamError, type Warn } from '../errors.ts';
+import { type ErrorCode, type OnFault, refuse, VdiStreamError } from '../errors.ts';
+import type { OnWarning } from '../warnings.ts';
 
 export const FOOTER_SIZE = 512;
 /** Virtual PC before 2004 wrote a footer without its last byte. */
@@ -61,7 +62,7 @@ export const hasCookie = (bytes: Uint8Array): boolean => startsWith(bytes, COOKI
  * Reads a footer of 512 or 511 bytes that stands at byte `offset` of the VHD. A wrong checksum or version goes to `fault`.
  * Throws VHD_FOOTER, VHD_VERSION, VHD_TYPE or VHD_SIZE.
  */
-export function parseFooter(found: Uint8Array, offset: number, fault: Fault = refuse): Footer {
+export function parseFooter(found: Uint8Array, offset: number, fault: OnFault = refuse): Footer {
   const bytes = found.length === SHORT_FOOTER_SIZE ? Buffer.concat([found, new Uint8Array(1)]) : found;
   const wrong = (code: ErrorCode, message: string, field: number): VdiStreamError =>
     new VdiStreamError(code, message, { offset: offset + field });
@@ -111,7 +112,7 @@ export const identityOf = ({ creator, uniqueId, timestamp }: Footer): Identity =
 const CHS_LIMIT = 65535 * 16 * 255 * SECTOR;
 
 /** Says what is odd about a valid footer. */
-export function warnOfFooter(footer: Footer, warn: Warn): void {
+export function warnOfFooter(footer: Footer, warn: OnWarning): void {
   if (footer.chsSize > footer.virtualSize && footer.chsSize !== CHS_LIMIT) {
     warn({
       code: 'VHD_GEOMETRY',

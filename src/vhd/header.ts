@@ -14,7 +14,7 @@
 
 import { hex, MiB, SECTOR, startsWith, u32be, u64be } from '../bytes.ts';
 import type { Parent } from '../disk/extent.ts';
-import { type ErrorCode, type Fault, refuse, VdiStreamError } from '../errors.ts';
+import { type ErrorCode, type OnFault, refuse, VdiStreamError } from '../errors.ts';
 import { checksum, FOOTER_SIZE, type Footer } from './footer.ts';
 
 export const HEADER_SIZE = 1024;
@@ -48,7 +48,7 @@ export function headerOffset(footer: Footer): number {
 }
 
 /** A wrong checksum or version goes to `fault`. Throws VHD_HEADER, VHD_VERSION, VHD_BLOCK_SIZE or VHD_TABLE. */
-export function parseHeader(bytes: Uint8Array, footer: Footer, fault: Fault = refuse): Header {
+export function parseHeader(bytes: Uint8Array, footer: Footer, fault: OnFault = refuse): Header {
   const wrong = (code: ErrorCode, message: string, field: number): VdiStreamError =>
     new VdiStreamError(code, message, { offset: footer.dataOffset + field });
   if (!startsWith(bytes, 'cxsparse')) throw wrong('VHD_HEADER', 'no dynamic header: the cookie "cxsparse" is not there', 0);

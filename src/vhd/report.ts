@@ -1,10 +1,11 @@
 /** Where a check says what it finds, so that it can go on behind it. */
 
-import { type Fault, isOfSource, VdiStreamError, type Warn } from '../errors.ts';
+import { isOfImage, type OnFault, VdiStreamError } from '../errors.ts';
+import type { OnWarning } from '../warnings.ts';
 
 export interface Report {
-  readonly fault: Fault;
-  readonly warn: Warn;
+  readonly fault: OnFault;
+  readonly warn: OnWarning;
   /** Seconds since 2000-01-01 UTC. */
   readonly now: number;
 }
@@ -14,7 +15,7 @@ export async function attempt<T>({ fault }: Report, step: () => Promise<T>): Pro
   try {
     return await step();
   } catch (error) {
-    if (!(error instanceof VdiStreamError) || isOfSource(error) || error.code === 'SOURCE_TRUNCATED') throw error;
+    if (!(error instanceof VdiStreamError) || !isOfImage(error) || error.code === 'SOURCE_TRUNCATED') throw error;
     fault(error);
     return undefined;
   }

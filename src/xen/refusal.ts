@@ -3,7 +3,7 @@
  * what it does not know, or when it is asked to trace (DOMAIN 3).
  */
 
-import { type ErrorCode, VdiStreamError } from '../errors.ts';
+import { type ErrorCode, hasRemedy, VdiStreamError } from '../errors.ts';
 
 /** By xapi's code. The numbers are those of the storage manager. */
 const CODES: Readonly<Record<string, ErrorCode>> = {
@@ -74,14 +74,11 @@ function told(said: string): string {
 }
 
 /** Whether the command may have been carried out all the same. */
-export const isUnknown = (error: unknown): boolean =>
-  error instanceof VdiStreamError && (error.code === 'XE_TIMEOUT' || error.code === 'XE_CONNECTION');
+export const isUnknown = (error: unknown): boolean => hasRemedy(error, 'toolstack', 'again');
 
 /** Whether the toolstack said no, or was never asked. */
 export const isRefused = (error: unknown): boolean =>
-  error instanceof VdiStreamError && (error.xapi !== undefined || NOT_ASKED.includes(error.code));
-
-const NOT_ASKED: readonly ErrorCode[] = ['USAGE', 'CANCELLED', 'XE_MISSING'];
+  error instanceof VdiStreamError && (error.xapi !== undefined || error.atFault !== 'toolstack');
 
 /** Whether it was refused with one of these codes of xapi. */
 export const isRefusal = (error: unknown, ...codes: readonly string[]): boolean =>

@@ -1,8 +1,9 @@
 /** VBD: a VDI attached to Dom0, from the plug to the unplug, with the retries that hosts of all ages need (DOMAIN 3). */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf, VdiStreamError, type Warn } from '../errors.ts';
+import { messageOf, VdiStreamError } from '../errors.ts';
 import { inTurn } from '../host/lock.ts';
+import type { OnWarning } from '../warnings.ts';
 import type { Host } from './host.ts';
 import { isRefusal, isUnknown } from './refusal.ts';
 import { uuidFrom } from './uuid.ts';
@@ -70,12 +71,12 @@ export const exists = async (xe: Xe, kind: 'vbd' | 'vdi', uuid: string): Promise
  * Detaches a VBD and destroys it; one that is detached or gone already is fine. Not to be cancelled: it is what cancelling does. Whoever
  * waits for the detach is told so.
  */
-export async function unplug(xe: Xe, vbd: string, warn?: Warn): Promise<void> {
+export async function unplug(xe: Xe, vbd: string, warn?: OnWarning): Promise<void> {
   await detach(xe, vbd, warn);
   await destroy(xe, 'vbd', vbd);
 }
 
-async function detach(xe: Xe, vbd: string, warn: Warn | undefined): Promise<void> {
+async function detach(xe: Xe, vbd: string, warn: OnWarning | undefined): Promise<void> {
   const once = (): Promise<void> => done('vbd-unplug', xe.run('vbd-unplug', { uuid: vbd }), async () => !(await isAttached(xe, vbd)));
   for (let tries = 1; ; tries++) {
     try {
@@ -98,7 +99,7 @@ function destroy(xe: Xe, kind: 'vbd' | 'vdi', uuid: string): Promise<void> {
  * Removes a VDI of ours, and the VBDs that attach it to Dom0, as far as that can be done. Gives what could not, in sentences; rejects
  * never. One that another machine has got hold of is left alone. VBDs that are detached go with their VDI (DOMAIN 3).
  */
-export async function removeVdi(xe: Xe, { dom0 }: Host, vdi: string, warn?: Warn): Promise<string[]> {
+export async function removeVdi(xe: Xe, { dom0 }: Host, vdi: string, warn?: OnWarning): Promise<string[]> {
   try {
     const ours = await xe.list('vbd-list', { 'vdi-uuid': vdi, 'vm-uuid': dom0 });
     const others = (await xe.list('vbd-list', { 'vdi-uuid': vdi })).filter((vbd) => !ours.includes(vbd));

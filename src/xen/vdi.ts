@@ -3,7 +3,8 @@
  * wrong on the way, it is gone afterwards, or the error says what is left.
  */
 
-import { cancelledOr, messageOf, throwIfCancelled, VdiStreamError, type Warn } from '../errors.ts';
+import { cancelledOr, messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import type { OnWarning } from '../warnings.ts';
 import { deviceOf, settle } from './device.ts';
 import type { Host } from './host.ts';
 import { giveUp, type Mark, newMark } from './mark.ts';
@@ -34,7 +35,7 @@ export interface PluggedVdi {
 export interface VdiOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told of what takes its time: VBD_RETRY. */
-  readonly warn?: Warn | undefined;
+  readonly warn?: OnWarning | undefined;
 }
 
 /**
@@ -106,7 +107,14 @@ async function unmark(xe: Xe, vdi: string, mark: Mark): Promise<void> {
   await done('vdi-param-remove', removing, async () => (await exists(xe, 'vdi', vdi)) && !(await marked(xe, mark)).includes(vdi));
 }
 
-async function undo(xe: Xe, host: Host, vdi: string | undefined, mark: Mark, cause: unknown, warn: Warn | undefined): Promise<string[]> {
+async function undo(
+  xe: Xe,
+  host: Host,
+  vdi: string | undefined,
+  mark: Mark,
+  cause: unknown,
+  warn: OnWarning | undefined,
+): Promise<string[]> {
   if (vdi !== undefined) {
     await settle();
     return removeVdi(xe, host, vdi, warn);

@@ -154,8 +154,8 @@ describe('a bare raw disk', () => {
   test.each<[string, Uint8Array, WriteOptions, string]>([
     ['of a size that nobody knows', raw, { raw: true }, 'DISK_SIZE_UNKNOWN'],
     ['that is shorter than was said', raw.subarray(0, -1), hint, 'SOURCE_TRUNCATED'],
-    ['that is longer than was said', Buffer.concat([raw, Buffer.alloc(1)]), hint, 'VHD_SIZE'],
-    ['that is much longer than was said', Buffer.concat([raw, raw]), hint, 'VHD_SIZE'],
+    ['that is longer than was said', Buffer.concat([raw, Buffer.alloc(1)]), hint, 'RAW_SIZE'],
+    ['that is much longer than was said', Buffer.concat([raw, raw]), hint, 'RAW_SIZE'],
   ])('from a stream %s is refused, and leaves no file', async (_, bytes, options, code) => {
     for (const stream of [bytes, gzipSync(bytes)]) {
       const target = join(testFolder(), 'disk');

@@ -5,8 +5,8 @@ import { describe, expect, test } from 'vitest';
 import { type Cursor, streamCursor } from '../../src/cursor.ts';
 import type { Disk } from '../../src/disk/extent.ts';
 import { openSource } from '../../src/engine/open.ts';
-import type { Warn, Warning } from '../../src/errors.ts';
 import { decodeVhd } from '../../src/vhd/decode.ts';
+import type { OnWarning, Warning } from '../../src/warnings.ts';
 import { plainBuffers } from '../support/buffers.ts';
 import { chunkSizes, noise, reusing, streamOf } from '../support/chunks.ts';
 import { type DiskPlan, diskPlans, makeDisk, readDisk } from '../support/disk.ts';
@@ -23,7 +23,7 @@ async function waysOf(
   sizes: readonly number[],
   folder: string,
   use: (disk: Promise<Disk>) => Promise<void>,
-  warn: Warn = () => {},
+  warn: OnWarning = () => {},
 ): Promise<void> {
   await use(decodeVhd(streamCursor(reusing(vhd, sizes)), { warn }));
   await use(decodeVhd(streamCursor(reusing(vhd, sizes), vhd.length), { warn }));
@@ -34,7 +34,7 @@ async function fromFile(
   vhd: Uint8Array,
   folder: string,
   use: (disk: Promise<Disk>) => Promise<void>,
-  warn: Warn = () => {},
+  warn: OnWarning = () => {},
 ): Promise<void> {
   const path = join(folder, 'image.vhd');
   writeFileSync(path, vhd);
@@ -451,7 +451,7 @@ describe('metadata that cannot be true is refused with its own code and the byte
     const header = makeHeader({ entries: 10, blockSize: 4096, tableOffset: 512 });
     const footer = resealed({ footer: (f) => f.writeBigUInt64BE(1024n, 16) }).subarray(0, 512);
     const vhd = Buffer.concat([footer, Buffer.alloc(512, 0xff), header, footer]);
-    expect(await failure(decodeVhd(stream(vhd)))).toMatchObject({ code: 'VHD_LAYOUT', offset: 512 });
+    expect(await failure(decodeVhd(stream(vhd)))).toMatchObject({ code: 'SOURCE_ORDER', offset: 512 });
     await fromFile(vhd, testFolder(), async (decoding) => {
       expect(Buffer.compare(await readDisk(await decoding), new Uint8Array(40960))).toBe(0);
     });
