@@ -114,5 +114,5 @@ export interface Disk extends DiskFacts {
 
 export interface DecodeOptions {
   /** Called for what is odd but not wrong. */
-  readonly warn?: OnWarning;
+  readonly onWarning?: OnWarning | undefined;
 }

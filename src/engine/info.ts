@@ -63,7 +63,7 @@ export async function info(input: DiskInput, options: InfoOptions = {}): Promise
   if (options.quick && options.sha256 !== undefined) {
     throw new VdiStreamError('USAGE', 'a quick look does not read what a SHA-256 is checked with');
   }
-  return withSources(input, { ...options, warn, onRead: reading(options.onProgress) }, async (sources) => {
+  return withSources(input, { ...options, onWarning: warn, onRead: reading(options.onProgress) }, async (sources) => {
     const feed = await openFeed(sources, { ...options, warn });
     const chains = new Map<string, Chain>();
     for await (const arrival of feed.arrivals) {

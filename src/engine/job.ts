@@ -54,12 +54,16 @@ export async function withDisk<T>(
   function open(virtualSize: number | undefined): Promise<T> {
     // Looking through a source for its leaf may take a while; once the target is open, that is what counts.
     let onRead = reading(options.onProgress);
-    return withSources(input, { ...options, warn: job.warn, onRead: (position, length) => onRead?.(position, length) }, async (sources) => {
-      const anyParent = options.force?.includes('parent') === true;
-      const chosen = await onlyDisk(sources, { ...options, virtualSize, anyParent, warn: job.warn });
-      onRead = undefined;
-      return use(chosen, sources, job);
-    });
+    return withSources(
+      input,
+      { ...options, onWarning: job.warn, onRead: (position, length) => onRead?.(position, length) },
+      async (sources) => {
+        const anyParent = options.force?.includes('parent') === true;
+        const chosen = await onlyDisk(sources, { ...options, virtualSize, anyParent, warn: job.warn });
+        onRead = undefined;
+        return use(chosen, sources, job);
+      },
+    );
   }
 
   try {

@@ -75,7 +75,7 @@ export async function writeTo(
     if (await source.isFile(target)) throw new VdiStreamError('USAGE', `${target} is the source itself`);
   }
   if (options.verify) refuseToSum(virtualSize);
-  const opened = await openTarget(target, { size: virtualSize, force, attached, warn: job.warn });
+  const opened = await openTarget(target, { size: virtualSize, force, attached, onWarning: job.warn });
   try {
     const counts = await writeAndSync(chosen, opened, options, job);
     await opened.close();
@@ -159,7 +159,7 @@ export function verifyDisk(input: DiskInput, target: string, options: VerifyDisk
   return withDisk(input, options, async (chosen, sources, job) => {
     const { disk } = chosen;
     const { virtualSize: total } = disk;
-    const opened = await openTarget(target, { size: total, force: options.force, warn: job.warn, readOnly: true });
+    const opened = await openTarget(target, { size: total, force: options.force, onWarning: job.warn, readOnly: true });
     try {
       // What is read back has buffers of its own: waiting for the image's would wait for ourselves.
       const compared = comparing(opened, createPool({ count: 4, size: 4 * MiB }), { size: total, rewrites: chosen.rewrites });

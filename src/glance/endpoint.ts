@@ -26,7 +26,7 @@ export interface Answered<T> {
 export interface Asking {
   readonly retries?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly warn?: OnWarning | undefined;
+  readonly onWarning?: OnWarning | undefined;
 }
 
 /**
@@ -36,7 +36,7 @@ export interface Asking {
 export async function askInTurn<T>(
   addresses: readonly string[],
   ask: (address: string) => Promise<T>,
-  { retries = 5, signal, warn }: Asking,
+  { retries = 5, signal, onWarning: warn }: Asking,
 ): Promise<Answered<T>> {
   const said = new Map<string, VdiStreamError>();
   let left = addresses;

@@ -41,10 +41,10 @@ export function glanceImage(id: string, options: GlanceOptions): Opener {
     }
   }
 
-  async function find({ signal, warn }: SourceOptions): Promise<Answered<Metadata>> {
+  async function find({ signal, onWarning }: SourceOptions): Promise<Answered<Metadata>> {
     const http = createHttp(options);
     try {
-      return await askInTurn(addresses, (address) => ask(http, address, signal), { retries: options.retries, signal, warn });
+      return await askInTurn(addresses, (address) => ask(http, address, signal), { retries: options.retries, signal, onWarning });
     } finally {
       await http.close();
     }

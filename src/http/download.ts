@@ -64,7 +64,12 @@ export function httpImage(urls: string | readonly string[], options: DownloadOpt
       };
       try {
         const digested = digestsOf(sourceOptions, options.digest).length > 0;
-        const { length, bytes } = await download(all, http, { ...options, digested, signal: stop.signal, warn: sourceOptions.warn });
+        const { length, bytes } = await download(all, http, {
+          ...options,
+          digested,
+          signal: stop.signal,
+          onWarning: sourceOptions.onWarning,
+        });
         return streamSource(name, bytes, sourceOptions, { length, digest: options.digest, close });
       } catch (error) {
         await close();
@@ -75,7 +80,7 @@ export function httpImage(urls: string | readonly string[], options: DownloadOpt
 }
 
 interface Task extends DownloadOptions {
-  readonly warn: OnWarning | undefined;
+  readonly onWarning: OnWarning | undefined;
   readonly digested: boolean;
   readonly signal: AbortSignal;
 }
@@ -87,7 +92,7 @@ interface Download {
 
 /** Resolves with the headers of the first answer that has the image. */
 async function download(urls: readonly string[], http: Http, task: Task): Promise<Download> {
-  const { retries = 5, wait = (time, signal) => sleep(time, undefined, { signal }), digested, signal, warn } = task;
+  const { retries = 5, wait = (time, signal) => sleep(time, undefined, { signal }), digested, signal, onWarning: warn } = task;
   /** The addresses that are worth asking; the first one is the one that is asked. */
   let servers = [...urls];
   const said = new Map<string, Facts>();

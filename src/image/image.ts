@@ -179,7 +179,7 @@ async function decode(cursor: Cursor, { isRaw, size, bare, warn }: Decoding): Pr
     if (bare) throw new VdiStreamError('FORMAT_OTHER', 'this is a VHD, not a raw disk: leave out --raw', { offset: 0 });
   }
   try {
-    return await decodeVhd(cursor, { warn });
+    return await decodeVhd(cursor, { onWarning: warn });
   } catch (error) {
     throw bare ? ofBare(error) : error;
   }

@@ -32,7 +32,7 @@ export interface SourceOptions {
   readonly sha256?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told of what went wrong on the way and was made good: HTTP_RETRY. */
-  readonly warn?: OnWarning | undefined;
+  readonly onWarning?: OnWarning | undefined;
   /** Called while reading: how far it has come, and the length, 0 where that is not known; bytes, of all sources together. */
   readonly onRead?: ((position: number, length: number) => void) | undefined;
 }

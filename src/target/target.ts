@@ -42,7 +42,7 @@ export interface TargetOptions {
   readonly size: number;
   /** Guards to lift, by name. */
   readonly force?: readonly Guard[] | undefined;
-  readonly warn?: OnWarning | undefined;
+  readonly onWarning?: OnWarning | undefined;
   /** Only to compare: nothing is made, no guard against overwriting is asked. */
   readonly readOnly?: boolean | undefined;
   /** The caller has had the device attached for this, so that a tapdisk which has it open serves nobody else. */
@@ -81,7 +81,7 @@ export async function openTarget(path: string, options: TargetOptions): Promise<
       refuseSmall(path, opened.size, options.size);
     }
     if (opened.kind === 'file' && !opened.direct) {
-      options.warn?.({ code: 'TARGET_BUFFERED', message: `${path}: no O_DIRECT on this file system, writing synchronously instead` });
+      options.onWarning?.({ code: 'TARGET_BUFFERED', message: `${path}: no O_DIRECT on this file system, writing synchronously instead` });
     }
     return await deviceTarget(path, opened, addon, write ? options.size : 0, created);
   } catch (error) {

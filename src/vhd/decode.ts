@@ -19,7 +19,7 @@ import { FOOTER_SIZE, hasCookie, parseFooter } from './footer.ts';
  * Throws a VdiStreamError with a VHD_…, FORMAT_OTHER, DISK_SIZE_UNKNOWN or SOURCE_TRUNCATED code.
  */
 export async function decodeVhd(cursor: Cursor, options: DecodeOptions = {}): Promise<Disk> {
-  const warn = options.warn ?? (() => {});
+  const { onWarning: warn = () => {} } = options;
   const end = await lookAtEnd(cursor);
   if (end?.footer?.type === 'fixed') return fixedDisk(cursor, end.footer, warn);
 

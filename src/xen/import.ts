@@ -74,7 +74,7 @@ export async function importImage(input: DiskInput, options: ImportOptions): Pro
           const written = await writeTo(device, chosen, sources, { ...options, signal, zero, zeroTail: true, attached: true }, job);
           return { ...written, vdi, sr, name, vdiSize: size };
         },
-        { signal, warn: job.warn },
+        { signal, onWarning: job.warn },
       );
       return { ...imported, bytesRead: bytesRead(sources), seconds: job.seconds() };
     });

@@ -35,7 +35,7 @@ export interface PluggedVdi {
 export interface VdiOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told of what takes its time: VBD_RETRY. */
-  readonly warn?: OnWarning | undefined;
+  readonly onWarning?: OnWarning | undefined;
 }
 
 /**
@@ -47,7 +47,7 @@ export async function withVdi<T>(
   host: Host,
   wanted: NewVdi,
   use: (plugged: PluggedVdi) => Promise<T>,
-  { signal, warn }: VdiOptions = {},
+  { signal, onWarning: warn }: VdiOptions = {},
 ): Promise<T> {
   throwIfCancelled(signal);
   const mark = newMark(host.uuid);

@@ -646,7 +646,7 @@ describe('no error tells a secret', () => {
 test('who watches is told of each drop, and where it went on', async () => {
   const server = await httpServer({ image, headers: ETAG, reply: inTurn({ cut: 100_000 }, { cut: 50_000 }) });
   const told: Warning[] = [];
-  expect(Buffer.compare(await fetched(fast(server.url()), { warn: (warning) => told.push(warning) }), image)).toBe(0);
+  expect(Buffer.compare(await fetched(fast(server.url()), { onWarning: (warning) => told.push(warning) }), image)).toBe(0);
   expect(told.map(({ code, offset }) => [code, offset])).toEqual([
     ['HTTP_RETRY', 100_000],
     ['HTTP_RETRY', 150_000],

@@ -146,7 +146,7 @@ test('a target is compared with the image, and the image with its manifest', asy
 
 describe('a certificate file', () => {
   // Both made by OpenSSL; the manifest is of files that are not here, so it lists nothing of this archive.
-  const fixture = (name: string): Buffer => readFileSync(new URL(`fixtures/${name}`, import.meta.url));
+  const fixture = (name: string): Buffer => readFileSync(new URL(`../fixtures/${name}`, import.meta.url));
   const mf: Entry = ['box.mf', fixture('box.mf')];
   const cert: Entry = ['box.cert', fixture('rsa.cert')];
 

@@ -19,7 +19,7 @@ import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
 
 /** Made by OpenSSL 3.0, which also verified the signatures: `openssl dgst -verify`. The keys are gone. */
-const fixture = (name: string): Buffer => readFileSync(new URL(`fixtures/${name}`, import.meta.url));
+const fixture = (name: string): Buffer => readFileSync(new URL(`../fixtures/${name}`, import.meta.url));
 
 /** The digests of "abc" in FIPS 180-2. */
 const ABC = {

@@ -301,7 +301,7 @@ describe('the host', () => {
   test('can be served by a program alone, which takes the devices along when it is told to end', async () => {
     const folder = testFolder();
     const options = JSON.stringify({ srs: [{ type: 'lvm', options: { sector: 4096 } }] });
-    const program = fileURLToPath(new URL('xen/xapi.mjs', import.meta.url));
+    const program = fileURLToPath(new URL('xapi.mjs', import.meta.url));
     const server = spawn(process.execPath, [program, folder, options], { stdio: ['ignore', 'pipe', 'inherit'] });
     onTestFinished(() => void server.kill('SIGKILL'));
     expect(String((await once(server.stdout, 'data'))[0])).toBe('ready\n');
@@ -322,7 +322,7 @@ describe('the host', () => {
   test('is gone with the process that started it, however that came to its end', async () => {
     const folder = testFolder();
     mkdirSync(join(folder, 'host'));
-    const program = fileURLToPath(new URL('xen/xapi.mjs', import.meta.url));
+    const program = fileURLToPath(new URL('xapi.mjs', import.meta.url));
     const script = `const child = require('node:child_process').fork(${JSON.stringify(program)}, [${JSON.stringify(join(folder, 'host'))}]);
       child.on('message', (text) => console.log(text, child.pid));`;
     const parent = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });

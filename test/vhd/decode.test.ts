@@ -25,8 +25,8 @@ async function waysOf(
   use: (disk: Promise<Disk>) => Promise<void>,
   warn: OnWarning = () => {},
 ): Promise<void> {
-  await use(decodeVhd(streamCursor(reusing(vhd, sizes)), { warn }));
-  await use(decodeVhd(streamCursor(reusing(vhd, sizes), vhd.length), { warn }));
+  await use(decodeVhd(streamCursor(reusing(vhd, sizes)), { onWarning: warn }));
+  await use(decodeVhd(streamCursor(reusing(vhd, sizes), vhd.length), { onWarning: warn }));
   await fromFile(vhd, folder, use, warn);
 }
 
@@ -40,7 +40,7 @@ async function fromFile(
   writeFileSync(path, vhd);
   const source = await openSource(path);
   try {
-    await use(decodeVhd(source.cursor, { warn }));
+    await use(decodeVhd(source.cursor, { onWarning: warn }));
   } finally {
     await source.close();
   }
@@ -352,7 +352,7 @@ describe('the footers', () => {
     const vhd = withEnd(footer);
     const read = async (cursor: Cursor): Promise<void> => {
       const warnings: Warning[] = [];
-      const disk = await decodeVhd(cursor, { warn: (warning) => warnings.push(warning) });
+      const disk = await decodeVhd(cursor, { onWarning: (warning) => warnings.push(warning) });
       const bytes = await readDisk(disk);
       for (const [block, data] of blocks) expect(Buffer.compare(bytes.subarray(block * 4096, (block + 1) * 4096), data)).toBe(0);
       expect(warnings).toMatchObject([{ code: 'VHD_FOOTER_END', offset: end }]);
@@ -370,7 +370,7 @@ describe('the footers', () => {
       const vhd = Buffer.concat([good.subarray(0, end), new Uint8Array(padding), good.subarray(end)]);
       const warnings: Warning[] = [];
       for (const length of [undefined, vhd.length]) {
-        const disk = await decodeVhd(stream(vhd, length), { warn: (warning) => warnings.push(warning) });
+        const disk = await decodeVhd(stream(vhd, length), { onWarning: (warning) => warnings.push(warning) });
         await readDisk(disk);
       }
       expect(warnings).toEqual([]);
@@ -385,7 +385,7 @@ describe('the footers', () => {
       },
     });
     const warnings: Warning[] = [];
-    const disk = await decodeVhd(stream(vhd), { warn: (warning) => warnings.push(warning) });
+    const disk = await decodeVhd(stream(vhd), { onWarning: (warning) => warnings.push(warning) });
     expect(disk.virtualSize).toBe(40960);
     expect(warnings.map(({ code }) => code)).toEqual(['VHD_GEOMETRY', 'VHD_SAVED_STATE']);
   });
