@@ -1,74 +1,19 @@
-/** `vdistream import` and `reap` as a script runs them, and what SRC can be. */
+/** `vdistream import` and `reap` as a script runs them. */
 
-import { createHash } from 'node:crypto';
-import { closeSync, constants, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, vi } from 'vitest';
+import { readdirSync } from 'node:fs';
+import { describe, expect, vi } from 'vitest';
 import { answer } from '../stand-in/answer.ts';
 import { assertClean } from '../stand-in/clean.ts';
-import { type Host, startHost } from '../stand-in/host.ts';
-import { certificateAuthority } from '../support/certificates.ts';
 import { chainTar, sampleChain } from '../support/chains.ts';
-import { type CliOptions, cli, type Outcome } from '../support/cli.ts';
+import { host, imported, MiB, made, nameOf, refused, run, sr, stored, UUID_LINE } from '../support/cli-import.ts';
 import { testFolder } from '../support/folder.ts';
-import { content, glanceV1, glanceV2, honest, ID, said, strong, TOKEN, vhd } from '../support/glance-stand-in.ts';
-import { closedPort, httpServer } from '../support/http-server.ts';
+import { content, ID, vhd } from '../support/glance-stand-in.ts';
 import { callsFromNow } from '../support/import-host.ts';
-import { bytesOf, environmentOf, expectDisk } from '../support/imported.ts';
-import { type LoopDevice, type LoopOptions, withLoop } from '../support/loop.ts';
+import { bytesOf, expectDisk } from '../support/imported.ts';
 import { testWith } from '../support/needs.ts';
 import { tarOf } from '../support/tar.ts';
 
 const test = testWith('root', 'loop', 'g++');
-const MiB = 2 ** 20;
-const UUID_LINE = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n$/;
-
-let host: Host;
-let sr: string;
-const made: string[] = [];
-beforeAll(async () => {
-  host = await startHost();
-  sr = await host.sr('ext');
-});
-afterAll(() => host?.stop());
-
-interface More extends CliOptions {
-  readonly env?: Readonly<Record<string, string>>;
-}
-
-/** On the host without Xen. */
-const run = (args: readonly string[], { env = {}, ...more }: More = {}): Promise<Outcome> =>
-  cli(args, { ...more, env: { ...environmentOf(host), ...env } });
-
-/** An import that succeeds with this disk, without a word about its token; gives the summary. */
-async function imported(args: readonly string[], disk: Uint8Array = content, more: More = {}): Promise<string> {
-  const { status, stdout, stderr } = await run(['import', ...args, '--sr', sr], more);
-  // What it says is shown where it fails. Progress may be among it where it takes its time.
-  expect({ status, said: status === 0 ? '' : stderr }).toEqual({ status: 0, said: '' });
-  expect(stdout).toMatch(UUID_LINE);
-  made.push(stdout.trim());
-  assertClean(host, { vdis: made });
-  expectDisk(bytesOf(host, stdout.trim()), disk);
-  expect(stderr).not.toContain(TOKEN);
-  return stderr;
-}
-
-/** One that fails, and has made nothing; gives what it says. */
-async function refused(args: readonly string[], status: number, more: More = {}): Promise<string> {
-  const outcome = await run(['import', ...args], more);
-  expect(outcome).toMatchObject({ status, stdout: '' });
-  expect(outcome.stderr).not.toContain(TOKEN);
-  assertClean(host, { vdis: made });
-  return outcome.stderr;
-}
-
-function stored(name: string, bytes: Uint8Array | string): string {
-  const path = join(testFolder(), name);
-  writeFileSync(path, bytes);
-  return path;
-}
-
-const nameOf = (uuid: string | undefined): string | undefined => host.state().vdi.find((vdi) => vdi.uuid === uuid)?.nameLabel;
 
 describe('what a script sees', () => {
   test('of an import is the uuid alone on standard output, and the summary on the other one', async () => {
@@ -178,66 +123,6 @@ describe('what a script sees', () => {
   });
 });
 
-describe('--device', () => {
-  const OLD = 0xaa;
-  const withOld = <T>(use: (device: LoopDevice) => Promise<T>, options: Partial<LoopOptions> = {}): Promise<T> =>
-    withLoop({ size: 4 * MiB, fill: OLD, ...options }, use);
-  const noXe = { env: { VDISTREAM_XE: '/nowhere/xe', VDISTREAM_INVENTORY: '/nowhere' } };
-
-  test.each([512, 4096] as const)('writes to all of a device, without a toolstack, with sectors of %i bytes', async (sector) => {
-    await withOld(
-      async (device) => {
-        const { status, stdout, stderr } = await run(['import', stored('image.vhd', vhd), '--device', device.path, '--verify'], noXe);
-        expect({ status, said: status === 0 ? '' : stderr }).toEqual({ status: 0, said: '' });
-        expect(stdout).toMatch(/^Wrote .* to \/dev\/loop\d+: 192 KiB written, 3.81 MiB zeroed, 0 B skipped, verified; /);
-        expectDisk(device.read(0, device.size), content);
-      },
-      { sector },
-    );
-  });
-
-  test('leaves alone what reads as zero on a new disk of the SR that is named, and makes no VDI there', async () => {
-    await withOld(async (device) => {
-      const { status, stdout } = await run(['import', stored('image.vhd', vhd), '--device', device.path, '--sr', sr, '--json']);
-      expect({ status, ...JSON.parse(stdout) }).toMatchObject({ status: 0, target: device.path, bytesZeroed: 0 });
-      expect(device.read(0, content.length).equals(content)).toBe(true);
-      expect(device.holds(OLD, content.length, device.size)).toBe(true);
-      assertClean(host, { vdis: made });
-    });
-  });
-
-  test.each([
-    ['a raw volume on LVM', ['--raw-vdi'], {}],
-    ['an SR from before there were VHDs on LVM', [], { smConfig: {} }],
-    ['one that is asked to be zeroed', ['--zero=auto'], {}],
-  ])('zeroes what would show old data: %s', async (_, args, options) => {
-    const lvm = await host.sr('lvm', options);
-    await withOld(async (device) => {
-      const { status, stdout } = await run(['import', stored('image.vhd', vhd), '--device', device.path, '--sr', lvm, ...args, '--quiet']);
-      expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
-      expectDisk(device.read(0, device.size), content);
-    });
-  });
-
-  test('has the guards of write: of a device that is too small, that is in use, that is none', async () => {
-    const image = stored('image.vhd', vhd);
-    const small = await withOld((device) => refused([image, '--device', device.path], 3, noXe), { size: 128 * 1024 });
-    expect(small).toContain('(TARGET_SMALL)');
-    await withOld(async (device) => {
-      // As whoever mounts it does.
-      const held = openSync(device.path, constants.O_RDONLY | constants.O_EXCL);
-      try {
-        expect(await refused([image, '--device', device.path], 3, noXe)).toContain('(TARGET_BUSY)');
-      } finally {
-        closeSync(held);
-      }
-      expect(device.holds(OLD, 0, device.size)).toBe(true);
-    });
-    expect(await refused([image, '--device', '/dev/null'], 3, noXe)).toContain('(TARGET_TYPE)');
-    expect(await refused([image, '--device', '/dev/nowhere'], 1, noXe)).toContain('(TARGET_OPEN)');
-  });
-});
-
 describe('reap', () => {
   test('finds nothing on a clean host, and says so', async () => {
     const nothing = { leftOvers: [], removed: 0, failed: 0 };
@@ -292,134 +177,5 @@ describe('reap', () => {
     [['--all'], 2, "Unknown option '--all'"],
   ])('%j is exit status %i and a sentence, not a clean host', async (args, status, sentence) => {
     expect(await run(['reap', ...args])).toEqual({ status, stdout: '', stderr: expect.stringContaining(sentence) });
-  });
-});
-
-describe('a URL', () => {
-  test('is imported, looked at, checked and compared', async () => {
-    const { url } = await httpServer({ image: vhd });
-    await imported([url('/a.vhd?signature=s3cret')]);
-    expect(nameOf(made.at(-1))).toBe('a.vhd');
-    const looked = await run(['info', url('/a.vhd?signature=s3cret')]);
-    expect(looked).toMatchObject({ status: 0, stdout: expect.stringContaining(`${content.length} bytes`) });
-    const checked = await run(['check', url('/a.vhd?signature=s3cret')]);
-    expect(checked).toMatchObject({ status: 0, stdout: expect.stringContaining('/a.vhd: good: 0 errors') });
-    expect(looked.stdout + checked.stdout).not.toContain('s3cret');
-    const same = stored('same', content);
-    expect(await run(['verify', url(), same])).toMatchObject({ status: 0, stdout: expect.stringContaining('holds the image') });
-    const other = Buffer.from(content);
-    other.writeUInt8(other.readUInt8(70_000) ^ 1, 70_000);
-    expect(await run(['verify', url(), stored('other', other)])).toMatchObject({
-      status: 4,
-      stderr: expect.stringContaining('VERIFY_MISMATCH'),
-    });
-  });
-
-  test('of a server with a private certificate is fetched with --ca, and never without', async () => {
-    const folder = testFolder();
-    const authority = certificateAuthority(folder);
-    const server = await httpServer({ image: vhd, tls: authority.issue('IP:127.0.0.1') });
-    expect(await refused([server.url(), '--sr', sr], 1)).toContain('(HTTP_TLS)');
-    expect(server.requests).toEqual([]);
-    await imported([server.url(), '--ca', stored('ca.pem', authority.ca)]);
-    expect(await refused([server.url(), '--sr', sr, '--ca', stored('none.pem', 'nothing')], 2)).toContain('PEM');
-    expect(await refused([server.url(), '--sr', sr, '--ca', '/nowhere/ca.pem'], 2)).toContain('/nowhere/ca.pem');
-  });
-
-  test('gets the headers of a file, and no token that is for Glance', async () => {
-    const server = await httpServer({ image: vhd });
-    const headers = stored('headers', `# for this server\n\nX-One: a: b \r\nAuthorization:Basic ${TOKEN}\n`);
-    await imported([server.url(), '--headers', headers], content, { env: { OS_TOKEN: 'gAAAAABother' } });
-    for (const request of server.requests) expect(request.headers).toMatchObject({ 'x-one': 'a: b', authorization: `Basic ${TOKEN}` });
-    expect(server.requests.some(({ headers: sent }) => 'x-auth-token' in sent)).toBe(false);
-  });
-
-  test.each([
-    ['has no name', `X-Auth-Token: a\n${TOKEN}\n`, 'line 2'],
-    ['is no header', `X-Auth Token: ${TOKEN}\n`, 'the name of a header'],
-    ['holds what no header may', `X-Auth-Token: ${TOKEN}\u{1f4be}\n`, 'x-auth-token'],
-  ])('is not fetched where a line of the file %s, which is not shown', async (_, text, sentence) => {
-    const server = await httpServer({ image: vhd });
-    expect(await refused([server.url(), '--sr', sr, '--headers', stored('headers', text)], 2)).toContain(sentence);
-    expect(server.requests).toEqual([]);
-  });
-});
-
-describe('an image of Glance', () => {
-  const from = (...endpoints: readonly string[]): string[] => [`glance:${ID}`, ...endpoints.flatMap((one) => ['--glance', one])];
-  const token = { env: { OS_TOKEN: TOKEN } };
-
-  test('comes with the token of the environment, which nobody gets to see', async () => {
-    const server = await glanceV2(strong);
-    await imported(from(server.url('')), content, token);
-    expect(nameOf(made.at(-1))).toBe(`glance image ${ID}`);
-    for (const { headers } of server.requests) expect(headers['x-auth-token']).toBe(TOKEN);
-    const { stdout, stderr } = await run(['info', ...from(server.url('/v2')), '--json'], token);
-    expect(JSON.parse(stdout)).toMatchObject({ virtualSize: content.length });
-    expect(stdout + stderr).not.toContain(TOKEN);
-    expect(JSON.stringify(await host.calls())).not.toContain(TOKEN);
-  });
-
-  test('comes with the token of a file, which counts before that of the environment', async () => {
-    const server = await glanceV2(strong);
-    const headers = stored('headers', `X-Auth-Token: ${TOKEN}`);
-    await imported([...from(server.url('')), '--headers', headers], content, { env: { OS_TOKEN: 'gAAAAABold' } });
-  });
-
-  test.each(['gAAAAABwrong', ''])('is refused without the right token, and the message has none: %j', async (wrong) => {
-    const server = await glanceV2(strong);
-    const said = await refused([...from(server.url('')), '--sr', sr], 1, { env: { OS_TOKEN: wrong } });
-    expect(said).toContain('(HTTP_AUTH)');
-    expect(said).not.toContain('gAAAAAB');
-    expect('x-auth-token' in (server.requests[0]?.headers ?? {})).toBe(wrong !== '');
-  });
-
-  test('comes from the second endpoint where nobody answers at the first', async () => {
-    const server = await glanceV2(strong);
-    const dead = `http://127.0.0.1:${await closedPort()}`;
-    await imported(from(dead, server.url('')), content, token);
-    expect(said(server)).toEqual([`GET /v2/images/${ID}`, `GET /v2/images/${ID}/file`]);
-  });
-
-  test('comes from a service of version 1', async () => {
-    const server = await glanceV1();
-    await imported([...from(server.url('')), '--glance-version', '1'], content, token);
-    expect(said(server)).toEqual([`HEAD /v1/images/${ID}`, `GET /v1/images/${ID}`]);
-  });
-
-  test('is fetched whole first with --staging, and nothing of it stays there', async () => {
-    const server = await glanceV2(strong);
-    const staging = join(testFolder(), 'made', 'when needed');
-    await imported([...from(server.url('')), '--staging', staging], content, token);
-    expect(readdirSync(staging)).toEqual([]);
-    const lying = await glanceV2({ ...strong, os_hash_value: createHash('sha512').update('another').digest('hex') });
-    const wrong = await refused([...from(lying.url('')), '--staging', staging, '--sr', sr], 1, token);
-    expect(wrong).toContain('(SOURCE_CHECKSUM)');
-    expect(readdirSync(staging)).toEqual([]);
-  });
-
-  test('is fetched only once with --cache, whichever command wants it', async () => {
-    const server = await glanceV2(strong);
-    const cache = join(testFolder(), 'cache');
-    const kept = [...from(server.url('')), '--cache', cache, '--cache-size', '1M'];
-    const bytes = (): number => said(server).filter((line) => line.endsWith('/file')).length;
-    await imported(kept, content, token);
-    await imported(kept, content, token);
-    expect(await run(['check', ...kept], token)).toMatchObject({ status: 0 });
-    expect(bytes()).toBe(1);
-    const names = readdirSync(cache);
-    expect(names).toHaveLength(1);
-    expect(readFileSync(join(cache, names[0] ?? '')).equals(vhd)).toBe(true);
-    // What has been changed there is no longer what its name says, and is fetched anew.
-    writeFileSync(join(cache, names[0] ?? ''), Buffer.alloc(vhd.length));
-    await imported(kept, content, token);
-    expect(bytes()).toBe(2);
-  });
-
-  test('that is too large for the cache is imported all the same, and not kept', async () => {
-    const server = await glanceV2(honest);
-    const cache = testFolder();
-    await imported([...from(server.url('')), '--cache', cache, '--cache-size', '100K'], content, token);
-    expect(readdirSync(cache)).toEqual([]);
   });
 });

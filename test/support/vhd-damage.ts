@@ -3,9 +3,6 @@
 import { noise } from './chunks.ts';
 import { dynamicVhd } from './make-vhd.mjs';
 
-const TABLE = 1536;
-export const entryAt = (block: number): number => TABLE + block * 4;
-
 export function flipped(bytes: Uint8Array, at: number): Buffer {
   const copy = Buffer.from(bytes);
   copy[at] = (copy[at] ?? 0) ^ 0x10;
@@ -16,14 +13,7 @@ export function flipped(bytes: Uint8Array, at: number): Buffer {
 export const blocks = new Map([0, 4, 9].map((block) => [block, noise(4096, block)]));
 export const good = dynamicVhd({ size: 40960, blockSize: 4096, blocks });
 
-/** The VHD with one entry of its table changed. */
-export function withEntry(block: number, sector: number): Buffer {
-  const copy = Buffer.from(good);
-  copy.writeUInt32BE(sector, entryAt(block));
-  return copy;
-}
-
-/** The same with fields of the footer (both copies) or header changed and the checksums made right again. */
+/** The VHD with fields of the footer (both copies) or header changed and the checksums made right again. */
 export function resealed(change: { footer?: (bytes: Buffer) => void; header?: (bytes: Buffer) => void }): Buffer {
   const copy = Buffer.from(good);
   const seal = (bytes: Buffer, at: number): void => {

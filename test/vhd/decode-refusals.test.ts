@@ -7,8 +7,18 @@ import { readDisk } from '../support/disk.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
 import { dynamicVhd, makeFooter, makeHeader } from '../support/make-vhd.mjs';
-import { blocks, entryAt, flipped, good, resealed, withEntry } from '../support/vhd-damage.ts';
+import { blocks, flipped, good, resealed } from '../support/vhd-damage.ts';
 import { fromFile, stream, waysOf } from '../support/vhd-decoding.ts';
+
+const TABLE = 1536;
+const entryAt = (block: number): number => TABLE + block * 4;
+
+/** The VHD with one entry of its table changed. */
+function withEntry(block: number, sector: number): Buffer {
+  const copy = Buffer.from(good);
+  copy.writeUInt32BE(sector, entryAt(block));
+  return copy;
+}
 
 describe('a block that is misplaced is refused before there is any extent', () => {
   test.each([
