@@ -6,11 +6,12 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, vi } from 'vitest';
 import type { Chunks } from '../src/cursor.ts';
+import { openSource } from '../src/engine/open.ts';
 import type { ZeroPolicy } from '../src/engine/plan.ts';
 import { pump } from '../src/engine/pump.ts';
 import { VdiStreamError } from '../src/errors.ts';
-import { onlyDisk } from '../src/image/chain.ts';
-import { check, createPool, info, openSource, type Pool, writeDisk } from '../src/index.ts';
+import { isLate, leafIsLate, onlyDisk } from '../src/image/chain.ts';
+import { check, createPool, info, type Pool, writeDisk } from '../src/index.ts';
 import { chainTar } from '../test/support/chains.ts';
 import { chunkSizes, reusing } from '../test/support/chunks.ts';
 import { memoryTarget } from '../test/support/memory-target.ts';
@@ -112,7 +113,7 @@ async function readOrRefuse<T>(work: Promise<T>, pool?: Pool): Promise<T | undef
       expect(Number.isInteger(error.offset) && error.offset >= 0, `offset ${error.offset} of ${error.code}`).toBe(true);
     return undefined;
   } finally {
-    // The decoder may be filling one more while a failure is reported; test/closing.test.ts looks at that more closely.
+    // The decoder may be filling one more while a failure is reported; test/engine/closing.test.ts looks at that more closely.
     await vi.waitFor(() => expect(pool?.free, 'buffers in the pool').toBe(pool?.count), { timeout: 10_000, interval: 1 });
   }
 }
@@ -129,9 +130,12 @@ async function pumpInto(input: string | Chunks, manner: Manner, signal?: AbortSi
   try {
     return await readOrRefuse(
       (async () => {
-        const { disk } = await onlyDisk([source], { anyParent: false, warn: () => {}, virtualSize: chainSize });
+        const disk = await onlyDisk([source], { choice: {}, anyParent: false, warn: () => {}, virtualSize: chainSize });
+        if (isLate(disk)) throw leafIsLate(disk);
         const target = memoryTarget({ size: disk.virtualSize, align, readsZero, failAt, rewrites: true });
-        const counts = await pump(disk, target, { pool, zero, signal }).finally(() => expect(target.wrong).toEqual([]));
+        const counts = await pump(disk.extents(pool, { signal }), target, { size: disk.virtualSize, zero, signal }).finally(() =>
+          expect(target.wrong).toEqual([]),
+        );
         expect(counts.bytesWritten + counts.bytesZeroed + counts.bytesSkipped).toBe(disk.virtualSize);
         if (disk.virtualSize > COMPARABLE) return { virtualSize: disk.virtualSize, content: undefined };
         const content = new Uint8Array(target.size);

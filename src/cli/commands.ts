@@ -3,7 +3,8 @@
 import { check } from '../engine/check.ts';
 import { info } from '../engine/info.ts';
 import { ZERO_POLICIES } from '../engine/plan.ts';
-import { verifyDisk, writeDisk } from '../engine/write.ts';
+import { verifyDisk } from '../engine/verify.ts';
+import { writeDisk } from '../engine/write.ts';
 import { VdiStreamError } from '../errors.ts';
 import { type ImportOptions, importImage, importToDevice } from '../xen/import.ts';
 import { reap } from '../xen/reap.ts';

@@ -2,7 +2,8 @@
 
 import type { CheckResult, Finding } from '../engine/check.ts';
 import type { DiskInfo, ImageInfo, LayerInfo } from '../engine/info.ts';
-import type { VerifyResult, WriteResult } from '../engine/write.ts';
+import type { VerifyResult } from '../engine/verify.ts';
+import type { WriteResult } from '../engine/write.ts';
 import type { ImportResult } from '../xen/import.ts';
 import type { LeftOver, ReapResult } from '../xen/reap.ts';
 import { human, rate } from './sizes.ts';

@@ -1,11 +1,9 @@
 /**
- * Extent, Disk and what a decoder needs to make them: buffers from a pool.
+ * Extent: one run of a disk, and the memory that its data comes in.
  *
  * The extents of a disk cover [0, virtualSize) exactly: no byte twice, no byte never. Their order is free. Only an extent that
- * says it `overwrites` covers bytes again, in a chain whose archive holds a parent in front of its child.
+ * says it `overwrites` covers bytes again, in a chain whose archive holds a parent before its child.
  */
-
-import type { OnWarning } from '../warnings.ts';
 
 /** One run of a disk. Offsets and lengths are bytes, multiples of 512. */
 export type Extent = DataExtent | EmptyExtent;
@@ -52,67 +50,4 @@ export interface Buffers {
   /** Size of each buffer in bytes, a multiple of 4096. */
   readonly size: number;
   acquire(signal?: AbortSignal): Promise<Lease>;
-}
-
-export type DiskType = 'fixed' | 'dynamic' | 'differencing' | 'raw';
-
-/** A run of the disk that an image holds bytes for; what `vdistream info` draws. */
-export interface Range {
-  readonly offset: number;
-  readonly length: number;
-}
-
-/**
- * Who a VHD says it is. The footer of a fixed disk in a stream goes by last, so the fields may come late: keep the object and
- * read it when the disk has been.
- */
-export interface Identity {
-  /** The four-letter application name of the footer, such as 'tap' or 'win'. */
-  creator?: string;
-  /** 32 hexadecimal digits. */
-  uniqueId?: string;
-  /** Seconds since 2000-01-01 UTC. */
-  timestamp?: number;
-}
-
-/** What a differencing VHD says of its parent. The name is for showing; it is stale as a rule, and is never opened. */
-export interface Parent {
-  readonly uniqueId: string;
-  readonly timestamp: number;
-  readonly name: string;
-}
-
-/** What is known of a disk before the first extent. Sizes in bytes. */
-export interface DiskFacts {
-  readonly type: DiskType;
-  readonly virtualSize: number;
-  /** Only block-based disks have one. */
-  readonly blockSize: number | undefined;
-  readonly identity: Identity;
-  /** Only a differencing disk has one. */
-  readonly parent: Parent | undefined;
-  /** Bytes of the disk that the image holds, at block granularity. */
-  readonly allocatedBytes: number;
-  /** Ascending and merged. */
-  allocated(): Iterable<Range>;
-}
-
-/** What of a range of the disk is of use: ascending, without overlap, within it. */
-export type Wanted = (offset: number, length: number) => readonly Range[];
-
-export interface Disk extends DiskFacts {
-  /**
-   * Streams the disk once, then reads the image to its end and compares what is there (footer, CRC, end of archive).
-   * So a consumer that saw the last extent must still wait for the end of the iteration to know that all is well.
-   *
-   * What is not `wanted` need not be read; it comes as holes.
-   */
-  extents(buffers: Buffers, signal?: AbortSignal, wanted?: Wanted): AsyncIterable<Extent>;
-  /** Goes to the end of the image without decoding, with the same final checks. Instead of `extents`. */
-  skip(): Promise<void>;
-}
-
-export interface DecodeOptions {
-  /** Called for what is odd but not wrong. */
-  readonly onWarning?: OnWarning | undefined;
 }

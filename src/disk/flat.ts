@@ -1,19 +1,18 @@
-/** A disk without blocks: all of its bytes are there, from the start of the cursor on and in their order. */
+/** A disk without blocks: all of its bytes are there, in their order. */
 
 import type { Cursor } from '../cursor.ts';
-import type { Buffers, Disk, DiskFacts, Extent } from './extent.ts';
+import type { Disk, DiskFacts, Identity } from './disk.ts';
+import type { Buffers, Extent } from './extent.ts';
 
 export interface Flat extends Pick<DiskFacts, 'type' | 'virtualSize' | 'identity'> {
-  /** What there is to be looked at behind the last extent. */
-  finish(): Promise<void>;
+  /** The extents of the whole disk, from where the cursor stands. */
+  body(buffers: Buffers, signal: AbortSignal | undefined): AsyncIterable<Extent>;
+  /** Looks at what follows the last byte of the disk. */
+  finish(): Promise<Identity | undefined>;
 }
 
-/** `body` gives the extents of the whole disk, from where the cursor stands. */
-export function flatDisk(
-  cursor: Cursor,
-  { type, virtualSize, identity, finish }: Flat,
-  body: (buffers: Buffers, signal: AbortSignal | undefined) => AsyncIterable<Extent>,
-): Disk {
+/** Its bytes begin where the range of `cursor` does. */
+export function flatDisk(cursor: Cursor, { type, virtualSize, identity, body, finish }: Flat): Disk {
   return {
     type,
     virtualSize,
@@ -25,10 +24,10 @@ export function flatDisk(
       yield { offset: 0, length: virtualSize };
     },
     skip: finish,
-    async *extents(buffers, signal) {
+    async *extents(buffers, { signal } = {}) {
       await cursor.moveTo(0);
       yield* body(buffers, signal);
-      await finish();
+      return finish();
     },
   };
 }

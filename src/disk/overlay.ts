@@ -17,13 +17,15 @@
 
 import { assert } from '../errors.ts';
 import { cut, type Piece } from './cut.ts';
-import type { Buffers, Disk, Extent, Wanted } from './extent.ts';
+import type { ExtentOptions, Wanted } from './disk.ts';
+import type { Buffers, Extent } from './extent.ts';
 import { createSectorSet, type SectorSet } from './sectors.ts';
 
 export interface Layer {
   /** 0 is the leaf. */
   readonly rank: number;
-  readonly disk: Disk;
+  readonly virtualSize: number;
+  extents(buffers: Buffers, options: ExtentOptions): AsyncIterable<Extent>;
 }
 
 /** Layers that have come, from rank `low` to rank `high` without a gap, and the sectors they have given. */
@@ -33,18 +35,23 @@ interface Group {
   readonly sectors: SectorSet;
 }
 
+export interface OverlayOptions {
+  /** The flattened disk, which is the leaf's virtual size, bytes. */
+  readonly size: number;
+  readonly signal?: AbortSignal | undefined;
+  /** The rank of a layer that has given every byte of the disk already. */
+  readonly given?: number | undefined;
+}
+
 /**
- * The extents of the flattened disk of `size` bytes, the leaf's virtual size. Each layer is iterated to its end before the next is
- * asked for. Holes come last, when it is known that no layer fills them. `given` is the rank of a layer that has given every
- * byte of the disk already.
+ * The extents of the flattened disk. Each layer is iterated to its end before the next is asked for. Holes come last, when it is known
+ * that no layer fills them.
  */
 export async function* overlay(
   layers: AsyncIterable<Layer>,
-  size: number,
   buffers: Buffers,
-  signal: AbortSignal | undefined,
-  given?: number,
-): AsyncGenerator<Extent> {
+  { size, signal, given }: OverlayOptions,
+): AsyncGenerator<Extent, void, void> {
   let groups: Group[] = [];
   if (given !== undefined) {
     const sectors = createSectorSet(size);
@@ -52,7 +59,7 @@ export async function* overlay(
     groups.push({ low: given, high: given, sectors });
   }
   for await (const layer of layers) {
-    const { rank, disk } = layer;
+    const { rank, virtualSize } = layer;
     assert(!groups.some(({ low, high }) => low <= rank && rank <= high), 'a layer comes once');
     const own = createSectorSet(size);
     const nearer = groups.filter(({ high }) => high < rank).map(({ sectors }) => sectors);
@@ -64,13 +71,13 @@ export async function* overlay(
     };
     const wanted: Wanted = (offset, length) => outside(offset, Math.min(offset + length, size), nearer);
 
-    for await (const extent of disk.extents(buffers, signal, wanted)) {
+    for await (const extent of layer.extents(buffers, { signal, wanted })) {
       if (extent.kind === 'hole') continue;
       const pieces = give(extent.offset, extent.offset + extent.length);
       if (extent.kind === 'data') yield* cut(extent, pieces);
       else for (const piece of pieces) yield { kind: 'zero', ...piece };
     }
-    for (const piece of give(disk.virtualSize, size)) yield { kind: 'zero', ...piece };
+    for (const piece of give(virtualSize, size)) yield { kind: 'zero', ...piece };
     groups = join([...groups, { low: rank, high: rank, sectors: own }]);
   }
   const all = groups.map(({ sectors }) => sectors);

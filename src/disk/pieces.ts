@@ -1,20 +1,23 @@
 /** From bytes that follow one another in the file to data extents, a buffer each. */
 
 import type { Cursor } from '../cursor.ts';
+import type { Range } from './disk.ts';
 import type { Buffers, DataExtent, Lease } from './extent.ts';
 
-/**
- * Data extents for [offset, offset + length) of the disk, from where the cursor stands, a buffer each. `lead` is filled with
- * the bytes in front of them, in the same read; `prepare` is called with the bytes of each before they are ready.
- */
+export interface PieceOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Filled with the bytes that come before those of the disk, in the same read as the first of them. */
+  readonly lead?: Uint8Array | undefined;
+  /** Called with the bytes of each piece, and their place in the range, before it is ready. */
+  readonly prepare?: ((bytes: Uint8Array, from: number) => void) | undefined;
+}
+
+/** Data extents for a range of the disk, from where the cursor stands, a buffer each. */
 export async function* pieces(
   cursor: Cursor,
-  offset: number,
-  length: number,
+  { offset, length }: Range,
   buffers: Buffers,
-  signal: AbortSignal | undefined,
-  lead: Uint8Array = new Uint8Array(0),
-  prepare: (bytes: Uint8Array, from: number) => void = () => {},
+  { signal, lead = new Uint8Array(0), prepare = () => {} }: PieceOptions = {},
 ): AsyncGenerator<DataExtent> {
   const { size } = buffers;
   let led: Promise<void> | undefined;

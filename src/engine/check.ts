@@ -1,19 +1,18 @@
 /** Telling a good image from a bad one: every finding, instead of the first error. */
 
 import { type Compression, compressionOf, MAGIC_BYTES } from '../codec/compression.ts';
-import type { DiskType } from '../disk/extent.ts';
+import type { DiskType } from '../disk/disk.ts';
 import { type ErrorCode, inMember, isOfImage, type OnFault, VdiStreamError } from '../errors.ts';
-import { type Arrival, openFeed } from '../image/feed.ts';
-import { ofBare } from '../image/image.ts';
+import { ofBare } from '../image/decode.ts';
+import { openFeed } from '../image/feed.ts';
 import { createLayers } from '../image/layers.ts';
+import { diskOf, type StoredDisk } from '../image/stored.ts';
 import { type Checked, checkVhd } from '../vhd/check.ts';
 import { EPOCH } from '../vhd/footer.ts';
 import type { OnWarning, WarningCode } from '../warnings.ts';
 import { withSources } from './open.ts';
 import type { DiskInput, ReadOptions } from './options.ts';
 import { reading } from './progress.ts';
-
-export interface CheckOptions extends ReadOptions {}
 
 /** An `error` makes the image unfit to be written, or what is written wrong; a `warning` does not. */
 export interface Finding {
@@ -47,25 +46,25 @@ export interface CheckResult {
  * Reads an image once from end to end. A damaged VHD ends the check of that member at worst; a damaged archive or
  * compressed stream ends all, for nothing can be found behind it. Throws only what opening the source does, USAGE, CANCELLED, or a defect.
  */
-export async function check(input: DiskInput, options: CheckOptions = {}): Promise<CheckResult> {
+export async function check(input: DiskInput, options: ReadOptions = {}): Promise<CheckResult> {
+  const { disk: wanted, raw, manifest, sha256, signal, onProgress } = options;
   const findings = createFindings();
   const { fault, warn } = findings;
-  return withSources(input, { ...options, onRead: reading(options.onProgress) }, async (sources) => {
+  return withSources(input, { sha256, signal, onRead: reading(onProgress) }, async (sources) => {
     const disks: CheckedDisk[] = [];
-    const chains = new Map<string, Chain>();
+    const chains = new Map<string, ChainCheck>();
     let compression: Compression | undefined;
     await findings.attempt(async () => {
       const [source] = sources;
       compression = source && compressionOf(await source.cursor.peek(MAGIC_BYTES));
-      const feed = await openFeed(sources, { ...options, warn, fault });
-      for await (const arrival of feed.arrivals) {
-        const { chain: key, member } = arrival;
-        const found = await findings.attempt(() => checkDisk(arrival, findings), arrival);
+      const feed = await openFeed(sources, { choice: { disk: wanted, raw, manifest }, warn, fault });
+      for await (const stored of feed.disks) {
+        const found = await findings.attempt(() => checkDisk(stored, findings), stored);
         if (found === undefined) continue;
-        disks.push({ member, type: found.type, virtualSize: found.virtualSize });
-        const chain = chains.get(key) ?? newChain(options, warn);
-        chains.set(key, chain);
-        await findings.attempt(async () => chain.add(arrival, found));
+        disks.push({ member: stored.member, type: found.type, virtualSize: found.virtualSize });
+        const chain = chains.get(diskOf(stored)) ?? chainCheck(wanted, warn);
+        chains.set(diskOf(stored), chain);
+        await findings.attempt(async () => chain.add(stored, found));
       }
       if (disks.length === 0 && findings.list.every(({ severity }) => severity === 'warning'))
         fault(new VdiStreamError('DISK_NONE', 'there is no disk in it'));
@@ -75,15 +74,14 @@ export async function check(input: DiskInput, options: CheckOptions = {}): Promi
   });
 }
 
-async function checkDisk(arrival: Arrival, { fault, warn }: Findings): Promise<Checked | undefined> {
-  const { member, isRaw } = arrival;
+async function checkDisk(stored: StoredDisk, { fault, warn }: Findings): Promise<Checked | undefined> {
+  const { member, isRaw } = stored;
   if (isRaw) {
-    const disk = await arrival.open();
-    await disk.skip();
-    return { ...disk, hidden: false };
+    const { type, virtualSize, parent, skip } = await stored.open();
+    return { type, virtualSize, parent, identity: await skip(), hidden: false };
   }
   try {
-    return await checkVhd(await arrival.content(), {
+    return await checkVhd(await stored.content(), {
       fault: (error) => {
         inMember(member, error);
         fault(error);
@@ -96,13 +94,14 @@ async function checkDisk(arrival: Arrival, { fault, warn }: Findings): Promise<C
   }
 }
 
-interface Chain {
-  add(arrival: Arrival, found: Checked): void;
+/** The layers of one disk, held against each other. */
+interface ChainCheck {
+  add(stored: StoredDisk, found: Checked): void;
   finish(): void;
 }
 
-function newChain({ disk }: CheckOptions, warn: OnWarning): Chain {
-  const layers = createLayers({ disk, anyParent: false, warn });
+function chainCheck(wanted: string | undefined, warn: OnWarning): ChainCheck {
+  const layers = createLayers({ disk: wanted, anyParent: false, warn });
   let leaf: { readonly member: string | undefined; readonly hidden: boolean } | undefined;
   return {
     add({ name, place, member }, found) {
@@ -124,7 +123,7 @@ interface Findings {
   readonly fault: OnFault;
   readonly warn: OnWarning;
   /** What it throws about the image is a finding, and undefined is given; but what a disk throws about the source is thrown on. */
-  attempt<T>(step: () => Promise<T>, of?: Arrival): Promise<T | undefined>;
+  attempt<T>(step: () => Promise<T>, of?: StoredDisk): Promise<T | undefined>;
 }
 
 function createFindings(): Findings {

@@ -1,11 +1,12 @@
 /** What an image holds, without writing it anywhere. */
 
 import type { Compression } from '../codec/compression.ts';
-import type { DiskFacts, DiskType, Range } from '../disk/extent.ts';
+import type { DiskFacts, DiskType, Identity, Parent, Range } from '../disk/disk.ts';
 import { VdiStreamError } from '../errors.ts';
 import { noDisk } from '../image/chain.ts';
-import { type Arrival, openFeed } from '../image/feed.ts';
+import { openFeed } from '../image/feed.ts';
 import { createLayers, leafRankOf, mayBeLeaf } from '../image/layers.ts';
+import { diskOf, type StoredDisk } from '../image/stored.ts';
 import { type OnWarning, type Warning, warner } from '../warnings.ts';
 import { withSources } from './open.ts';
 import type { DiskInput, ReadOptions } from './options.ts';
@@ -26,6 +27,12 @@ export interface LayerInfo {
   readonly virtualSize: number;
   readonly blockSize: number | undefined;
   readonly creator: string | undefined;
+  /** 32 hexadecimal digits. A raw disk has none, and a fixed VHD in a stream only once its end has been read. */
+  readonly uniqueId: string | undefined;
+  /** Seconds since 2000-01-01 UTC; known where the unique id is. */
+  readonly timestamp: number | undefined;
+  /** What a differencing layer says of the disk it was made over. */
+  readonly parent: Parent | undefined;
   /** Bytes of the disk that this layer holds, at block granularity. */
   readonly allocatedBytes: number;
   /** Where they lie: MAP_CELLS numbers from 0 (nothing) to 1 (all of this part of the disk). */
@@ -53,41 +60,44 @@ export interface ImageInfo {
 export const MAP_CELLS = 64;
 
 /**
- * Reads the image to its end (with `quick`, only as far as the first virtual size) and tells what is in it. An image that
+ * Reads the image to its end (with `quick`, only as far as the first virtual size) and says what is in it. An image that
  * `info` reads without an error may still hold damaged data: only its structure is looked at. A parent that is not the one
  * a layer was made over is a warning here.
  */
 export async function info(input: DiskInput, options: InfoOptions = {}): Promise<ImageInfo> {
+  const { disk: wanted, raw, manifest, sha256, signal, onProgress, strict, onWarning, quick = false } = options;
   const warnings: Warning[] = [];
-  const warn = warner(warnings, options);
-  if (options.quick && options.sha256 !== undefined) {
+  const warn = warner(warnings, { strict, onWarning });
+  if (quick && sha256 !== undefined) {
     throw new VdiStreamError('USAGE', 'a quick look does not read what a SHA-256 is checked with');
   }
-  return withSources(input, { ...options, onWarning: warn, onRead: reading(options.onProgress) }, async (sources) => {
-    const feed = await openFeed(sources, { ...options, warn });
-    const chains = new Map<string, Chain>();
-    for await (const arrival of feed.arrivals) {
-      const chain = chains.get(arrival.chain) ?? newChain(options, warn);
-      chains.set(arrival.chain, chain);
-      await chain.add(arrival, options.quick === true);
-      if (options.quick && mayBeLeaf(arrival.place, leafRankOf(options.disk))) break;
+  return withSources(input, { sha256, signal, onWarning: warn, onRead: reading(onProgress) }, async (sources) => {
+    const { kind, compression, disks } = await openFeed(sources, { choice: { disk: wanted, raw, manifest }, warn });
+    const found = new Map<string, DiskReader>();
+    let next = await disks.next();
+    for (; !next.done; next = await disks.next()) {
+      const stored = next.value;
+      const reader = found.get(diskOf(stored)) ?? diskReader(wanted, warn);
+      found.set(diskOf(stored), reader);
+      await reader.add(stored, quick);
+      if (quick && mayBeLeaf(stored.place, leafRankOf(wanted))) break;
     }
-    if (chains.size === 0) throw noDisk(sources[0]?.name ?? '', options.disk, feed.ignored());
-    const disks = [...chains.values()].map((chain) => chain.finish(options.quick === true));
-    const [image] = feed.images;
-    const { kind = 'vhd', compression = 'none' } = image ?? {};
-    const virtualSize = disks.length === 1 ? disks[0]?.virtualSize : undefined;
-    return { kind, compression, disks, virtualSize, ignored: feed.ignored(), warnings };
+    const ignored = next.done ? next.value : [];
+    if (found.size === 0) throw noDisk(sources[0]?.name ?? '', wanted, ignored);
+    const infos = [...found.values()].map((reader) => reader.finish(quick));
+    const virtualSize = infos.length === 1 ? infos[0]?.virtualSize : undefined;
+    return { kind, compression, disks: infos, virtualSize, ignored, warnings };
   });
 }
 
-interface Chain {
-  add(arrival: Arrival, quick: boolean): Promise<void>;
+/** One disk, layer by layer as they come. */
+interface DiskReader {
+  add(stored: StoredDisk, quick: boolean): Promise<void>;
   finish(quick: boolean): DiskInfo;
 }
 
-function newChain({ disk }: InfoOptions, warn: OnWarning): Chain {
-  const layers = createLayers({ disk, anyParent: true, warn });
+function diskReader(wanted: string | undefined, warn: OnWarning): DiskReader {
+  const layers = createLayers({ disk: wanted, anyParent: true, warn });
   const found: { readonly rank: number; readonly info: LayerInfo }[] = [];
 
   return {
@@ -95,23 +105,24 @@ function newChain({ disk }: InfoOptions, warn: OnWarning): Chain {
       const disk = await open();
       const rank = layers.add(name, place, disk);
       const map = mapOf(disk.allocated(), disk.virtualSize);
-      if (!quick) await disk.skip();
-      // Only now: the footer that ends a fixed disk in a stream has gone by.
-      found.push({ rank, info: layerInfo(member, disk, map) });
+      const identity = quick ? disk.identity : await disk.skip();
+      layers.identify(rank, identity);
+      found.push({ rank, info: layerInfo(member, disk, identity, map) });
     },
     finish(quick) {
       const infos = found.sort((a, b) => a.rank - b.rank).map(({ info }) => info);
       const [leaf] = infos;
-      if (leaf === undefined) throw new RangeError('a chain without layers');
+      if (leaf === undefined) throw new RangeError('a disk without layers');
       if (!quick) layers.complete();
       return { ...leaf, layers: infos };
     },
   };
 }
 
-function layerInfo(member: string | undefined, disk: DiskFacts, map: readonly number[]): LayerInfo {
-  const { type, virtualSize, blockSize, allocatedBytes, identity } = disk;
-  return { member, type, virtualSize, blockSize, creator: identity.creator, allocatedBytes, map };
+function layerInfo(member: string | undefined, disk: DiskFacts, identity: Identity | undefined, map: readonly number[]): LayerInfo {
+  const { type, virtualSize, blockSize, allocatedBytes, parent } = disk;
+  const { creator, uniqueId, timestamp } = identity ?? {};
+  return { member, type, virtualSize, blockSize, creator, uniqueId, timestamp, parent, allocatedBytes, map };
 }
 
 function mapOf(ranges: Iterable<Range>, size: number): number[] {

@@ -1,8 +1,8 @@
 /** Job: what writing and verifying share, from the options of a call to the opened disk. */
 
-import { type Guard, VdiStreamError } from '../errors.ts';
+import type { Guard } from '../errors.ts';
 import { createPool, type Pool } from '../host/pool.ts';
-import { type ChosenDisk, onlyDisk } from '../image/chain.ts';
+import { type ChosenDisk, isLate, type LateLeaf, leafIsLate, onlyDisk } from '../image/chain.ts';
 import type { Source } from '../source/source.ts';
 import { type OnWarning, type Warning, warner } from '../warnings.ts';
 import { info } from './info.ts';
@@ -10,10 +10,10 @@ import { opensAgain, withSources } from './open.ts';
 import type { DiskInput, ReadOptions } from './options.ts';
 import { reading } from './progress.ts';
 
-export interface CommonOptions extends ReadOptions {
-  /** Bytes. Needed only for a stream that brings parents before their leaf, or a raw disk. */
+export interface DiskOptions extends ReadOptions {
+  /** Bytes of the disk. Needed only where a stream does not say so in time: a parent comes before its leaf, or the disk is raw. */
   readonly virtualSize?: number | undefined;
-  /** A folder to keep layers in that a stream brings before their leaf; nothing is left in it. */
+  /** A folder to keep the layers in that a stream brings before their leaf; nothing is left in it. */
   readonly staging?: string | undefined;
   /** What is odd about the image is an error, STRICT, instead of a warning. */
   readonly strict?: boolean | undefined;
@@ -25,7 +25,7 @@ export interface CommonOptions extends ReadOptions {
   readonly onWarning?: OnWarning | undefined;
 }
 
-/** What the calls of one import share. */
+/** What the parts of one call share. */
 export interface Job {
   readonly pool: Pool;
   readonly warn: OnWarning;
@@ -33,49 +33,52 @@ export interface Job {
   seconds(): number;
 }
 
+/** What is done with the disk while its sources are open. */
+type Use<T> = (chosen: ChosenDisk, sources: readonly Source[], job: Job) => Promise<T>;
+
 /**
- * Opens the sources and their disk, and closes the sources whatever happens. What comes over the network in an order that does not tell
- * the size in time is looked at twice.
+ * Opens the sources and their disk, and closes the sources whatever happens. What comes over the network in an order that does not give
+ * the size in time is looked at twice. Throws CHAIN_ORDER for a pipe that does so.
  */
-export async function withDisk<T>(
-  input: DiskInput,
-  options: CommonOptions,
-  use: (chosen: ChosenDisk, sources: readonly Source[], job: Job) => Promise<T>,
-): Promise<T> {
+export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: Use<T>): Promise<T> {
+  const { disk, raw, manifest, signal, onProgress, pool, strict, onWarning, virtualSize } = options;
   const started = process.hrtime.bigint();
   const warnings: Warning[] = [];
   const job: Job = {
-    pool: options.pool ?? createPool(),
+    pool: pool ?? createPool(),
     warnings,
-    warn: warner(warnings, options),
+    warn: warner(warnings, { strict, onWarning }),
     seconds: () => Number(process.hrtime.bigint() - started) / 1e9,
   };
 
-  function open(virtualSize: number | undefined): Promise<T> {
-    // Looking through a source for its leaf may take a while; once the target is open, that is what counts.
-    let onRead = reading(options.onProgress);
-    return withSources(
-      input,
-      { ...options, onWarning: job.warn, onRead: (position, length) => onRead?.(position, length) },
-      async (sources) => {
-        const anyParent = options.force?.includes('parent') === true;
-        const chosen = await onlyDisk(sources, { ...options, virtualSize, anyParent, warn: job.warn });
-        onRead = undefined;
-        return use(chosen, sources, job);
-      },
-    );
-  }
+  const first = await openDisk(input, options, virtualSize, job, use);
+  if ('result' in first) return first.result;
+  if (!opensAgain(input)) throw leafIsLate(first);
+  job.warn({ code: 'FETCHED_TWICE', message: 'the leaf does not come first, so the image is fetched as far as that, then once more' });
+  const { virtualSize: found } = await info(input, { disk, raw, manifest, signal, onProgress, quick: true });
+  const second = found === undefined ? first : await openDisk(input, options, found, job, use);
+  if ('result' in second) return second.result;
+  throw leafIsLate(second);
+}
 
-  try {
-    return await open(options.virtualSize);
-  } catch (error) {
-    // Thrown before anything is written.
-    if (!(error instanceof VdiStreamError && error.code === 'CHAIN_ORDER' && opensAgain(input))) throw error;
-    job.warn({ code: 'FETCHED_TWICE', message: 'the leaf does not come first, so the image is fetched as far as that, then once more' });
-    const { virtualSize } = await info(input, { ...options, quick: true, sha256: undefined, onWarning: undefined, strict: false });
-    if (virtualSize === undefined) throw error;
-    return open(virtualSize);
-  }
+async function openDisk<T>(
+  input: DiskInput,
+  { disk, raw, manifest, sha256, signal, onProgress, staging, force }: DiskOptions,
+  virtualSize: number | undefined,
+  job: Job,
+  use: Use<T>,
+): Promise<{ readonly result: T } | LateLeaf> {
+  const { warn } = job;
+  // Looking through a source for its leaf may take a while; once the target is open, that is what counts.
+  let onRead = reading(onProgress);
+  const watched = { sha256, signal, onWarning: warn, onRead: (position: number, length: number) => onRead?.(position, length) };
+  return withSources(input, watched, async (sources) => {
+    const anyParent = force?.includes('parent') === true;
+    const chosen = await onlyDisk(sources, { choice: { disk, raw, manifest }, virtualSize, staging, anyParent, warn });
+    if (isLate(chosen)) return chosen;
+    onRead = undefined;
+    return { result: await use(chosen, sources, job) };
+  });
 }
 
 export const bytesRead = (sources: readonly Source[]): number => sources.reduce((sum, source) => sum + source.bytesRead(), 0);

@@ -8,9 +8,20 @@ import { isUrl } from '../http/url.ts';
 import { openPath, openStandardInput } from '../source/path.ts';
 import type { Opener, Source, SourceOptions } from '../source/source.ts';
 import { streamSource } from '../source/stream.ts';
+import { deviceTarget } from '../target/device.ts';
+import { NULL_TARGET, nullTarget } from '../target/null.ts';
+import type { TargetOpener } from '../target/target.ts';
 
 /** A path, a URL, `-` for standard input, bytes, or something that knows how to open itself, as an image of Glance does. */
 export type SourceInput = string | Chunks | Opener;
+
+/** The path of a device, a volume or a file, `null:`, or something that knows how to open itself. */
+export type TargetInput = string | TargetOpener;
+
+export function targetOpener(target: TargetInput): TargetOpener {
+  if (typeof target !== 'string') return target;
+  return target === NULL_TARGET ? nullTarget : deviceTarget(target);
+}
 
 /** Throws SOURCE_OPEN. Whoever gets a source closes it. */
 export async function openSource(input: SourceInput, options: SourceOptions = {}): Promise<Source> {
@@ -33,6 +44,7 @@ export async function withSources<T>(
   if (inputs.length > 1 && options.sha256 !== undefined) {
     throw new VdiStreamError('USAGE', 'a SHA-256 is of one source, and there are several');
   }
+  const { sha256, signal, onWarning } = options;
   const sources: Source[] = [];
   const positions: number[] = [];
   const onRead = (index: number): SourceOptions['onRead'] =>
@@ -43,7 +55,7 @@ export async function withSources<T>(
       options.onRead?.(sum(positions), sum(lengths) || 0);
     });
   try {
-    for (const [index, one] of inputs.entries()) sources.push(await openSource(one, { ...options, onRead: onRead(index) }));
+    for (const [index, one] of inputs.entries()) sources.push(await openSource(one, { sha256, signal, onWarning, onRead: onRead(index) }));
     return await use(sources);
   } finally {
     // What counts is told by then: by `use`, which finishes what it reads.

@@ -1,151 +1,62 @@
-/**
- * Reading a target back. Two ways, one for each time: `verifySums` right after a write, against checksums taken while
- * writing, so that the image need not be read twice; `comparing` later, byte by byte against the image itself.
- */
+/** Verifying: comparing a target with an image, at any later time. */
 
-import { MiB, roundDown, roundUp, SECTOR } from '../bytes.ts';
-import { createSectorSet } from '../disk/sectors.ts';
-import { throwIfCancelled, VdiStreamError } from '../errors.ts';
-import { native, type Sums } from '../host/native.ts';
-import type { Pool } from '../host/pool.ts';
-import type { Target } from '../target/target.ts';
+import { MiB } from '../bytes.ts';
+import { createPool } from '../host/pool.ts';
+import type { Warning } from '../warnings.ts';
+import { comparing } from './compare.ts';
+import { bytesRead, type DiskOptions, withDisk } from './job.ts';
+import { type TargetInput, targetOpener } from './open.ts';
+import type { DiskInput } from './options.ts';
+import { pump } from './pump.ts';
 
-/** Bytes of disk under one checksum. */
-export const SUM_SPAN = 2 * MiB;
-
-/** All zero, as the sums of an empty disk are: 8 bytes for each 2 MiB. */
-export const emptySums = (size: number): Sums => new BigUint64Array(Math.ceil(size / SUM_SPAN));
-
-export interface VerifyOptions {
-  readonly pool: Pool;
-  readonly signal?: AbortSignal | undefined;
-  /** Bytes compared so far. */
-  readonly onProgress?: ((bytes: number) => void) | undefined;
+export interface VerifyResult {
+  readonly target: string;
+  /** The leaf, of a chain. */
+  readonly member: string | undefined;
+  readonly layers: number;
+  readonly virtualSize: number;
+  readonly ignored: readonly string[];
+  readonly bytesRead: number;
+  readonly bytesCompared: number;
+  readonly seconds: number;
+  readonly verified: true;
+  readonly warnings: readonly Warning[];
 }
 
-/** Reads [0, size) of the target, what was skipped included. Throws VERIFY_MISMATCH with the start of the 2 MiB at fault. */
-export async function verifySums(target: Target, size: number, expected: Sums, options: VerifyOptions): Promise<void> {
-  const found = emptySums(size);
-  const { pool, signal } = options;
-  let next = 0;
-  let compared = 0;
-
-  async function check(offset: number): Promise<void> {
-    const length = Math.min(SUM_SPAN, size - offset);
-    const lease = await pool.acquire(signal);
+/** Compares a target with an image, empty regions included. Throws VERIFY_MISMATCH, which names the first byte found wrong. */
+export function verifyDisk(input: DiskInput, target: TargetInput, options: DiskOptions = {}): Promise<VerifyResult> {
+  const { force, signal, onProgress } = options;
+  return withDisk(input, options, async (chosen, sources, { pool, warn, warnings, seconds }) => {
+    const { virtualSize: total, rewrites } = chosen;
+    const opened = await targetOpener(target).open({ size: total, force, onWarning: warn, readOnly: true });
     try {
-      for (let done = 0; done < length; done += lease.bytes.length)
-        await add(lease.bytes, offset + done, Math.min(length - done, lease.bytes.length));
+      // What is read back has buffers of its own: waiting for the image's would wait for ourselves.
+      const compared = comparing(opened, createPool({ count: 4, size: 4 * MiB }), { size: total, rewrites });
+      const { end } = await pump(chosen.extents(pool, { signal }), compared.target, {
+        size: total,
+        zero: 'write',
+        signal,
+        onProgress: ({ bytesWritten, bytesZeroed }) => {
+          const done = bytesWritten + bytesZeroed;
+          onProgress?.({ phase: 'verify', done, total, moved: done, toMove: total });
+        },
+      });
+      compared.finish();
+      const { member, layers, ignored } = end;
+      return {
+        target: opened.name,
+        member,
+        layers,
+        virtualSize: total,
+        ignored,
+        bytesRead: bytesRead(sources),
+        bytesCompared: total,
+        seconds: seconds(),
+        verified: true,
+        warnings,
+      };
     } finally {
-      lease.release();
+      await opened.close();
     }
-    const index = offset / SUM_SPAN;
-    if (found[index] !== expected[index]) {
-      throw mismatch(target, offset, `the ${length} bytes that begin here are not what was written`);
-    }
-    compared += length;
-    options.onProgress?.(compared);
-  }
-
-  /** Adds `length` bytes from `offset` on; the target's last sector may hold more than the disk does. */
-  async function add(buffer: Uint8Array, offset: number, length: number): Promise<void> {
-    const whole = length % target.align === 0;
-    const bytes = buffer.subarray(0, roundUp(length, target.align));
-    await target.read(bytes, offset, whole ? found : undefined);
-    if (!whole) native().addSums(found, bytes.subarray(0, length), offset);
-  }
-
-  // As many readers as there are buffers, each taking the next span.
-  async function reader(): Promise<void> {
-    while (next < size) {
-      throwIfCancelled(signal);
-      const offset = next;
-      next += SUM_SPAN;
-      await check(offset);
-    }
-  }
-  const outcomes = await Promise.allSettled(Array.from({ length: Math.min(pool.count, 8) }, reader));
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-}
-
-function mismatch(target: Target, offset: number, what: string): VdiStreamError {
-  return new VdiStreamError('VERIFY_MISMATCH', `${target.path}: ${what}`, { device: target.path, offset });
-}
-
-export interface ComparingOptions {
-  /** Bytes of the disk. */
-  readonly size: number;
-  /** A range may come again, and then only what comes last counts. */
-  readonly rewrites: boolean;
-}
-
-/** A target that compares, and what it has to say in the end. */
-export interface Comparing {
-  readonly target: Target;
-  /** Throws VERIFY_MISMATCH for the first sector that nothing later has put right. */
-  finish(): void;
-}
-
-/**
- * A target that compares instead of writing: pumping a disk into it verifies the disk. Throws VERIFY_MISMATCH with the
- * first byte of an extent that differs, at once unless there are `rewrites`. Give the pump the zero policy `write`, so that
- * empty extents are looked at too.
- */
-export function comparing(target: Target, pool: Pool, { size, rewrites }: ComparingOptions): Comparing {
-  // Sectors that differ from what the image has said of them so far: at most one bit a sector.
-  const differing = rewrites ? createSectorSet(roundUp(size, target.align)) : undefined;
-
-  async function compare(offset: number, length: number, expected: Uint8Array | undefined): Promise<void> {
-    differing?.remove(offset, length);
-    for (let done = 0; done < length; ) {
-      const lease = await pool.acquire();
-      try {
-        const at = offset + done;
-        const lead = at % target.align;
-        const count = Math.min(length - done, lease.bytes.length - lead);
-        const read = lease.bytes.subarray(0, roundUp(lead + count, target.align));
-        await target.read(read, at - lead);
-        judge(read.subarray(lead, lead + count), at, expected?.subarray(done, done + count));
-        done += count;
-      } finally {
-        lease.release();
-      }
-    }
-  }
-
-  function judge(bytes: Uint8Array, offset: number, expected: Uint8Array | undefined): void {
-    for (let from = 0; from < bytes.length; ) {
-      const rest = bytes.subarray(from);
-      const found = expected ? native().firstDifference(rest, expected.subarray(from)) : native().firstNonZero(rest);
-      if (found < 0) return;
-      if (differing === undefined) throw mismatch(target, offset + from + found, 'this byte is not what the image says');
-      const sector = roundDown(from + found, SECTOR);
-      differing.add(offset + sector, SECTOR);
-      from = sector + SECTOR;
-    }
-  }
-
-  const compared: Target = {
-    ...target,
-    // Any range can be compared, and reading the whole of a sector does no harm.
-    align: SECTOR,
-    write: (bytes, offset) => compare(offset, bytes.length, bytes),
-    zero: async (offset, length, _how, signal) => {
-      const step = 64 * MiB;
-      for (let done = 0; done < length; done += step) {
-        throwIfCancelled(signal);
-        await compare(offset + done, Math.min(step, length - done), undefined);
-      }
-    },
-    sync: async () => {},
-  };
-
-  return {
-    target: compared,
-    finish() {
-      for (const { offset, inside } of differing?.runs(0, size) ?? []) {
-        if (inside) throw mismatch(target, offset, 'the 512 bytes that begin here are not what the image says');
-      }
-    },
-  };
+  });
 }

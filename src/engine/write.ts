@@ -1,28 +1,31 @@
-/** The whole way: from a source to a target, and back to compare. What the library exports and the command line calls. */
+/** Writing: from a source to a target, and back to compare. */
 
-import { MiB, TiB } from '../bytes.ts';
-import type { DiskFacts } from '../disk/extent.ts';
+import { TiB } from '../bytes.ts';
+import type { DiskType } from '../disk/disk.ts';
+import type { Extent } from '../disk/extent.ts';
 import { VdiStreamError } from '../errors.ts';
-import { createPool } from '../host/pool.ts';
-import type { ChosenDisk } from '../image/chain.ts';
+import type { ChosenDisk, DiskSummary } from '../image/chain.ts';
 import type { Source } from '../source/source.ts';
-import { NULL_TARGET, openTarget, type Target } from '../target/target.ts';
+import type { Target, TargetOpener } from '../target/target.ts';
 import type { Warning } from '../warnings.ts';
-import { bytesRead, type CommonOptions, type Job, withDisk } from './job.ts';
+import { bytesRead, type DiskOptions, type Job, withDisk } from './job.ts';
+import { type TargetInput, targetOpener } from './open.ts';
 import type { DiskInput } from './options.ts';
 import type { ZeroPolicy } from './plan.ts';
-import { type Counts, pump } from './pump.ts';
-import { comparing, emptySums, verifySums } from './verify.ts';
+import { type Pumped, pump } from './pump.ts';
+import { emptySums, verifySums } from './sums.ts';
+import type { Counts } from './writer.ts';
 
-export interface WriteOptions extends CommonOptions {
+/** How a target is written. */
+export interface WriteChoice {
   readonly zero?: ZeroPolicy | undefined;
   /** Also make the rest of a target zero that is larger than the disk. */
   readonly zeroTail?: boolean | undefined;
   /** Read everything back afterwards and compare checksums. */
   readonly verify?: boolean | undefined;
-  /** The caller has had the target attached for this, so that a tapdisk which has it open serves nobody else. */
-  readonly attached?: boolean | undefined;
 }
+
+export interface WriteOptions extends DiskOptions, WriteChoice {}
 
 /**
  * Sizes in bytes. bytesWritten + bytesZeroed + bytesSkipped = virtualSize, plus the tail where it was zeroed. bytesRewritten come on
@@ -32,7 +35,7 @@ export interface WriteResult extends Counts {
   readonly target: string;
   /** The leaf, of a chain. */
   readonly member: string | undefined;
-  readonly type: DiskFacts['type'];
+  readonly type: DiskType;
   /** 1, or as many as the chain has. */
   readonly layers: number;
   readonly virtualSize: number;
@@ -49,51 +52,58 @@ export interface WriteResult extends Counts {
 }
 
 /**
- * Writes the disk of an image to a block device, a logical volume, a file, or `null:`.
+ * Writes the disk of an image to a block device, a logical volume, a file, `null:`, or whatever an opener opens.
  *
  * Resolves only when every byte is on the medium, the source was read to its end and found whole, and the target was
  * synced and closed. Rejects with a VdiStreamError otherwise; a file that this call made is then removed.
  */
-export function writeDisk(input: DiskInput, target: string, options: WriteOptions = {}): Promise<WriteResult> {
-  if (options.verify && target === NULL_TARGET) {
-    return Promise.reject(new VdiStreamError('USAGE', `${NULL_TARGET} keeps nothing that could be verified`));
-  }
-  return withDisk(input, options, (chosen, sources, job) => writeTo(target, chosen, sources, options, job));
+export async function writeDisk(input: DiskInput, target: TargetInput, options: WriteOptions = {}): Promise<WriteResult> {
+  const opener = targetOpener(target);
+  const { zero, zeroTail, verify, force, signal, onProgress } = options;
+  if (verify && opener.keepsNothing) throw new VdiStreamError('USAGE', `${opener.name} keeps nothing that could be verified`);
+  return withDisk(input, options, (chosen, sources, job) =>
+    writeTo(opener, chosen, sources, { zero, zeroTail, verify, force, signal, onProgress }, job),
+  );
 }
+
+type WriteToOptions = WriteChoice & Pick<DiskOptions, 'force' | 'signal' | 'onProgress'>;
 
 /** Writes the opened disk of opened sources; the target is closed when this settles, the sources are not. */
 export async function writeTo(
-  target: string,
+  opener: TargetOpener,
   chosen: ChosenDisk,
   sources: readonly Source[],
-  options: WriteOptions,
+  { force, ...how }: WriteToOptions,
   job: Job,
 ): Promise<WriteResult> {
-  const { virtualSize } = chosen.disk;
-  const { force, attached } = options;
+  const { virtualSize } = chosen;
   for (const source of sources) {
-    if (await source.isFile(target)) throw new VdiStreamError('USAGE', `${target} is the source itself`);
+    if (opener.path !== undefined && (await source.isFile(opener.path))) {
+      throw new VdiStreamError('USAGE', `${opener.name} is the source itself`);
+    }
   }
-  if (options.verify) refuseToSum(virtualSize);
-  const opened = await openTarget(target, { size: virtualSize, force, attached, onWarning: job.warn });
+  if (how.verify) refuseToSum(virtualSize);
+  const target = await opener.open({ size: virtualSize, force, onWarning: job.warn });
   try {
-    const counts = await writeAndSync(chosen, opened, options, job);
-    await opened.close();
+    const { end, ...counts } = await writeAndSync(chosen, target, how, job);
+    await target.close();
+    const { member, type, layers, ignored } = end;
     return {
-      target,
-      ...chosen.leaf(),
-      layers: chosen.layers(),
+      target: target.name,
+      member,
+      type,
+      layers,
       virtualSize,
-      ignored: chosen.ignored(),
+      ignored,
       bytesRead: bytesRead(sources),
       ...counts,
       seconds: job.seconds(),
-      verified: options.verify === true,
-      direct: opened.direct,
+      verified: how.verify === true,
+      direct: target.direct,
       warnings: job.warnings,
     };
   } catch (error) {
-    await opened.abandon();
+    await target.abandon();
     throw error;
   }
 }
@@ -106,104 +116,48 @@ function refuseToSum(size: number): void {
 
 const MAX_SUMMED = 16 * TiB;
 
-async function writeAndSync({ disk }: ChosenDisk, target: Target, options: WriteOptions, job: Job): Promise<Counts> {
-  const { virtualSize: total } = disk;
-  const end = options.zeroTail && Number.isFinite(target.size) ? Math.max(target.size, total) : total;
-  const sums = options.verify ? emptySums(end) : undefined;
-  const { signal, onProgress } = options;
-  const counts = await pump(disk, target, {
-    pool: job.pool,
-    zero: options.zero,
+async function writeAndSync(
+  chosen: ChosenDisk,
+  target: Target,
+  { zero, zeroTail, verify, signal, onProgress }: Omit<WriteToOptions, 'force'>,
+  { pool }: Job,
+): Promise<Pumped<DiskSummary>> {
+  const { virtualSize: total } = chosen;
+  const end = zeroTail && Number.isFinite(target.size) ? Math.max(target.size, total) : total;
+  const sums = verify ? emptySums(end) : undefined;
+  let toMove = chosen.allocatedBytes;
+  const onAllocated = (bytes: number): void => {
+    toMove = bytes;
+  };
+  const pumped = await pump(chosen.extents(pool, { signal, onAllocated }), target, {
+    size: total,
+    zero,
     sums,
     signal,
     onProgress: ({ bytesWritten, bytesZeroed, bytesSkipped, bytesRewritten }) => {
       const moved = bytesWritten + bytesRewritten;
       const done = bytesWritten + bytesZeroed + bytesSkipped;
-      onProgress?.({ phase: 'write', done, total, moved, toMove: disk.allocatedBytes });
+      onProgress?.({ phase: 'write', done, total, moved, toMove });
     },
   });
-  if (end > total) {
-    const tail = await pump(emptyDisk(total, end), target, { pool: job.pool, zero: options.zero, signal });
-    counts.bytesZeroed += tail.bytesZeroed;
-    counts.bytesSkipped += tail.bytesSkipped;
-  }
+  const tail = end > total ? await pump(emptyRange(total, end), target, { size: end - total, zero, signal }) : undefined;
   await target.sync();
   if (sums) {
     const size = Math.min(end, target.size);
     await verifySums(target, size, sums, {
-      pool: job.pool,
+      pool,
       signal,
       onProgress: (done) => onProgress?.({ phase: 'verify', done, total: size, moved: done, toMove: size }),
     });
   }
-  return counts;
-}
-
-export interface VerifyDiskOptions extends CommonOptions {}
-
-export interface VerifyResult {
-  readonly target: string;
-  readonly member: string | undefined;
-  readonly layers: number;
-  readonly virtualSize: number;
-  readonly ignored: readonly string[];
-  readonly bytesRead: number;
-  readonly bytesCompared: number;
-  readonly seconds: number;
-  readonly verified: true;
-  readonly warnings: readonly Warning[];
-}
-
-/** Compares a target with an image, empty regions included. Throws VERIFY_MISMATCH, which names the first byte found wrong. */
-export function verifyDisk(input: DiskInput, target: string, options: VerifyDiskOptions = {}): Promise<VerifyResult> {
-  return withDisk(input, options, async (chosen, sources, job) => {
-    const { disk } = chosen;
-    const { virtualSize: total } = disk;
-    const opened = await openTarget(target, { size: total, force: options.force, onWarning: job.warn, readOnly: true });
-    try {
-      // What is read back has buffers of its own: waiting for the image's would wait for ourselves.
-      const compared = comparing(opened, createPool({ count: 4, size: 4 * MiB }), { size: total, rewrites: chosen.rewrites });
-      await pump(disk, compared.target, {
-        pool: job.pool,
-        zero: 'write',
-        signal: options.signal,
-        onProgress: ({ bytesWritten, bytesZeroed }) => {
-          const done = bytesWritten + bytesZeroed;
-          options.onProgress?.({ phase: 'verify', done, total, moved: done, toMove: total });
-        },
-      });
-      compared.finish();
-    } finally {
-      await opened.close();
-    }
-    return {
-      target,
-      member: chosen.leaf().member,
-      layers: chosen.layers(),
-      virtualSize: total,
-      ignored: chosen.ignored(),
-      bytesRead: bytesRead(sources),
-      bytesCompared: total,
-      seconds: job.seconds(),
-      verified: true,
-      warnings: job.warnings,
-    };
-  });
-}
-
-/** The part of a target behind the disk, as extents: one that is to be zero. */
-function emptyDisk(from: number, to: number): Parameters<typeof pump>[0] {
   return {
-    type: 'fixed',
-    virtualSize: to - from,
-    blockSize: undefined,
-    identity: {},
-    parent: undefined,
-    allocatedBytes: 0,
-    allocated: () => [],
-    skip: async () => {},
-    async *extents() {
-      yield { kind: 'zero', offset: from, length: to - from };
-    },
+    ...pumped,
+    bytesZeroed: pumped.bytesZeroed + (tail?.bytesZeroed ?? 0),
+    bytesSkipped: pumped.bytesSkipped + (tail?.bytesSkipped ?? 0),
   };
+}
+
+/** The part of a target after the disk, which is to be zero. */
+async function* emptyRange(from: number, to: number): AsyncGenerator<Extent, void, void> {
+  yield { kind: 'zero', offset: from, length: to - from };
 }

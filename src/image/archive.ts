@@ -1,10 +1,10 @@
-/** The disks of a tar, with what its papers say about them. */
+/** The disks of a tar, with what its OVF and manifest say about them. */
 
 import { type Cursor, drain, streamCursor, within } from '../cursor.ts';
 import { inMember, type OnFault, VdiStreamError } from '../errors.ts';
 import type { Digester } from '../ova/manifest.ts';
-import { createPackage } from '../ova/package.ts';
-import { type Choice, chainOf, isDisk, isVhdName, placeOf, plainName } from '../ova/select.ts';
+import { createPackage, type OvfPackage } from '../ova/package.ts';
+import { chainOf, isDisk, isVhdName, placeOf, plainName } from '../ova/select.ts';
 import { type Member, readTar } from '../ova/tar.ts';
 import type { OnWarning } from '../warnings.ts';
 import type { ImageChoice } from './choice.ts';
@@ -13,117 +13,120 @@ import type { ImageChoice } from './choice.ts';
 const MAX_DISKS = 1024;
 const MAX_IGNORED = 100;
 
-export interface ArchiveOptions extends ImageChoice {
+export interface ArchiveOptions {
+  readonly choice: ImageChoice;
   readonly warn: OnWarning;
-  /** What is done about a fault of the papers that reading can go on behind; it is thrown by default. */
+  /** What is done about a fault of the OVF or the manifest that reading can go on after; it is thrown by default. */
   readonly fault?: OnFault | undefined;
 }
 
-/** A member that is a disk, as it is stored. Complete, or left, before the next is asked for. */
-export interface StoredDisk {
-  readonly name: string;
-  readonly body: Cursor;
-}
-
 export interface Archive {
-  /**
-   * In the order in which they stand; where the archive can be jumped through, each chain leaf first. Throws TAR_…, OVF_… and
-   * MANIFEST_… errors, those that can be known by then before the first disk.
-   */
-  disks(): AsyncGenerator<StoredDisk, void, void>;
-  /** Names of the files that are no part of any disk, as far as they have gone by; the first hundred. */
-  readonly ignored: readonly string[];
-  /** Whether chains come leaf first, whatever their order in the archive; known once the first disk has come. */
+  /** Whether each chain comes leaf first, in whatever order the archive has it. */
   readonly leafFirst: boolean;
+  /**
+   * The members that are disks, each made into what the caller wants; complete, or left, before the next is asked for. Returns the names
+   * of the files that are no part of any disk; the first hundred. Throws TAR_…, OVF_… and MANIFEST_… errors.
+   */
+  disks<T>(make: (name: string, body: Cursor) => T): AsyncGenerator<T, readonly string[], void>;
 }
 
-export function openArchive(cursor: Cursor, options: ArchiveOptions): Archive {
-  const { warn, manifest = 'if-present', fault } = options;
-  const papers = createPackage(manifest, warn, fault);
-  const ignored = new Set<string>();
-  const met = new Set<string>();
-  let hasVhd = false;
-  let leafFirst = false;
+/** What has been seen of an archive. */
+interface Reading {
+  readonly cursor: Cursor;
+  readonly choice: ImageChoice;
+  readonly pack: OvfPackage;
+  readonly disks: Set<string>;
+  readonly ignored: Set<string>;
+  hasVhd: boolean;
+}
 
-  function isChosen(member: Member): boolean {
-    if (options.raw && options.disk === undefined) return member.type === 'file' && met.size === 0;
-    const choice: Choice = { disk: options.disk, named: papers.named, raw: !hasVhd };
-    return isDisk(member, choice);
-  }
-
-  async function* members(tell: OnWarning): AsyncGenerator<Member, void, void> {
-    for await (const member of readTar(cursor, tell)) {
-      try {
-        if (!(await papers.read(member))) yield member;
-      } catch (error) {
-        throw inMember(plainName(member.name), error);
-      }
-    }
-  }
-
-  async function* inTarOrder(tell: OnWarning): AsyncGenerator<StoredDisk, void, void> {
-    for await (const member of members(tell)) {
-      const name = plainName(member.name);
-      try {
-        const chosen = isChosen(member);
-        if (!chosen && member.type !== 'file') continue;
-        const digests = papers.digester(name);
-        const body = digests === undefined ? member.body : hashed(member, digests);
-        if (chosen) {
-          hasVhd ||= isVhdName(name);
-          met.add(name);
-          yield { name, body };
-        } else ignore(name);
-        if (digests !== undefined) await drain(body);
-        if (digests !== undefined || chosen) papers.check(name, digests);
-      } catch (error) {
-        throw inMember(name, error);
-      }
-    }
-    papers.finish(options.disk === undefined ? met : undefined);
-  }
-
-  function ignore(name: string): void {
-    if (ignored.size < MAX_IGNORED) ignored.add(name);
-  }
-
-  /** First what the papers say, then where the disks stand, then the disks in the order that suits. */
-  async function* byPlace(): AsyncGenerator<StoredDisk, void, void> {
-    for await (const member of members(warn)) hasVhd ||= member.type === 'file' && isVhdName(plainName(member.name));
-    await cursor.moveTo(0);
-    const chosen: Member[] = [];
-    for await (const member of members(() => {})) {
-      const name = plainName(member.name);
-      if (isChosen(member)) {
-        met.add(name);
-        chosen.push(member);
-      } else if (member.type === 'file') ignore(name);
-      if (chosen.length > MAX_DISKS)
-        throw new VdiStreamError('DISK_AMBIGUOUS', `the archive holds more than ${MAX_DISKS} disks`, { member: name });
-    }
-    papers.finish(options.disk === undefined ? met : undefined);
-    if (papers.manifest !== undefined) {
-      // Digests need every byte in order.
-      await cursor.moveTo(0);
-      met.clear();
-      return yield* inTarOrder(() => {});
-    }
-    leafFirst = true;
-    for (const { name, size, offset } of byChain(chosen)) {
-      await cursor.moveTo(offset);
-      yield { name: plainName(name), body: within(cursor, size) };
-    }
-  }
-
+/** Where the archive can be jumped through, what can be known of its members is known now: throws what `disks` would. */
+export async function openArchive(cursor: Cursor, { choice, warn, fault }: ArchiveOptions): Promise<Archive> {
+  const pack = createPackage(choice.manifest ?? 'if-present', warn, fault);
+  const reading: Reading = { cursor, choice, pack, disks: new Set(), ignored: new Set(), hasVhd: false };
+  const order = cursor.seekable ? await survey(reading, warn) : undefined;
   return {
-    disks: () => (cursor.seekable ? byPlace() : inTarOrder(warn)),
-    get ignored() {
-      return [...ignored];
-    },
-    get leafFirst() {
-      return leafFirst;
+    leafFirst: order !== undefined,
+    async *disks(make) {
+      if (order === undefined) {
+        // What is odd was reported by the survey already, if there was one.
+        for await (const { name, body } of inTarOrder(reading, cursor.seekable ? () => {} : warn)) yield make(name, body);
+      }
+      for (const { name, size, offset } of order ?? []) {
+        await cursor.moveTo(offset);
+        yield make(plainName(name), within(cursor, size));
+      }
+      return [...reading.ignored];
     },
   };
+}
+
+/**
+ * Looks through the archive: first what its OVF says, then where the disks stand. Gives them in the order that suits; undefined where a
+ * manifest has digests of them, which need every byte in order.
+ */
+async function survey(reading: Reading, warn: OnWarning): Promise<readonly Member[] | undefined> {
+  const { cursor, choice, pack, disks } = reading;
+  for await (const { type, name } of members(reading, warn)) reading.hasVhd ||= type === 'file' && isVhdName(plainName(name));
+  await cursor.moveTo(0);
+  const chosen: Member[] = [];
+  for await (const member of members(reading, () => {})) {
+    const name = plainName(member.name);
+    if (isChosen(reading, member)) {
+      disks.add(name);
+      chosen.push(member);
+    } else if (member.type === 'file') ignore(reading, name);
+    if (chosen.length > MAX_DISKS)
+      throw new VdiStreamError('DISK_AMBIGUOUS', `the archive holds more than ${MAX_DISKS} disks`, { member: name });
+  }
+  pack.finish(choice.disk === undefined ? disks : undefined);
+  if (pack.manifest === undefined) return byChain(chosen);
+  await cursor.moveTo(0);
+  disks.clear();
+  return undefined;
+}
+
+/** The members but for the OVF, the manifest and its certificate, which the package takes. */
+async function* members({ cursor, pack }: Reading, warn: OnWarning): AsyncGenerator<Member, void, void> {
+  for await (const member of readTar(cursor, warn)) {
+    try {
+      if (!(await pack.read(member))) yield member;
+    } catch (error) {
+      throw inMember(plainName(member.name), error);
+    }
+  }
+}
+
+async function* inTarOrder(reading: Reading, warn: OnWarning): AsyncGenerator<Pick<Member, 'name' | 'body'>, void, void> {
+  const { pack, disks, choice } = reading;
+  for await (const member of members(reading, warn)) {
+    const name = plainName(member.name);
+    try {
+      const chosen = isChosen(reading, member);
+      if (!chosen && member.type !== 'file') continue;
+      const digests = pack.digester(name);
+      const body = digests === undefined ? member.body : hashed(member, digests);
+      if (chosen) {
+        reading.hasVhd ||= isVhdName(name);
+        disks.add(name);
+        yield { name, body };
+      } else ignore(reading, name);
+      if (digests !== undefined) await drain(body);
+      if (digests !== undefined || chosen) pack.check(name, digests);
+    } catch (error) {
+      throw inMember(name, error);
+    }
+  }
+  pack.finish(choice.disk === undefined ? disks : undefined);
+}
+
+function isChosen({ choice: { disk, raw }, pack, disks, hasVhd }: Reading, member: Member): boolean {
+  if (raw && disk === undefined) return member.type === 'file' && disks.size === 0;
+  return isDisk(member, { disk, named: pack.named, raw: !hasVhd });
+}
+
+function ignore({ ignored }: Reading, name: string): void {
+  if (ignored.size < MAX_IGNORED) ignored.add(name);
 }
 
 /** Chains in the order of their first member, each from the leaf down. */

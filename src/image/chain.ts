@@ -3,96 +3,129 @@
  * out how large it is.
  */
 
-import type { Disk, DiskType } from '../disk/extent.ts';
+import type { Disk, DiskType, ExtentOptions, Identity } from '../disk/disk.ts';
+import type { Buffers, Extent } from '../disk/extent.ts';
 import { type Layer, overlay } from '../disk/overlay.ts';
-import { VdiStreamError } from '../errors.ts';
+import { assert, VdiStreamError } from '../errors.ts';
 import { MAX_LAYERS } from '../ova/select.ts';
 import type { Source } from '../source/source.ts';
-import type { Arrival, Feed } from './feed.ts';
 import { createLayers, type Layers } from './layers.ts';
-import { type Ahead, findLeaf, type LeafOptions } from './leaf.ts';
+import { type Found, findLeaf, type LeafOptions } from './leaf.ts';
+import type { StoredDisk } from './stored.ts';
 
-export interface ChosenDisk {
-  readonly disk: Disk;
-  /** The leaf of what has come so far. */
-  leaf(): { readonly member: string | undefined; readonly type: DiskType };
-  /** Whether an extent may be given again, by a layer that comes later. */
-  readonly rewrites: boolean;
-  /** Layers that have come so far. */
-  layers(): number;
-  ignored(): readonly string[];
+export interface FlattenOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called with the bytes that all layers together hold, as far as they have come. */
+  readonly onAllocated?: ((bytes: number) => void) | undefined;
 }
 
+export interface ChosenDisk {
+  /** Bytes. */
+  readonly virtualSize: number;
+  /** Bytes of it that the image holds, as far as that is known before the first extent. */
+  readonly allocatedBytes: number;
+  /** Whether an extent may be given again, by a layer that comes later. */
+  readonly rewrites: boolean;
+  /**
+   * Ends only when every source has been read to its end: a second disk, a missing layer, a bad CRC or digest, a cut archive are errors of
+   * the iteration.
+   */
+  extents(buffers: Buffers, options?: FlattenOptions): AsyncGenerator<Extent, DiskSummary, void>;
+}
+
+/** What is known of a disk once it has been read. */
+export interface DiskSummary {
+  /** The leaf; undefined for a bare disk. */
+  readonly member: string | undefined;
+  readonly type: DiskType;
+  /** Of the leaf. */
+  readonly identity: Identity | undefined;
+  /** 1, or as many as the chain has. */
+  readonly layers: number;
+  /** Bytes of the disk that all layers together hold, at block granularity. */
+  readonly allocatedBytes: number;
+  /** Files of the archive that are no part of the disk. */
+  readonly ignored: readonly string[];
+}
+
+/** The leaf of a chain comes after other layers, and nothing else gives the size of the disk in time. */
+export interface LateLeaf {
+  readonly lateAfter: string;
+}
+
+export const isLate = (found: ChosenDisk | LateLeaf): found is LateLeaf => 'lateAfter' in found;
+
+export const leafIsLate = ({ lateAfter }: LateLeaf): VdiStreamError =>
+  new VdiStreamError('CHAIN_ORDER', 'this layer comes before the leaf, which alone says how large the disk is', { member: lateAfter });
+
 /**
- * The disk of one source, or of several that are the VHD files of a chain, leaf first. Its `extents` end only when every source
- * has been read to its end: a second disk, a missing layer, a bad CRC or digest, a cut archive are errors of its iteration.
- * Where the sources can be jumped through, all that can be known is known now, before anything is written.
+ * The disk of one source, or of several that are the VHD files of a chain, leaf first. Where the sources can be jumped through, all that
+ * can be known is known now, before anything is written.
  *
  * Throws DISK_…, CHAIN_… and whatever reading throws.
  */
-export async function onlyDisk(sources: readonly Source[], options: LeafOptions): Promise<ChosenDisk> {
+export async function onlyDisk(sources: readonly Source[], options: LeafOptions): Promise<ChosenDisk | LateLeaf> {
   if (sources.length > MAX_LAYERS) throw new VdiStreamError('CHAIN_DEEP', `a chain of ${sources.length} layers`);
-  const { feed, first, ahead } = await findLeaf(sources, options);
-  if (first === undefined) throw noDisk(sources[0]?.name ?? '', options.disk, feed.ignored());
-  const { member, place } = first;
-  const disk = await first.open();
-  const layers = createLayers(options);
+  const { choice, anyParent, warn } = options;
+  const found = await findLeaf(sources, options);
+  const { first, ahead } = found;
+  if (first.done) throw noDisk(sources[0]?.name ?? '', choice.disk, first.value);
+  if (found.isLate) return { lateAfter: first.value.name };
+  const disk = await first.value.open();
+  const layers = createLayers({ disk: choice.disk, anyParent, warn });
   return {
-    disk: joined(first, disk, feed, layers, ahead),
-    leaf() {
-      const { name, type } = layers.leaf() ?? { name: first.name, type: disk.type };
-      return { member: member === undefined ? undefined : name, type };
-    },
-    rewrites: place !== undefined && !feed.leafFirst(),
-    layers: () => layers.count,
-    ignored: () => feed.ignored(),
+    virtualSize: ahead?.size ?? disk.virtualSize,
+    allocatedBytes: Math.max(disk.allocatedBytes, ahead?.allocatedBytes ?? 0),
+    rewrites: first.value.place !== undefined && !first.value.leafFirst,
+    extents: (buffers, flattening = {}) => flattened(first.value, disk, found, layers, buffers, flattening),
   };
 }
 
 /** `first` and all that follow it, as one disk. */
-function joined(first: Arrival, disk: Disk, feed: Feed, layers: Layers, ahead: Ahead | undefined): Disk {
+async function* flattened(
+  first: StoredDisk,
+  disk: Disk,
+  { disks, ahead }: Found,
+  layers: Layers,
+  buffers: Buffers,
+  { signal, onAllocated }: FlattenOptions,
+): AsyncGenerator<Extent, DiskSummary, void> {
   const size = ahead?.size ?? disk.virtualSize;
-  const rank = layers.add(first.name, first.place, disk);
-  let allocatedBytes = disk.allocatedBytes;
+  let allocatedBytes = 0;
+  let ignored: readonly string[] = [];
+
+  function layerOf({ name, place }: StoredDisk, opened: Disk): Layer {
+    const rank = layers.add(name, place, opened);
+    allocatedBytes += opened.allocatedBytes;
+    onAllocated?.(Math.max(allocatedBytes, ahead?.allocatedBytes ?? 0));
+    async function* extents(into: Buffers, options: ExtentOptions): AsyncGenerator<Extent, void, void> {
+      layers.identify(rank, yield* opened.extents(into, options));
+    }
+    return { rank, virtualSize: opened.virtualSize, extents };
+  }
 
   async function* others(): AsyncGenerator<Layer, void, void> {
-    for await (const next of feed.arrivals) {
-      const opened = await next.open();
-      allocatedBytes += opened.allocatedBytes;
-      yield { rank: layers.add(next.name, next.place, opened), disk: opened };
-    }
+    let next = await disks.next();
+    for (; !next.done; next = await disks.next()) yield layerOf(next.value, await next.value.open());
+    ignored = next.value;
     layers.complete(size);
   }
 
-  async function* all(): AsyncGenerator<Layer, void, void> {
-    yield { rank, disk };
-    yield* others();
-  }
+  const start = layerOf(first, disk);
+  // A whole disk is most likely the only one. A layer that comes all the same was made over it, or is an error.
+  const isWhole = (ahead === undefined || ahead.layers === 1) && disk.parent === undefined;
+  if (isWhole) {
+    yield* start.extents(buffers, { signal });
+    const more = others();
+    const next = await more.next();
+    if (!next.done) yield* overlay(startingWith(next.value, more), buffers, { size, signal, given: start.rank });
+  } else yield* overlay(startingWith(start, others()), buffers, { size, signal });
 
-  // A whole disk is the only one, nearly always. Whatever comes all the same was made over it, or is an error.
-  const whole = (ahead === undefined || ahead.layers === 1) && disk.parent === undefined;
-
-  return {
-    type: disk.type,
-    virtualSize: size,
-    blockSize: disk.blockSize,
-    identity: disk.identity,
-    parent: undefined,
-    get allocatedBytes() {
-      return Math.max(allocatedBytes, ahead?.allocatedBytes ?? 0);
-    },
-    allocated: () => disk.allocated(),
-    async skip() {
-      for await (const layer of all()) await layer.disk.skip();
-    },
-    async *extents(buffers, signal) {
-      if (!whole) return yield* overlay(all(), size, buffers, signal);
-      yield* disk.extents(buffers, signal);
-      const more = others();
-      const next = await more.next();
-      if (!next.done) yield* overlay(startingWith(next.value, more), size, buffers, signal, rank);
-    },
-  };
+  const leaf = layers.leaf();
+  assert(leaf !== undefined, 'a disk has a leaf');
+  const { name, type, identity } = leaf;
+  const member = first.member === undefined ? undefined : name;
+  return { member, type, identity, layers: layers.count, allocatedBytes, ignored };
 }
 
 async function* startingWith<T>(first: T, rest: AsyncIterable<T>): AsyncGenerator<T, void, void> {

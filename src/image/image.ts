@@ -3,143 +3,154 @@
  *
  *   source -> gunzip, zstd, xz -> tar member -> gunzip -> VHD or raw
  *
- * Every layer is told by its content, never by a name; but for a raw disk, which can only be told by its name or by the caller.
+ * Each layer is recognised by its content, never by a name; but for a raw disk, which only its name or the caller can tell from noise.
  */
 
 import { type Compression, compressionOf, decompress, MAGIC_BYTES } from '../codec/compression.ts';
 import { type Chunks, type Cursor, drain, type StreamCursor, streamCursor } from '../cursor.ts';
-import type { Disk } from '../disk/extent.ts';
-import { refuseOtherFormat } from '../disk/other-formats.ts';
-import { rawDisk } from '../disk/raw.ts';
+import type { Disk } from '../disk/disk.ts';
 import { inMember, type OnFault, VdiStreamError } from '../errors.ts';
 import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
-import { isRawName } from '../ova/select.ts';
+import { isRawName, type Place, placeOf } from '../ova/select.ts';
 import type { Source } from '../source/source.ts';
 import { decodeVhd } from '../vhd/decode.ts';
-import { lookAtEnd, readEnd } from '../vhd/end.ts';
-import { FOOTER_SIZE, hasCookie } from '../vhd/footer.ts';
+import { readEnd } from '../vhd/end.ts';
+import { hasCookie } from '../vhd/footer.ts';
 import type { OnWarning } from '../warnings.ts';
 import { openArchive } from './archive.ts';
 import type { ImageChoice } from './choice.ts';
+import { decodeBareRaw, decodeBareVhd, decodeRawMember, unknownFormat } from './decode.ts';
+import { namedDisk, type StoredDisk } from './stored.ts';
 
 export interface Image {
   readonly kind: 'vhd' | 'tar' | 'raw';
   readonly compression: Compression;
   /**
-   * Each is complete, or skipped, before the next is looked for; when the iteration ends, the source has been read to its end
-   * and found whole.
+   * When the iteration ends, the source has been read to its end and found whole. Returns the names of the files of the archive that are
+   * no part of any disk; the first hundred.
    */
-  disks(): AsyncGenerator<ImageDisk, void, void>;
-  /** Files of the archive that are no part of any disk, as far as they have gone by. */
-  ignored(): readonly string[];
-  /** Whether the layers of a chain come leaf first; known once the first disk has come. */
-  leafFirst(): boolean;
+  disks(): AsyncGenerator<StoredDisk, readonly string[], void>;
   /** Ends what decompresses. The source stays open. */
   close(): Promise<void>;
 }
 
-export interface ImageDisk {
-  /** Undefined for a bare disk. */
-  readonly member: string | undefined;
-  /** Its bytes as they are stored. */
-  readonly body: Cursor;
-  /** Its bytes as they are meant: not gzipped any more. */
-  content(from?: Cursor): Promise<Cursor>;
-  /** It has no format. */
-  readonly isRaw: boolean;
-  /** Reads the metadata. `from` holds the same bytes as `body` where that has been used up. */
-  open(from?: Cursor): Promise<Disk>;
-}
-
-export interface ImageOptions extends ImageChoice {
-  /** Bytes of a raw disk that comes as a stream. */
+export interface ImageOptions {
+  readonly choice: ImageChoice;
+  /** Bytes of the disk, where a stream does not say so in time. */
   readonly virtualSize?: number | undefined;
-  readonly warn?: OnWarning | undefined;
+  readonly warn: OnWarning;
   /** What is done about a wrong digest, or a disk that the OVF names in vain; they are thrown by default. */
   readonly fault?: OnFault | undefined;
 }
 
-/** Throws FORMAT_… and COMPRESSION_… errors. Reads no further than the first header. */
-export async function openImage(source: Source, options: ImageOptions = {}): Promise<Image> {
-  const { warn = () => {}, raw = false } = options;
+/** A source with the streams that decompress it. */
+interface Opened {
+  readonly source: Source;
+  readonly compression: Compression;
+  /** Decompressed, from the first byte on. */
+  readonly cursor: Cursor;
+  /** A stream on top of the source, which is closed with it. */
+  readonly stream: (chunks: Chunks, length?: number) => Cursor;
+  readonly options: ImageOptions;
+}
+
+/**
+ * `place` is where a bare disk stands in a chain of several sources. Throws FORMAT_… and COMPRESSION_… errors. Reads no further than the
+ * first header.
+ */
+export async function openImage(source: Source, options: ImageOptions, place?: Place): Promise<Image> {
   const compression = compressionOf(await source.cursor.peek(MAGIC_BYTES));
-  const unpacked: StreamCursor[] = [];
+  const streams: StreamCursor[] = [];
   async function close(): Promise<void> {
-    for (const cursor of unpacked.splice(0).reverse()) await cursor.close();
+    for (const cursor of streams.splice(0).reverse()) await cursor.close();
   }
   source.own(close);
-
-  function unpacking(chunks: Chunks, length?: number): Cursor {
+  const stream: Opened['stream'] = (chunks, length) => {
     const cursor = streamCursor(chunks, length);
-    unpacked.push(cursor);
+    streams.push(cursor);
     return cursor;
-  }
-  const unpack = (length?: number): Cursor => unpacking(decompress(compression, source.cursor.chunks()), length);
-  let cursor = compression === 'none' ? source.cursor : unpack();
+  };
+  const cursor = compression === 'none' ? source.cursor : stream(decompress(compression, source.cursor.chunks()));
 
   const front = await cursor.peek(TAR_BLOCK);
   if (front.length === 0) throw new VdiStreamError('SOURCE_EMPTY', `${source.name} is empty`, { offset: 0 });
   const isTar = isTarHeader(front);
-  const archive = openArchive(cursor, { ...options, warn });
-
-  /** The end of every layer: gzip CRC and length, then the source itself. */
-  async function finish(): Promise<void> {
-    await drain(cursor);
-    await source.finish();
-  }
-
-  async function* tarDisks(): AsyncGenerator<ImageDisk, void, void> {
-    for await (const { name, body } of archive.disks()) {
-      const isRaw = raw || isRawName(name);
-      const content = (from = body): Promise<Cursor> => plain(name, from, isRaw);
-      yield {
-        member: name,
-        body,
-        isRaw,
-        content,
-        async open(from = body) {
-          const inside: OnWarning = (warning) => warn({ ...warning, member: name });
-          try {
-            return named(name, await decode(await content(from), { isRaw, warn: inside }));
-          } catch (error) {
-            throw inMember(name, error);
-          }
-        },
-      };
-    }
-    await finish();
-  }
-
-  /** The OVF standard lets each file of a package be gzipped. A raw disk may begin with anything. */
-  async function plain(name: string, body: Cursor, isRaw: boolean): Promise<Cursor> {
-    if (isRaw || compressionOf(await body.peek(MAGIC_BYTES)) !== 'gzip') return body;
-    return unpacking(gunzipMember(name, body));
-  }
-
-  async function* bareDisk(): AsyncGenerator<ImageDisk, void, void> {
-    // The size of a fixed VHD or a raw disk is known at its end only. A compressed file is inflated twice for it, a pipe cannot be.
-    if ((raw || !hasCookie(front)) && cursor.length === undefined && source.cursor.seekable) {
-      const { bytes } = await readEnd(cursor);
-      if (!raw && !hasCookie(bytes)) throw unknownFormat();
-      const { position } = cursor;
-      await source.cursor.moveTo(0);
-      cursor = unpack(position);
-    }
-    const body = cursor;
-    const how = { isRaw: raw, size: options.virtualSize, bare: true };
-    const content = async (from = body): Promise<Cursor> => from;
-    yield { member: undefined, body, isRaw: raw, content, open: (from = body) => decode(from, { ...how, warn }) };
-    await finish();
-  }
-
+  const opened: Opened = { source, compression, cursor, stream, options };
   return {
-    kind: isTar ? 'tar' : raw ? 'raw' : 'vhd',
+    kind: isTar ? 'tar' : options.choice.raw ? 'raw' : 'vhd',
     compression,
-    disks: isTar ? tarDisks : bareDisk,
-    ignored: () => archive.ignored,
-    leafFirst: () => archive.leafFirst,
+    disks: () => (isTar ? archivedDisks(opened) : bareDisk(opened, front, place)),
     close,
   };
+}
+
+/** The end of every layer: gzip CRC and length, then the source itself. */
+async function finish(source: Source, cursor: Cursor): Promise<void> {
+  await drain(cursor);
+  await source.finish();
+}
+
+async function* archivedDisks({ source, cursor, stream, options }: Opened): AsyncGenerator<StoredDisk, readonly string[], void> {
+  const { choice, warn, fault } = options;
+  const archive = await openArchive(cursor, { choice, warn, fault });
+  const ignored = yield* archive.disks((name, body) => {
+    const isRaw = choice.raw === true || isRawName(name);
+    const inside: OnWarning = (warning) => warn({ ...warning, member: name });
+    const plain = (from: Cursor): Promise<Cursor> => (isRaw ? Promise.resolve(from) : gunzipped(name, from, stream));
+    return {
+      member: name,
+      name,
+      place: placeOf(name),
+      leafFirst: archive.leafFirst,
+      isRaw,
+      body,
+      content: () => plain(body),
+      open: once(async (from = body) => {
+        try {
+          const content = await plain(from);
+          return namedDisk(name, isRaw ? await decodeRawMember(content, inside) : await decodeVhd(content, { onWarning: inside }));
+        } catch (error) {
+          throw inMember(name, error);
+        }
+      }),
+    };
+  });
+  await finish(source, cursor);
+  return ignored;
+}
+
+async function* bareDisk(opened: Opened, front: Uint8Array, place?: Place): AsyncGenerator<StoredDisk, readonly string[], void> {
+  const { source, options } = opened;
+  const { choice, virtualSize, warn } = options;
+  const isRaw = choice.raw === true;
+  const body = isRaw || !hasCookie(front) ? await withLength(opened) : opened.cursor;
+  const open = (from = body): Promise<Disk> => (isRaw ? decodeBareRaw(from, virtualSize, warn) : decodeBareVhd(from, warn));
+  const { name } = source;
+  yield { member: undefined, name, place, leafFirst: true, isRaw, body, content: async () => body, open: once(open) };
+  await finish(source, body);
+  return [];
+}
+
+/** The size of a fixed VHD or a raw disk is known at its end only. A compressed file is inflated twice for it, a pipe cannot be. */
+async function withLength({ source, compression, cursor, stream, options }: Opened): Promise<Cursor> {
+  if (cursor.length !== undefined || !source.cursor.seekable) return cursor;
+  const { bytes } = await readEnd(cursor);
+  if (!options.choice.raw && !hasCookie(bytes)) throw unknownFormat();
+  await source.cursor.moveTo(0);
+  return stream(decompress(compression, source.cursor.chunks()), cursor.position);
+}
+
+function once<T>(open: (from?: Cursor) => Promise<T>): (from?: Cursor) => Promise<T> {
+  let opened: Promise<T> | undefined;
+  return (from) => {
+    opened ??= open(from);
+    return opened;
+  };
+}
+
+/** The OVF standard lets each file of a package be gzipped. */
+async function gunzipped(name: string, body: Cursor, stream: Opened['stream']): Promise<Cursor> {
+  return compressionOf(await body.peek(MAGIC_BYTES)) === 'gzip' ? stream(gunzipMember(name, body)) : body;
 }
 
 /** Its errors name the member, but those of the archive around it do not. */
@@ -159,66 +170,4 @@ async function* gunzipMember(name: string, body: Cursor): Chunks {
     if (error !== outer && error instanceof VdiStreamError) error.member = name;
     throw error;
   }
-}
-
-interface Decoding {
-  readonly isRaw: boolean;
-  /** Bytes of a raw disk, where the caller knows. */
-  readonly size?: number | undefined;
-  readonly bare?: boolean;
-  readonly warn: OnWarning;
-}
-
-async function decode(cursor: Cursor, { isRaw, size, bare, warn }: Decoding): Promise<Disk> {
-  if (isRaw) {
-    // Written as they are, the bytes of another format would become the guest's data.
-    if (!(await isVhd(cursor))) {
-      refuseOtherFormat(await cursor.peek(FOOTER_SIZE));
-      return rawDisk(cursor, size, warn);
-    }
-    if (bare) throw new VdiStreamError('FORMAT_OTHER', 'this is a VHD, not a raw disk: leave out --raw', { offset: 0 });
-  }
-  try {
-    return await decodeVhd(cursor, { onWarning: warn });
-  } catch (error) {
-    throw bare ? ofBare(error) : error;
-  }
-}
-
-/** By the footer in front, or at the end where that can be seen. */
-async function isVhd(cursor: Cursor): Promise<boolean> {
-  if (hasCookie(await cursor.peek(FOOTER_SIZE))) return true;
-  const end = await lookAtEnd(cursor);
-  return end !== undefined && hasCookie(end.bytes);
-}
-
-/** No tar and no VHD: the sum of both is the better sentence. */
-export const ofBare = (error: unknown): unknown =>
-  error instanceof VdiStreamError && error.code === 'VHD_FOOTER' ? unknownFormat(error) : error;
-
-const unknownFormat = (cause?: unknown): VdiStreamError =>
-  new VdiStreamError('FORMAT_UNKNOWN', 'this is neither a VHD nor a tar, perhaps a raw disk', { offset: 0, cause });
-
-/** A member's disk, whose errors name the member. */
-function named(member: string, disk: Disk): Disk {
-  return {
-    ...disk,
-    async skip() {
-      try {
-        await disk.skip();
-      } catch (error) {
-        throw inMember(member, error);
-      }
-    },
-    async *extents(buffers, signal, wanted) {
-      try {
-        for await (const extent of disk.extents(buffers, signal, wanted)) {
-          if (extent.kind !== 'data') yield extent;
-          else yield { ...extent, ready: extent.ready.catch((error: unknown) => Promise.reject(inMember(member, error))) };
-        }
-      } catch (error) {
-        throw inMember(member, error);
-      }
-    },
-  };
 }

@@ -1,9 +1,9 @@
 /** The layers that have come so far, and whether they are one disk. */
 
-import type { DiskFacts, DiskType } from '../disk/extent.ts';
+import type { DiskFacts, DiskType, Identity } from '../disk/disk.ts';
 import { VdiStreamError } from '../errors.ts';
 import { type Place, placeOf } from '../ova/select.ts';
-import { checkBase, checkLink, type Link } from '../vhd/chain.ts';
+import { checkBase, checkLink, type Link } from '../vhd/links.ts';
 import type { OnWarning } from '../warnings.ts';
 
 /** What is looked at of a layer. */
@@ -23,6 +23,8 @@ export interface Layers {
    * Throws DISK_AMBIGUOUS, CHAIN_TYPE, CHAIN_PARENT.
    */
   add(name: string, place: Place | undefined, facts: LayerFacts): number;
+  /** The layer has gone by, and with it the footer of a fixed disk in a stream. */
+  identify(rank: number, identity: Identity | undefined): void;
   /** All have come; `size` is what the leaf must have, where that is known otherwise. Throws CHAIN_GAP, CHAIN_TYPE, CHAIN_PARENT, CHAIN_SIZE, VHD_DIFFERENCING. */
   complete(size?: number): void;
   readonly count: number;
@@ -34,10 +36,12 @@ export interface Leaf {
   readonly name: string;
   readonly rank: number;
   readonly type: DiskType;
+  /** Once it is known: see `identify`. */
+  readonly identity: Identity | undefined;
   readonly virtualSize: number;
 }
 
-interface Met extends Link {
+interface Layer extends Link {
   readonly rank: number;
   readonly place: Place | undefined;
   readonly virtualSize: number;
@@ -45,46 +49,54 @@ interface Met extends Link {
 
 export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
   const leafRank = leafRankOf(disk);
-  const met = new Map<number, Met>();
-  const linked = new Set<Met>();
+  const known = new Map<number, Layer>();
+  /** Ranks of children whose link to their parent has been checked. */
+  const linked = new Set<number>();
 
-  function link(child: Met | undefined, parent: Met | undefined): void {
-    if (child === undefined || parent === undefined || linked.has(child)) return;
+  function link(child: Layer | undefined, parent: Layer | undefined): void {
+    if (child === undefined || parent === undefined || linked.has(child.rank)) return;
     // A fixed disk in a stream has no id before its end.
-    if (parent.facts.type === 'fixed' && parent.facts.identity.uniqueId === undefined) return;
-    linked.add(child);
+    if (parent.facts.type === 'fixed' && parent.facts.identity === undefined) return;
+    linked.add(child.rank);
     checkLink(child, parent, { anyParent, warn });
   }
 
-  const sorted = (): Met[] => [...met.values()].sort((a, b) => a.rank - b.rank);
+  const sorted = (): Layer[] => [...known.values()].sort((a, b) => a.rank - b.rank);
 
   return {
     get count() {
-      return met.size;
+      return known.size;
     },
     leaf() {
       const [leaf] = sorted();
-      return leaf && { ...leaf, type: leaf.facts.type };
+      if (leaf === undefined) return undefined;
+      const { name, rank, virtualSize, facts } = leaf;
+      return { name, rank, virtualSize, type: facts.type, identity: facts.identity };
     },
 
     add(name, place, { type, identity, parent, virtualSize }) {
-      const [first] = met.values();
+      const [first] = known.values();
       const rank = place?.rank ?? leafRank;
-      if (met.get(rank)?.name === name) throw new VdiStreamError('DISK_DUPLICATE', `"${name}" is here twice`, { member: name });
-      if (first !== undefined && (place === undefined || first.place?.chain !== place.chain || met.has(rank))) {
+      if (known.get(rank)?.name === name) throw new VdiStreamError('DISK_DUPLICATE', `"${name}" is here twice`, { member: name });
+      if (first !== undefined && (place === undefined || first.place?.chain !== place.chain || known.has(rank))) {
         throw new VdiStreamError('DISK_AMBIGUOUS', `the archive holds both "${first.name}" and "${name}", and none was chosen`, {
           member: name,
         });
       }
       // The BAT of a disk goes when the disk is done with, so no more of it is kept than this.
-      const layer: Met = { name, rank, place, virtualSize, facts: { type, identity, parent } };
-      met.set(rank, layer);
+      const layer: Layer = { name, rank, place, virtualSize, facts: { type, identity, parent } };
+      known.set(rank, layer);
       // Neighbours by number are neighbours for sure; of the old names one in between may still come.
       if (place?.numbered) {
-        link(met.get(rank - 1), layer);
-        link(layer, met.get(rank + 1));
+        link(known.get(rank - 1), layer);
+        link(layer, known.get(rank + 1));
       }
       return rank;
+    },
+
+    identify(rank, identity) {
+      const layer = known.get(rank);
+      if (layer !== undefined) known.set(rank, { ...layer, facts: { ...layer.facts, identity } });
     },
 
     complete(size) {

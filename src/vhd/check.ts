@@ -1,7 +1,7 @@
 /** One VHD, looked through from end to end for what is wrong with it, and as far as that is possible when something is. */
 
 import { type Cursor, truncated } from '../cursor.ts';
-import type { DiskFacts } from '../disk/extent.ts';
+import type { DiskFacts } from '../disk/disk.ts';
 import { refuseOtherFormat } from '../disk/other-formats.ts';
 import { VdiStreamError } from '../errors.ts';
 import { checkBlocks } from './check-blocks.ts';
@@ -57,8 +57,8 @@ function readCopy(front: Uint8Array, end: Footer | undefined, { fault }: Report)
 
 async function checkFixed(cursor: Cursor, footer: Footer | undefined, report: Report): Promise<Checked> {
   const disk = fixedDisk(cursor, footer, report.warn);
-  await disk.skip();
-  return { ...disk, hidden: false };
+  const { type, virtualSize, parent } = disk;
+  return { type, virtualSize, parent, identity: await disk.skip(), hidden: false };
 }
 
 /** Fields that say nothing about the disk's bytes, but that others look at. */

@@ -1,7 +1,7 @@
 /** From the bytes of one VHD to a Disk. */
 
 import type { Cursor } from '../cursor.ts';
-import type { DecodeOptions, Disk } from '../disk/extent.ts';
+import type { DecodeOptions, Disk } from '../disk/disk.ts';
 import { refuseOtherFormat } from '../disk/other-formats.ts';
 import { VdiStreamError } from '../errors.ts';
 import { dynamicDisk } from './dynamic.ts';

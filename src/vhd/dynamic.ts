@@ -4,7 +4,7 @@
  */
 
 import type { Cursor } from '../cursor.ts';
-import type { Disk, Range } from '../disk/extent.ts';
+import type { Disk, Identity, Range } from '../disk/disk.ts';
 import type { OnWarning } from '../warnings.ts';
 import { type Bat, firstByte, neededBytes, readBat, readTable } from './bat.ts';
 import { readBatmap } from './batmap.ts';
@@ -12,6 +12,7 @@ import { readBlocks } from './blocks.ts';
 import { checkEnd, readEnd } from './end.ts';
 import { type Footer, identityOf, warnOfFooter } from './footer.ts';
 import { HEADER_SIZE, type Header, headerOffset, parseHeader } from './header.ts';
+import { layoutOf } from './layout.ts';
 import { extentsOf } from './presence.ts';
 
 /** Reads the metadata; the cursor stands behind the footer copy, of which `footer` is the reading. */
@@ -22,24 +23,26 @@ export async function dynamicDisk(cursor: Cursor, footer: Footer, warn: OnWarnin
   await readBatmap(cursor, footer, header, firstByte(bat));
   warnOfFooter(footer, warn);
   const differencing = footer.type === 'differencing';
+  const identity = identityOf(footer);
 
-  async function finish(): Promise<void> {
+  async function finish(): Promise<Identity> {
     const found = await readEnd(cursor);
     checkEnd(found.bytes, found.offset, footer, warn);
+    return identity;
   }
 
   return {
     type: differencing ? 'differencing' : 'dynamic',
     virtualSize: footer.virtualSize,
     blockSize: header.blockSize,
-    identity: identityOf(footer),
+    identity,
     parent: header.parent,
     allocatedBytes: allocatedBytes(footer, header, bat),
     allocated: () => ranges(footer, header, (block) => bat.has(block)),
     skip: finish,
-    async *extents(buffers, signal, wanted) {
-      yield* extentsOf(readBlocks({ cursor, footer, header, bat, differencing }, buffers, signal, wanted), differencing);
-      await finish();
+    async *extents(buffers, options = {}) {
+      yield* extentsOf(readBlocks(cursor, layoutOf(footer, header, bat), buffers, options), differencing);
+      return finish();
     },
   };
 }

@@ -5,7 +5,7 @@
 
 import { SECTOR } from '../bytes.ts';
 import { type Cursor, truncated } from '../cursor.ts';
-import type { Disk, Identity } from '../disk/extent.ts';
+import type { Disk, Identity } from '../disk/disk.ts';
 import { flatDisk } from '../disk/flat.ts';
 import { pieces } from '../disk/pieces.ts';
 import { VdiStreamError } from '../errors.ts';
@@ -27,8 +27,7 @@ export function fixedDisk(cursor: Cursor, footer: Footer | undefined, warn: OnWa
   }
   if (bodyEnd < virtualSize) throw truncated(bodyEnd);
 
-  const identity: Identity = footer === undefined ? {} : identityOf(footer);
-  async function finish(): Promise<void> {
+  async function finish(): Promise<Identity> {
     await cursor.moveTo(bodyEnd);
     const found = await cursor.read(footerBytes(length ?? 0));
     if (!hasCookie(found)) {
@@ -47,11 +46,15 @@ export function fixedDisk(cursor: Cursor, footer: Footer | undefined, warn: OnWa
         offset: bodyEnd + 48,
       });
     }
-    Object.assign(identity, identityOf(end));
     warnOfFooter(end, warn);
+    return identityOf(end);
   }
 
-  return flatDisk(cursor, { type: 'fixed', virtualSize, identity, finish }, (buffers, signal) =>
-    pieces(cursor, 0, virtualSize, buffers, signal),
-  );
+  return flatDisk(cursor, {
+    type: 'fixed',
+    virtualSize,
+    identity: footer && identityOf(footer),
+    body: (buffers, signal) => pieces(cursor, { offset: 0, length: virtualSize }, buffers, { signal }),
+    finish,
+  });
 }

@@ -15,7 +15,7 @@
  */
 
 import { ascii, hex, SECTOR, startsWith, u16be, u32be, u64be } from '../bytes.ts';
-import type { DiskType, Identity } from '../disk/extent.ts';
+import type { DiskType, Identity } from '../disk/disk.ts';
 import { type ErrorCode, type OnFault, refuse, VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 

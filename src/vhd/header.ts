@@ -13,7 +13,7 @@
  */
 
 import { hex, MiB, SECTOR, startsWith, u32be, u64be } from '../bytes.ts';
-import type { Parent } from '../disk/extent.ts';
+import type { Parent } from '../disk/disk.ts';
 import { type ErrorCode, type OnFault, refuse, VdiStreamError } from '../errors.ts';
 import { checksum, FOOTER_SIZE, type Footer } from './footer.ts';
 

@@ -13,7 +13,7 @@ export interface Read {
 }
 
 /** `late`: presence is known only once a block has been read, so a few are read in advance. */
-export async function* extentsOf(reads: AsyncGenerator<Read>, late: boolean): AsyncGenerator<Extent> {
+export async function* extentsOf(reads: AsyncGenerator<Read, void, void>, late: boolean): AsyncGenerator<Extent, void, void> {
   for await (const { extent, present, known } of late ? ahead(reads, READ_AHEAD) : reads) {
     if (extent.kind !== 'data' || present === undefined) {
       yield extent;
@@ -39,16 +39,16 @@ async function readyOrReleased(extent: DataExtent): Promise<void> {
 }
 
 /** Reads a few blocks in advance, since each has to be there before it can be cut. What nobody takes any more is given back. */
-async function* ahead(reads: AsyncGenerator<Read>, depth: number): AsyncGenerator<Read> {
-  const asked: Promise<IteratorResult<Read>>[] = [];
-  const drop = (result: IteratorResult<Read>): void => {
+async function* ahead(reads: AsyncGenerator<Read, void, void>, depth: number): AsyncGenerator<Read, void, void> {
+  const asked: Promise<IteratorResult<Read, void>>[] = [];
+  const drop = (result: IteratorResult<Read, void>): void => {
     if (!result.done) discard(result.value.extent);
   };
   try {
     for (;;) {
       while (asked.length < depth) {
         const next = reads.next();
-        next.catch(() => {}); // told when its turn comes
+        next.catch(() => {}); // thrown when it is the next to be given
         asked.push(next);
       }
       const result = await asked.shift();

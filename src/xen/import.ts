@@ -8,6 +8,7 @@ import { type WriteOptions, type WriteResult, writeDisk, writeTo } from '../engi
 import { cancelledOr, messageOf, throwIfCancelled } from '../errors.ts';
 import { createPool, type Pool } from '../host/pool.ts';
 import { isUrl, nameOf } from '../http/url.ts';
+import { deviceTarget } from '../target/device.ts';
 import { settle } from './device.ts';
 import { type Host, thisHost } from './host.ts';
 import { reapOn } from './reap.ts';
@@ -16,7 +17,7 @@ import { withVdi } from './vdi.ts';
 import { createXe, type Xe, type XeOptions } from './xe.ts';
 import { newDisksReadZero } from './zero-rule.ts';
 
-export interface ImportOptions extends Omit<WriteOptions, 'zeroTail' | 'attached'> {
+export interface ImportOptions extends Omit<WriteOptions, 'zeroTail'> {
   /** uuid of the storage repository that the VDI is made on. */
   readonly sr: string;
   /** name-label of the VDI; the name of the source by default. */
@@ -64,14 +65,20 @@ export async function importImage(input: DiskInput, options: ImportOptions): Pro
     return await withDisk(input, { ...options, signal, pool: options.pool ?? sharedPool() }, async (chosen, sources, job) => {
       const { host, readsZero, left } = await preparing;
       for (const message of left) job.warn({ code: 'REAP_LEFT', message });
-      const wanted = { sr, name, size: chosen.disk.virtualSize, raw: rawVdi };
-      const zero = options.zero ?? (readsZero ? 'assume-zero' : 'auto');
+      const wanted = { sr, name, size: chosen.virtualSize, raw: rawVdi };
       const imported = await withVdi(
         xe,
         host,
         wanted,
         async ({ vdi, size, device }) => {
-          const written = await writeTo(device, chosen, sources, { ...options, signal, zero, zeroTail: true, attached: true }, job);
+          const target = deviceTarget(device, { attached: true, readsZero });
+          const written = await writeTo(
+            target,
+            chosen,
+            sources,
+            { zero: options.zero, verify: options.verify, force: options.force, onProgress: options.onProgress, signal, zeroTail: true },
+            job,
+          );
           return { ...written, vdi, sr, name, vdiSize: size };
         },
         { signal, onWarning: job.warn },
@@ -129,20 +136,20 @@ function ownName(input: SourceInput): string {
 }
 
 /** An SR is only told to know what its new disks read as. */
-export type DeviceOptions = Omit<ImportOptions, 'sr' | 'name'> & { readonly sr?: string | undefined };
+export type ImportDeviceOptions = Omit<ImportOptions, 'sr' | 'name'> & { readonly sr?: string | undefined };
 
 /**
  * Writes to a device that the caller has attached and will detach: the whole of it, its end included, synced, closed, and let go by udev.
  * Where the SR is told, its new disks' zeros are relied on.
  */
-export async function importToDevice(input: DiskInput, device: string, options: DeviceOptions = {}): Promise<WriteResult> {
+export async function importToDevice(input: DiskInput, device: string, options: ImportDeviceOptions = {}): Promise<WriteResult> {
   const { rawVdi = false, signal } = options;
   const sr = options.sr === undefined ? undefined : srFrom(options.sr);
   const asks = sr !== undefined && options.zero === undefined;
   const readsZero = asks && (await heeding(signal, newDisksReadZero(createXe(options.xe), sr, rawVdi, signal)));
-  const zero = options.zero ?? (readsZero ? 'assume-zero' : 'auto');
+  const target = deviceTarget(device, { attached: true, readsZero });
   try {
-    return await writeDisk(input, device, { ...options, zero, zeroTail: true, attached: true, pool: options.pool ?? sharedPool() });
+    return await writeDisk(input, target, { ...options, zeroTail: true, pool: options.pool ?? sharedPool() });
   } finally {
     await settle();
   }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
-import type { Buffers, Disk, Extent, Range, Wanted } from '../../src/disk/extent.ts';
+import type { ExtentOptions, Range } from '../../src/disk/disk.ts';
+import type { Buffers, Extent } from '../../src/disk/extent.ts';
 import { overlay, type Layer as Ranked } from '../../src/disk/overlay.ts';
 import { type CountedBuffers, plainBuffers } from '../support/buffers.ts';
 import { SECTOR, sectorBytes, shuffle } from '../support/vhd-model.ts';
@@ -89,7 +90,7 @@ interface Watch {
 
 const noWatch = (): Watch => ({ now: undefined, open: new Set(), asked: () => {} });
 
-function diskOf(layer: Fake, rank: number, watch: Watch): Disk {
+function layerOf(layer: Fake, rank: number, watch: Watch): Ranked {
   const { kinds, cuts, seed, late } = layer;
   const starts = [...kinds.keys()].filter((at) => kinds[at] !== kinds[at - 1] || cuts.has(at) || (kinds[at] === 'data' && at % MOST === 0));
   const pieces = starts.map((start, index) => ({ start, end: starts[index + 1] ?? kinds.length, kind: kinds[start] ?? 'hole' }));
@@ -104,7 +105,7 @@ function diskOf(layer: Fake, rank: number, watch: Watch): Disk {
     return { kind: 'data', offset, length, bytes, ready, release: () => lease.release() };
   }
 
-  async function* extents(buffers: Buffers, _signal?: AbortSignal, wanted?: Wanted): AsyncGenerator<Extent> {
+  async function* extents(buffers: Buffers, { wanted }: ExtentOptions): AsyncGenerator<Extent> {
     watch.open.add(rank);
     watch.now = rank;
     try {
@@ -121,9 +122,7 @@ function diskOf(layer: Fake, rank: number, watch: Watch): Disk {
     }
   }
 
-  const virtualSize = kinds.length * SECTOR;
-  const facts = { type: 'differencing', virtualSize, blockSize: undefined, identity: {}, parent: undefined } as const;
-  return { ...facts, allocatedBytes: virtualSize, allocated: () => [], extents, skip: async () => {} };
+  return { rank, virtualSize: kinds.length * SECTOR, extents };
 }
 
 function flatten(story: Story, stack: readonly Fake[], buffers: CountedBuffers, watch: Watch): AsyncGenerator<Extent> {
@@ -132,11 +131,11 @@ function flatten(story: Story, stack: readonly Fake[], buffers: CountedBuffers, 
   async function* arriving(): AsyncGenerator<Ranked> {
     for (const rank of story.given ? rest : story.order) {
       const layer = stack[rank];
-      if (layer !== undefined) yield { rank, disk: diskOf(layer, rank, watch) };
+      if (layer !== undefined) yield layerOf(layer, rank, watch);
     }
     watch.now = undefined;
   }
-  return overlay(arriving(), size, buffers, undefined, story.given ? first : undefined);
+  return overlay(arriving(), buffers, { size, given: story.given ? first : undefined });
 }
 
 test('layers in any order are the disk of the model, and every extent says rightly whether it overwrites', async () => {
@@ -223,14 +222,14 @@ describe('what a layer cannot read', () => {
 
   /** A leaf, and a parent whose every read fails. */
   async function* failing(leaf: Kind[]): AsyncGenerator<Ranked> {
-    yield { rank: 0, disk: diskOf(layer(leaf), 0, noWatch()) };
-    const disk = diskOf(layer(new Array<Kind>(leaf.length).fill('data')), 1, noWatch());
+    yield layerOf(layer(leaf), 0, noWatch());
+    const parent = layerOf(layer(new Array<Kind>(leaf.length).fill('data')), 1, noWatch());
     async function* extents(buffers: Buffers): AsyncGenerator<Extent> {
       const { bytes, release } = await buffers.acquire();
       const length = leaf.length * SECTOR;
       yield { kind: 'data', offset: 0, length, bytes: bytes.subarray(0, length), ready: Promise.reject(new Error('unreadable')), release };
     }
-    yield { rank: 1, disk: { ...disk, extents } };
+    yield { ...parent, extents };
   }
 
   test.each<[string, Kind[], number]>([
@@ -238,7 +237,7 @@ describe('what a layer cannot read', () => {
     ['is told to nobody where a nearer layer has it all', ['data', 'data', 'zero', 'zero', 'data'], 0],
   ])('%s, and its buffer comes back', async (_, leaf, pieces) => {
     const [buffers, failures] = [plainBuffers(MOST * SECTOR, 4), [] as unknown[]];
-    for await (const extent of overlay(failing(leaf), leaf.length * SECTOR, buffers, undefined)) {
+    for await (const extent of overlay(failing(leaf), buffers, { size: leaf.length * SECTOR })) {
       if (extent.kind !== 'data') continue;
       await extent.ready.catch((error) => failures.push(error));
       extent.release();

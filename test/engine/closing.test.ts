@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test, vi } from 'vitest';
+import { createPool, pump } from '../../src/blocks.ts';
 import { type Chunks, type Cursor, streamCursor } from '../../src/cursor.ts';
-import type { Buffers, Disk, Extent } from '../../src/disk/extent.ts';
+import type { Buffers, Extent } from '../../src/disk/extent.ts';
 import { VdiStreamError } from '../../src/errors.ts';
-import { createPool, info, pump, writeDisk } from '../../src/index.ts';
+import { info, writeDisk } from '../../src/index.ts';
 import { decodeVhd } from '../../src/vhd/decode.ts';
 import { plainBuffers } from '../support/buffers.ts';
 import { cut, noise, reusing, streamOf } from '../support/chunks.ts';
@@ -155,46 +156,42 @@ describe('a file that a call has made', () => {
 
 describe('a buffer', () => {
   /** A disk of four extents whose bytes are ready when the test says so. */
-  function slowDisk(): { disk: Disk; ready: PromiseWithResolvers[]; held: () => number[]; released: () => number[] } {
+  function slowDisk(): {
+    extents: (buffers: Buffers) => AsyncGenerator<Extent, void, void>;
+    size: number;
+    ready: PromiseWithResolvers[];
+    held: () => number[];
+    released: () => number[];
+  } {
     const ready = [0, 1, 2, 3].map(() => withResolvers());
     const held = new Set<number>();
     const released: number[] = [];
-    const disk: Disk = {
-      type: 'fixed',
-      virtualSize: 4 * 4096,
-      blockSize: undefined,
-      identity: {},
-      parent: undefined,
-      allocatedBytes: 4 * 4096,
-      allocated: () => [],
-      async skip() {},
-      async *extents(buffers: Buffers): AsyncGenerator<Extent> {
-        for (const [index, { promise }] of ready.entries()) {
-          const lease = await buffers.acquire();
-          held.add(index);
-          yield {
-            kind: 'data',
-            offset: index * 4096,
-            length: 4096,
-            bytes: lease.bytes.subarray(0, 4096).fill(1),
-            ready: promise,
-            release() {
-              held.delete(index);
-              released.push(index);
-              lease.release();
-            },
-          };
-        }
-      },
-    };
-    return { disk, ready, held: () => [...held], released: () => released };
+    async function* extents(buffers: Buffers): AsyncGenerator<Extent, void, void> {
+      for (const [index, { promise }] of ready.entries()) {
+        const lease = await buffers.acquire();
+        held.add(index);
+        yield {
+          kind: 'data',
+          offset: index * 4096,
+          length: 4096,
+          bytes: lease.bytes.subarray(0, 4096).fill(1),
+          ready: promise,
+          release() {
+            held.delete(index);
+            released.push(index);
+            lease.release();
+          },
+        };
+      }
+    }
+    return { extents, size: 4 * 4096, ready, held: () => [...held], released: () => released };
   }
 
   test('that is still being filled is not given to anybody else, also when a write has failed meanwhile', async () => {
     // The decoder waits for a fourth buffer, gets the one of the failed write, and begins to fill it.
     const pool = createPool({ count: 3, size: 4096 });
-    const { disk, ready, held, released } = slowDisk();
-    const pumping = failure(pump(disk, memoryTarget({ size: disk.virtualSize, failAt: 0 }), { pool }));
+    const { extents, size, ready, held, released } = slowDisk();
+    const pumping = failure(pump(extents(pool), memoryTarget({ size, failAt: 0 }), { size }));
     ready[0]?.resolve();
     for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
     expect(pool.free, 'free buffers').toBe(3 - held().length);
@@ -210,8 +207,8 @@ describe('a buffer', () => {
     const listener = (reason: unknown): void => void unhandled.push(reason);
     process.on('unhandledRejection', listener);
     const pool = createPool({ count: 3, size: 4096 });
-    const { disk, ready } = slowDisk();
-    const pumping = failure(pump(disk, memoryTarget({ size: disk.virtualSize, failAt: 0 }), { pool }));
+    const { extents, size, ready } = slowDisk();
+    const pumping = failure(pump(extents(pool), memoryTarget({ size, failAt: 0 }), { size }));
     ready[0]?.resolve();
     for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
     for (const { reject } of ready) reject(new VdiStreamError('SOURCE_READ', 'the disk broke'));
@@ -247,9 +244,9 @@ describe('a buffer', () => {
     const settled: string[] = [];
     const iterator = disk.extents(plainBuffers(32_768, 4))[Symbol.asyncIterator]();
     for (const name of ['first', 'second']) {
-      const { value } = await iterator.next();
-      if (value?.kind === 'data')
-        value.ready.then(
+      const next = await iterator.next();
+      if (!next.done && next.value.kind === 'data')
+        next.value.ready.then(
           () => settled.push(name),
           () => settled.push(name),
         );

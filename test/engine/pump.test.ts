@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { type Counts, createPool, decodeVhd, emptySums, pump, streamCursor, verifySums } from '../../src/blocks.ts';
 import { plan } from '../../src/engine/plan.ts';
-import { emptySums, verifySums } from '../../src/engine/verify.ts';
-import { type Counts, createPool, decodeVhd, pump, streamCursor, VdiStreamError, type ZeroPolicy } from '../../src/index.ts';
+import { VdiStreamError, type ZeroPolicy } from '../../src/index.ts';
 import { dynamicVhd, fixedVhd, type VhdOptions } from '../support/make-vhd.mjs';
 import { type MemoryTarget, type MemoryTargetOptions, memoryTarget } from '../support/memory-target.ts';
 
@@ -18,7 +18,7 @@ async function write(vhd: Buffer, options: MemoryTargetOptions, zero: ZeroPolicy
   const target = memoryTarget(options);
   const disk = await decodeVhd(streamCursor(once(vhd), vhd.length));
   const sums = emptySums(disk.virtualSize);
-  const counts = await pump(disk, target, { pool, zero, sums });
+  const { end: _, ...counts } = await pump(disk.extents(pool), target, { size: disk.virtualSize, zero, sums });
   if (zero !== 'assume-zero') await verifySums(target, disk.virtualSize, sums, { pool: createPool({ count: 2 }) });
   return { target, counts };
 }
@@ -64,7 +64,8 @@ describe('the exact list of calls', () => {
     const large = createPool({ count: 2, size: 256 * KIB });
     const target = memoryTarget({ size: 192 * KIB, readsZero: true });
     const image = fixedVhd(data);
-    await pump(await decodeVhd(streamCursor(once(image), image.length)), target, { pool: large });
+    const disk = await decodeVhd(streamCursor(once(image), image.length));
+    await pump(disk.extents(large), target, { size: disk.virtualSize });
     expect(target.calls).toEqual(['write 0+65536', 'write 131072+65536']);
   });
 
@@ -74,7 +75,8 @@ describe('the exact list of calls', () => {
     const large = createPool({ count: 2, size: 256 * KIB });
     const target = memoryTarget({ size: 192 * KIB, fill: 0xaa });
     const image = fixedVhd(data);
-    await pump(await decodeVhd(streamCursor(once(image), image.length)), target, { pool: large });
+    const disk = await decodeVhd(streamCursor(once(image), image.length));
+    await pump(disk.extents(large), target, { size: disk.virtualSize });
     expect(target.calls).toEqual(['write 0+196608']);
     expect(target.content().equals(data)).toBe(true);
   });
@@ -173,7 +175,7 @@ describe('when something fails', () => {
 
   async function pumpInto(target: MemoryTarget, signal?: AbortSignal): Promise<unknown> {
     const disk = await decodeVhd(streamCursor(once(vhd), vhd.length));
-    return pump(disk, target, { pool, signal }).catch((error: unknown) => error);
+    return pump(disk.extents(pool, { signal }), target, { size: disk.virtualSize, signal }).catch((error: unknown) => error);
   }
 
   test('the first error of the device is the one that is told, every buffer comes back, and nothing more is issued', async () => {
@@ -212,7 +214,8 @@ describe('when something fails', () => {
       await new Promise(() => {});
     }
     const disk = await decodeVhd(streamCursor(stalling(), vhd.length));
-    await expect(pump(disk, broken, { pool: createPool({ count: 64, size: 64 * KIB }) })).rejects.toMatchObject({ code: 'TARGET_WRITE' });
+    const large = createPool({ count: 64, size: 64 * KIB });
+    await expect(pump(disk.extents(large), broken, { size: disk.virtualSize })).rejects.toMatchObject({ code: 'TARGET_WRITE' });
   });
 });
 

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
-import { createPool, info, verifyDisk, writeDisk, type ZeroPolicy } from '../../src/index.ts';
+import { createPool, info, type TargetOpener, verifyDisk, writeDisk, type ZeroPolicy } from '../../src/index.ts';
 import { type Chain, chainOf, chainTar, chunked, permutations, stored, storedVhds, streamed } from '../support/chains.ts';
 import { chunkSizes } from '../support/chunks.ts';
 import { testFolder } from '../support/folder.ts';
@@ -10,16 +10,10 @@ import { type MemoryTarget, memoryTarget } from '../support/memory-target.ts';
 import { programs, runProgram } from '../support/stack-programs.ts';
 import { shuffle } from '../support/vhd-model.ts';
 
-/** Targets in memory by their paths, so that the calls of the library can be made on sectors of any size, and be watched. */
-const targets = vi.hoisted(() => new Map<string, MemoryTarget>());
-vi.mock('../../src/target/target.ts', async (original) => {
-  const real = await original<typeof import('../../src/target/target.ts')>();
-  const openTarget: typeof real.openTarget = async (path, options) => {
-    const target = targets.get(path);
-    // It is opened several times, so it stays open.
-    return target ? { ...target, path, close: async () => {}, abandon: async () => {} } : real.openTarget(path, options);
-  };
-  return { ...real, openTarget };
+/** In memory, so that the calls of the library can be made on sectors of any size, and be watched. It is opened several times, and stays open. */
+const opener = (target: MemoryTarget): TargetOpener => ({
+  name: 'memory',
+  open: async () => ({ ...target, close: async () => {}, abandon: async () => {} }),
 });
 
 // Few and small, so that extents are cut and have to wait.
@@ -85,10 +79,9 @@ test('whatever happened to a stack of snapshots, every archive of it, in every o
 
       async function tryWay({ name, input, virtualSize }: Way): Promise<void> {
         const target = memoryTarget({ size, align: sector, fill, readsZero, rewrites: true });
-        targets.set('memory', target);
         // Nothing here waits for a device, and the memory of buffers is given back between turns of the event loop.
         await setImmediate();
-        const result = await writeDisk(input(), 'memory', { zero, verify: true, pool, virtualSize }).finally(() =>
+        const result = await writeDisk(input(), opener(target), { zero, verify: true, pool, virtualSize }).finally(() =>
           expect(target.wrong, name).toEqual([]),
         );
         expect(result).toMatchObject({ virtualSize: content.length, verified: true, warnings: [] });
@@ -97,10 +90,10 @@ test('whatever happened to a stack of snapshots, every archive of it, in every o
         expect(pool.free).toBe(pool.count);
 
         const options = { pool, virtualSize };
-        await expect(verifyDisk(input(), 'memory', options)).resolves.toMatchObject({ bytesCompared: content.length });
+        await expect(verifyDisk(input(), opener(target), options)).resolves.toMatchObject({ bytesCompared: content.length });
         target.flip(seed % content.length);
-        await expect(verifyDisk(input(), 'memory', options)).rejects.toMatchObject({ code: 'VERIFY_MISMATCH' });
-        // The decoder may be filling one more while the failure is told; test/closing.test.ts looks at that more closely.
+        await expect(verifyDisk(input(), opener(target), options)).rejects.toMatchObject({ code: 'VERIFY_MISMATCH' });
+        // The decoder may be filling one more while the failure is told; test/engine/closing.test.ts looks at that more closely.
         await vi.waitFor(() => expect(pool.free).toBe(pool.count), { interval: 1 });
       }
 

@@ -2,7 +2,8 @@
 
 import fc from 'fast-check';
 import { expect } from 'vitest';
-import type { Disk, Extent } from '../../src/disk/extent.ts';
+import type { Disk } from '../../src/disk/disk.ts';
+import type { Extent } from '../../src/disk/extent.ts';
 import { type CountedBuffers, plainBuffers } from './buffers.ts';
 import { noise } from './chunks.ts';
 import { dynamicVhd } from './make-vhd.mjs';

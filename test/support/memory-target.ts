@@ -106,8 +106,7 @@ export function memoryTarget(options: MemoryTargetOptions): MemoryTarget {
   }
 
   return {
-    path: 'memory',
-    kind: 'block',
+    name: 'memory',
     size,
     align,
     readsZero,

@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { streamCursor } from '../../src/cursor.ts';
-import type { Disk } from '../../src/disk/extent.ts';
+import type { Disk } from '../../src/disk/disk.ts';
 import { openSource } from '../../src/engine/open.ts';
 import { decodeVhd } from '../../src/vhd/decode.ts';
 import type { OnWarning } from '../../src/warnings.ts';

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, vi } from 'vitest';
-import { importToDevice, openTarget, type TargetOptions } from '../../src/index.ts';
+import { deviceTarget, importToDevice, type TargetOptions } from '../../src/index.ts';
 import { serverOf } from '../../src/target/served.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
@@ -26,7 +26,7 @@ function image(): string {
 
 /** Opens and closes at once; what is of interest is whether it may. */
 async function tryOpen(path: string, options: Partial<TargetOptions> = {}): Promise<void> {
-  await (await openTarget(path, { size: MIB, ...options })).close();
+  await (await deviceTarget(path).open({ size: MIB, ...options })).close();
 }
 
 /** Runs a program of this name that has `path` open. */

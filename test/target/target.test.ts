@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { native } from '../../src/host/native.ts';
-import { openTarget, type TargetOptions, writeDisk } from '../../src/index.ts';
+import { deviceTarget, type TargetOptions, writeDisk } from '../../src/index.ts';
 import { testFolder } from '../support/folder.ts';
 import { withLoop } from '../support/loop.ts';
 import { dynamicVhd, fixedVhd } from '../support/make-vhd.mjs';
@@ -19,7 +19,7 @@ function image(folder: string, size = 8 * MIB): string {
 
 /** Opens and closes at once; what is of interest is whether it may. */
 async function tryOpen(path: string, options: TargetOptions): Promise<void> {
-  await (await openTarget(path, options)).close();
+  await (await deviceTarget(path).open(options)).close();
 }
 
 describe('guards', () => {
@@ -185,13 +185,14 @@ describe('a file as the target', () => {
     async function* stream(): AsyncGenerator<Uint8Array> {
       yield fixedVhd(Buffer.alloc(MIB, 'x')).subarray(0, MIB);
     }
-    const { streamCursor, decodeVhd, pump, createPool } = await import('../../src/index.ts');
+    const { streamCursor, decodeVhd, pump, createPool } = await import('../../src/blocks.ts');
     const disk = await decodeVhd(streamCursor(stream(), MIB));
-    const made = await openTarget(join(folder, 'made.raw'), { size: disk.virtualSize });
-    await expect(pump(disk, made, { pool: createPool({ count: 2 }) })).rejects.toMatchObject({ code: 'VHD_FOOTER' });
+    const made = await deviceTarget(join(folder, 'made.raw')).open({ size: disk.virtualSize });
+    const extents = disk.extents(createPool({ count: 2 }));
+    await expect(pump(extents, made, { size: disk.virtualSize })).rejects.toMatchObject({ code: 'VHD_FOOTER' });
     await made.abandon();
     writeFileSync(join(folder, 'there.raw'), 'precious');
-    const there = await openTarget(join(folder, 'there.raw'), { size: MIB });
+    const there = await deviceTarget(join(folder, 'there.raw')).open({ size: MIB });
     await there.abandon();
     expect(readdirSync(folder).sort()).toEqual(['broken.vhd', 'there.raw']);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Disk } from '../../src/disk/extent.ts';
+import type { Disk } from '../../src/disk/disk.ts';
 import { decodeVhd } from '../../src/vhd/decode.ts';
 import { plainBuffers } from '../support/buffers.ts';
 import { noise } from '../support/chunks.ts';

@@ -1,6 +1,6 @@
 /** What makes VHDs a chain: each names the unique id of the one it was made over. */
 
-import type { DiskFacts } from '../disk/extent.ts';
+import type { DiskFacts } from '../disk/disk.ts';
 import { VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import { dateOf } from './footer.ts';
@@ -29,13 +29,13 @@ export function checkLink(child: Link, parent: Link, { anyParent, warn }: LinkOp
       member: child.name,
     });
   }
-  const { uniqueId, timestamp } = parent.facts.identity;
-  if (uniqueId !== named.uniqueId) {
-    const message = `this layer was made over a disk with the id ${named.uniqueId}, but ${parent.name} has ${uniqueId ?? 'none'}`;
+  const { identity } = parent.facts;
+  if (identity?.uniqueId !== named.uniqueId) {
+    const message = `this layer was made over a disk with the id ${named.uniqueId}, but ${parent.name} has ${identity?.uniqueId ?? 'none'}`;
     if (!anyParent) throw new VdiStreamError('CHAIN_PARENT', message, { member: child.name });
     warn({ code: 'CHAIN_PARENT', message, member: child.name });
-  } else if (timestamp !== named.timestamp) {
-    const message = `this layer says that its parent is of ${instant(named.timestamp)}, but ${parent.name} is of ${instant(timestamp)}`;
+  } else if (identity.timestamp !== named.timestamp) {
+    const message = `this layer says that its parent is of ${instant(named.timestamp)}, but ${parent.name} is of ${instant(identity.timestamp)}`;
     warn({ code: 'CHAIN_TIMESTAMP', message, member: child.name });
   }
 }
@@ -47,7 +47,7 @@ export function checkBase(layers: readonly Link[]): void {
   const base = layers.at(-1);
   if (base?.facts.parent === undefined) return;
   const { name, facts } = base;
-  const above = layers.find((layer) => layer.facts.identity.uniqueId === facts.parent?.uniqueId);
+  const above = layers.find((layer) => layer.facts.identity?.uniqueId === facts.parent?.uniqueId);
   if (above !== undefined) {
     throw new VdiStreamError('CHAIN_LOOP', `the parent of this layer is ${above === base ? 'itself' : above.name}`, { member: name });
   }
@@ -59,5 +59,4 @@ export function checkBase(layers: readonly Link[]): void {
   );
 }
 
-const instant = (seconds: number | undefined): string =>
-  seconds === undefined ? 'no known time' : dateOf(seconds).toISOString().replace('.000', '');
+const instant = (seconds: number): string => dateOf(seconds).toISOString().replace('.000', '');

@@ -1,7 +1,6 @@
 /**
- * The slow ways to the target, one at a time, through a small buffer of their own: writes that do not begin or end at one of
- * its sectors (512-byte VHD sectors on a 4096-byte device), which read, change and write the sector, since two extents may
- * share one; and taking back the checksums of what is about to be overwritten.
+ * Unaligned access to a target, through a small buffer of its own: writes that do not begin or end at one of its sectors (512-byte VHD
+ * sectors on a 4096-byte device), which read, change and write the sector; and the checksums of what is about to be overwritten.
  */
 
 import { roundDown, roundUp } from '../bytes.ts';
@@ -9,14 +8,14 @@ import { assert } from '../errors.ts';
 import { native, type Sums } from '../host/native.ts';
 import type { Target } from '../target/target.ts';
 
-export interface Edges {
+export interface UnalignedTarget {
   /** Puts `bytes`, or zeros, at byte `offset`, and leaves what lies around it as it is. */
   patch(offset: number, length: number, bytes?: Uint8Array): Promise<void>;
-  /** Takes the checksums of what stands in a range from `sums`. */
-  forget(offset: number, length: number, sums: Sums): Promise<void>;
+  /** Takes the checksums of what stands in a range out of `sums`. */
+  subtract(offset: number, length: number, sums: Sums): Promise<void>;
 }
 
-export function createEdges(target: Target): Edges {
+export function unalignedTarget(target: Target): UnalignedTarget {
   let scratch: Uint8Array | undefined;
   let last: Promise<void> = Promise.resolve();
 
@@ -34,7 +33,8 @@ export function createEdges(target: Target): Edges {
     }
   }
 
-  function inTurn(offset: number, length: number, work: () => Promise<void>): Promise<void> {
+  /** One at a time: two writes may share a sector. */
+  function queued(offset: number, length: number, work: () => Promise<void>): Promise<void> {
     assert(offset + length <= target.size, 'a patch lies on the target');
     const done = last.then(work);
     last = done.catch(() => {});
@@ -43,15 +43,15 @@ export function createEdges(target: Target): Edges {
 
   return {
     patch: (offset, length, bytes) =>
-      inTurn(offset, length, () =>
+      queued(offset, length, () =>
         each(offset, length, ({ sectors, start, meant, done }) => {
           if (bytes === undefined) meant.fill(0);
           else meant.set(bytes.subarray(done, done + meant.length));
           return target.write(sectors, start);
         }),
       ),
-    forget: (offset, length, sums) =>
-      inTurn(offset, length, () => each(offset, length, ({ meant, done }) => native().takeSums(sums, meant, offset + done))),
+    subtract: (offset, length, sums) =>
+      queued(offset, length, () => each(offset, length, ({ meant, done }) => native().takeSums(sums, meant, offset + done))),
   };
 }
 
@@ -60,7 +60,7 @@ interface Part {
   /** Byte of the target that `sectors` begins with. */
   readonly start: number;
   readonly meant: Uint8Array;
-  /** Bytes of the range in front of `meant`. */
+  /** Bytes of the range before `meant`. */
   readonly done: number;
 }
 

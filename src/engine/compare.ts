@@ -1,0 +1,90 @@
+/** Comparing: a target that compares what it is given with what it holds, byte by byte, instead of writing it. */
+
+import { MiB, roundDown, roundUp, SECTOR } from '../bytes.ts';
+import { createSectorSet } from '../disk/sectors.ts';
+import { throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { native } from '../host/native.ts';
+import type { Pool } from '../host/pool.ts';
+import type { Target } from '../target/target.ts';
+
+export function mismatch(target: Target, offset: number, what: string): VdiStreamError {
+  return new VdiStreamError('VERIFY_MISMATCH', `${target.name}: ${what}`, { device: target.name, offset });
+}
+
+export interface ComparingOptions {
+  /** Bytes of the disk. */
+  readonly size: number;
+  /** A range may come again, and then only what comes last counts. */
+  readonly rewrites: boolean;
+}
+
+/** A target that compares, and what it has to say in the end. */
+export interface Comparing {
+  readonly target: Target;
+  /** Throws VERIFY_MISMATCH for the first sector that nothing later has put right. */
+  finish(): void;
+}
+
+/**
+ * A target that compares instead of writing: pumping a disk into it verifies the disk. Throws VERIFY_MISMATCH with the
+ * first byte of an extent that differs, at once unless there are `rewrites`. Give the pump the zero policy `write`, so that
+ * empty extents are looked at too.
+ */
+export function comparing(target: Target, pool: Pool, { size, rewrites }: ComparingOptions): Comparing {
+  // Sectors that differ from what the image has said of them so far: at most one bit a sector.
+  const differing = rewrites ? createSectorSet(roundUp(size, target.align)) : undefined;
+
+  async function compare(offset: number, length: number, expected: Uint8Array | undefined): Promise<void> {
+    differing?.remove(offset, length);
+    for (let done = 0; done < length; ) {
+      const lease = await pool.acquire();
+      try {
+        const at = offset + done;
+        const lead = at % target.align;
+        const count = Math.min(length - done, lease.bytes.length - lead);
+        const read = lease.bytes.subarray(0, roundUp(lead + count, target.align));
+        await target.read(read, at - lead);
+        judge(read.subarray(lead, lead + count), at, expected?.subarray(done, done + count));
+        done += count;
+      } finally {
+        lease.release();
+      }
+    }
+  }
+
+  function judge(bytes: Uint8Array, offset: number, expected: Uint8Array | undefined): void {
+    for (let from = 0; from < bytes.length; ) {
+      const rest = bytes.subarray(from);
+      const found = expected ? native().firstDifference(rest, expected.subarray(from)) : native().firstNonZero(rest);
+      if (found < 0) return;
+      if (differing === undefined) throw mismatch(target, offset + from + found, 'this byte is not what the image says');
+      const sector = roundDown(from + found, SECTOR);
+      differing.add(offset + sector, SECTOR);
+      from = sector + SECTOR;
+    }
+  }
+
+  const compared: Target = {
+    ...target,
+    // Any range can be compared, and reading the whole of a sector does no harm.
+    align: SECTOR,
+    write: (bytes, offset) => compare(offset, bytes.length, bytes),
+    zero: async (offset, length, _how, signal) => {
+      const step = 64 * MiB;
+      for (let done = 0; done < length; done += step) {
+        throwIfCancelled(signal);
+        await compare(offset + done, Math.min(step, length - done), undefined);
+      }
+    },
+    sync: async () => {},
+  };
+
+  return {
+    target: compared,
+    finish() {
+      for (const { offset, inside } of differing?.runs(0, size) ?? []) {
+        if (inside) throw mismatch(target, offset, 'the 512 bytes that begin here are not what the image says');
+      }
+    },
+  };
+}

@@ -1,0 +1,66 @@
+/** Sums: reading a target back right after a write, against checksums taken while writing, so that the image need not be read twice. */
+
+import { MiB, roundUp } from '../bytes.ts';
+import { throwIfCancelled } from '../errors.ts';
+import { native, type Sums } from '../host/native.ts';
+import type { Pool } from '../host/pool.ts';
+import type { Target } from '../target/target.ts';
+import { mismatch } from './compare.ts';
+
+/** Bytes of disk under one checksum. */
+export const SUM_SPAN = 2 * MiB;
+
+/** All zero, as the sums of an empty disk are: 8 bytes for each 2 MiB. */
+export const emptySums = (size: number): Sums => new BigUint64Array(Math.ceil(size / SUM_SPAN));
+
+export interface ReadBackOptions {
+  readonly pool: Pool;
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes compared so far. */
+  readonly onProgress?: ((bytes: number) => void) | undefined;
+}
+
+/** Reads [0, size) of the target, what was skipped included. Throws VERIFY_MISMATCH with the start of the 2 MiB at fault. */
+export async function verifySums(target: Target, size: number, expected: Sums, options: ReadBackOptions): Promise<void> {
+  const found = emptySums(size);
+  const { pool, signal } = options;
+  let next = 0;
+  let compared = 0;
+
+  async function check(offset: number): Promise<void> {
+    const length = Math.min(SUM_SPAN, size - offset);
+    const lease = await pool.acquire(signal);
+    try {
+      for (let done = 0; done < length; done += lease.bytes.length)
+        await add(lease.bytes, offset + done, Math.min(length - done, lease.bytes.length));
+    } finally {
+      lease.release();
+    }
+    const index = offset / SUM_SPAN;
+    if (found[index] !== expected[index]) {
+      throw mismatch(target, offset, `the ${length} bytes that begin here are not what was written`);
+    }
+    compared += length;
+    options.onProgress?.(compared);
+  }
+
+  /** Adds `length` bytes from `offset` on; the target's last sector may hold more than the disk does. */
+  async function add(buffer: Uint8Array, offset: number, length: number): Promise<void> {
+    const whole = length % target.align === 0;
+    const bytes = buffer.subarray(0, roundUp(length, target.align));
+    await target.read(bytes, offset, whole ? found : undefined);
+    if (!whole) native().addSums(found, bytes.subarray(0, length), offset);
+  }
+
+  // As many readers as there are buffers, each taking the next span.
+  async function reader(): Promise<void> {
+    while (next < size) {
+      throwIfCancelled(signal);
+      const offset = next;
+      next += SUM_SPAN;
+      await check(offset);
+    }
+  }
+  const outcomes = await Promise.allSettled(Array.from({ length: Math.min(pool.count, 8) }, reader));
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}

@@ -1,0 +1,47 @@
+/** From the bytes of one stored disk to a Disk: a VHD, a raw disk, or the error that says what it is instead. */
+
+import type { Cursor } from '../cursor.ts';
+import type { Disk } from '../disk/disk.ts';
+import { refuseOtherFormat } from '../disk/other-formats.ts';
+import { rawDisk } from '../disk/raw.ts';
+import { VdiStreamError } from '../errors.ts';
+import { decodeVhd } from '../vhd/decode.ts';
+import { lookAtEnd } from '../vhd/end.ts';
+import { FOOTER_SIZE, hasCookie } from '../vhd/footer.ts';
+import type { OnWarning } from '../warnings.ts';
+
+/** Written as they are, the bytes of another format would become the guest's data. Throws FORMAT_OTHER for those of one that is known. */
+export async function decodeBareRaw(cursor: Cursor, size: number | undefined, warn: OnWarning): Promise<Disk> {
+  if (await isVhd(cursor)) throw new VdiStreamError('FORMAT_OTHER', 'this is a VHD, not a raw disk: leave out --raw', { offset: 0 });
+  refuseOtherFormat(await cursor.peek(FOOTER_SIZE));
+  return rawDisk(cursor, size, warn);
+}
+
+/** A member with the name of a raw disk may be a VHD all the same. */
+export async function decodeRawMember(cursor: Cursor, warn: OnWarning): Promise<Disk> {
+  if (await isVhd(cursor)) return decodeVhd(cursor, { onWarning: warn });
+  refuseOtherFormat(await cursor.peek(FOOTER_SIZE));
+  return rawDisk(cursor, undefined, warn);
+}
+
+export async function decodeBareVhd(cursor: Cursor, warn: OnWarning): Promise<Disk> {
+  try {
+    return await decodeVhd(cursor, { onWarning: warn });
+  } catch (error) {
+    throw ofBare(error);
+  }
+}
+
+/** By the footer in front, or at the end where that can be seen. */
+async function isVhd(cursor: Cursor): Promise<boolean> {
+  if (hasCookie(await cursor.peek(FOOTER_SIZE))) return true;
+  const end = await lookAtEnd(cursor);
+  return end !== undefined && hasCookie(end.bytes);
+}
+
+/** No tar and no VHD: the sum of both is the better sentence. */
+export const ofBare = (error: unknown): unknown =>
+  error instanceof VdiStreamError && error.code === 'VHD_FOOTER' ? unknownFormat(error) : error;
+
+export const unknownFormat = (cause?: unknown): VdiStreamError =>
+  new VdiStreamError('FORMAT_UNKNOWN', 'this is neither a VHD nor a tar, perhaps a raw disk', { offset: 0, cause });
