@@ -93,3 +93,21 @@ test('nova-wrapper.mjs answers with a document also where it is called wrongly',
   expect(failure(missing)).toEqual(['XENAPI_PLUGIN_FAILURE', 'make_disk', 'PluginError', expect.stringContaining('endpoints is missing')]);
   expect(failure(await call('no_such_function', {}))).toEqual(['UNKNOWN_XENAPI_PLUGIN_FUNCTION', 'no_such_function']);
 });
+
+plainTest.each(['image.vhd', 'image.ova', 'image.tar.gz'])(
+  'write-disk.mjs makes of %s what the command line makes of it',
+  async (image) => {
+    const { stdout } = await reader.shell(`
+    node write-disk.mjs ${image} blocks-of-${image}.raw
+    vdistream write ${image} ${image}.raw --quiet && cmp ${image}.raw blocks-of-${image}.raw`);
+    expect(stdout).toMatch(/^\d+ bytes written, \d+ zeroed, \d+ skipped\n$/);
+  },
+);
+
+plainTest('write-disk.mjs says what is wrong, and leaves no half-written file', async () => {
+  const { stdout } = await reader.shell(`
+    head -c 3000000 image.vhd > cut.vhd
+    node write-disk.mjs cut.vhd half.raw 2>&1 || echo "status $?"
+    test ! -e half.raw`);
+  expect(stdout).toMatch(/\(VHD_BLOCK_RANGE\)\n.*\nstatus 1\n$/);
+});

@@ -71,7 +71,8 @@ export async function importImage(input: DiskInput, options: ImportOptions): Pro
         host,
         wanted,
         async ({ vdi, size, device }) => {
-          const target = deviceTarget(device, { attached: true, readsZero });
+          // Whoever asks for a policy gets it, whatever new disks read as.
+          const target = deviceTarget(device, { attached: true, readsZero: readsZero && options.zero === undefined });
           const written = await writeTo(
             target,
             chosen,

@@ -238,6 +238,8 @@ describe('info', () => {
       virtualSize: 16 * MIB,
       blockSize: 2 * MIB,
       creator: 'tap',
+      uniqueId: '07'.repeat(16),
+      timestamp: 0,
       allocatedBytes: 2 * MIB,
       map: Array.from({ length: 64 }, (_, cell) => (cell >= 16 && cell < 24 ? 1 : 0)),
     };
