@@ -58,7 +58,7 @@ export interface PluginFunction extends Signature {
   run(args: Arguments, work: Work): Promise<PickleValue>;
 }
 
-/** Of either download: which SR if `sr_path` does not tell, and how the image is fetched. `ca` is a file. */
+/** Of either download: which SR if `sr_path` does not name it, and how the image is fetched. `ca` is a file. */
 const OURS = ['sr_uuid', 'ca', 'staging', 'cache', 'cache_size'];
 /** Of the first plugin only; the number of retries was ignored there too, as retries are the caller's. */
 const OF_FIRST = ['auth_token', 'num_retries'];

@@ -127,7 +127,7 @@ function sourceName(input: SourceInput): string {
   return basename(isUrl(name) ? nameOf(name) : name);
 }
 
-/** The SR, if it is given, only tells what its new disks read as. */
+/** The SR, where it is given, is only asked what its new disks read as. */
 export type DeviceOptions = Omit<ImportOptions, 'sr' | 'name'> & { readonly sr?: string | undefined };
 
 /**

@@ -32,7 +32,7 @@ const abandoned = new Set<string>();
 /** This process has done what it could: a VDI that has the tag now, or appears later, is a left-over although its owner runs. */
 export const abandon = ({ text }: OwnerTag): void => void abandoned.add(text);
 
-/** Whether the owner still works on its VDI, as far as this host can tell. */
+/** Whether the owner still works on its VDI, as far as this host knows. */
 export const isAtWork = ({ text, owner }: OwnerTag): boolean => isAlive(owner) && !abandoned.has(text);
 
 /** Undefined for any tag that `newOwnerTag` would not have made. */

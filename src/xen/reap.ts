@@ -24,7 +24,7 @@ export interface LeftOver {
   /** uuid of the host that the import ran on, and its process there. */
   readonly host: string;
   readonly pid: number;
-  /** `running`: the import is at work. `other-host`: only that host can tell. Both are left alone. */
+  /** `running`: the import is at work. `other-host`: only that host knows. Both are left alone. */
   readonly owner: 'dead' | 'running' | 'other-host';
   readonly removed: boolean;
   /** Why it could not be removed. */

@@ -11,10 +11,10 @@ import type { Xe } from './xe.ts';
 import { confirmDone, confirmResult, destroy } from './xe-confirm.ts';
 import { printedUuid } from './xe-output.ts';
 
-/** What all processes of a host hold one after the other: XenServer 6 breaks when several plug and unplug at once (Launchpad 1217972, 1251716). */
+/** Held for each plug and unplug by all processes of a host: XenServer 6 breaks when several run at once (Launchpad bugs 1217972, 1251716). */
 const PLUG_LOCK = 'xapi plug';
 const UNPLUG_TRIES = 30;
-/** What passes when whoever has the device open lets go of it, or the host is less busy; Nova retried on these (its `unplug_vbd`). */
+/** These pass when whoever has the device open closes it, or the host is less busy. Nova's `unplug_vbd` retries the same. */
 const RETRYABLE: readonly string[] = ['DEVICE_DETACH_REJECTED', 'INTERNAL_ERROR', 'VM_MISSING_PV_DRIVERS'];
 
 /** `dom0`: uuid of the control domain's VM. `pause`: milliseconds between two tries to unplug. */

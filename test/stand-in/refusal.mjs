@@ -6,7 +6,7 @@
 
 export class Refusal extends Error {
   /**
-   * @param {string} raised how --trace tells it
+   * @param {string} raised as --trace prints it
    * @param {(describe: (ref: string) => string) => string[]} lines what goes to stderr; `describe` turns references into names
    */
   constructor(raised, lines) {

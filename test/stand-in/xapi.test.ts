@@ -28,7 +28,7 @@ async function refusal(...args: string[]): Promise<string> {
   return stderr;
 }
 
-/** The error that --trace tells: code and parameters. */
+/** The error as --trace prints it: code and parameters. */
 async function raised(...args: string[]): Promise<string> {
   const [, found] = /^Raised Server_error\((.*)\)$/m.exec(await refusal(...args, '--trace')) ?? [];
   return found ?? 'no Server_error';

@@ -22,7 +22,7 @@ describe('vdistream reap', () => {
     expect(await run('--quiet')).toEqual({ status: 0, stdout: '', stderr: '' });
   });
 
-  test('tells what it would remove, then what it has removed', async () => {
+  test('lists what it would remove, then what it has removed', async () => {
     const vdi = await disk(tagOf());
     await plug(vdi);
     expect(await run('--dry-run')).toEqual({ status: 0, stdout: `${vdi}  a left-over: would be removed\n`, stderr: '' });
@@ -43,7 +43,7 @@ describe('vdistream reap', () => {
     assertClean(place.host, { vdis: [here] });
   });
 
-  test('ends with 1 when something could not be removed, and tells why', async () => {
+  test('ends with 1 when something could not be removed, and says why', async () => {
     const vdi = await disk(tagOf());
     await place.host.fault({ command: 'vdi-destroy', always: true, what: { fail: ['VDI_IN_USE', 'OpaqueRef:0', 'destroy'] } });
     const { status, stdout, stderr } = await run();

@@ -35,7 +35,7 @@ describe('an import', () => {
     expectArrived(place, vdi);
   });
 
-  test('on the command line tells its warning on stderr, and succeeds', async () => {
+  test('on the command line prints its warning on stderr, and succeeds', async () => {
     const stuck = await disk(tagOf());
     await place.host.fault({ command: 'vdi-destroy', what: { fail: ['VDI_IN_USE', 'OpaqueRef:0', 'destroy'] } });
     const { status, stdout, stderr } = await commandLine(place, ['import', place.image, '--sr', place.sr, '--name', 'image']).ended;

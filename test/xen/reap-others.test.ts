@@ -39,7 +39,7 @@ describe('what is no left-over', () => {
     expect(copy.newOwnerTag(NOBODY).text).not.toBe(newOwnerTag(NOBODY).text);
   });
 
-  test('what belongs to another host is told of and left alone, though its process could not run here', async () => {
+  test('what belongs to another host is reported and left alone, though its process could not run here', async () => {
     const [, there = ''] = place.host.state().host.map(({ uuid }) => uuid);
     const shared = await place.host.sr('nfs', { shared: true });
     const vdi = await disk(tagOf({ host: there, boot: randomUUID() }), shared);
@@ -54,7 +54,7 @@ describe('what is no left-over', () => {
     ['a guest has plugged', () => place.host.guest, true],
     ['a guest has got, though not plugged', () => place.host.guest, false],
     ['the control domain of another host has plugged', () => place.host.otherDom0, true],
-  ])('what %s is left alone, and that is told', async (_, vm, isPlugged) => {
+  ])('what %s is left alone, and that is reported', async (_, vm, isPlugged) => {
     const vdi = await disk(tagOf());
     const ours = await plug(vdi);
     const theirs = isPlugged ? await plug(vdi, vm()) : await xe('vbd-create', `vm-uuid=${vm()}`, `vdi-uuid=${vdi}`, 'device=0');
@@ -67,7 +67,7 @@ describe('what is no left-over', () => {
 
   test.each([
     ['without a number', (tag: string) => tag.slice(0, tag.lastIndexOf('.'))],
-    ['with more behind it', (tag: string) => `${tag}.1`],
+    ['with more after it', (tag: string) => `${tag}.1`],
     ['with something in front', (tag: string) => `old ${tag}`],
     ['in capitals', (tag: string) => tag.toUpperCase()],
     ['as a part of a longer one', (tag: string) => `a, ${tag}, b`],

@@ -54,7 +54,7 @@ describe('a left-over', () => {
     assertClean(place.host);
   });
 
-  test('is only told of in a dry run', async () => {
+  test('is only reported in a dry run', async () => {
     const vdi = await disk(tagOf());
     const vbd = await plug(vdi);
     const before = place.host.state();
@@ -69,17 +69,17 @@ describe('a left-over', () => {
     for (const vdi of vdis.slice(2)) await plug(vdi);
     const inside = [reaping(), reaping()];
     const outside = [commandLine(place, ['reap', '--json']).ended, commandLine(place, ['reap', '--json']).ended];
-    const told = (await Promise.all(outside)).map(({ status, stdout, stderr }) => {
+    const printed = (await Promise.all(outside)).map(({ status, stdout, stderr }) => {
       expect([status, stderr]).toEqual([0, '']);
       return JSON.parse(stdout);
     });
-    const results = [...(await Promise.all(inside)), ...told];
+    const results = [...(await Promise.all(inside)), ...printed];
     expect(results.map(({ failed }) => failed)).toEqual([0, 0, 0, 0]);
     expect(byVdi(results.flatMap(({ leftOvers }) => leftOvers))).toEqual(byVdi(vdis.map((vdi) => removed(vdi))));
     assertClean(place.host);
   });
 
-  test('that cannot be removed is told of, does not keep the others, and is removed later', async () => {
+  test('that cannot be removed is reported, does not keep the others, and is removed later', async () => {
     const vdis = [await disk(tagOf()), await disk(tagOf()), await disk(tagOf()), await disk(tagOf())];
     const [rejected = '', refused = '', unanswered = ''] = vdis;
     const vbd = await plug(rejected);
@@ -100,7 +100,7 @@ describe('a left-over', () => {
     assertClean(place.host);
   });
 
-  test('is told of while the SR is not attached here', async () => {
+  test('is reported while the SR is not attached here', async () => {
     const vdi = await disk(tagOf());
     const [pbd = ''] = place.host.state().pbd.map(({ uuid }) => uuid);
     await place.host.change('pbd', pbd, { currentlyAttached: false });
@@ -112,7 +112,7 @@ describe('a left-over', () => {
     assertClean(place.host);
   });
 
-  test('that the toolstack is still at work on is told of, and removed later', async () => {
+  test('that the toolstack is still at work on is reported, and removed later', async () => {
     const vdi = await disk(tagOf());
     const vbd = await xe('vbd-create', `vm-uuid=${place.host.dom0}`, `vdi-uuid=${vdi}`, 'device=autodetect');
     await place.host.fault({ command: 'vbd-plug', what: 'late' });

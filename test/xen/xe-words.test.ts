@@ -39,7 +39,7 @@ describe('a refusal of the toolstack', () => {
     expect(commandError('vdi-create', said)).toMatchObject({ code, xapi });
   });
 
-  test('is told in one line, without the trace that was asked for', () => {
+  test('is reported in one line, without the trace that was asked for', () => {
     const error = commandError(
       'vdi-create',
       'Error code: X\nError parameters: a\x1b[31m, b\nRaised Server_error(X, [ a; b ])\nBacktrace:\n0/1 xapi\n',

@@ -28,7 +28,7 @@ test('a command may take as long as it likes, if its caller says so', async () =
   expect(await createXe({ program, timeout: Number.POSITIVE_INFINITY }).run('vdi-create', {})).toBe('done');
 });
 
-test('a program that is not there is told as that', async () => {
+test('a program that is not there is reported as that', async () => {
   const xe = createXe({ program: '/nowhere/xe' });
   await expect(xe.run('vdi-list', {})).rejects.toMatchObject({ code: 'XE_MISSING' });
 });
