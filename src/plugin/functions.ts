@@ -1,4 +1,7 @@
-/** The functions of the plugin. Names, order and meaning of their arguments are Nova's (DOMAIN 1.1); `OURS` are our own. */
+/**
+ * The functions of the plugin. Names, order and meaning of their arguments are those of Nova's own plugin (os-xenapi:
+ * os_xenapi/dom0/etc/xapi.d/plugins/glance.py); `OURS` are additional.
+ */
 
 import { readFile } from 'node:fs/promises';
 import { messageOf, VdiStreamError } from '../errors.ts';
@@ -55,7 +58,7 @@ export interface PluginFunction extends Signature {
   run(args: Arguments, work: Work): Promise<PickleValue>;
 }
 
-/** Of either download: which SR if `sr_path` does not tell, and how the image is fetched. `ca` is a file. */
+/** Of either download: which SR if `sr_path` does not name it, and how the image is fetched. `ca` is a file. */
 const OURS = ['sr_uuid', 'ca', 'staging', 'cache', 'cache_size'];
 /** Of the first plugin only; the number of retries was ignored there too, as retries are the caller's. */
 const OF_FIRST = ['auth_token', 'num_retries'];
@@ -104,7 +107,7 @@ export function createFunctions(workers: Workers): ReadonlyMap<string, PluginFun
   return new Map(Object.entries(functions));
 }
 
-/** The uuid is what xe gave, none of `uuid_stack`: the caller goes by the reply alone. */
+/** The uuid is the one that xapi has chosen, none of `uuid_stack`: the caller goes by the reply alone. */
 const replyOf = (vdi: string, form: Form): PickleValue => (form === 'flat' ? [{ vdi_type: 'os', vdi_uuid: vdi }] : { root: { uuid: vdi } });
 
 /** `sr_path` ends with the uuid of the SR, unless somebody has given the SR a mount point of another name. */

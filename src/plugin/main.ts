@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The XAPI plugin (DOMAIN 7). What it stands on is loaded when the process is ready to answer, so that even a part that is missing is
- * answered with a document.
+ * The XAPI plugin. The parts that it needs are loaded once the process is ready to answer, so that even a missing one is answered with a
+ * document.
  */
 
 import { setFlagsFromString } from 'node:v8';

@@ -53,7 +53,7 @@ function integer(line: string): number {
   return safe(Number(line));
 }
 
-/** A line of `L`, mostly with an L behind the digits. */
+/** A line of `L`, mostly with an L after the digits. */
 export const longInteger = (line: string): number => integer(line.replace(/L$/, ''));
 
 /** A line of `F`. */

@@ -1,6 +1,6 @@
 /**
- * The process of a plugin, as xapi runs it (DOMAIN 7): one argument in, exactly one document on standard output, exit status 0,
- * whatever happens. All else that is said goes to standard error, which xapi does not keep.
+ * The process of a plugin, as xapi runs it (xen-api: ocaml/xapi/xapi_plugins.ml): one argument in, exactly one document on standard
+ * output, exit status 0, whatever happens. Everything else goes to standard error, which xapi does not keep.
  */
 
 import { writeSync } from 'node:fs';

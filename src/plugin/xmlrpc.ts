@@ -1,5 +1,6 @@
 /**
- * The call that xapi gives a plugin as its one argument, and the document that the plugin answers (DOMAIN 7):
+ * The call that xapi gives a plugin as its one argument, and the document that the plugin answers (xen-api:
+ * ocaml/xapi/xapi_plugins.ml):
  *
  *     <methodCall><methodName>FN</methodName><params>
  *       <param><value>SESSION</value></param>

@@ -1,55 +1,42 @@
 /**
- * The block device that a plugged VDI has in Dom0. Its path is what the toolstack answers, never a guess: it may be
- * `sm/backend/<sr>/<vdi>`, `nbd3` or `xvda`, by the age of the host (DOMAIN 0.2, 4.1).
+ * The block device that an attached VDI has in Dom0. The toolstack gives its path, which is never guessed: `sm/backend/<sr>/<vdi>` with
+ * sm before 4.0, `nbd3` since, `xvda` where a loopback VBD is made (xen-api: ocaml/xapi/xapi_vbd.ml, `plug`).
  */
 
 import { execFile } from 'node:child_process';
 import { readFile, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
-import type { Xe } from './xe.ts';
+import type { Vdi } from './toolstack.ts';
 
-/** Nova waits as long for the node. Milliseconds. */
+/** Milliseconds; as long as Nova waits for the node (its `block_device_creation_timeout`). */
 const PATIENCE = 10_000;
 const INTERVAL = 20;
 const SECTOR = 512;
 
-export interface PluggedVbd {
-  readonly vbd: string;
-  /** Bytes that the device must have before it is used. */
-  readonly size: number;
-  /** Taken instead, where it leads to a block device: the volume itself, without the hop through tapdisk. */
-  readonly shortcut?: string | undefined;
-}
-
-/** The path of the device, once it is there and as large as the VDI. Throws DEVICE_MISSING. */
-export async function deviceOf(xe: Xe, { vbd, size, shortcut }: PluggedVbd, signal?: AbortSignal): Promise<string> {
-  // `device` keeps its old value after an unplug, so it counts only for what is attached.
-  const [device] = await xe.list('vbd-list', { uuid: vbd, 'currently-attached': 'true', params: 'device' }, signal);
-  if (device === undefined || !isBelowDev(device)) {
-    throw new VdiStreamError('DEVICE_MISSING', `the toolstack gives no device for VBD ${vbd}, but ${JSON.stringify(device ?? '')}`);
-  }
-  const path = `/dev/${device}`;
+/** Waits for a device as large as the VDI, and gives the path to write to. Throws DEVICE_MISSING. */
+export async function waitForDevice(path: string, { uuid, sr, size, raw }: Vdi, signal?: AbortSignal): Promise<string> {
   for (const end = Date.now() + PATIENCE; ; await sleep(INTERVAL)) {
     throwIfCancelled(signal);
-    const found = await sizeOf(path);
+    const found = await blockDeviceSize(path);
     if (found !== undefined && found >= size) break;
-    if (Date.now() > end) throw missing(path, found, size);
+    if (Date.now() > end) throw deviceMissing(path, found, size);
   }
-  return shortcut !== undefined && ((await sizeOf(shortcut)) ?? 0) >= size ? shortcut : path;
+  if (!raw) return path;
+  // A raw VDI is its volume, byte for byte: written to directly, it saves the way through tapdisk (sm: PhyLink in drivers/blktap2.py).
+  const volume = `/dev/sm/phy/${sr}/${uuid}`;
+  return ((await blockDeviceSize(volume)) ?? 0) >= size ? volume : path;
 }
 
-const isBelowDev = (device: string): boolean => /^[\w.:+@-]+(?:\/[\w.:+@-]+)*$/.test(device) && !device.split('/').includes('..');
-
-const missing = (path: string, found: number | undefined, size: number): VdiStreamError =>
+const deviceMissing = (path: string, found: number | undefined, size: number): VdiStreamError =>
   new VdiStreamError(
     'DEVICE_MISSING',
     found === undefined ? `${path} has not become a block device` : `${path} has ${found} bytes, the VDI has ${size}`,
     { device: path },
   );
 
-/** Bytes, by the number of the device: a node of the storage manager's own has a name that the kernel does not know. */
-async function sizeOf(path: string): Promise<number | undefined> {
+/** Bytes, looked up by the device's number: the storage manager's own nodes have names that sysfs does not know. */
+async function blockDeviceSize(path: string): Promise<number | undefined> {
   try {
     const found = await stat(path);
     if (!found.isBlockDevice()) return undefined;
@@ -63,10 +50,10 @@ async function sizeOf(path: string): Promise<number | undefined> {
 }
 
 /**
- * Waits until udev has looked at a device that was closed: while it does, the device counts as open and cannot be detached (DOMAIN 5).
- * A host without udev has nothing to wait for. Rejects never: a clean-up goes on behind it.
+ * Waits until udev has looked at the devices that were closed: closing one that was open for writing has it probed, and meanwhile it
+ * counts as in use and cannot be detached. A host without udev has nothing to wait for. Never rejects, for a clean-up follows it.
  */
-export function settle(): Promise<void> {
+export function settleUdev(): Promise<void> {
   return new Promise((resolve) => {
     try {
       execFile('udevadm', ['settle', '--timeout=10'], { timeout: 15_000 }, () => resolve());

@@ -9,12 +9,13 @@ import { cancelledOr, messageOf, throwIfCancelled } from '../errors.ts';
 import { createPool, type Pool } from '../host/pool.ts';
 import { isUrl, nameOf } from '../http/url.ts';
 import { deviceTarget } from '../target/device.ts';
-import { settle } from './device.ts';
-import { type Host, thisHost } from './host.ts';
-import { reapOn } from './reap.ts';
-import { srFrom } from './uuid.ts';
+import { settleUdev } from './device.ts';
+import { reapWith } from './reap.ts';
+import type { NewVdi, Toolstack } from './toolstack.ts';
+import { parseSrUuid } from './uuid.ts';
 import { withVdi } from './vdi.ts';
-import { createXe, type Xe, type XeOptions } from './xe.ts';
+import type { XeOptions } from './xe.ts';
+import { createXeToolstack } from './xe-toolstack.ts';
 import { newDisksReadZero } from './zero-rule.ts';
 
 export interface ImportOptions extends Omit<WriteOptions, 'zeroTail'> {
@@ -33,16 +34,16 @@ export interface ImportResult extends WriteResult {
   readonly vdi: string;
   readonly sr: string;
   readonly name: string;
-  /** Bytes of the VDI: virtualSize, rounded up by the storage repository. What is behind the disk reads as zero. */
+  /** Bytes of the VDI: virtualSize, rounded up by the storage repository. What follows the disk reads as zero. */
   readonly vdiSize: number;
 }
 
-let shared: Pool | undefined;
+let processPool: Pool | undefined;
 
 /** One for all imports of the process, so that its memory does not depend on how many there are. */
 const sharedPool = (): Pool => {
-  shared ??= createPool();
-  return shared;
+  processPool ??= createPool();
+  return processPool;
 };
 
 /**
@@ -52,106 +53,97 @@ const sharedPool = (): Pool => {
  * VDI and its VBD are then gone, or `left` of the error says what is not.
  */
 export async function importImage(input: DiskInput, options: ImportOptions): Promise<ImportResult> {
-  const { rawVdi = false } = options;
-  const sr = srFrom(options.sr);
-  const xe = createXe(options.xe);
-  const name = options.name ?? nameFor(input);
+  const { name = defaultName(input), rawVdi = false, xe, zero, verify, force, signal: cancel, onProgress, pool = sharedPool() } = options;
+  const sr = parseSrUuid(options.sr);
+  const toolstack = createXeToolstack(xe);
   const stop = new AbortController();
-  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
-  // Nothing of this needs the image, and the image's first bytes may take a while. What fails first ends the other.
-  const preparing = heeding(options.signal, prepare(xe, sr, rawVdi, signal));
-  preparing.catch(() => stop.abort()); // told where it is waited for
+  const signal = cancel === undefined ? stop.signal : AbortSignal.any([cancel, stop.signal]);
+  // Nothing of this needs the image, whose first bytes may take a while. Whichever fails first ends the other.
+  const preparing = orCancellation(prepare(toolstack, sr, rawVdi, signal), cancel);
+  preparing.catch(() => stop.abort()); // its error is thrown where it is awaited
   try {
-    return await withDisk(input, { ...options, signal, pool: options.pool ?? sharedPool() }, async (chosen, sources, job) => {
-      const { host, readsZero, left } = await preparing;
+    return await withDisk(input, { ...options, signal, pool }, async (chosen, sources, job) => {
+      const { readsZero, left } = await preparing;
       for (const message of left) job.warn({ code: 'REAP_LEFT', message });
-      const wanted = { sr, name, size: chosen.virtualSize, raw: rawVdi };
+      const wanted: NewVdi = { sr, name, size: chosen.virtualSize, raw: rawVdi };
       const imported = await withVdi(
-        xe,
-        host,
+        toolstack,
         wanted,
-        async ({ vdi, size, device }) => {
-          // Whoever asks for a policy gets it, whatever new disks read as.
-          const target = deviceTarget(device, { attached: true, readsZero: readsZero && options.zero === undefined });
-          const written = await writeTo(
-            target,
-            chosen,
-            sources,
-            { zero: options.zero, verify: options.verify, force: options.force, onProgress: options.onProgress, signal, zeroTail: true },
-            job,
-          );
+        async ({ vdi, size, target }) => {
+          const written = await writeTo(target, chosen, sources, { zero, zeroTail: true, verify, force, signal, onProgress }, job);
           return { ...written, vdi, sr, name, vdiSize: size };
         },
-        { signal, onWarning: job.warn },
+        // Whoever asks for a policy gets it, whatever new disks read as.
+        { readsZero: readsZero && zero === undefined, signal, onWarning: job.warn },
       );
       return { ...imported, bytesRead: bytesRead(sources), seconds: job.seconds() };
     });
   } catch (error) {
-    if (stop.signal.aborted && !options.signal?.aborted) await preparing;
+    // Where the preparation has stopped the rest, its error is the one to throw.
+    if (stop.signal.aborted && !cancel?.aborted) await preparing;
     stop.abort();
     await preparing.catch(() => {});
     throw error;
   }
 }
 
-/** What a command says that was hurried to its end by the signal is not the story. */
-const heeding = <T>(signal: AbortSignal | undefined, work: Promise<T>): Promise<T> =>
+/** A command that the signal has cut short fails for that reason alone, whatever it says. */
+const orCancellation = <T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> =>
   work.catch((error: unknown) => {
     throw cancelledOr(error, signal);
   });
 
 interface Prepared {
-  readonly host: Host;
   /** Whether a new VDI reads as zero. */
   readonly readsZero: boolean;
   /** What could not be removed of what earlier imports to the same place have left. */
   readonly left: readonly string[];
 }
 
-async function prepare(xe: Xe, sr: string, raw: boolean, signal: AbortSignal | undefined): Promise<Prepared> {
-  const asking = [thisHost(xe, signal), newDisksReadZero(xe, sr, raw, signal)] as const;
-  const asked = Promise.all(asking);
-  // No command outlives the import, not even one that another has failed meanwhile.
-  await Promise.allSettled([asked, ...asking]);
-  const [host, readsZero] = await asked;
-  const left = await reapOn(xe, host, { sr, signal }).then(
+async function prepare(toolstack: Toolstack, sr: string, raw: boolean, signal: AbortSignal): Promise<Prepared> {
+  const asking = [toolstack.host(signal), newDisksReadZero(toolstack, sr, raw, signal)] as const;
+  const answers = Promise.all(asking);
+  // No command outlives the import, not even one beside which another has failed.
+  await Promise.allSettled([answers, ...asking]);
+  const [, readsZero] = await answers;
+  const left = await reapWith(toolstack, { sr, dryRun: false, signal }).then(
     ({ leftOvers }) => leftOvers.flatMap((leftOver) => leftOver.left),
     (error: unknown) => [messageOf(error)],
   );
   throwIfCancelled(signal);
-  return { host, readsZero, left };
+  return { readsZero, left };
 }
 
-function nameFor(input: DiskInput): string {
+/** The name of the source, if it has one that can be printed. */
+function defaultName(input: DiskInput): string {
   const [first = input] = Array.isArray(input) ? input : [];
-  const printable = ownName(first)
+  const printable = sourceName(first)
     .replaceAll(/\p{Cc}/gu, ' ')
     .trim();
   return first === '-' || printable === '' ? 'vdistream' : printable;
 }
 
-/** Everybody sees it, so nothing of an address that may be a secret: the last part of its path. */
-function ownName(input: SourceInput): string {
+/** The last part of a path or of an address's path, as everybody sees it: the rest of an address may be a secret. */
+function sourceName(input: SourceInput): string {
   const name = typeof input === 'string' ? input : 'name' in input ? String(input.name) : 'stream';
   return basename(isUrl(name) ? nameOf(name) : name);
 }
 
-/** An SR is only told to know what its new disks read as. */
+/** The SR, where it is given, is only asked what its new disks read as. */
 export type ImportDeviceOptions = Omit<ImportOptions, 'sr' | 'name'> & { readonly sr?: string | undefined };
 
 /**
  * Writes to a device that the caller has attached and will detach: the whole of it, its end included, synced, closed, and let go by udev.
- * Where the SR is told, its new disks' zeros are relied on.
+ * If the SR is given, its new disks' zeros are relied on.
  */
 export async function importToDevice(input: DiskInput, device: string, options: ImportDeviceOptions = {}): Promise<WriteResult> {
-  const { rawVdi = false, signal } = options;
-  const sr = options.sr === undefined ? undefined : srFrom(options.sr);
-  const asks = sr !== undefined && options.zero === undefined;
-  const readsZero = asks && (await heeding(signal, newDisksReadZero(createXe(options.xe), sr, rawVdi, signal)));
-  const target = deviceTarget(device, { attached: true, readsZero });
+  const { sr: given, rawVdi = false, xe, zero, signal, pool = sharedPool() } = options;
+  const sr = given === undefined ? undefined : parseSrUuid(given);
+  const asks = sr !== undefined && zero === undefined;
+  const readsZero = asks && (await orCancellation(newDisksReadZero(createXeToolstack(xe), sr, rawVdi, signal), signal));
   try {
-    return await writeDisk(input, target, { ...options, zeroTail: true, pool: options.pool ?? sharedPool() });
+    return await writeDisk(input, deviceTarget(device, { attached: true, readsZero }), { ...options, zeroTail: true, pool });
   } finally {
-    await settle();
+    await settleUdev();
   }
 }

@@ -1,17 +1,18 @@
-/** Reap: removes what imports have left that were killed. Their marks tell which VDIs are theirs, and whether they can still run. */
+/** Reap: removes what imports have left that were killed. Owner tags say which VDIs are theirs, and whether they can still run. */
 
 import { cancelledOr, throwIfCancelled } from '../errors.ts';
 import { inTurn } from '../host/lock.ts';
-import { type Host, thisHost } from './host.ts';
-import { isAtWork, type Mark, parseMark } from './mark.ts';
-import { isUuid, srFrom } from './uuid.ts';
-import { removeVdi } from './vbd.ts';
-import { createXe, type Xe, type XeOptions } from './xe.ts';
+import { isAtWork, type OwnerTag, parseOwnerTag } from './owner-tag.ts';
+import { removeVdi } from './remove.ts';
+import type { Toolstack } from './toolstack.ts';
+import { parseSrUuid } from './uuid.ts';
+import type { XeOptions } from './xe.ts';
+import { createXeToolstack } from './xe-toolstack.ts';
 
 export interface ReapOptions {
   /** uuid of the one SR to look at; all by default. */
   readonly sr?: string | undefined;
-  /** Only tell. */
+  /** Report what would be removed, and remove nothing. */
   readonly dryRun?: boolean | undefined;
   readonly xe?: XeOptions | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -23,7 +24,7 @@ export interface LeftOver {
   /** uuid of the host that the import ran on, and its process there. */
   readonly host: string;
   readonly pid: number;
-  /** `running`: the import is at work. `other-host`: only that host can tell. Both are left alone. */
+  /** `running`: the import is at work. `other-host`: only that host knows. Both are left alone. */
   readonly owner: 'dead' | 'running' | 'other-host';
   readonly removed: boolean;
   /** Why it could not be removed. */
@@ -37,40 +38,45 @@ export interface ReapResult {
 }
 
 /**
- * Finds the unfinished VDIs of imports, and removes those whose owner is dead, or is this process and has given them up, with their VBDs in
- * Dom0. Touches nothing else. Throws USAGE, and XE_UUID for an SR that is not there: nothing would be found on it.
+ * Finds the unfinished VDIs of imports, and removes those whose owner is dead, or is this process and has abandoned them, with their VBDs
+ * in Dom0. Touches nothing else. Throws USAGE, and XE_UUID for an SR that is not there: nothing would be found on it.
  */
-export async function reap(options: ReapOptions = {}): Promise<ReapResult> {
-  const xe = createXe(options.xe);
-  const { signal } = options;
-  const sr = options.sr === undefined ? undefined : srFrom(options.sr);
+export async function reap({ sr: given, dryRun = false, xe, signal }: ReapOptions = {}): Promise<ReapResult> {
+  const toolstack = createXeToolstack(xe);
+  const sr = given === undefined ? undefined : parseSrUuid(given);
   try {
-    if (sr !== undefined) await xe.run('sr-param-get', { uuid: sr, 'param-name': 'uuid' }, signal);
-    return await reapOn(xe, await thisHost(xe, signal), { ...options, sr });
+    if (sr !== undefined) await toolstack.srType(sr, signal);
+    return await reapWith(toolstack, { sr, dryRun, signal });
   } catch (error) {
     throw cancelledOr(error, signal);
   }
 }
 
-export async function reapOn(xe: Xe, host: Host, { sr, dryRun, signal }: ReapOptions): Promise<ReapResult> {
-  const where = sr === undefined ? {} : { 'sr-uuid': sr };
-  const tags = await xe.list('vdi-list', { ...where, params: 'tags' }, signal);
-  const marks = new Map(tags.flatMap((set) => set.split(', ')).map((tag) => [tag, parseMark(tag)]));
+/** The lock that keeps several that start at once from removing the same. */
+const REAP_LOCK = 'reap';
+
+export interface ReapScope {
+  readonly sr: string | undefined;
+  readonly dryRun: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+export async function reapWith(toolstack: Toolstack, { sr, dryRun, signal }: ReapScope): Promise<ReapResult> {
+  const host = await toolstack.host(signal);
   const leftOvers: LeftOver[] = [];
-  for (const [tag, mark] of marks) {
-    if (mark === undefined) continue;
-    const owner = ownerOf(mark, host);
-    const removes = owner === 'dead' && dryRun !== true;
-    // Several that start at once find the same.
+  for (const tag of new Set(await toolstack.listTags(sr, signal))) {
+    const parsed = parseOwnerTag(tag);
+    if (parsed === undefined) continue;
+    const owner = ownerOf(parsed, host);
+    const removes = owner === 'dead' && !dryRun;
     const visit = async (): Promise<void> => {
-      for (const vdi of await xe.list('vdi-list', { ...where, 'tags:contains': tag }, signal)) {
+      for (const vdi of await toolstack.listTagged(tag, sr, signal)) {
         throwIfCancelled(signal);
-        if (!isUuid(vdi)) continue;
-        const left = removes ? await removeVdi(xe, host, vdi) : [];
-        leftOvers.push({ vdi, host: mark.host, pid: mark.owner.pid, owner, removed: removes && left.length === 0, left });
+        const left = removes ? await removeVdi(toolstack, vdi) : [];
+        leftOvers.push({ vdi, host: parsed.host, pid: parsed.owner.pid, owner, removed: removes && left.length === 0, left });
       }
     };
-    await (removes ? inTurn('reap', visit, signal) : visit());
+    await (removes ? inTurn(REAP_LOCK, visit, signal) : visit());
   }
   return {
     leftOvers,
@@ -79,7 +85,7 @@ export async function reapOn(xe: Xe, host: Host, { sr, dryRun, signal }: ReapOpt
   };
 }
 
-function ownerOf(mark: Mark, host: Host): LeftOver['owner'] {
-  if (mark.host !== host.uuid) return 'other-host';
-  return isAtWork(mark) ? 'running' : 'dead';
+function ownerOf(tag: OwnerTag, host: string): LeftOver['owner'] {
+  if (tag.host !== host) return 'other-host';
+  return isAtWork(tag) ? 'running' : 'dead';
 }

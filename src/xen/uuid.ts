@@ -5,15 +5,8 @@ import { VdiStreamError } from '../errors.ts';
 export const isUuid = (text: string): boolean => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text);
 
 /** The uuid of an SR as people give it, in the toolstack's own form. Throws USAGE. */
-export function srFrom(given: string): string {
+export function parseSrUuid(given: string): string {
   const sr = given.toLowerCase();
   if (isUuid(sr)) return sr;
   throw new VdiStreamError('USAGE', `${JSON.stringify(given.slice(0, 100))} is not the uuid of a storage repository`);
-}
-
-/** What a command printed, which must be a uuid. The client prints its usage with exit status 0, so this is looked at. */
-export function uuidFrom(command: string, printed: string): string {
-  const text = printed.trim();
-  if (isUuid(text)) return text;
-  throw new VdiStreamError('XE_FAILED', `xe ${command} printed no uuid, but: ${JSON.stringify(text.slice(0, 100))}`);
 }

@@ -1,12 +1,13 @@
 /**
- * xe: the toolstack's command line, one process per command. No shell, no environment of the caller's, and no trust in silence: a call
- * that does not come back is killed, and whoever made it reads again what became of it (DOMAIN 3).
+ * xe: the toolstack's command line, one process per command. No shell, no environment of the caller's, and a limit on time: a command that
+ * does not come back is killed.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { codeOf } from '../host/errno.ts';
-import { commandError } from './refusal.ts';
+import { splitMinimal } from './xe-output.ts';
+import { commandError } from './xe-words.ts';
 
 export interface XeOptions {
   /** The program; `xe` on the PATH by default. */
@@ -17,14 +18,13 @@ export interface XeOptions {
   readonly grace?: number | undefined;
   /** Milliseconds between two attempts to detach; 1 s by default. */
   readonly pause?: number | undefined;
-  /** Where the uuids of this host and its control domain stand; /etc/xensource-inventory by default. */
+  /** The file that has the uuids of this host and its control domain; /etc/xensource-inventory by default. */
   readonly inventory?: string | undefined;
 }
 
 export type Parameters = Readonly<Record<string, string | number>>;
 
 export interface Xe {
-  readonly options: XeOptions;
   /**
    * Runs a command and gives what it printed, without the newline at the end. Throws XE_TIMEOUT and XE_CONNECTION, after which the
    * command may have been carried out or not; what the toolstack refuses, by its code; USAGE for a value with control characters;
@@ -36,15 +36,22 @@ export interface Xe {
 }
 
 const MAX_OUTPUT = 4 * 1024 * 1024;
-/** What setTimeout takes; it takes more than that for a millisecond. */
+/** The longest delay that setTimeout takes; a longer one would end after a millisecond. */
 const MAX_TIMEOUT = 2 ** 31 - 1;
 
-export function createXe(options: XeOptions = {}): Xe {
+/** How commands are run. Times in milliseconds. */
+interface Running {
+  readonly program: string;
+  readonly timeout: number;
+  readonly grace: number;
+}
+
+export function createXe({ program = 'xe', timeout = 300_000, grace = 10_000 }: XeOptions = {}): Xe {
+  const running = { program, timeout, grace };
   const run = async (command: string, flag: string, parameters: Parameters, signal?: AbortSignal): Promise<string> =>
-    call(options, command, [flag, ...Object.entries(parameters).map(argument)], signal);
+    runCommand(running, command, [flag, ...Object.entries(parameters).map(argument)], signal);
   return {
-    options,
-    // Asked for, since without it the words alone tell what went wrong. List commands of old take it for a filter.
+    // Without a trace, words alone say what went wrong. Old list commands take the flag for a filter.
     run: (command, parameters, signal) => run(command, '--trace', parameters, signal),
     list: async (command, parameters, signal) => splitMinimal(await run(command, '--minimal', parameters, signal)),
   };
@@ -58,19 +65,12 @@ function argument([key, value]: [string, string | number]): string {
   return text;
 }
 
-/** `a,b` with `\,` and `\\` inside the values; nothing at all is no value. */
-export function splitMinimal(text: string): string[] {
-  if (text === '') return [];
-  const values = [''];
-  for (const [part] of text.matchAll(/\\[\\,]|./gs)) {
-    if (part === ',') values.push('');
-    else values.push(`${values.pop()}${part.length === 2 ? part.slice(1) : part}`);
-  }
-  return values;
-}
-
-function call(options: XeOptions, command: string, args: readonly string[], signal: AbortSignal | undefined): Promise<string> {
-  const { program = 'xe', timeout = 300_000, grace = 10_000 } = options;
+function runCommand(
+  { program, timeout, grace }: Running,
+  command: string,
+  args: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<string> {
   throwIfCancelled(signal);
   const child = start(program, [command, ...args]);
   let isLate = false;
@@ -82,36 +82,36 @@ function call(options: XeOptions, command: string, args: readonly string[], sign
     child.stderr?.destroy();
   };
   let timer = setTimeout(kill, Math.min(timeout, MAX_TIMEOUT));
-  const hurry = (): void => {
+  const startGrace = (): void => {
     clearTimeout(timer);
     timer = setTimeout(kill, Math.min(grace, timeout, MAX_TIMEOUT));
   };
-  signal?.addEventListener('abort', hurry, { once: true });
-  const said = { stdout: '', stderr: '' };
+  signal?.addEventListener('abort', startGrace, { once: true });
+  const output = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const) {
     child[stream]?.setEncoding('utf8').on('data', (text: string) => {
-      said[stream] = (said[stream] + text).slice(0, MAX_OUTPUT + 1);
+      output[stream] = (output[stream] + text).slice(0, MAX_OUTPUT + 1);
     });
   }
   return new Promise<string>((resolve, reject) => {
-    child.once('error', (cause) => reject(notRun(program, cause)));
+    child.once('error', (cause) => reject(startError(program, cause)));
     child.once('close', (status, killedBy) => {
       if (isLate) {
         const reason = signal?.aborted ? 'was not done when it was cancelled' : `was not done after ${timeout / 1000} s`;
         reject(new VdiStreamError('XE_TIMEOUT', `xe ${command} ${reason}`));
       } else if (killedBy !== null) reject(new VdiStreamError('XE_CONNECTION', `xe ${command} was ended by ${killedBy}`));
-      else if (status !== 0) reject(commandError(command, said.stderr || said.stdout));
+      else if (status !== 0) reject(commandError(command, output.stderr || output.stdout));
       // Half an answer would pass for a whole one, and what is not in it for what is not there.
-      else if (said.stdout.length > MAX_OUTPUT) reject(new VdiStreamError('XE_FAILED', `xe ${command} printed more than 4 MiB`));
-      else resolve(said.stdout.replace(/\r?\n$/, ''));
+      else if (output.stdout.length > MAX_OUTPUT) reject(new VdiStreamError('XE_FAILED', `xe ${command} printed more than 4 MiB`));
+      else resolve(output.stdout.replace(/\r?\n$/, ''));
     });
   }).finally(() => {
     clearTimeout(timer);
-    signal?.removeEventListener('abort', hurry);
+    signal?.removeEventListener('abort', startGrace);
   });
 }
 
-/** Its streams are not there where there was no room for them: an `error` follows. */
+/** The child has no streams if there was no room for them: an `error` follows. */
 function start(program: string, args: readonly string[]): ChildProcess {
   try {
     return spawn(program, args, {
@@ -122,12 +122,12 @@ function start(program: string, args: readonly string[]): ChildProcess {
       detached: true,
     });
   } catch (cause) {
-    throw notRun(program, cause);
+    throw startError(program, cause);
   }
 }
 
-/** No memory, no descriptor or arguments that are too long say nothing about whether it is there. */
-function notRun(program: string, cause: unknown): VdiStreamError {
+/** Want of memory or descriptors, or arguments that are too long, do not mean that the program is missing. */
+function startError(program: string, cause: unknown): VdiStreamError {
   const isMissing = ['ENOENT', 'EACCES'].includes(codeOf(cause));
   const reason = messageOf(cause);
   return new VdiStreamError(isMissing ? 'XE_MISSING' : 'XE_FAILED', `cannot run ${program}: ${reason}`, { cause });

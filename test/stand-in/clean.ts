@@ -1,4 +1,4 @@
-/** That nothing is left behind. */
+/** Checks that nothing is left on a host. */
 
 import { join } from 'node:path';
 import type { Host } from './host.ts';

@@ -56,7 +56,7 @@ const COMMANDS = new Map([
  */
 
 /**
- * Carries a command out, and tells what came of it.
+ * Carries a command out, and gives what it prints.
  * @param {readonly string[]} args @param {Toolstack} toolstack @returns {Promise<Answer>}
  */
 export async function carryOut(args, toolstack) {
@@ -78,7 +78,7 @@ export async function carryOut(args, toolstack) {
   }
 }
 
-/** How an error is told to this call. @param {readonly string[]} args @param {Refusal} refusal @param {World} world @returns {Answer} */
+/** What an error prints for this call. @param {readonly string[]} args @param {Refusal} refusal @param {World} world @returns {Answer} */
 export function refused(args, { lines, raised }, world) {
   const isTraced = !isList(args[0] ?? '') && (args.includes('--trace') || args.includes('trace=true'));
   const trace = isTraced ? [`Raised ${raised}`, 'Backtrace:', ''] : [];

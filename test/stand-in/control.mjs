@@ -71,7 +71,7 @@ export function addSr(world, type, { attached = true, ...options }) {
     place: '',
     ...options,
   };
-  // The kernel tells the files of loop devices by their real names.
+  // The kernel gives the files of loop devices by their real names.
   if (sr.place !== '') sr.place = realpathSync(sr.place);
   objects.sr.push(sr);
   for (const host of sr.shared ? objects.host : [world.here()]) {

@@ -103,7 +103,7 @@ export const FIELDS = {
   ],
 };
 
-/** What a list shows of each record if it is not told. @type {Readonly<Record<Class, readonly string[]>>} */
+/** What a list shows of each record unless `params` says otherwise. @type {Readonly<Record<Class, readonly string[]>>} */
 export const SHOWN = {
   host: ['uuid', 'name-label', 'name-description'],
   pool: ['uuid', 'name-label', 'name-description', 'master', 'default-SR'],

@@ -54,7 +54,7 @@ export interface Host {
   release(): Promise<void>;
   /** Resolves when every call has had its effect, also those that nobody waits for any more. */
   idle(): Promise<void>;
-  /** Changes an object behind the toolstack's back. */
+  /** Changes an object without a command, as if another client had done it. */
   change<C extends Class>(kind: C, uuid: string, fields: Partial<Objects[C][number]>): Promise<void>;
   /** As a crash of the toolstack: disks and devices stay. */
   kill(): Promise<void>;

@@ -1,11 +1,12 @@
 /**
- * What the toolstack says when it refuses. A known code is told by its sentence and named parameters, without the code; any other,
- * as all of the storage manager's are, by code and parameters. The exception's own form comes on top with --trace (DOMAIN 3).
+ * What the toolstack says when it refuses (xen-api: ocaml/xapi-cli-server/cli_util.ml and xapi_cli.ml). A known code is printed as its
+ * sentence and named parameters, without the code; any other, as all of the storage manager's are, as code and parameters. With --trace
+ * the exception itself follows.
  */
 
 export class Refusal extends Error {
   /**
-   * @param {string} raised how --trace tells it
+   * @param {string} raised as --trace prints it
    * @param {(describe: (ref: string) => string) => string[]} lines what goes to stderr; `describe` turns references into names
    */
   constructor(raised, lines) {

@@ -16,7 +16,7 @@
 
 /**
  * @typedef {object} Plugged
- * @property {string} device what the toolstack tells: the path below /dev
+ * @property {string} device what the toolstack gives: the path below /dev
  * @property {string} node the kernel's own name of it: a path
  * @property {boolean} readOnly
  */

@@ -1,4 +1,4 @@
-/** The commands about VDIs (DOMAIN 3, 4.1, 4.2). */
+/** The commands about VDIs (xen-api: ocaml/xapi-cli-server/cli_frontend.ml, ocaml/xapi/xapi_vdi.ml). */
 
 import { bytesOf } from './line.mjs';
 import { backendFailure, failed, serverError } from './refusal.mjs';

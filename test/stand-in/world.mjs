@@ -130,7 +130,7 @@ export function createWorld(file) {
       if (!isAttached) throw serverError('SR_HAS_NO_PBDS', sr.ref);
     },
 
-    /** References in messages are told as "uuid (name)". @param {string} ref */
+    /** References are printed as "uuid (name)" in messages. @param {string} ref */
     describe(ref) {
       const found = everything().find((one) => one.ref === ref);
       if (found === undefined) return ref;

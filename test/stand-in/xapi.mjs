@@ -1,6 +1,6 @@
 /**
  * xapi: the server of the stand-in toolstack. `node xapi.mjs FOLDER [OPTIONS]` serves FOLDER/socket and keeps its objects in
- * FOLDER/state.json, from which another start goes on. It says `ready` when it is.
+ * FOLDER/state.json, from which another start resumes. It says `ready` when it is.
  *
  *   FOLDER/xensource-inventory    the uuids of host and Dom0
  *   FOLDER/bin/xe                 where xe.cc has to be compiled to

@@ -31,7 +31,7 @@ const onPlace = places();
 const KiB = 1024;
 const MiB = 2 ** 20;
 
-/** The import fails with `code`; whether a VDI has been made before is as told. */
+/** The import fails with `code`; whether a VDI has been made by then is given. */
 async function fails(place: Place, input: SourceInput, code: ErrorCode | RegExp, made: boolean, options: Partial<ImportOptions> = {}) {
   const before = (await place.host.calls()).length;
   const { error } = await imported(place, options, input);
@@ -88,8 +88,8 @@ describe.concurrent('an image', () => {
     ['ends in its last block', () => inParts(image.subarray(0, LAST_BLOCK + 4 * KiB)), 'SOURCE_TRUNCATED'],
     ['breaks before its first block', () => breaking(image.subarray(0, FIRST_BLOCK)), 'SOURCE_READ'],
     ['breaks in the middle', () => breaking(image.subarray(0, LAST_BLOCK)), 'SOURCE_READ'],
-    ['breaks behind its last block', () => breaking(image.subarray(0, END)), 'SOURCE_READ'],
-    ['breaks behind its last byte', () => breaking(image), 'SOURCE_READ'],
+    ['breaks after its last block', () => breaking(image.subarray(0, END)), 'SOURCE_READ'],
+    ['breaks after its last byte', () => breaking(image), 'SOURCE_READ'],
     [
       'is another at its end than at its start',
       () => inParts(Buffer.concat([image.subarray(0, END), otherFooter()])),
@@ -99,7 +99,7 @@ describe.concurrent('an image', () => {
     ['is compressed and has its length wrong', () => inParts(flipped(zipped, zipped.length - 1)), 'COMPRESSION_CHECKSUM'],
     ['is compressed and ends in the middle', () => inParts(zipped.subarray(0, zipped.length / 2)), 'COMPRESSION_TRUNCATED'],
     ['is compressed and lacks its last byte', () => inParts(zipped.subarray(0, -1)), 'COMPRESSION_TRUNCATED'],
-    ['is compressed and goes on behind its end', () => inParts(Buffer.concat([zipped, Buffer.from('more')])), 'COMPRESSION_TRAILING'],
+    ['is compressed and has more after its end', () => inParts(Buffer.concat([zipped, Buffer.from('more')])), 'COMPRESSION_TRAILING'],
     ['has another checksum than it should', () => inParts(image), 'SOURCE_CHECKSUM', { sha256: '0'.repeat(64) }],
     ['is another than the manifest says', () => inParts(archive), 'MANIFEST_DIGEST'],
   ])('that %s leaves no VDI', (_, input, code, options) => onPlace((place) => fails(place, input(), code, true, options)));
@@ -122,7 +122,7 @@ describe.concurrent('an image', () => {
 });
 
 describe('a storage that is full', () => {
-  /** So long that the kernel cannot write a block at once: of the write that reaches the end of the storage it tells nobody. */
+  /** So long that the kernel cannot write a block at once: of the write that reaches the end of the storage it reports nothing. */
   const disk = noise(8 * MiB, 3);
   const long = dynamicVhd({
     size: disk.length,

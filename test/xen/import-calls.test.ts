@@ -81,7 +81,7 @@ describe('the calls of an import', () => {
     assertClean(host, { vdis: [vdi] });
   });
 
-  test('mark the disk in the very call that makes it, and no two imports alike', async () => {
+  test('tag the disk in the very call that makes it, and no two imports alike', async () => {
     const sr = await host.sr('ext');
     await host.fault({ command: 'vdi-create', when: 'after', always: true, what: 'late' });
     const running = [1, 2].map((number) => importing(stored(`${number}.vhd`), sr));
@@ -147,7 +147,7 @@ describe('the name', () => {
     assertClean(host, { vdis: [vdi] });
   });
 
-  test('of a URL is told without what may be a secret', async () => {
+  test('of a URL is shown without what may be a secret', async () => {
     const { url } = await httpServer({ image: vhd });
     await importing(url('/images/a.vhd?signature=s3cret#part'), await host.sr('ext'));
     expect(labels()).toEqual(['a.vhd']);
@@ -222,7 +222,7 @@ describe('the control domain', () => {
   });
 
   test.each([
-    ['the inventory tells no host', () => [`CONTROL_DOMAIN_UUID='${host.dom0}'`]],
+    ['the inventory names no host', () => [`CONTROL_DOMAIN_UUID='${host.dom0}'`]],
     ['the toolstack knows none of that host', () => [`INSTALLATION_UUID='${host.guest}'`]],
   ])('is not known where %s, and then nothing is made', async (_, lines) => {
     expect(await failure(importHere(lines()))).toMatchObject({ code: 'DOM0_UNKNOWN', left: [] });

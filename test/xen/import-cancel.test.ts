@@ -203,7 +203,7 @@ describe.concurrent('a signal that fires', () => {
     }));
 });
 
-/** A stream that never goes on behind `bytes`; `stalled` resolves when it is asked to. */
+/** A stream that never goes on after `bytes`; `stalled` resolves when it is asked to. */
 function stalling(bytes: Uint8Array) {
   let tell = (): void => {};
   const stalled = new Promise<void>((resolve) => {
@@ -294,7 +294,7 @@ describe.concurrent('the command line', () => {
     }),
   );
 
-  test('tells what it could not remove, also when a signal comes meanwhile', () =>
+  test('reports what it could not remove, also when a signal comes meanwhile', () =>
     onPlace(async (place) => {
       const { host } = place;
       const { reached } = await hold(place, 'vbd-unplug');

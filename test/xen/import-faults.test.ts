@@ -211,7 +211,7 @@ async function imports(place: Place, fault: Rule, end: End, timeout: number, isF
   const [expected, warned] = end === 'warned' || end === 'retried' ? ['done', WARNED[end]] : [end, []];
   expect([error?.code ?? 'done', warnings], error?.message).toEqual([expected, warned]);
   if (vdi !== undefined) return expectArrived(place, vdi);
-  // Nobody can tell whether what has got no answer will still be made.
+  // Nobody knows whether what has got no answer will still be made.
   const isOpen = !isFound && fault.command === 'vdi-create' && (end === 'XE_TIMEOUT' || end === 'XE_CONNECTION');
   expect(error?.left).toEqual(isOpen ? [expect.stringMatching(/^perhaps a VDI/)] : []);
   assertClean(host);
@@ -272,7 +272,7 @@ describe.concurrent.each(STEPS)('%s', (step) => {
   );
 });
 
-test('a client that cannot be started at all is told in a typed error, and nothing is made', () =>
+test('a client that cannot be started at all is reported as a typed error, and nothing is made', () =>
   onPlace(async (place) => {
     // No argument of a program can be as long.
     const { error } = await imported(place, { name: 'x'.repeat(2 ** 18) });

@@ -71,7 +71,7 @@ describe('an image that is fetched', () => {
       await send(image.subarray(half));
     });
     const running = importing(url());
-    running.catch(() => {}); // told where it is waited for
+    running.catch(() => {}); // its error is thrown where it is awaited
     try {
       // 8 MiB of the disk, four blocks at once, are well in front of half of the image.
       await vi.waitFor(
@@ -132,7 +132,7 @@ describe('an image that is fetched', () => {
     await refused(httpImage(server.url(), { wait, retries: 1 }), { code: 'HTTP_DROPPED', retryable: true });
   });
 
-  test('leaves nothing when it is damaged in a place that only its checksum tells', async () => {
+  test('leaves nothing when it is damaged in a place that only its checksum covers', async () => {
     const damaged = Buffer.from(smallVhd);
     damaged.writeUInt8(damaged.readUInt8(100_000) ^ 1, 100_000);
     const { url } = await httpServer({ image: damaged });

@@ -1,5 +1,5 @@
 /**
- * The clean-up of an import that has failed, when that fails too: the first error is the one that is told, with what is left, and
+ * The clean-up of an import that has failed, when that fails too: the first error is the one that is reported, with what is left, and
  * `reap` removes it once the import's process is gone.
  */
 
@@ -105,7 +105,7 @@ describe.concurrent('after an image that turned out broken', () => {
       assertClean(place.host);
     }));
 
-  test.each(CASES)('%s %s, and the image is still what is told', (step, _, rule, left) =>
+  test.each(CASES)('%s %s, and the image is still what is reported', (step, _, rule, left) =>
     onPlace(async (place) => {
       const [command = '', nth = '1'] = step.split(' ');
       await place.host.fault({ command, nth: Number(nth), ...rule });
@@ -182,7 +182,7 @@ describe.concurrent('a good image', () => {
 });
 
 describe.concurrent('a command that is done too late', () => {
-  test('leaves the disk that it makes to be found by its mark', () =>
+  test('leaves the disk that it makes to be found by its owner tag', () =>
     onPlace(async (place) => {
       const { host, xe } = place;
       await host.fault({ command: 'vdi-create', what: 'late' });
@@ -196,7 +196,7 @@ describe.concurrent('a command that is done too late', () => {
     }));
 
   test.each(['vdi-param-get', 'vbd-create', 'vbd-plug', 'vbd-list', 'vbd-unplug', 'vbd-destroy'])(
-    '%s leaves nothing, or something that is told',
+    '%s leaves nothing, or something that is reported',
     (command) =>
       onPlace(async (place) => {
         await place.host.fault({ command, what: 'late' });
@@ -208,7 +208,7 @@ describe.concurrent('a command that is done too late', () => {
       }),
   );
 
-  test('vdi-param-remove leaves nothing, or a finished disk that is told', () =>
+  test('vdi-param-remove leaves nothing, or a finished disk that is reported', () =>
     onPlace(async (place) => {
       const { host, xe } = place;
       await host.fault({ command: 'vdi-param-remove', what: 'late' });
@@ -222,7 +222,7 @@ describe.concurrent('a command that is done too late', () => {
 });
 
 describe.concurrent('a disk that was made without a word', () => {
-  test('leaves it told of that the toolstack cannot be asked for it', () =>
+  test('leaves it reported that the toolstack cannot be asked for it', () =>
     onPlace(async (place) => {
       const { host } = place;
       await host.fault({ command: 'vdi-create', when: 'after', what: 'die' });
@@ -236,7 +236,7 @@ describe.concurrent('a disk that was made without a word', () => {
       await reaped(place);
     }));
 
-  test('and with an answer that makes no sense is looked for in vain, and told of, too', () =>
+  test('and with an answer that makes no sense is looked for in vain, and reported, too', () =>
     onPlace(async (place) => {
       const { host } = place;
       await host.fault({ command: 'vdi-create', when: 'after', what: USAGE });
@@ -248,7 +248,7 @@ describe.concurrent('a disk that was made without a word', () => {
     }));
 });
 
-/** What was finished without anybody knowing it: no mark, so no left-over, but told of. */
+/** What was finished without anybody knowing it: no owner tag, so no left-over, but reported. */
 async function finished(place: Place, told: Told): Promise<void> {
   expect(leftOf(place, told)).toEqual([expect.stringMatching(/^VDI DISK: /)]);
   const [vdi = ''] = place.host.state().vdi.map(({ uuid }) => uuid);
@@ -291,7 +291,7 @@ describe.concurrent('a toolstack that dies', () => {
       .map((when) => [command, MOMENTS[when], when, left] as const),
   );
 
-  test.each(cases)('in %s, %s, leaves nothing that is not told', (command, _, when, left) =>
+  test.each(cases)('in %s, %s, leaves nothing that is not reported', (command, _, when, left) =>
     onPlace(async (place) => {
       const { host } = place;
       const told = await dies(place, command, when);

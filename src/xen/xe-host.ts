@@ -13,24 +13,23 @@ export interface Host {
 
 /**
  * From the inventory file, lines of KEY='value'; from the toolstack where that lacks the control domain, with `resident-on`, since
- * storage driver domains are control domains too (DOMAIN 3). Throws DOM0_UNKNOWN, or what xe says.
+ * storage driver domains are control domains too. Throws DOM0_UNKNOWN, or what xe says.
  */
-export async function thisHost(xe: Xe, signal?: AbortSignal): Promise<Host> {
-  const path = xe.options.inventory ?? '/etc/xensource-inventory';
+export async function findHost(xe: Xe, inventory: string, signal?: AbortSignal): Promise<Host> {
   let text = '';
   try {
-    text = await readFile(path, 'utf8');
+    text = await readFile(inventory, 'utf8');
   } catch (cause) {
-    throw new VdiStreamError('DOM0_UNKNOWN', `cannot read ${path}, which tells the uuid of this host`, { cause });
+    throw new VdiStreamError('DOM0_UNKNOWN', `cannot read ${inventory}, which tells the uuid of this host`, { cause });
   }
   const uuid = uuidIn(text, 'INSTALLATION_UUID');
-  if (uuid === undefined) throw new VdiStreamError('DOM0_UNKNOWN', `${path} has no INSTALLATION_UUID`);
+  if (uuid === undefined) throw new VdiStreamError('DOM0_UNKNOWN', `${inventory} has no INSTALLATION_UUID`);
   const known = uuidIn(text, 'CONTROL_DOMAIN_UUID');
   if (known !== undefined) return { uuid, dom0: known };
   const found = await xe.list('vm-list', { 'is-control-domain': 'true', 'resident-on': uuid, 'dom-id': 0 }, signal);
   const [dom0] = found;
   if (found.length !== 1 || dom0 === undefined || !isUuid(dom0)) {
-    throw new VdiStreamError('DOM0_UNKNOWN', `${path} has no CONTROL_DOMAIN_UUID, and xe names ${found.length} control domains`);
+    throw new VdiStreamError('DOM0_UNKNOWN', `${inventory} has no CONTROL_DOMAIN_UUID, and xe names ${found.length} control domains`);
   }
   return { uuid, dom0 };
 }

@@ -1,0 +1,31 @@
+/** What xe prints, read back. Its client prints its usage with exit status 0, so nothing is taken for what it should be unseen. */
+
+import { VdiStreamError } from '../errors.ts';
+import { isUuid } from './uuid.ts';
+
+/** `a,b` with `\,` and `\\` inside the values; nothing at all is no value (--minimal; xen-api: ocaml/xapi-cli-server/cli_printer.ml). */
+export function splitMinimal(text: string): string[] {
+  if (text === '') return [];
+  const values = [''];
+  for (const [part] of text.matchAll(/\\[\\,]|./gs)) {
+    if (part === ',') values.push('');
+    else values.push(`${values.pop()}${part.length === 2 ? part.slice(1) : part}`);
+  }
+  return values;
+}
+
+/** `k: v; k: v`, as maps are printed. */
+export function parseMap(text: string): Map<string, string> {
+  const pairs = text.split(';').map((pair) => {
+    const colon = pair.indexOf(':');
+    return [pair.slice(0, colon).trim(), pair.slice(colon + 1).trim()] as const;
+  });
+  return new Map(pairs.filter(([key]) => key !== ''));
+}
+
+/** Throws XE_FAILED for anything but a uuid. */
+export function printedUuid(command: string, printed: string): string {
+  const text = printed.trim();
+  if (isUuid(text)) return text;
+  throw new VdiStreamError('XE_FAILED', `xe ${command} printed no uuid, but: ${JSON.stringify(text.slice(0, 100))}`);
+}

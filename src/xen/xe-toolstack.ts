@@ -1,0 +1,44 @@
+/** The toolstack as xe speaks it, on the host whose Dom0 this process runs in. */
+
+import { VdiStreamError } from '../errors.ts';
+import type { Toolstack } from './toolstack.ts';
+import { createXe, type XeOptions } from './xe.ts';
+import { destroy } from './xe-confirm.ts';
+import { findHost, type Host } from './xe-host.ts';
+import { parseMap } from './xe-output.ts';
+import { attach, unplug, vbdsOf } from './xe-vbd.ts';
+import { createVdi, listTagged, listTags, untag, vdiSize } from './xe-vdi.ts';
+
+export function createXeToolstack(options: XeOptions = {}): Toolstack {
+  const { program, timeout, grace, pause = 1000, inventory = '/etc/xensource-inventory' } = options;
+  const xe = createXe({ program, timeout, grace });
+  let found: Host | undefined;
+  const here = async (signal?: AbortSignal): Promise<Host> => {
+    found ??= await findHost(xe, inventory, signal);
+    return found;
+  };
+  const srParameter = (sr: string, name: string, signal: AbortSignal | undefined): Promise<string> =>
+    xe.run('sr-param-get', { uuid: sr, 'param-name': name }, signal);
+
+  return {
+    host: async (signal) => (await here(signal)).uuid,
+    async srType(sr, signal) {
+      const type = await srParameter(sr, 'type', signal);
+      if (/^[\w-]+$/.test(type)) return type;
+      throw new VdiStreamError('XE_FAILED', `SR ${sr} has no type, but: ${JSON.stringify(type.slice(0, 100))}`);
+    },
+    srConfig: async (sr, signal) => parseMap(await srParameter(sr, 'sm-config', signal)),
+
+    createVdi: (vdi, tag, signal) => createVdi(xe, vdi, tag, signal),
+    vdiSize: (vdi, signal) => vdiSize(xe, vdi, signal),
+    destroyVdi: (vdi) => destroy(xe, 'vdi', vdi),
+
+    attach: async (vdi, signal) => attach(xe, vdi, { dom0: (await here(signal)).dom0, pause, signal }),
+    vbdsOf: async (vdi) => vbdsOf(xe, vdi, (await here()).dom0),
+    unplug: (vbd, onWarning) => unplug(xe, vbd, pause, onWarning),
+
+    untag: (vdi, tag) => untag(xe, vdi, tag),
+    listTags: (sr, signal) => listTags(xe, sr, signal),
+    listTagged: (tag, sr, signal) => listTagged(xe, tag, sr, signal),
+  };
+}

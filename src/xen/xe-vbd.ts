@@ -1,0 +1,92 @@
+/** VBDs by xe: a VDI attached to Dom0, from the plug to the unplug, with the retries that hosts of all ages need. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf, VdiStreamError } from '../errors.ts';
+import { inTurn } from '../host/lock.ts';
+import { deviceTarget } from '../target/device.ts';
+import type { OnWarning } from '../warnings.ts';
+import { settleUdev, waitForDevice } from './device.ts';
+import { isRefusedWith } from './refusal.ts';
+import type { Attachment, Vbds, Vdi } from './toolstack.ts';
+import type { Xe } from './xe.ts';
+import { confirmDone, confirmResult, destroy } from './xe-confirm.ts';
+import { printedUuid } from './xe-output.ts';
+
+/** Held for each plug and unplug by all processes of a host: XenServer 6 breaks when several run at once (Launchpad bugs 1217972, 1251716). */
+const PLUG_LOCK = 'xapi plug';
+const UNPLUG_TRIES = 30;
+/** These pass when whoever has the device open closes it, or the host is less busy. Nova's `unplug_vbd` retries the same. */
+const RETRYABLE: readonly string[] = ['DEVICE_DETACH_REJECTED', 'INTERNAL_ERROR', 'VM_MISSING_PV_DRIVERS'];
+
+/** `dom0`: uuid of the control domain's VM. `pause`: milliseconds between two tries to unplug. */
+export interface PlugOptions {
+  readonly dom0: string;
+  readonly pause: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export async function attach(xe: Xe, vdi: Vdi, { dom0, pause, signal }: PlugOptions): Promise<Attachment> {
+  const vbd = await createVbd(xe, vdi.uuid, dom0, signal);
+  const plug = (): Promise<void> => confirmDone('vbd-plug', xe.run('vbd-plug', { uuid: vbd }, signal), () => isPlugged(xe, vbd, signal));
+  await inTurn(PLUG_LOCK, plug, signal);
+  const path = await waitForDevice(await devicePath(xe, vbd, signal), vdi, signal);
+  return {
+    target: deviceTarget(path, { attached: true, readsZero: vdi.readsZero }),
+    detach: async (onWarning) => {
+      await unplug(xe, vbd, pause, onWarning);
+      await destroy(xe, 'vbd', vbd);
+    },
+  };
+}
+
+async function createVbd(xe: Xe, vdi: string, dom0: string, signal: AbortSignal | undefined): Promise<string> {
+  const creating = xe.run(
+    'vbd-create',
+    {
+      'vm-uuid': dom0,
+      'vdi-uuid': vdi,
+      device: 'autodetect',
+      bootable: 'false',
+      mode: 'RW',
+      type: 'Disk',
+      unpluggable: 'true',
+    },
+    signal,
+  );
+  const find = async (): Promise<string | undefined> => (await xe.list('vbd-list', { 'vdi-uuid': vdi, 'vm-uuid': dom0 }, signal))[0];
+  return printedUuid('vbd-create', await confirmResult(creating, find));
+}
+
+const isPlugged = async (xe: Xe, vbd: string, signal?: AbortSignal): Promise<boolean> =>
+  (await xe.list('vbd-list', { uuid: vbd, 'currently-attached': 'true' }, signal)).length > 0;
+
+/** Throws DEVICE_MISSING. `device` keeps its old value after an unplug, so it counts only for what is attached. */
+async function devicePath(xe: Xe, vbd: string, signal: AbortSignal | undefined): Promise<string> {
+  const [device] = await xe.list('vbd-list', { uuid: vbd, 'currently-attached': 'true', params: 'device' }, signal);
+  if (device !== undefined && isBelowDev(device)) return `/dev/${device}`;
+  throw new VdiStreamError('DEVICE_MISSING', `the toolstack gives no device for VBD ${vbd}, but ${JSON.stringify(device ?? '')}`);
+}
+
+const isBelowDev = (device: string): boolean => /^[\w.:+@-]+(?:\/[\w.:+@-]+)*$/.test(device) && !device.split('/').includes('..');
+
+/** Never cancelled, as cancelling takes it. */
+export async function unplug(xe: Xe, vbd: string, pause: number, onWarning?: OnWarning): Promise<void> {
+  const once = (): Promise<void> => confirmDone('vbd-unplug', xe.run('vbd-unplug', { uuid: vbd }), async () => !(await isPlugged(xe, vbd)));
+  await settleUdev();
+  for (let tries = 1; ; tries++) {
+    try {
+      return await inTurn(PLUG_LOCK, once);
+    } catch (error) {
+      if (tries === UNPLUG_TRIES || !isRefusedWith(error, RETRYABLE)) throw error;
+      if (tries === 1)
+        onWarning?.({ code: 'VBD_RETRY', message: `VBD ${vbd}: ${messageOf(error)}; trying again, ${UNPLUG_TRIES} times at most` });
+      await sleep(pause);
+    }
+  }
+}
+
+export async function vbdsOf(xe: Xe, vdi: string, dom0: string): Promise<Vbds> {
+  const ours = await xe.list('vbd-list', { 'vdi-uuid': vdi, 'vm-uuid': dom0 });
+  const others = (await xe.list('vbd-list', { 'vdi-uuid': vdi })).filter((vbd) => !ours.includes(vbd));
+  return { ours, others };
+}
