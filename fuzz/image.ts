@@ -112,7 +112,7 @@ async function readOrRefuse<T>(work: Promise<T>, pool?: Pool): Promise<T | undef
       expect(Number.isInteger(error.offset) && error.offset >= 0, `offset ${error.offset} of ${error.code}`).toBe(true);
     return undefined;
   } finally {
-    // The decoder may be filling one more while a failure is reported; test/closing.test.ts looks at that more closely.
+    // The decoder may be filling one more while a failure is reported; test/engine/closing.test.ts looks at that more closely.
     await vi.waitFor(() => expect(pool?.free, 'buffers in the pool').toBe(pool?.count), { timeout: 10_000, interval: 1 });
   }
 }

@@ -100,7 +100,7 @@ test('whatever happened to a stack of snapshots, every archive of it, in every o
         await expect(verifyDisk(input(), 'memory', options)).resolves.toMatchObject({ bytesCompared: content.length });
         target.flip(seed % content.length);
         await expect(verifyDisk(input(), 'memory', options)).rejects.toMatchObject({ code: 'VERIFY_MISMATCH' });
-        // The decoder may be filling one more while the failure is told; test/closing.test.ts looks at that more closely.
+        // The decoder may be filling one more while the failure is reported; test/engine/closing.test.ts looks at that more closely.
         await vi.waitFor(() => expect(pool.free).toBe(pool.count), { interval: 1 });
       }
 

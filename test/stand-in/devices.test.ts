@@ -195,7 +195,7 @@ describe('vbd-plug', () => {
   });
 
   test('blows up a thin volume while it is written to, if there is room', async () => {
-    // 8 MiB need 16, by the formula of DOMAIN 4.2: 8 MiB + 4329472 bytes + 4 bitmaps of 4 KiB, in whole extents of 4 MiB.
+    // 8 MiB need 16, by calcSizeVHDLV of sm's lvhdutil.py: 8 MiB + 4329472 bytes + 4 bitmaps of 4 KiB, in whole extents of 4 MiB.
     const sr = await host.sr('lvm', { size: 24 * MiB, smConfig: { allocation: 'thin', use_vhd: 'true' } });
     const [one, two] = [await newVdi(sr), await newVdi(sr)];
     expect(await param('sr', sr, 'physical-utilisation')).toBe(String(16 * MiB));

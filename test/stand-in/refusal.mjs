@@ -1,6 +1,7 @@
 /**
- * What the toolstack says when it refuses. A known code is told by its sentence and named parameters, without the code; any other,
- * as all of the storage manager's are, by code and parameters. The exception's own form comes on top with --trace (DOMAIN 3).
+ * What the toolstack says when it refuses. A known code is shown as its sentence and named parameters, without the code; any other,
+ * as all of the storage manager's are, as code and parameters. With --trace the exception's own form comes on top (xen-api,
+ * ocaml/xapi-cli-server: cli_util.ml and xapi_cli.ml).
  */
 
 export class Refusal extends Error {

@@ -1,6 +1,7 @@
 /**
- * What the storage manager makes of a size, by the type of the SR (DOMAIN 4.1, 4.2): whether it makes disks at all, how it rounds, what
- * it refuses, how much room a disk takes, and whether a new one shows what its last owner left (DOMAIN 0.3).
+ * What the storage manager makes of a size, by the type of the SR: whether it makes disks at all, how it rounds, what it refuses, how
+ * much room a disk takes (xapi-project/sm: vhdutil.py, lvhdutil.py, LVHDSR.py, FileSR.py), and whether a new one shows what
+ * its last owner left (xen-api, must_write_zeroes_into_new_vdi in ocaml/xapi/sm_fs_ops.ml).
  */
 
 import { backendFailure, serverError } from './refusal.mjs';

@@ -1,4 +1,7 @@
-/** The commands about VBDs (DOMAIN 3, 4.1). Only in this host's own Dom0 does a plug make a device that is there. */
+/**
+ * The commands about VBDs, as xen-api has them in ocaml/xapi-cli-server: cli_frontend.ml and cli_operations.ml. Only in this host's own
+ * Dom0 does a plug make a device that is there.
+ */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backendFailure, failed, serverError } from './refusal.mjs';

@@ -1,4 +1,4 @@
-/** The commands about VDIs (DOMAIN 3, 4.1, 4.2). */
+/** The commands about VDIs, as xen-api has them in ocaml/xapi-cli-server: cli_frontend.ml and cli_operations.ml. */
 
 import { bytesOf } from './line.mjs';
 import { backendFailure, failed, serverError } from './refusal.mjs';

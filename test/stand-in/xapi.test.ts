@@ -254,7 +254,7 @@ describe('vdi-create', () => {
     expect(await raised('sr-scan', `uuid=${sr}`)).toBe(`SR_HAS_NO_PBDS, [ ${refOf('sr', sr)} ]`);
   });
 
-  // The worked numbers of DOMAIN 4.2.
+  // Each number worked out by hand from calcSizeVHDLV of sm's lvhdutil.py.
   test.each([
     [1, 8],
     [10, 28],

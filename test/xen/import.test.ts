@@ -72,9 +72,9 @@ interface Kind {
   readonly type: string;
   readonly options?: SrOptions;
   readonly raw?: boolean;
-  /** Whether a new disk has its last owner's data, by xapi's own rule (DOMAIN 0.3). */
+  /** Whether a new disk has its last owner's data, by xapi's own rule (xen-api, ocaml/xapi/sm_fs_ops.ml). */
   readonly stale?: boolean;
-  /** What the size is rounded up to (DOMAIN 4.2). */
+  /** What the storage manager rounds the size up to (sm, vhdutil.py and LVHDSR.py). */
   readonly unit: number;
 }
 
