@@ -44,8 +44,9 @@ export function refuseSmall(path: string, size: number, wanted: number): void {
 }
 
 /**
- * A device or file that begins with a VHD footer, or a logical volume that SM named VHD-<uuid>: it holds a VHD for tapdisk,
- * whose footer stands at the volume's end. Raw blocks there destroy it (DOMAIN 4.5).
+ * A device or file that begins with a VHD footer, or a logical volume that SM named VHD-<uuid> (xapi-project/sm,
+ * lvhdutil.py): it holds a VHD for tapdisk. Raw blocks there destroy its tables, and leave the footer at the volume's end,
+ * which libvhd reads first (blktap, vhd_read_footer in vhd/lib/libvhd.c).
  */
 export async function refuseVhd(path: string, opened: Opened, addon: Native): Promise<void> {
   for (const name of await volumeNames(path, opened)) {

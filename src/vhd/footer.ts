@@ -11,7 +11,8 @@
  *    40  8  original size
  *
  * Checksum: the ones' complement of the sum of all bytes but its own four (Microsoft, VHD specification 1.0).
- * Size: current size, never the geometry (DOMAIN: XenServer's chain does so, and CHS is smaller for most disks).
+ * Size: current size, as libvhd takes it (blktap, vhd/lib/libvhd.c), never the geometry: Virtual PC goes by that (qemu, block/vpc.c),
+ * and for most disks it is smaller.
  */
 
 import { ascii, hex, SECTOR, startsWith, u16be, u32be, u64be } from '../bytes.ts';

@@ -19,8 +19,9 @@ export interface LinkOptions {
 }
 
 /**
- * Checks that `parent` is the one that `child` was made over. Names and locators say nothing: Nova renames the files and
- * relinks them by number (DOMAIN 2). Throws CHAIN_TYPE or CHAIN_PARENT.
+ * Checks that `parent` is the one that `child` was made over. Names and locators say nothing: Nova renames the files and relinks
+ * them by number (openstack/nova, import_vhds in plugins/xenserver/xenapi/etc/xapi.d/plugins/utils.py). Throws CHAIN_TYPE or
+ * CHAIN_PARENT.
  */
 export function checkLink(child: Link, parent: Link, { anyParent, warn }: LinkOptions): void {
   const named = child.facts.parent;

@@ -21,7 +21,7 @@ const ASKS: readonly Step[] = ['vm-list', 'sr-param-get', 'sr-param-get 2', 'vdi
 /** Commands that print nothing. Whatever is said of one: what counts is whether the toolstack has done it. */
 const DOES: readonly Step[] = ['vbd-plug', 'vbd-unplug', 'vbd-destroy', 'vdi-param-remove'];
 
-/** While these are under way nothing else can be done with the disk: test/import-undo.test.ts. */
+/** While these are under way nothing else can be done with the disk: test/xen/import-undo.test.ts. */
 const AT_WORK: readonly Step[] = ['vdi-create', 'vdi-param-get', 'vbd-plug', 'vbd-list', 'vbd-unplug', 'vbd-destroy', 'vdi-param-remove'];
 
 /** The toolstack does not say what became of the command: whoever sent it has to look. */

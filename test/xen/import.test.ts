@@ -72,9 +72,9 @@ interface Kind {
   readonly type: string;
   readonly options?: SrOptions;
   readonly raw?: boolean;
-  /** Whether a new disk has its last owner's data, by xapi's own rule (xen-api: ocaml/xapi/sm_fs_ops.ml). */
+  /** Whether a new disk has its last owner's data, by xapi's own rule (xen-api, ocaml/xapi/sm_fs_ops.ml). */
   readonly stale?: boolean;
-  /** What the size is rounded up to (sm: validate_and_round_vhd_size in drivers/vhdutil.py, and LVHDSR.py). */
+  /** What the storage manager rounds the size up to (sm, vhdutil.py and LVHDSR.py). */
   readonly unit: number;
 }
 
@@ -114,7 +114,7 @@ const nameOf = ({ type, raw, options: { smConfig, device = 'backend', sector = 5
 
 describe('the disk', () => {
   test.each([...KINDS, ...MORE_KINDS].map((kind) => [nameOf(kind), kind] as const))(
-    'is the image, and zeros after it, on %s',
+    'is the image, and zeros behind it, on %s',
     async (_, kind) => {
       const { type, options, raw = false, stale = false, unit } = kind;
       const sr = await host.sr(type, options);
@@ -166,7 +166,7 @@ describe('every form of an image', () => {
     }
   });
 
-  test('a raw disk arrives when its size is given', async () => {
+  test('a raw disk arrives when its size is told', async () => {
     const { vdi } = await imported(chunked(sample.content), stale, { ...raw, raw: true, virtualSize: SIZE });
     expectDisk(bytesOf(host, vdi), sample.content, 8 * MiB);
   });
@@ -180,7 +180,7 @@ describe('every form of an image', () => {
       expectDisk(bytesOf(host, vdi), content, VOLUME);
     });
 
-    test('is flattened from a stream whose layers come deepest first, where the size of the leaf is given', async () => {
+    test('is flattened from a stream whose layers come deepest first, where the size of the leaf is told', async () => {
       const { vdi, bytesRewritten } = await imported(chunked(chainTar(vhds, [2, 1, 0])), stale, { ...raw, virtualSize: content.length });
       expect(bytesRewritten).toBeGreaterThan(0);
       expectDisk(bytesOf(host, vdi), content, VOLUME);
