@@ -36,56 +36,79 @@ export interface StreamCursor extends Cursor {
   close(): Promise<void>;
 }
 
-/** A cursor over a stream: forward only, nothing kept but the current chunk and what was peeked. */
-export function streamCursor(source: Chunks, length?: number): StreamCursor {
+/** What has come of a stream and has not been taken yet: the current chunk, and what was peeked at. */
+interface Inflow {
+  readonly held: Uint8Array;
+  /** Makes `held` non-empty; false at the end. */
+  more(): Promise<boolean>;
+  /** Makes `held` as long as that; shorter only at the end. */
+  gather(count: number): Promise<void>;
+  /** At most `count` bytes of what is held. */
+  take(count: number): Uint8Array;
+  close(): Promise<void>;
+}
+
+function inflow(source: Chunks): Inflow {
   const iterator = source[Symbol.asyncIterator]();
-  let chunk: Uint8Array = new Uint8Array(0);
-  let position = 0;
+  let held: Uint8Array = new Uint8Array(0);
   let waiting = false;
 
-  /** Makes `chunk` non-empty; false at the end. */
   async function more(): Promise<boolean> {
-    while (chunk.length === 0) {
+    while (held.length === 0) {
       waiting = true;
       const next = await iterator.next();
       waiting = false;
       if (next.done) return false;
-      chunk = next.value;
+      held = next.value;
     }
     return true;
   }
 
-  async function close(): Promise<void> {
-    const ended = Promise.resolve(iterator.return?.()).catch(() => {}); // the work is over; its outcome is told already
-    // A generator ends only behind the chunk that it is asked for, and that one may never come.
-    if (!waiting) await ended;
-  }
+  return {
+    get held() {
+      return held;
+    },
+    more,
+    async gather(count) {
+      if (held.length >= count) return;
+      // A chunk dies when the next one is asked for, so what has to outlive it is copied.
+      const parts: Uint8Array[] = [];
+      let length = 0;
+      while (length < count && (await more())) {
+        parts.push(Uint8Array.from(held));
+        length += held.length;
+        held = new Uint8Array(0);
+      }
+      held = Buffer.concat(parts);
+    },
+    take(count) {
+      const taken = held.subarray(0, count);
+      held = held.subarray(taken.length);
+      return taken;
+    },
+    async close() {
+      const ended = Promise.resolve(iterator.return?.()).catch(() => {}); // the work is over; its outcome is known already
+      // A generator ends only after the chunk that it is asked for, and that one may never come.
+      if (!waiting) await ended;
+    },
+  };
+}
+
+/** A cursor over a stream: forward only, nothing kept but the current chunk and what was peeked. */
+export function streamCursor(source: Chunks, length?: number): StreamCursor {
+  const stream = inflow(source);
+  let position = 0;
 
   function take(count: number): Uint8Array {
-    const taken = chunk.subarray(0, count);
-    chunk = chunk.subarray(taken.length);
+    const taken = stream.take(count);
     position += taken.length;
     return taken;
-  }
-
-  async function peek(count: number): Promise<Uint8Array> {
-    if (chunk.length >= count) return chunk.subarray(0, count);
-    // A chunk dies when the next one is asked for, so what has to outlive it is copied.
-    const parts: Uint8Array[] = [];
-    let held = 0;
-    while (held < count && (await more())) {
-      parts.push(Uint8Array.from(chunk));
-      held += chunk.length;
-      chunk = new Uint8Array(0);
-    }
-    chunk = Buffer.concat(parts);
-    return chunk.subarray(0, count);
   }
 
   async function fill(...into: Uint8Array[]): Promise<void> {
     for (const bytes of into) {
       for (let done = 0; done < bytes.length; ) {
-        if (!(await more())) throw truncated(position);
+        if (!(await stream.more())) throw truncated(position);
         const part = take(bytes.length - done);
         bytes.set(part, done);
         done += part.length;
@@ -96,11 +119,14 @@ export function streamCursor(source: Chunks, length?: number): StreamCursor {
   return {
     seekable: false,
     length,
-    peek,
     fill,
-    close,
+    close: () => stream.close(),
     get position() {
       return position;
+    },
+    async peek(count) {
+      await stream.gather(count);
+      return stream.held.subarray(0, count);
     },
     async read(count) {
       const bytes = new Uint8Array(count);
@@ -112,12 +138,12 @@ export function streamCursor(source: Chunks, length?: number): StreamCursor {
         throw new VdiStreamError('SOURCE_ORDER', `this part is needed after byte ${position} has gone by`, { offset: target });
       }
       while (position < target) {
-        if (!(await more())) throw truncated(position);
+        if (!(await stream.more())) throw truncated(position);
         take(target - position);
       }
     },
     async *chunks() {
-      while (await more()) yield take(chunk.length);
+      while (await stream.more()) yield take(stream.held.length);
     },
   };
 }

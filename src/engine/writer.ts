@@ -1,6 +1,6 @@
 /** Writer: brings one extent onto a target, by what the plan says of its data and of the zeros in it. */
 
-import { KiB, roundDown } from '../bytes.ts';
+import { KiB } from '../bytes.ts';
 import type { DataExtent, EmptyExtent, Extent } from '../disk/extent.ts';
 import { VdiStreamError } from '../errors.ts';
 import { native, type Sums } from '../host/native.ts';
@@ -9,12 +9,12 @@ import { plan, type ZeroPolicy } from './plan.ts';
 import { unalignedTarget } from './unaligned.ts';
 
 /** Zero runs inside data are looked for in steps of this size. */
-export const ZERO_GRAIN = 64 * KiB;
+const ZERO_GRAIN = 64 * KiB;
 /**
  * Where zeros have to be made, a run inside a block is worth a call of its own only from here on; below, the zeros are
  * written with the data around them, in one write instead of three.
  */
-export const ZERO_WORTH = 512 * KiB;
+const ZERO_WORTH = 512 * KiB;
 
 /** Bytes of the disk by what was done with them; the first three together are the virtual size. */
 export interface Counts {
@@ -42,21 +42,8 @@ export function createWriter(target: Target, { zero: policy, sums, signal, count
   const count = (kind: keyof Counts, bytes: number, { overwrites }: Extent): void => onCount(overwrites ? 'bytesRewritten' : kind, bytes);
 
   async function writeData(bytes: Uint8Array, offset: number, extent: Extent): Promise<void> {
-    const { first, whole } = cutAtSectors(offset, bytes.length, target.align);
-    const inside = bytes.subarray(first, first + whole);
-    // Only memory that lies on a sector as its place on the disk does can go there as it is.
-    if (whole > 0 && inside.byteOffset % target.align === 0) {
-      await target.write(inside, offset + first, sums);
-      await patchData(bytes.subarray(0, first), offset);
-      await patchData(bytes.subarray(first + whole), offset + first + whole);
-    } else await patchData(bytes, offset);
+    await unaligned.write(bytes, offset, sums);
     count('bytesWritten', bytes.length, extent);
-  }
-
-  async function patchData(bytes: Uint8Array, offset: number): Promise<void> {
-    if (bytes.length === 0) return;
-    await unaligned.patch(offset, bytes.length, bytes);
-    if (sums) native().addSums(sums, bytes, offset);
   }
 
   async function makeEmpty(offset: number, length: number, extent: Extent): Promise<void> {
@@ -64,10 +51,7 @@ export function createWriter(target: Target, { zero: policy, sums, signal, count
     // Only a target whose size guard was lifted ends before the disk does; what is empty there is dropped.
     const present = Math.max(0, Math.min(length, target.size - offset));
     if (action === 'skip' || present === 0) return count('bytesSkipped', length, extent);
-    const { first, whole } = cutAtSectors(offset, present, target.align);
-    if (first > 0) await unaligned.patch(offset, first);
-    if (whole > 0) await target.zero(offset + first, whole, action === 'write' ? 'write' : 'cheapest', signal);
-    if (first + whole < present) await unaligned.patch(offset + first + whole, present - first - whole);
+    await unaligned.zero(offset, present, action === 'write' ? 'write' : 'cheapest', signal);
     count('bytesZeroed', present, extent);
     if (present < length) count('bytesSkipped', length - present, extent);
   }
@@ -112,12 +96,6 @@ export function createWriter(target: Target, { zero: policy, sums, signal, count
   }
 
   return (extent) => (extent.kind === 'data' ? writeExtent(extent) : writeEmpty(extent));
-}
-
-/** The bytes of a range before the target's first whole sector, and those in whole sectors. */
-function cutAtSectors(offset: number, length: number, align: number): { readonly first: number; readonly whole: number } {
-  const first = Math.min(length, (align - (offset % align)) % align);
-  return { first, whole: roundDown(length - first, align) };
 }
 
 /** Beyond a target whose size guard was lifted only zeros can be dropped. */

@@ -1,13 +1,7 @@
 /**
-<<<<<<< HEAD
  * What the toolstack says when it refuses (xen-api: ocaml/xapi-cli-server/cli_util.ml and xapi_cli.ml). A known code is printed as its
  * sentence and named parameters, without the code; any other, as all of the storage manager's are, as code and parameters. With --trace
  * the exception itself follows.
-=======
- * What the toolstack says when it refuses. A known code is shown as its sentence and named parameters, without the code; any other,
- * as all of the storage manager's are, as code and parameters. With --trace the exception's own form comes on top (xen-api,
- * ocaml/xapi-cli-server: cli_util.ml and xapi_cli.ml).
->>>>>>> wt-house
  */
 
 export class Refusal extends Error {

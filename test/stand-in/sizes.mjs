@@ -1,13 +1,7 @@
 /**
-<<<<<<< HEAD
  * What the storage manager makes of a size, by the type of the SR (sm: drivers/vhdutil.py, lvhdutil.py, LVHDSR.py and FileSR.py): whether
  * it makes disks at all, how it rounds, what it refuses, how much room a disk takes, and whether a new one shows what its last owner left
  * (xen-api: ocaml/xapi/sm_fs_ops.ml).
-=======
- * What the storage manager makes of a size, by the type of the SR: whether it makes disks at all, how it rounds, what it refuses, how
- * much room a disk takes (xapi-project/sm: vhdutil.py, lvhdutil.py, LVHDSR.py, FileSR.py), and whether a new one shows what
- * its last owner left (xen-api, must_write_zeroes_into_new_vdi in ocaml/xapi/sm_fs_ops.ml).
->>>>>>> wt-house
  */
 
 import { backendFailure, serverError } from './refusal.mjs';

@@ -1,11 +1,4 @@
-<<<<<<< HEAD
 /** The commands about VBDs (xen-api: ocaml/xapi-cli-server/cli_frontend.ml, ocaml/xapi/xapi_vbd.ml). Only in this host's own Dom0 does a plug make a device that is there. */
-=======
-/**
- * The commands about VBDs, as xen-api has them in ocaml/xapi-cli-server: cli_frontend.ml and cli_operations.ml. Only in this host's own
- * Dom0 does a plug make a device that is there.
- */
->>>>>>> wt-house
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backendFailure, failed, serverError } from './refusal.mjs';

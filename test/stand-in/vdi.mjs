@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 /** The commands about VDIs (xen-api: ocaml/xapi-cli-server/cli_frontend.ml, ocaml/xapi/xapi_vdi.ml). */
-=======
-/** The commands about VDIs, as xen-api has them in ocaml/xapi-cli-server: cli_frontend.ml and cli_operations.ml. */
->>>>>>> wt-house
 
 import { bytesOf } from './line.mjs';
 import { backendFailure, failed, serverError } from './refusal.mjs';
