@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, stat } from 'node:fs/promises';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
-import { inTurn } from '../host/lock.ts';
+import { withLock } from '../host/lock.ts';
 import { evict, isKey, keep, makeRoom, nameOf, openEntry, removeEntry, touch } from './entries.ts';
 import { fetchAnew, fetchInto, fetchUnnamed, type Keeping, keepingError, keptSource } from './fetched.ts';
 import { fileCursor } from './file.ts';
@@ -66,7 +66,7 @@ async function findOrFetch(wanted: Wanted, key: Digest): Promise<Source> {
   // A folder may have many paths.
   const { dev, ino } = await stat(keeping.folder);
   const work = async (): Promise<Source> => (await find(wanted, 'alone')) ?? (await fetchKept(wanted, key));
-  return inTurn(`cache ${dev}:${ino} ${nameOf(key)}`, work, options.signal);
+  return withLock(`cache ${dev}:${ino} ${nameOf(key)}`, work, options.signal);
 }
 
 /** Who is alone removes what is not what its name says; for others, it could be what another process has just put there. */

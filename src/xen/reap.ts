@@ -1,7 +1,7 @@
 /** Reap: removes what imports have left that were killed. Their marks tell which VDIs are theirs, and whether they can still run. */
 
 import { cancelledOr, throwIfCancelled } from '../errors.ts';
-import { inTurn } from '../host/lock.ts';
+import { withLock } from '../host/lock.ts';
 import { type Host, thisHost } from './host.ts';
 import { isAtWork, type Mark, parseMark } from './mark.ts';
 import { isUuid, srFrom } from './uuid.ts';
@@ -70,7 +70,7 @@ export async function reapOn(xe: Xe, host: Host, { sr, dryRun, signal }: ReapOpt
         leftOvers.push({ vdi, host: mark.host, pid: mark.owner.pid, owner, removed: removes && left.length === 0, left });
       }
     };
-    await (removes ? inTurn('reap', visit, signal) : visit());
+    await (removes ? withLock('reap', visit, signal) : visit());
   }
   return {
     leftOvers,

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, VdiStreamError } from '../errors.ts';
-import { inTurn } from '../host/lock.ts';
+import { withLock } from '../host/lock.ts';
 import type { OnWarning } from '../warnings.ts';
 import type { Host } from './host.ts';
 import { isRefusal, isUnknown } from './refusal.ts';
@@ -57,7 +57,7 @@ export async function plug(xe: Xe, { dom0 }: Host, vdi: string, signal?: AbortSi
   );
   const printed = await sure(create, async () => (await xe.list('vbd-list', { 'vdi-uuid': vdi, 'vm-uuid': dom0 }, signal))[0]);
   const vbd = uuidFrom('vbd-create', printed);
-  await inTurn(TURN, () => done('vbd-plug', xe.run('vbd-plug', { uuid: vbd }, signal), () => isAttached(xe, vbd, signal)), signal);
+  await withLock(TURN, () => done('vbd-plug', xe.run('vbd-plug', { uuid: vbd }, signal), () => isAttached(xe, vbd, signal)), signal);
   return vbd;
 }
 
@@ -80,7 +80,7 @@ async function detach(xe: Xe, vbd: string, warn: OnWarning | undefined): Promise
   const once = (): Promise<void> => done('vbd-unplug', xe.run('vbd-unplug', { uuid: vbd }), async () => !(await isAttached(xe, vbd)));
   for (let tries = 1; ; tries++) {
     try {
-      return await inTurn(TURN, once);
+      return await withLock(TURN, once);
     } catch (error) {
       if (tries === DETACH_TRIES || !isRefusal(error, ...PASSING)) throw error;
       if (tries === 1)
