@@ -63,7 +63,7 @@ export function httpImage(urls: string | readonly string[], options: DownloadOpt
         await http.close();
       };
       try {
-        const digested = digestsOf(sourceOptions, options.digest).length > 0;
+        const digested = digestsOf(sourceOptions.sha256, options.digest).length > 0;
         const { length, bytes } = await download(all, http, {
           ...options,
           digested,

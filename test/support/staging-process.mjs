@@ -8,7 +8,7 @@ import { VdiStreamError } from '../../src/errors.ts';
 import { withLock } from '../../src/host/lock.ts';
 import { isAlive, ownerText, parseOwner, thisOwner } from '../../src/host/owner.ts';
 import { cachedImage } from '../../src/source/cache.ts';
-import { stagedImage } from '../../src/source/fetched.ts';
+import { stagedImage } from '../../src/source/staged-image.ts';
 import { streamSource } from '../../src/source/stream.ts';
 
 const task = JSON.parse(process.argv[2] ?? '{}');
