@@ -7,7 +7,7 @@ import type { DiskInput } from '../engine/options.ts';
 import { type WriteOptions, type WriteResult, writeDisk, writeTo } from '../engine/write.ts';
 import { cancelledOr, messageOf, throwIfCancelled } from '../errors.ts';
 import { createPool, type Pool } from '../host/pool.ts';
-import { isUrl, nameOf } from '../http/url.ts';
+import { isUrl, redactUrl } from '../http/url.ts';
 import { settle } from './device.ts';
 import { type Host, thisHost } from './host.ts';
 import { reapOn } from './reap.ts';
@@ -125,7 +125,7 @@ function nameFor(input: DiskInput): string {
 /** Everybody sees it, so nothing of an address that may be a secret: the last part of its path. */
 function ownName(input: SourceInput): string {
   const name = typeof input === 'string' ? input : 'name' in input ? String(input.name) : 'stream';
-  return basename(isUrl(name) ? nameOf(name) : name);
+  return basename(isUrl(name) ? redactUrl(name) : name);
 }
 
 /** An SR is only told to know what its new disks read as. */

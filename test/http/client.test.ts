@@ -9,7 +9,8 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { Chunks } from '../../src/cursor.ts';
 import type { VdiStreamError } from '../../src/errors.ts';
-import { createHttp, type Http, type HttpOptions, nameOf, statusError } from '../../src/http/client.ts';
+import { createHttp, type Http, type HttpOptions, statusError } from '../../src/http/client.ts';
+import { redactUrl } from '../../src/http/url.ts';
 import { certificateAuthority } from '../support/certificates.ts';
 import { collect, noise } from '../support/chunks.ts';
 import { failure } from '../support/failure.ts';
@@ -538,7 +539,7 @@ describe('a name', () => {
     ['http://user:secret@host/a', 'http://host/a'],
     ['http://secret@', 'an address that cannot be understood'],
   ])('of %s is %s', (url, name) => {
-    expect(nameOf(url)).toBe(name);
+    expect(redactUrl(url)).toBe(name);
   });
 });
 
