@@ -42,7 +42,7 @@ export { type GlanceOptions, glanceImage } from './glance/image.ts';
 export { createPool, type Pool, type PoolOptions } from './host/pool.ts';
 export type { HttpOptions } from './http/client.ts';
 export { type DownloadOptions, httpImage } from './http/download.ts';
-export type { ManifestMode } from './ova/package.ts';
+export type { ManifestMode } from './ova/member-digests.ts';
 export { type Member, readTar } from './ova/tar.ts';
 export { type CacheOptions, cachedImage } from './source/cache.ts';
 export type { Digest, Opener, Source, SourceOptions } from './source/source.ts';
