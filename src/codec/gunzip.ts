@@ -68,7 +68,7 @@ function compressedInput(source: Chunks): CompressedInput {
     },
     async close() {
       const ended = Promise.resolve(iterator.return?.()).catch(() => {});
-      // A source that has stalled never gets to its end; whoever opened it closes it.
+      // A source that has stalled never gets to its end; it is closed where it was opened.
       if (!waiting) await ended;
     },
   };

@@ -147,7 +147,7 @@ async function ask(transfer: Transfer, url: string): Promise<HttpAnswer | undefi
   const headers = position === 0 ? {} : restHeaders(resumePoint(transfer, url));
   const answer = await http.request(url, { headers, signal });
   try {
-    if (position === 0) start(transfer, answer);
+    if (position === 0) acceptFirst(transfer, answer);
     else if (!hasRest(answer, resumePoint(transfer, url))) {
       await answer.close();
       return undefined;
@@ -162,8 +162,8 @@ async function ask(transfer: Transfer, url: string): Promise<HttpAnswer | undefi
   return answer;
 }
 
-/** As long as nobody has a byte of it, any image will do that has the length that is known. */
-function start(transfer: Transfer, answer: HttpAnswer): void {
+/** Before the first byte has come, any image will do that has the length that is known. */
+function acceptFirst(transfer: Transfer, answer: HttpAnswer): void {
   const name = redactUrl(answer.url);
   if (answer.status !== 200) throw statusError(name, answer.status);
   const { length, md5 } = representationOf(answer);

@@ -3,7 +3,7 @@
 import type { Chunks } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 
-/** What the server is waited for with: it tells what a failure means. */
+/** What is awaited from the server. What a failure means depends on it. */
 export type Phase = 'connect' | 'headers' | 'body';
 
 export interface AnswerHead {
@@ -43,7 +43,7 @@ export function receive(signals: readonly AbortSignal[], disconnect: () => void)
   let phase: Phase = 'connect';
   let head: AnswerHead | undefined;
   let outcome: { readonly error: VdiStreamError | undefined } | undefined;
-  /** For whoever waits for something to happen here. There is never more than one. */
+  /** Resumes the one caller that waits for something to happen here. */
   let wake = (): void => {};
   const woken = (): Promise<void> =>
     new Promise((resolve) => {

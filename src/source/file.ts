@@ -89,12 +89,12 @@ async function readFully(file: FileHandle, name: string, into: readonly Uint8Arr
     }
     if (bytesRead === 0) throw truncated(at + done);
     done += bytesRead;
-    if (done < wanted) unfilled = without(unfilled, bytesRead);
+    if (done < wanted) unfilled = skipBytes(unfilled, bytesRead);
   }
 }
 
 /** `parts` but for their first `count` bytes. */
-function without(parts: readonly Uint8Array[], count: number): Uint8Array[] {
+function skipBytes(parts: readonly Uint8Array[], count: number): Uint8Array[] {
   let skip = count;
   return parts.flatMap((part) => {
     const filled = Math.min(skip, part.length);
