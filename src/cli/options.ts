@@ -2,7 +2,7 @@
 
 import { parseArgs } from 'node:util';
 import { ERRORS, type Guard, VdiStreamError } from '../errors.ts';
-import { MANIFEST_MODES } from '../ova/package.ts';
+import { MANIFEST_MODES } from '../ova/member-digests.ts';
 
 /** Of every command that reads an image. */
 export const COMMON = {

@@ -7,8 +7,8 @@ import type { HttpOptions } from '../http/client.ts';
 import { httpImage } from '../http/download.ts';
 import { isUrl } from '../http/url.ts';
 import { cachedImage } from '../source/cache.ts';
-import { stagedImage } from '../source/fetched.ts';
 import type { Opener } from '../source/source.ts';
+import { stagedImage } from '../source/staged-image.ts';
 import { amount, oneOf } from './options.ts';
 
 interface SourceValues {

@@ -1,4 +1,4 @@
-/** Which compression a source has, told by its first bytes, and the way through it. */
+/** Compression: which one a source has, by its first bytes, and how it is undone. */
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import type { Duplex } from 'node:stream';
@@ -14,7 +14,7 @@ export type Compression = 'none' | 'gzip' | 'zstd' | 'xz';
 /** Bytes that `compressionOf` wants to see. */
 export const MAGIC_BYTES = 6;
 
-/** Throws FORMAT_OTHER for compressions that are known by sight only. */
+/** Of a source that begins with `magic`. Throws FORMAT_OTHER for compressions that are recognized, but not supported. */
 export function compressionOf(magic: Uint8Array): Compression {
   if (startsWith(magic, '\x1f\x8b')) return 'gzip';
   if (startsWith(magic, '\x28\xb5\x2f\xfd')) return 'zstd';
@@ -28,6 +28,10 @@ export function compressionOf(magic: Uint8Array): Compression {
   return 'none';
 }
 
+/**
+ * The bytes of `source` without its compression. A chunk is valid until the next one is asked for. Reading throws COMPRESSION_DATA,
+ * COMPRESSION_CHECKSUM, COMPRESSION_TRUNCATED, COMPRESSION_TRAILING, COMPRESSION_TOOL, and what `source` throws.
+ */
 export function decompress(compression: Compression, source: Chunks): Chunks {
   switch (compression) {
     case 'none':
@@ -61,11 +65,11 @@ const PROGRAM_OPTIONS = { xz: ['-dc', '--memlimit-decompress=256MiB'], zstd: ['-
 
 async function* throughProgram(program: 'zstd' | 'xz', source: Chunks): Chunks {
   const child: ChildProcessWithoutNullStreams = spawn(program, PROGRAM_OPTIONS[program], { stdio: ['pipe', 'pipe', 'pipe'] });
-  let complaint = '';
+  let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    if (complaint.length < 1000) complaint += text;
+    if (stderr.length < 1000) stderr += text;
   });
-  child.stdin.on('error', () => {}); // EPIPE: the program has given up, and its exit says why
+  child.stdin.on('error', () => {}); // EPIPE: the program has ended early, and its exit says why
   const ended = new Promise<VdiStreamError | undefined>((resolve) => {
     child.once('error', (cause) => {
       resolve(
@@ -76,22 +80,22 @@ async function* throughProgram(program: 'zstd' | 'xz', source: Chunks): Chunks {
       child.stdout.destroy();
     });
     child.once('close', (code) => {
-      const reason = complaint.trim() || `exit status ${code}`;
+      const reason = stderr.trim() || `exit status ${code}`;
       const truncated = /truncat|premature|unexpected end/i.test(reason);
       resolve(code === 0 ? undefined : new VdiStreamError(truncated ? 'COMPRESSION_TRUNCATED' : 'COMPRESSION_DATA', reason));
     });
   });
-  let done = false;
+  let complete = false;
   try {
     yield* through(child.stdin, child.stdout, source);
-    done = true;
+    complete = true;
   } catch (error) {
     // A program that could not be started has no output to end properly.
     throw child.pid === undefined ? ((await ended) ?? error) : error;
   } finally {
-    // Left early, or the source has failed. Otherwise it has closed its output and is about to end by itself.
-    if (!done) child.kill('SIGKILL');
+    // The reader left early, or the source has failed. Otherwise the program has closed its output and is about to exit.
+    if (!complete) child.kill('SIGKILL');
   }
-  const complaintOfTool = await ended;
-  if (complaintOfTool !== undefined) throw complaintOfTool;
+  const failure = await ended;
+  if (failure !== undefined) throw failure;
 }

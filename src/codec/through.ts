@@ -4,8 +4,8 @@ import type { Readable, Writable } from 'node:stream';
 import type { Chunks } from '../cursor.ts';
 
 /**
- * Feeds one chunk at a time, and the next only when that one has been taken: a chunk is valid no longer. An error of the
- * source is thrown as it is; ending early ends both streams.
+ * Writes one chunk at a time, and asks for the next only when that one has been taken: a chunk is valid no longer. Throws an error of the
+ * source as it is, else that of the streams. Leaving early destroys both streams.
  */
 export async function* through(into: Writable, out: Readable, source: Chunks): Chunks {
   let failure: { readonly error: unknown } | undefined;
@@ -26,7 +26,7 @@ export async function* through(into: Writable, out: Readable, source: Chunks): C
 
 async function feed(into: Writable, source: Chunks): Promise<void> {
   for await (const chunk of source) {
-    // Once the stream is gone nothing is taken any more, and its reader knows why.
+    // A destroyed stream takes nothing any more, and its reader gets the reason.
     const taken = await new Promise<boolean>((resolve) => {
       const gone = (): void => resolve(false);
       into.once('close', gone);

@@ -1,18 +1,17 @@
-/** Endpoint: the base address of an image service, such as http://10.0.0.1:9292, and several of them asked in turn. */
+/** Endpoint: the base address of an image service, such as http://10.0.0.1:9292, and how several of them are asked in turn. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasRemedy, VdiStreamError } from '../errors.ts';
 import { orCancelled } from '../host/cancel.ts';
-import { nameOf } from '../http/client.ts';
-import { pauseAfter, retryWarning } from '../http/download.ts';
-import { parseUrl } from '../http/url.ts';
+import { pauseAfter, RETRIES, retryWarning } from '../http/retry.ts';
+import { parseUrl, redactUrl } from '../http/url.ts';
 import type { OnWarning } from '../warnings.ts';
 
 /** The address without a slash at its end. A catalogue may list it with the version; Nova cuts that off too. Throws USAGE. */
 export function baseOf(endpoint: string): string {
   const { origin, pathname } = parseUrl(endpoint);
   if (/[?#]/.test(endpoint)) {
-    throw new VdiStreamError('USAGE', `${nameOf(endpoint)}: the address of an image service has no query and no fragment`);
+    throw new VdiStreamError('USAGE', `${redactUrl(endpoint)}: the address of an image service has no query and no fragment`);
   }
   return origin + pathname.replace(/\/*(\/v[12])?\/*$/, '');
 }
@@ -23,22 +22,25 @@ export interface Answered<T> {
   readonly addresses: readonly string[];
 }
 
-export interface Asking {
-  readonly retries?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onWarning?: OnWarning | undefined;
+export interface AskOptions {
+  /** How often each address is asked again. */
+  readonly retries: number | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly onWarning: OnWarning | undefined;
 }
 
 /**
- * The first answer. Each address is asked up to `retries` times again, one after the other, with a wait once all have been asked. What
- * asking cannot mend is thrown at once; otherwise the last error, which tells what each of them has said.
+ * The first answer. Each address is asked up to `retries` times again, one after the other, with a wait once all have been asked. Throws at
+ * once an error that has no remedy there, otherwise the last one, whose message has those of all addresses, USAGE without any address, and
+ * CANCELLED.
  */
 export async function askInTurn<T>(
   addresses: readonly string[],
   ask: (address: string) => Promise<T>,
-  { retries = 5, signal, onWarning: warn }: Asking,
+  { retries = RETRIES, signal, onWarning }: AskOptions,
 ): Promise<Answered<T>> {
-  const said = new Map<string, VdiStreamError>();
+  /** The last error of each address, the latest one last. */
+  const errors = new Map<string, VdiStreamError>();
   let left = addresses;
   for (let round = 0; ; round++) {
     for (const address of left) {
@@ -46,21 +48,21 @@ export async function askInTurn<T>(
         const answer = await ask(address);
         return { answer, addresses: [address, ...left.filter((other) => other !== address)] };
       } catch (error) {
-        const isLost = hasRemedy(error, 'source', 'elsewhere');
-        if (!isLost && !hasRemedy(error, 'source', 'again')) throw error;
-        said.delete(address);
-        said.set(address, error);
-        if (isLost) left = left.filter((other) => other !== address);
+        const isElsewhere = hasRemedy(error, 'source', 'elsewhere');
+        if (!isElsewhere && !hasRemedy(error, 'source', 'again')) throw error;
+        errors.delete(address);
+        errors.set(address, error);
+        if (isElsewhere) left = left.filter((other) => other !== address);
       }
     }
-    if (left.length === 0 || round >= retries) throw inOne([...said.values()]);
+    if (left.length === 0 || round >= retries) throw combined([...errors.values()]);
     const pause = pauseAfter(round + 1);
-    warn?.(retryWarning(inOne([...said.values()]), pause));
+    onWarning?.(retryWarning(combined([...errors.values()]), pause));
     await orCancelled(sleep(pause, undefined, signal && { signal }), signal);
   }
 }
 
-function inOne(errors: readonly VdiStreamError[]): VdiStreamError {
+function combined(errors: readonly VdiStreamError[]): VdiStreamError {
   const last = errors.at(-1);
   if (last === undefined) return new VdiStreamError('USAGE', 'there is no endpoint of an image service to ask');
   if (errors.length === 1) return last;

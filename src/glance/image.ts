@@ -1,9 +1,11 @@
 /** An image of Glance, OpenStack's image service, as a source. */
 
 import { VdiStreamError } from '../errors.ts';
-import { createHttp, type Http, type HttpOptions, nameOf, statusError } from '../http/client.ts';
+import { createHttp, type Http, type HttpOptions, statusError } from '../http/client.ts';
 import { httpImage } from '../http/download.ts';
-import type { Opener, SourceOptions } from '../source/source.ts';
+import { redactUrl } from '../http/url.ts';
+import type { Opener } from '../source/source.ts';
+import type { OnWarning } from '../warnings.ts';
 import { type Answered, askInTurn, baseOf } from './endpoint.ts';
 import { fieldsOfHeaders, fieldsOfJson, type Metadata, metadataOf } from './metadata.ts';
 
@@ -20,20 +22,20 @@ export interface GlanceOptions extends HttpOptions {
  * while it is read: SOURCE_CHECKSUM, HTTP_CHANGED.
  */
 export function glanceImage(id: string, options: GlanceOptions): Opener {
-  const { version = 2 } = options;
+  const { endpoints, version = 2, headers, ca, connectTimeout, idleTimeout, retries } = options;
   if (version !== 1 && version !== 2) throw new VdiStreamError('USAGE', 'the version of Glance is 1 or 2');
   // A dot or two would be a step in the path.
   if (!/^[^/\p{C}]{1,255}$/u.test(id) || /^\.\.?$/.test(id)) {
     throw new VdiStreamError('USAGE', 'the id of an image has 1 to 255 characters, and no "/" and no control character among them');
   }
-  if (options.endpoints.length === 0) throw new VdiStreamError('USAGE', 'an image of Glance needs an endpoint');
-  const addresses = options.endpoints.map((endpoint) => `${baseOf(endpoint)}/v${version}/images/${encodeURIComponent(id)}`);
+  if (endpoints.length === 0) throw new VdiStreamError('USAGE', 'an image of Glance needs an endpoint');
+  const addresses = endpoints.map((endpoint) => `${baseOf(endpoint)}/v${version}/images/${encodeURIComponent(id)}`);
   const name = `glance image ${id}`;
 
   async function ask(http: Http, address: string, signal: AbortSignal | undefined): Promise<Metadata> {
     const answer = await http.request(address, { method: version === 1 ? 'HEAD' : 'GET', signal });
     try {
-      const where = nameOf(answer.url);
+      const where = redactUrl(answer.url);
       if (answer.status !== 200) throw statusError(where, answer.status);
       return metadataOf(version === 1 ? fieldsOfHeaders(answer) : await fieldsOfJson(answer), id, where);
     } finally {
@@ -41,10 +43,10 @@ export function glanceImage(id: string, options: GlanceOptions): Opener {
     }
   }
 
-  async function find({ signal, onWarning }: SourceOptions): Promise<Answered<Metadata>> {
-    const http = createHttp(options);
+  async function find(signal: AbortSignal | undefined, onWarning: OnWarning | undefined): Promise<Answered<Metadata>> {
+    const http = createHttp({ headers, ca, connectTimeout, idleTimeout, retries });
     try {
-      return await askInTurn(addresses, (address) => ask(http, address, signal), { retries: options.retries, signal, onWarning });
+      return await askInTurn(addresses, (address) => ask(http, address, signal), { retries, signal, onWarning });
     } finally {
       await http.close();
     }
@@ -52,12 +54,14 @@ export function glanceImage(id: string, options: GlanceOptions): Opener {
 
   return {
     name,
-    describe: async (sourceOptions) => (await find(sourceOptions)).answer,
-    async open(sourceOptions) {
-      const { answer, addresses: usable } = await find(sourceOptions);
+    describe: async ({ signal, onWarning }) => (await find(signal, onWarning)).answer,
+    async open({ sha256, signal, onWarning, onRead }) {
+      const { answer, addresses: usable } = await find(signal, onWarning);
+      const { length, digest } = answer;
       const urls = usable.map((address) => (version === 1 ? address : `${address}/file`));
+      const file = httpImage(urls, { headers, ca, connectTimeout, idleTimeout, retries, length, digest });
       try {
-        return { ...(await httpImage(urls, { ...options, ...answer }).open(sourceOptions)), name };
+        return { ...(await file.open({ sha256, signal, onWarning, onRead })), name };
       } catch (cause) {
         throw lostBytes(name, cause);
       }

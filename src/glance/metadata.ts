@@ -1,5 +1,5 @@
 /**
- * Metadata: what Glance tells about an image before its bytes are fetched.
+ * Metadata: what Glance says about an image before its bytes are fetched.
  *
  *   v2  GET  /v2/images/ID   a JSON object
  *   v1  HEAD /v1/images/ID   headers x-image-meta-NAME, empty or left out where v2 has null
@@ -18,7 +18,8 @@
 import { createHash } from 'node:crypto';
 import { MiB } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
-import { type HttpAnswer, nameOf } from '../http/client.ts';
+import type { HttpAnswer } from '../http/exchange.ts';
+import { redactUrl } from '../http/url.ts';
 import type { Digest } from '../source/source.ts';
 
 export interface Metadata {
@@ -31,14 +32,14 @@ export interface Metadata {
 export type Fields = ReadonlyMap<string, unknown>;
 
 /** An honest answer has a few KiB, with all its properties. */
-const LONGEST = MiB;
+const MAX_ANSWER_BYTES = MiB;
 
 /** Throws GLANCE_ANSWER, and what reading the body does. */
 export async function fieldsOfJson({ url, body }: HttpAnswer): Promise<Fields> {
-  const text = Buffer.alloc(LONGEST);
+  const text = Buffer.alloc(MAX_ANSWER_BYTES);
   let length = 0;
   for await (const chunk of body) {
-    if (length + chunk.length > LONGEST) throw wrong(nameOf(url), `has more than ${LONGEST} bytes`);
+    if (length + chunk.length > MAX_ANSWER_BYTES) throw answerError(redactUrl(url), `has more than ${MAX_ANSWER_BYTES} bytes`);
     text.set(chunk, length);
     length += chunk.length;
   }
@@ -47,9 +48,9 @@ export async function fieldsOfJson({ url, body }: HttpAnswer): Promise<Fields> {
     value = JSON.parse(text.toString('utf8', 0, length));
   } catch {
     // Its error would show a part of the answer, and a server can send back what it was sent.
-    throw wrong(nameOf(url), 'is not JSON');
+    throw answerError(redactUrl(url), 'is not JSON');
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong(nameOf(url), 'is not a JSON object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw answerError(redactUrl(url), 'is not a JSON object');
   return new Map<string, unknown>(Object.entries(value));
 }
 
@@ -69,17 +70,17 @@ export function fieldsOfHeaders({ headers }: HttpAnswer): Fields {
 export function metadataOf(fields: Fields, id: string, where: string): Metadata {
   const text = (name: string): string | undefined => {
     const value = fields.get(name) ?? undefined;
-    if (value !== undefined && typeof value !== 'string') throw wrong(where, `has a ${name} that is no text`);
+    if (value !== undefined && typeof value !== 'string') throw answerError(where, `has a ${name} that is no text`);
     return value;
   };
 
-  if (text('id')?.toLowerCase() !== id.toLowerCase()) throw wrong(where, 'is not about this image');
+  if (text('id')?.toLowerCase() !== id.toLowerCase()) throw answerError(where, 'is not about this image');
   const status = text('status') ?? '';
-  if (!/^[a-z_]{1,32}$/.test(status)) throw wrong(where, 'does not tell the status of the image');
+  if (!/^[a-z_]{1,32}$/.test(status)) throw answerError(where, 'does not tell the status of the image');
   if (status !== 'active') throw new VdiStreamError('GLANCE_STATUS', `glance image ${id} is not active, but ${status}`);
 
   const length = fields.get('size') ?? undefined;
-  if (length !== undefined && !isSize(length)) throw wrong(where, 'has a size that cannot be');
+  if (length !== undefined && !isSize(length)) throw answerError(where, 'has a size that cannot be');
   const hash = digestOf(where, 'os_hash_value', text('os_hash_algo')?.replace('_', '-'), text('os_hash_value'));
   const digest = hash ?? digestOf(where, 'checksum', 'md5', text('checksum'));
   return { length, digest };
@@ -92,7 +93,7 @@ function digestOf(where: string, name: string, algorithm: string | undefined, va
   const length = algorithm === undefined ? undefined : digestLength(algorithm);
   if (algorithm === undefined || value === undefined || length === undefined) return undefined;
   const hex = value.toLowerCase();
-  if (hex.length !== 2 * length || !/^[0-9a-f]+$/.test(hex)) throw wrong(where, `has a ${name} that is no ${algorithm}`);
+  if (hex.length !== 2 * length || !/^[0-9a-f]+$/.test(hex)) throw answerError(where, `has a ${name} that is no ${algorithm}`);
   return { algorithm, hex };
 }
 
@@ -105,4 +106,4 @@ function digestLength(algorithm: string): number | undefined {
   }
 }
 
-const wrong = (where: string, what: string): VdiStreamError => new VdiStreamError('GLANCE_ANSWER', `${where}: the answer ${what}`);
+const answerError = (where: string, what: string): VdiStreamError => new VdiStreamError('GLANCE_ANSWER', `${where}: the answer ${what}`);

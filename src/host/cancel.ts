@@ -1,4 +1,4 @@
-/** Makes a stream stop at once when the signal fires, even while it waits for bytes that never come. */
+/** Cancel: promises and streams that end at once when a signal fires, even while they wait for bytes that never come. */
 
 import type { Chunks } from '../cursor.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
@@ -14,6 +14,7 @@ export function orCancelled<T>(work: Promise<T>, signal: AbortSignal | undefined
   });
 }
 
+/** The chunks of `source`. Throws CANCELLED as soon as `signal` fires, even while it waits for one. */
 export async function* cancellable(source: Chunks, signal: AbortSignal): Chunks {
   const iterator = source[Symbol.asyncIterator]();
   try {
@@ -24,7 +25,7 @@ export async function* cancellable(source: Chunks, signal: AbortSignal): Chunks 
       yield next.value;
     }
   } finally {
-    // Not awaited: it may be queued behind a read that never ends. The source's own `close` ends that.
+    // Not awaited: it may be queued after a read that never ends. The source's own `close` ends that.
     iterator.return?.()?.then(undefined, () => {});
   }
 }

@@ -1,8 +1,8 @@
-/** What the system says of a call that failed: Node's errors, and the addon's, which carry errno, operation and offset. */
+/** Errno: what the system says about a call that failed, in Node's errors and in the addon's, which carry errno, operation and offset. */
 
 import { type ErrorCode, messageOf, VdiStreamError } from '../errors.ts';
 
-/** As Node calls an error of the system: `ENOENT`; empty for anything else. */
+/** Node's `code` of a system error, such as `ENOENT`; empty for anything else. */
 export const codeOf = (cause: unknown): string => (cause instanceof Error && 'code' in cause ? String(cause.code) : '');
 
 /** The errno of a Node system error, as a positive number. */
@@ -13,11 +13,12 @@ export function errnoOf(cause: unknown): number | undefined {
 
 const ERRNO = { ENOENT: 2, ENXIO: 6, EBUSY: 16, EISDIR: 21, ENOSPC: 28 } as const;
 
+/** Whether `cause` is a system error of one of these names, from the addon. */
 export function isErrno(cause: unknown, ...names: ReadonlyArray<keyof typeof ERRNO>): boolean {
   return cause instanceof Error && 'errno' in cause && names.some((name) => cause.errno === ERRNO[name]);
 }
 
-/** `code`, or TARGET_FULL where the device had no space. */
+/** The typed error with `code`, or TARGET_FULL for ENOSPC, and with the errno and the byte where the addon gives them. */
 export function ioError(code: ErrorCode, path: string, cause: unknown): VdiStreamError {
   const field = (name: string): number | undefined => {
     const value: unknown = cause instanceof Error ? Reflect.get(cause, name) : undefined;
@@ -28,6 +29,7 @@ export function ioError(code: ErrorCode, path: string, cause: unknown): VdiStrea
   return new VdiStreamError(isErrno(cause, 'ENOSPC') ? 'TARGET_FULL' : code, `${path}: ${reason}`, where);
 }
 
+/** What `work` resolves with. Throws `ioError` for what it rejects with. */
 export async function guarded<T>(code: ErrorCode, path: string, work: Promise<T>): Promise<T> {
   try {
     return await work;

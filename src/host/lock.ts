@@ -1,8 +1,8 @@
 /**
- * Turn: work that only one process of a host does at a time.
+ * Lock: work that only one process of a host does at a time.
  *
- * Whose turn it is listens on a unix socket with an abstract name, which is no file: the kernel lets only one have it, and takes it back
- * however that one ends. Who finds the name taken connects to it, and the end of the connection tells that it is worth another try.
+ * The holder of a lock listens on a unix socket with an abstract name, which is no file: the kernel gives a name to one process only, and
+ * takes it back however that process ends. Whoever finds the name taken connects to it, and tries again when the connection ends.
  */
 
 import { createHash } from 'node:crypto';
@@ -13,21 +13,22 @@ import { throwIfCancelled } from '../errors.ts';
 import { orCancelled } from './cancel.ts';
 import { codeOf } from './errno.ts';
 
-/** What has to be over before the next one of the same name begins in this process. */
-const last = new Map<string, Promise<unknown>>();
+/** The end of this process's queue for each lock: settled once everything in the queue is. */
+const queues = new Map<string, Promise<unknown>>();
 
 /**
- * Runs `work` while no other process of this host runs one of the same name. Within the process they run in the order of the calls. Rejects
- * with CANCELLED while it waits, if the signal fires; then with what `work` rejects with. Work that asks for its own name waits for ever.
+ * Runs `work` while no other process of this host holds the lock `name`. Within this process, callers get the lock in the order of their
+ * calls. Rejects with CANCELLED if the signal fires while it waits, else with what `work` rejects with. Not reentrant: work that asks for
+ * the lock it runs under waits for ever.
  */
-export function inTurn<T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-  const before = last.get(name) ?? Promise.resolve();
-  const mine = orCancelled(before, signal).then(() => alone(addressOf(name), work, signal));
-  // Who gives up leaves the queue, and those behind still wait for those in front.
-  const over = Promise.allSettled([before, mine]).then(() => {
-    if (last.get(name) === over) last.delete(name);
+export function withLock<T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  const before = queues.get(name) ?? Promise.resolve();
+  const mine = orCancelled(before, signal).then(() => locked(addressOf(name), work, signal));
+  // A caller that gives up leaves the queue, and those after it still wait for those before it.
+  const settled = Promise.allSettled([before, mine]).then(() => {
+    if (queues.get(name) === settled) queues.delete(name);
   });
-  last.set(name, over);
+  queues.set(name, settled);
   return mine;
 }
 
@@ -37,8 +38,8 @@ export function inTurn<T>(name: string, work: () => Promise<T>, signal?: AbortSi
  */
 const addressOf = (name: string): string => `\0vdistream-${createHash('sha256').update(name).digest('hex')}`.padEnd(107, '-').concat('\0');
 
-async function alone<T>(address: string, work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  const release = await take(address, signal);
+async function locked<T>(address: string, work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  const release = await acquire(address, signal);
   try {
     return await work();
   } finally {
@@ -48,27 +49,27 @@ async function alone<T>(address: string, work: () => Promise<T>, signal: AbortSi
 
 type Release = () => Promise<void>;
 
-async function take(address: string, signal: AbortSignal | undefined): Promise<Release> {
+async function acquire(address: string, signal: AbortSignal | undefined): Promise<Release> {
   for (;;) {
     throwIfCancelled(signal);
-    const release = await hold(address);
+    const release = await tryAcquire(address);
     if (release !== undefined) return release;
     await released(address, signal);
   }
 }
 
-/** Undefined where somebody has it. */
-function hold(address: string): Promise<Release | undefined> {
+/** Undefined where another process holds the lock. */
+function tryAcquire(address: string): Promise<Release | undefined> {
   const waiting = new Set<Socket>();
   const server = createServer((socket) => {
     waiting.add(socket.unref());
     socket.once('close', () => waiting.delete(socket));
     socket.on('error', () => {}); // it closes, too
-    socket.resume(); // or the end of who waits would not be seen
+    socket.resume(); // or the end of a waiter would go unnoticed
   });
   const release = async (): Promise<void> => {
     const closed = once(server, 'close');
-    // The name first: who waits tries again at once.
+    // The name first: waiters try again at once.
     server.close();
     for (const socket of waiting) socket.destroy();
     await closed;
@@ -80,8 +81,8 @@ function hold(address: string): Promise<Release | undefined> {
   });
 }
 
-/** Milliseconds. */
-const MOMENT = 10;
+/** Milliseconds between two tries where there is no connection whose end could be waited for. */
+const RETRY_DELAY = 10;
 
 /** Resolves when it is worth another try. */
 async function released(address: string, signal: AbortSignal | undefined): Promise<void> {
@@ -89,12 +90,12 @@ async function released(address: string, signal: AbortSignal | undefined): Promi
   try {
     await orCancelled(once(socket, 'close'), signal);
   } catch (error) {
-    // It has just been given up, or is not listened on yet, or more are waiting than the kernel keeps.
-    if (!PASSING.has(codeOf(error))) throw error;
-    await orCancelled(sleep(MOMENT), signal);
+    // The lock has just been released, or nobody listens on it yet, or more are waiting than the backlog of the socket holds.
+    if (!TRANSIENT.has(codeOf(error))) throw error;
+    await orCancelled(sleep(RETRY_DELAY), signal);
   } finally {
     socket.destroy();
   }
 }
 
-const PASSING = new Set(['ECONNREFUSED', 'ECONNRESET', 'EAGAIN']);
+const TRANSIENT = new Set(['ECONNREFUSED', 'ECONNRESET', 'EAGAIN']);

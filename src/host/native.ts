@@ -49,7 +49,7 @@ export interface Inflater {
 /** Checksums by 2 MiB of disk (see native/sums.cc). */
 export type Sums = BigUint64Array;
 
-/** Rejections carry `errno`, `operation` and `offset`; see `ioError` in `target.ts`. */
+/** Lengths and offsets in bytes. Rejections carry `errno`, `operation` and `offset`; see `ioError` in `errno.ts`. */
 export interface Native {
   allocate(length: number): ArrayBuffer;
   open(path: string, flags: OpenFlags): Promise<Opened>;

@@ -1,5 +1,5 @@
 /**
- * Owner: the process that something belongs to which may outlive it, told so exactly that no other process is ever taken for it.
+ * Owner: the process that a file or a disk belongs to, which may outlive it, identified so that no other process is ever taken for it.
  *
  *   boot    /proc/sys/kernel/random/boot_id   another one after each start of the machine
  *   pid     used again in time
@@ -39,7 +39,7 @@ export function parseOwner(text: string): Owner | undefined {
   return boot === undefined || start === undefined ? undefined : { boot, pid: Number(pid), start };
 }
 
-/** Whether the process still runs. A zombie does not. What cannot be known counts as alive: nobody's things are taken from him. */
+/** Whether the process still runs. A zombie does not. A process counts as alive where that cannot be known, so that it loses nothing. */
 export function isAlive({ boot, pid, start }: Owner): boolean {
   if (boot !== thisOwner().boot) return false;
   let found: ProcessStat;

@@ -1,6 +1,6 @@
 /**
- * Pool: a fixed set of aligned buffers, and the only queue in the program. Who wants to write needs a buffer, so when none
- * is free everything upstream stands still, down to the socket.
+ * Pool: a fixed set of aligned buffers, and the only queue in the program. Every write needs a buffer, so when none is free
+ * everything upstream stands still, down to the socket.
  */
 
 import { MiB } from '../bytes.ts';

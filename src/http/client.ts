@@ -2,20 +2,18 @@
 
 import { VdiStreamError } from '../errors.ts';
 import { type Connection, exchange, type HttpAnswer } from './exchange.ts';
-import { checkHeaders, type HeaderFields, nameOf, parseUrl, redirectTarget } from './url.ts';
-
-export { type HttpAnswer, nameOf };
+import { checkHeaders, type HeaderFields, parseUrl, redactUrl, redirectTarget } from './url.ts';
 
 export interface HttpOptions {
   /** Sent with each request to the first host only; values never appear in names, errors, logs. */
   readonly headers?: HeaderFields | undefined;
-  /** PEM certificates to trust beside the ones that Node brings. Verification cannot be turned off. */
+  /** PEM certificates to trust in addition to Node's own. Verification cannot be turned off. */
   readonly ca?: string | undefined;
   /** Milliseconds until a connection stands, with TLS; 10 s by default. */
   readonly connectTimeout?: number | undefined;
   /** Milliseconds without a byte, or without the headers of an answer; 60 s by default. Not counted while nobody takes the bytes. */
   readonly idleTimeout?: number | undefined;
-  /** How often each server is asked again that fails without a byte of progress, one time after the other; 5 by default. */
+  /** How often each server is asked again that fails without a byte of progress in between; 5 by default. */
   readonly retries?: number | undefined;
 }
 
@@ -28,7 +26,7 @@ export interface RequestOptions {
 
 export interface Http {
   /**
-   * Resolves with the headers of the answer; whoever gets it reads its body to the end, or closes it. Throws USAGE, HTTP_CONNECT,
+   * Resolves with the headers of the answer; the caller reads its body to the end, or closes it. Throws USAGE, HTTP_CONNECT,
    * HTTP_TLS, HTTP_REDIRECT, HTTP_DROPPED, CANCELLED, and HTTP_STATUS for what is no HTTP. A status is no error here.
    */
   request(url: string, options?: RequestOptions): Promise<HttpAnswer>;
@@ -42,36 +40,37 @@ const MAX_TIMEOUT = 2 ** 31 - 1;
 
 /** Throws USAGE. Nothing is loaded and no connection made before the first request. */
 export function createHttp(options: HttpOptions = {}): Http {
-  const { connectTimeout = 10_000, idleTimeout = 60_000, ca } = options;
+  const { headers: ownHeaders = {}, ca, connectTimeout = 10_000, idleTimeout = 60_000, retries = 0 } = options;
   for (const [name, value] of Object.entries({ connectTimeout, idleTimeout })) {
     if (value >= 1 && value <= MAX_TIMEOUT) continue;
     throw new VdiStreamError('USAGE', `${name} must be a number of milliseconds from 1 to ${MAX_TIMEOUT}`);
   }
-  const { retries = 0 } = options;
   if (!Number.isSafeInteger(retries) || retries < 0) throw new VdiStreamError('USAGE', 'retries must be a whole number');
-  const secret = checkHeaders(options.headers ?? {});
+  const secret = checkHeaders(ownHeaders);
   const closing = new AbortController();
   let connection: Promise<Connection> | undefined;
 
   return {
     async request(address, { method = 'GET', headers = {}, signal } = {}) {
       let url = parseUrl(address);
-      connection ??= trusted(ca).then((all) => ({ ca: all, connectTimeout, idleTimeout }));
+      connection ??= trustedCertificates(ca).then((all) => ({ ca: all, connectTimeout, idleTimeout }));
       const signals = signal === undefined ? [closing.signal] : [signal, closing.signal];
-      let ours = secret;
+      let own = secret;
       for (let hop = 0; ; hop++) {
-        // The stored bytes are what is wanted, so no encoding for the way.
-        const fields = { 'user-agent': 'vdistream', accept: '*/*', ...ours, ...headers, 'accept-encoding': 'identity' };
+        // The bytes as they are stored, with no content coding on top (RFC 9110, 12.5.3).
+        const fields = { 'user-agent': 'vdistream', accept: '*/*', ...own, ...headers, 'accept-encoding': 'identity' };
         const answer = await exchange({ url, method, headers: fields }, await connection, signals);
         const { location } = answer.headers;
         if (!REDIRECTS.includes(answer.status) || location === undefined) return answer;
         await answer.close();
         if (hop === MAX_REDIRECTS) {
-          throw new VdiStreamError('HTTP_REDIRECT', `${nameOf(address)}: more than ${MAX_REDIRECTS} redirects`, { status: answer.status });
+          throw new VdiStreamError('HTTP_REDIRECT', `${redactUrl(address)}: more than ${MAX_REDIRECTS} redirects`, {
+            status: answer.status,
+          });
         }
         const next = redirectTarget(url, location, answer.status);
-        // Once gone they stay gone, for the other host may send us back to an address of its choice.
-        if (next.origin !== url.origin) ours = {};
+        // Once dropped they stay dropped, for the other host may redirect back to an address of its choice.
+        if (next.origin !== url.origin) own = {};
         url = next;
       }
     },
@@ -83,17 +82,17 @@ export function createHttp(options: HttpOptions = {}): Http {
 
 /** The typed error for a status that is no success. */
 export function statusError(name: string, status: number): VdiStreamError {
-  return new VdiStreamError(codeOf(status), `${name}: the server answers with status ${status}`, { status });
+  return new VdiStreamError(errorCodeOf(status), `${name}: the server answers with status ${status}`, { status });
 }
 
-function codeOf(status: number): 'HTTP_AUTH' | 'HTTP_NOT_FOUND' | 'HTTP_SERVER' | 'HTTP_STATUS' {
+function errorCodeOf(status: number): 'HTTP_AUTH' | 'HTTP_NOT_FOUND' | 'HTTP_SERVER' | 'HTTP_STATUS' {
   if (status === 401 || status === 403) return 'HTTP_AUTH';
   if (status === 404 || status === 410) return 'HTTP_NOT_FOUND';
   return status === 408 || status === 429 || status >= 500 ? 'HTTP_SERVER' : 'HTTP_STATUS';
 }
 
-/** Node's own certificates and these; it takes a text without any for an empty list, so that is looked for. Throws USAGE. */
-async function trusted(pem: string | undefined): Promise<readonly string[] | undefined> {
+/** Node's own certificates and these. Node takes a text without any for an empty list, so that is an error here. Throws USAGE. */
+async function trustedCertificates(pem: string | undefined): Promise<readonly string[] | undefined> {
   if (pem === undefined) return undefined;
   const [{ rootCertificates }, { X509Certificate }] = await Promise.all([import('node:tls'), import('node:crypto')]);
   const given = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];

@@ -5,20 +5,19 @@ import type { Dispatcher } from 'undici';
 import type { Chunks } from '../cursor.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { errnoOf } from '../host/errno.ts';
-import { type HeaderFields, nameOf } from './url.ts';
+import { type AnswerHead, type Incoming, type Phase, receive } from './incoming.ts';
+import { type HeaderFields, redactUrl } from './url.ts';
 
 export interface Connection {
   /** All certificates to trust; undefined for the ones that Node brings. */
   readonly ca: readonly string[] | undefined;
-  /** Milliseconds. */
+  /** Milliseconds until a connection stands, with TLS. */
   readonly connectTimeout: number;
+  /** Milliseconds without a byte, or without the headers of an answer. */
   readonly idleTimeout: number;
 }
 
-export interface HttpAnswer {
-  readonly status: number;
-  /** Names in lower case; several values are joined with commas. */
-  readonly headers: Readonly<Record<string, string | undefined>>;
+export interface HttpAnswer extends AnswerHead {
   /** Where the answer comes from, after redirects. */
   readonly url: string;
   /** Can be read once. What has arrived before a failure is given before that is thrown: HTTP_DROPPED, or at once CANCELLED. */
@@ -33,12 +32,10 @@ export interface RequestLine {
   readonly headers: HeaderFields;
 }
 
-/** What has arrived and was not asked for yet: enough that the socket is never waited for in small steps. */
-const AHEAD = 256 * 1024;
-/** About what an object of each piece takes beside its bytes: a server may send them one by one. */
-const PIECE = 256;
-
-/** Resolves with the headers of the answer, whatever its status. Throws what `failure` says, and CANCELLED once one of `signals` fires. */
+/**
+ * Resolves with the headers of the answer, whatever its status. Throws HTTP_CONNECT, HTTP_TLS, HTTP_DROPPED, HTTP_STATUS for what is no
+ * HTTP, and CANCELLED once one of `signals` fires.
+ */
 export async function exchange(
   { url, method, headers }: RequestLine,
   connection: Connection,
@@ -46,12 +43,16 @@ export async function exchange(
 ): Promise<HttpAnswer> {
   // Loading it takes some 70 ms, as long as all the rest of a short run.
   const { Client, buildConnector } = await import('undici');
-  const name = nameOf(url.href);
-  const stop = new AbortController();
-  const arrived: Uint8Array[] = [];
-  const state: State = { phase: 'connect', held: 0, over: false, head: undefined, end: undefined, control: undefined, wake() {} };
-
   const { ca, connectTimeout, idleTimeout } = connection;
+  const failed = (cause: unknown): void => incoming.end(failure(cause, redactUrl(url.href), incoming.phase, connection));
+
+  /** What the client still holds comes first: if the whole answer is in it, that counts, whatever became of the connection. */
+  function onEnd(reset: Error | undefined): void {
+    incoming.lift();
+    if (reset !== undefined) failed(reset);
+  }
+
+  const stop = new AbortController();
   const connect = buildConnector({
     ...(ca === undefined ? {} : { ca: [...ca] }),
     rejectUnauthorized: true, // or an environment variable could turn it off
@@ -59,137 +60,59 @@ export async function exchange(
     signal: stop.signal,
   });
   const client = new Client(url.origin, {
-    connect: (options, done) =>
+    connect: (options, callback) =>
       connect(options, (...connected) => {
-        if (connected[0] === null) steady(connected[1], ended);
-        done(...connected);
+        if (connected[0] === null) watchEnd(connected[1], onEnd);
+        callback(...connected);
       }),
     headersTimeout: idleTimeout,
     bodyTimeout: idleTimeout,
   });
-
-  /** What the client still holds comes first: if the whole answer is in it, that counts, whatever became of the connection. */
-  function ended(reset: Error | undefined): void {
-    state.over = true;
-    state.control?.resume();
-    if (reset !== undefined) settle(failure(reset, name, state.phase, connection));
-  }
-
-  /** The first outcome counts, and the connection goes with it. */
-  function settle(error?: VdiStreamError): void {
-    if (state.end !== undefined) return;
-    state.end = { error };
-    for (const signal of signals) signal.removeEventListener('abort', cancel);
-    state.wake();
-    // The client is in the middle of its own work when it calls.
-    queueMicrotask(() => {
-      stop.abort();
-      void client.destroy();
-    });
-  }
-
-  function cancel(): void {
-    // What has come whole but was not taken must not look like an end.
-    if (arrived.splice(0).length > 0) state.end = undefined;
-    const cause: unknown = signals.find(({ aborted }) => aborted)?.reason;
-    settle(new VdiStreamError('CANCELLED', 'cancelled', { cause }));
-  }
-
-  const woken = (): Promise<void> =>
-    new Promise((resolve) => {
-      state.wake = resolve;
-    });
-
-  async function* body(): Chunks {
-    try {
-      for (;;) {
-        const chunk = arrived.shift();
-        if (chunk !== undefined) {
-          state.held -= chunk.length + PIECE;
-          if (state.held < AHEAD) state.control?.resume();
-          yield chunk;
-        } else if (state.end === undefined) await woken();
-        else if (state.end.error === undefined) return;
-        else throw state.end.error;
-      }
-    } finally {
-      cancel();
-    }
-  }
-
-  for (const signal of signals) signal.addEventListener('abort', cancel);
-  if (signals.some(({ aborted }) => aborted)) cancel();
-  else {
-    client.dispatch(
-      { path: url.pathname + url.search, method, headers },
-      {
-        onRequestStart(control) {
-          state.phase = 'headers';
-          state.control = control;
-        },
-        onResponseStart(_, status, fields) {
-          if (status < 200) return;
-          state.phase = 'body';
-          state.head = { status, headers: Object.fromEntries(Object.entries(fields).map(([field, value]) => [field, String(value)])) };
-          state.wake();
-        },
-        onResponseData(control, chunk) {
-          arrived.push(chunk);
-          state.held += chunk.length + PIECE;
-          if (state.held >= AHEAD && !state.over) control.pause();
-          state.wake();
-        },
-        onResponseEnd: () => settle(),
-        onResponseError: (_, cause) => settle(failure(cause, name, state.phase, connection)),
-      },
-    );
-  }
-  while (state.head === undefined) {
-    if (state.end?.error !== undefined) throw state.end.error;
-    await woken();
-  }
-  return { ...state.head, url: url.href, body: body(), close: async () => cancel() };
+  const incoming = receive(signals, () => {
+    stop.abort();
+    void client.destroy();
+  });
+  if (!incoming.ended) client.dispatch({ path: url.pathname + url.search, method, headers }, handlerOf(incoming, failed));
+  const head = await incoming.head();
+  return { ...head, url: url.href, body: incoming.body(), close: async () => incoming.cancel() };
 }
 
-type Phase = 'connect' | 'headers' | 'body';
-
-interface State {
-  phase: Phase;
-  /** Bytes. */
-  held: number;
-  /** The server has ended the connection, and all that came through it is here. */
-  over: boolean;
-  head: Pick<HttpAnswer, 'status' | 'headers'> | undefined;
-  end: { readonly error: VdiStreamError | undefined } | undefined;
-  control: Dispatcher.DispatchController | undefined;
-  /** Whoever waits for something to happen here. There is never more than one. */
-  wake(): void;
-}
+/** The client's events, as those of the answer. */
+const handlerOf = (incoming: Incoming, failed: (cause: unknown) => void): Dispatcher.DispatchHandler => ({
+  onRequestStart: (control) => incoming.sent(control),
+  onResponseStart(_, status, fields) {
+    if (status < 200) return;
+    incoming.begin({ status, headers: Object.fromEntries(Object.entries(fields).map(([field, value]) => [field, String(value)])) });
+  },
+  onResponseData: (_, chunk) => incoming.push(chunk),
+  onResponseEnd: () => incoming.end(),
+  onResponseError: (_, cause) => failed(cause),
+});
 
 /**
- * Mends what is wrong with answers that end their connection; these listeners are called before the client's own. Two mistakes are of
- * undici 7 (nodejs/undici#5360, mended in 8, which needs Node 22): its parser must not be paused when the connection ends, or be paused
- * again, or an assertion takes the process down that nobody can catch; and it takes a reset for the end of an answer without a length, so
- * that part of an image would pass for the whole. The third is of libuv: a reset that it sees with the last bytes it tells as an end. Then
- * the connection has no other side any more, whose address the kernel would know (getpeername(2), ENOTCONN).
+ * Calls `onEnd` when the server ends the connection, before the client's own listener, and makes up for three mistakes. Two are of undici 7
+ * (nodejs/undici#5360, fixed in 8, which needs Node 22): its parser must not be paused when the connection ends, or be paused again, or an
+ * assertion that nobody can catch ends the process; and it takes a reset for the end of an answer without a length, so that part of an image
+ * would pass for the whole. The third is of libuv: a reset that it sees with the last bytes is reported as an end. Then the connection has no
+ * peer any more, whose address the kernel would know (getpeername(2), ENOTCONN).
  */
-function steady(socket: Socket, ended: (reset: Error | undefined) => void): void {
-  socket.on('end', () => ended(socket.remoteAddress === undefined ? new Error('read ECONNRESET') : undefined));
+function watchEnd(socket: Socket, onEnd: (reset: Error | undefined) => void): void {
+  socket.on('end', () => onEnd(socket.remoteAddress === undefined ? new Error('read ECONNRESET') : undefined));
   socket.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'ECONNRESET') error.code = 'RESET';
   });
 }
 
-/** Before the headers the phase tells what is wrong; behind them everything is a drop, also what TLS finds damaged. */
+/** The typed error. After the headers every failure is a drop, also what TLS finds damaged. */
 function failure(cause: unknown, name: string, phase: Phase, { connectTimeout, idleTimeout }: Connection): VdiStreamError {
   const [kind, code] = cause instanceof Error ? [cause.name, 'code' in cause ? String(cause.code) : ''] : ['', ''];
-  // What the parser does not understand is in its error, and a server that sends back what it was sent would show a token that way.
+  // The parser's error holds what it could not parse, and a server that echoes its request would put a token there.
   const where = kind === 'HTTPParserError' ? {} : { cause, errno: errnoOf(cause) };
   if (code === 'UND_ERR_CONNECT_TIMEOUT') {
-    return new VdiStreamError('HTTP_CONNECT', `${name}: no connection within ${seconds(connectTimeout)}`, where);
+    return new VdiStreamError('HTTP_CONNECT', `${name}: no connection within ${inSeconds(connectTimeout)}`, where);
   }
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
-    return new VdiStreamError('HTTP_DROPPED', `${name}: the server has sent nothing for ${seconds(idleTimeout)}`, where);
+    return new VdiStreamError('HTTP_DROPPED', `${name}: the server has sent nothing for ${inSeconds(idleTimeout)}`, where);
   }
   if (phase === 'body') return new VdiStreamError('HTTP_DROPPED', `${name}: the connection was lost: ${reasonOf(cause)}`, where);
   if (TLS.test(code)) return new VdiStreamError('HTTP_TLS', `${name}: no secure connection: ${reasonOf(cause)}`, where);
@@ -202,12 +125,12 @@ function failure(cause: unknown, name: string, phase: Phase, { connectTimeout, i
 
 /** How Node names what OpenSSL finds wrong with a certificate (X509_V_ERR_*) or with the protocol. */
 const TLS = /CERT|CRL|SIGNATURE|^(ERR_(TLS|SSL|OSSL)|EPROTO$|INVALID_(CA|PURPOSE)|PATH_LENGTH|HOSTNAME_MISMATCH|UNABLE_TO)/;
-/** The last one is of several lengths, as no body has come yet. */
+/** The last one is for several lengths that differ, as no body has come yet. */
 const NO_HTTP = ['HTTPParserError', 'HeadersOverflowError', 'ResponseContentLengthMismatchError'];
 
-const seconds = (milliseconds: number): string => `${milliseconds / 1000} s`;
+const inSeconds = (milliseconds: number): string => `${milliseconds / 1000} s`;
 
-/** Of several addresses of a host each has failed for a reason of its own, and the error for all of them has no text. */
+/** Each address of a host fails for a reason of its own, and Node's error for all of them has no text. */
 function reasonOf(cause: unknown): string {
   if (cause instanceof AggregateError && cause.errors.length > 0) return cause.errors.map(reasonOf).join('; ');
   return messageOf(cause);

@@ -8,10 +8,12 @@
  */
 
 import { VdiStreamError } from '../errors.ts';
-import { type HttpAnswer, nameOf, statusError } from './client.ts';
+import { statusError } from './client.ts';
+import type { HttpAnswer } from './exchange.ts';
+import { redactUrl } from './url.ts';
 
-/** What an answer says about the whole image. */
-export interface Facts {
+/** What an answer says about the whole image: its metadata as a representation (RFC 9110, 8). */
+export interface Representation {
   readonly etag: string | undefined;
   readonly modified: string | undefined;
   readonly date: string | undefined;
@@ -21,20 +23,20 @@ export interface Facts {
   readonly length: number | undefined;
 }
 
-/** What has been read so far, and what is known of the image that it belongs to. */
-export interface Progress {
+/** Where an image is resumed, and what is known of the one that its start belongs to. */
+export interface ResumePoint {
   /** Bytes that are there; the rest begins here. */
   readonly position: number;
   readonly length: number | undefined;
   readonly md5: string | undefined;
-  /** What the server that is asked has said first, if it was asked before. ETags and dates of servers are not comparable. */
-  readonly server: Facts | undefined;
+  /** What the server that is asked said first, if it was asked before. ETags and dates of different servers cannot be compared. */
+  readonly representation: Representation | undefined;
   /** The bytes are compared with a digest at the end, so that no proof is needed here. */
   readonly digested: boolean;
 }
 
-export function factsOf({ status, headers }: HttpAnswer): Facts {
-  const length = status === 200 ? numberOf(headers['content-length']) : contentRange(headers['content-range']).total;
+export function representationOf({ status, headers }: HttpAnswer): Representation {
+  const length = status === 200 ? wholeNumber(headers['content-length']) : contentRange(headers['content-range']).total;
   return { etag: headers.etag, modified: headers['last-modified'], date: headers.date, md5: headers['content-md5'], length };
 }
 
@@ -42,49 +44,51 @@ export function factsOf({ status, headers }: HttpAnswer): Facts {
  * For If-Range: a strong ETag, else the date of the last change, if the answer was made at least a second later (RFC 9110, 8.8.2.2): an
  * image that is changed twice within a second keeps its date.
  */
-export function validatorOf({ etag, modified, date }: Facts): string | undefined {
+export function validatorOf({ etag, modified, date }: Representation): string | undefined {
   if (etag !== undefined && /^"[\x21\x23-\x7e]*"$/.test(etag)) return etag;
   const age = Date.parse(date ?? '') - Date.parse(modified ?? '');
   return age >= 1000 ? modified : undefined;
 }
 
 /** Whether there is any way to know that the rest of an image belongs to its start. */
-export const isProvable = ({ server, md5, digested }: Progress): boolean =>
-  digested || md5 !== undefined || (server !== undefined && validatorOf(server) !== undefined);
+export const isProvable = ({ representation, md5, digested }: ResumePoint): boolean =>
+  digested || md5 !== undefined || (representation !== undefined && validatorOf(representation) !== undefined);
 
-export function restHeaders({ position, server }: Progress): Readonly<Record<string, string>> {
-  const validator = server === undefined ? undefined : validatorOf(server);
+export function restHeaders({ position, representation }: ResumePoint): Readonly<Record<string, string>> {
+  const validator = representation === undefined ? undefined : validatorOf(representation);
   return { range: `bytes=${position}-`, ...(validator === undefined ? {} : { 'if-range': validator }) };
 }
 
 /**
- * Whether the answer has the rest; false where the image ends at `position`, which an answer without a length did not tell. Throws
+ * Whether the answer has the rest; false where the image ends at `position`, which an answer without a length left open. Throws
  * HTTP_CHANGED, HTTP_RANGE, or what the status says.
  */
-export function hasRest(answer: HttpAnswer, progress: Progress): boolean {
-  const { position, length, server, digested } = progress;
+export function hasRest(answer: HttpAnswer, resume: ResumePoint): boolean {
+  const { position, length, md5, representation: before, digested } = resume;
   const { status, headers } = answer;
-  const name = nameOf(answer.url);
-  const facts = factsOf(answer);
+  const name = redactUrl(answer.url);
+  const now = representationOf(answer);
   if (![200, 206, 416].includes(status)) throw statusError(name, status);
   const pairs = [
-    [length, facts.length],
-    [progress.md5, facts.md5],
-    [server?.etag, facts.etag],
-    [server?.modified, facts.modified],
+    [length, now.length],
+    [md5, now.md5],
+    [before?.etag, now.etag],
+    [before?.modified, now.modified],
   ];
-  if (pairs.some(([before, now]) => before !== undefined && now !== undefined && before !== now)) throw changed(name, position);
+  if (pairs.some(([first, second]) => first !== undefined && second !== undefined && first !== second)) throw changed(name, position);
   if (status === 200) throw rangeError(name, position, 'the server gives only the whole image again');
   if (status === 416) {
-    if (length !== undefined || facts.length !== position) throw changed(name, position);
+    if (length !== undefined || now.length !== position) throw changed(name, position);
   } else {
-    if (contentRange(headers['content-range']).start !== position)
+    if (contentRange(headers['content-range']).start !== position) {
       throw rangeError(name, position, 'the server gives another part of the image');
+    }
     // It may be less than all of the rest.
-    if (length === undefined && facts.length === undefined)
+    if (length === undefined && now.length === undefined) {
       throw rangeError(name, position, 'the server does not tell where its image ends');
+    }
   }
-  const proven = digested || facts.md5 !== undefined || restHeaders(progress)['if-range'] !== undefined;
+  const proven = digested || now.md5 !== undefined || restHeaders(resume)['if-range'] !== undefined;
   if (!proven) throw rangeError(name, position, UNPROVABLE);
   return status === 206;
 }
@@ -100,10 +104,10 @@ const changed = (name: string, offset: number): VdiStreamError =>
 /** RFC 9110, 14.4. */
 function contentRange(field: string | undefined): { readonly start: number | undefined; readonly total: number | undefined } {
   const [, start, total] = /^bytes (?:(\d+)-\d+|\*)\/(\d+|\*)$/i.exec(field ?? '') ?? [];
-  return { start: numberOf(start), total: numberOf(total) };
+  return { start: wholeNumber(start), total: wholeNumber(total) };
 }
 
-function numberOf(digits: string | undefined): number | undefined {
+function wholeNumber(digits: string | undefined): number | undefined {
   const number = digits === undefined || !/^\d+$/.test(digits) ? Number.NaN : Number(digits);
   return Number.isSafeInteger(number) ? number : undefined;
 }

@@ -8,7 +8,7 @@ export type HeaderFields = Readonly<Record<string, string>>;
 export const isUrl = (text: string): boolean => /^https?:\/\//i.test(text);
 
 /** For messages: scheme, host and path. User, query and fragment may hold secrets. */
-export function nameOf(url: string): string {
+export function redactUrl(url: string): string {
   if (!URL.canParse(url)) return 'an address that cannot be understood';
   const { protocol, host, pathname } = new URL(url);
   return `${protocol}//${host}${pathname}`;
@@ -23,7 +23,7 @@ export function parseUrl(text: string): URL {
   if (hasUser(url)) {
     throw new VdiStreamError(
       'USAGE',
-      `${nameOf(text)}: other users of this host could see a name or password in an address; use a file of headers (--headers FILE)`,
+      `${redactUrl(text)}: other users of this host could see a name or password in an address; use a file of headers (--headers FILE)`,
     );
   }
   return url;
@@ -32,7 +32,7 @@ export function parseUrl(text: string): URL {
 /** Where an answer of `from` sends its client. Throws HTTP_REDIRECT. */
 export function redirectTarget(from: URL, location: string, status: number): URL {
   const refuse = (reason: string): never => {
-    throw new VdiStreamError('HTTP_REDIRECT', `${nameOf(from.href)} sends its clients ${reason}`, { status });
+    throw new VdiStreamError('HTTP_REDIRECT', `${redactUrl(from.href)} sends its clients ${reason}`, { status });
   };
   if (!URL.canParse(location, from.href)) return refuse('to an address that cannot be understood');
   const to = new URL(location, from);

@@ -1,6 +1,6 @@
 /** Choice: which disk of an image is meant, and how its package is read. */
 
-import type { ManifestMode } from '../ova/package.ts';
+import type { ManifestMode } from '../ova/member-digests.ts';
 
 /** Which disk of an image is meant. */
 export interface ImageChoice {

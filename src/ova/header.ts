@@ -32,12 +32,12 @@ export type TarType =
 
 export interface TarHeader {
   readonly name: string;
-  /** Bytes of the body that follows in the archive; undefined where the field is no number, which only a pax size mends. */
+  /** Bytes of the body that follows in the archive; undefined where the field is no number: then only a pax size helps. */
   readonly size: number | undefined;
   readonly type: TarType;
 }
 
-const TYPES: Readonly<Record<string, TarType>> = {
+const TYPE_FLAGS: Readonly<Record<string, TarType>> = {
   '\0': 'file',
   '0': 'file',
   '7': 'file',
@@ -75,7 +75,7 @@ export function isTarHeader(block: Uint8Array): boolean {
 /** Reads the header at byte `offset` of the archive. Throws TAR_HEADER or TAR_SIZE. */
 export function parseTarHeader(block: Uint8Array, offset: number): TarHeader {
   if (!isTarHeader(block)) throw new VdiStreamError('TAR_HEADER', 'no valid tar header here: its checksum is wrong', { offset });
-  const type = TYPES[String.fromCharCode(block[156] ?? 0)] ?? 'other';
+  const type = TYPE_FLAGS[String.fromCharCode(block[156] ?? 0)] ?? 'other';
   const name = text(block.subarray(0, 100));
   const prefix = startsWith(block, 'ustar\0', 257) ? text(block.subarray(345, 500)) : '';
   const path = prefix === '' ? name : `${prefix}/${name}`;

@@ -23,14 +23,14 @@ export type Algorithm = 'sha1' | 'sha256' | 'sha512';
 
 const HEX_DIGITS: Readonly<Record<Algorithm, number>> = { sha1: 40, sha256: 64, sha512: 128 };
 
-export interface Digest {
+export interface ManifestDigest {
   readonly algorithm: Algorithm;
   /** Lower-case hex. */
   readonly digest: string;
 }
 
 /** By the names of members, without a leading "./". */
-export type Manifest = ReadonlyMap<string, Digest>;
+export type Manifest = ReadonlyMap<string, ManifestDigest>;
 
 export interface Certificate {
   readonly algorithm: Algorithm;
@@ -43,8 +43,8 @@ export interface Certificate {
 
 /** Throws MANIFEST_SYNTAX, with the byte at which the line in question begins. `member` is the manifest's own name. */
 export function readManifest(bytes: Uint8Array, member: string): Manifest {
-  const manifest = new Map<string, Digest>();
-  for (const { text, offset } of lines(bytes, member)) {
+  const manifest = new Map<string, ManifestDigest>();
+  for (const { text, offset } of textLines(bytes, member)) {
     if (text === '') continue;
     const { algorithm, name, hex } = parseLine(text, member, offset);
     if (hex.length !== HEX_DIGITS[algorithm]) {
@@ -61,11 +61,11 @@ export function readManifest(bytes: Uint8Array, member: string): Manifest {
 
 /** Throws MANIFEST_SYNTAX, as `readManifest` does. */
 export function readCertificate(bytes: Uint8Array, member: string): Certificate {
-  let signed: Line | undefined;
+  let signed: DigestLine | undefined;
   let signedAt = 0;
   let block: { text: string; readonly offset: number } | undefined;
   let pem = '';
-  for (const { text, offset } of lines(bytes, member)) {
+  for (const { text, offset } of textLines(bytes, member)) {
     if (signed === undefined) {
       if (text !== '') signed = parseLine(text, member, offset);
       signedAt = offset;
@@ -136,14 +136,14 @@ export function digester(algorithms: readonly Algorithm[]): Digester {
   };
 }
 
-interface Line {
+interface DigestLine {
   readonly algorithm: Algorithm;
   readonly name: string;
   /** Lower-case. */
   readonly hex: string;
 }
 
-function parseLine(text: string, member: string, offset: number): Line {
+function parseLine(text: string, member: string, offset: number): DigestLine {
   // Names may hold parentheses, the rest of a line cannot: from the first one to the last one is the name.
   const start = text.indexOf('(');
   const end = text.lastIndexOf(')');
@@ -174,7 +174,7 @@ function algorithmOf(written: string): Algorithm | undefined {
 }
 
 /** Lines without blanks at their end, each with the byte at which it begins. */
-function* lines(bytes: Uint8Array, member: string): Generator<{ readonly text: string; readonly offset: number }, void, void> {
+function* textLines(bytes: Uint8Array, member: string): Generator<{ readonly text: string; readonly offset: number }, void, void> {
   if (bytes.length > MAX_MANIFEST_BYTES) {
     throw syntax(`${bytes.length} bytes are over the limit of ${MAX_MANIFEST_BYTES}`, member, MAX_MANIFEST_BYTES);
   }

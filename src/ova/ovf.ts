@@ -95,7 +95,7 @@ export function readOvf(bytes: Uint8Array, member: string): Ovf {
 
 function readFile(element: XmlElement): OvfFile {
   return {
-    id: required(element, 'id'),
+    id: requiredAttribute(element, 'id'),
     href: readHref(element),
     size: readNumber(element, 'size', element.attribute('size')),
     compression: element.attribute('compression'),
@@ -105,14 +105,14 @@ function readFile(element: XmlElement): OvfFile {
 
 function readDisk(element: XmlElement): Omit<OvfDisk, 'file'> {
   return {
-    diskId: required(element, 'diskId'),
+    diskId: requiredAttribute(element, 'diskId'),
     capacity: readCapacity(element),
     format: element.attribute('format'),
     parentRef: element.attribute('parentRef'),
   };
 }
 
-function required(element: XmlElement, name: string): string {
+function requiredAttribute(element: XmlElement, name: string): string {
   const value = element.attribute(name);
   if (value === undefined) throw element.error('OVF_XML', `${element.path} has no ${name}`);
   return value;
@@ -120,7 +120,7 @@ function required(element: XmlElement, name: string): string {
 
 /** Checked as it is written and as it is decoded, so that "%2e%2e/" and "http%3a//" are no way around. */
 function readHref(element: XmlElement): string {
-  const written = required(element, 'href');
+  const written = requiredAttribute(element, 'href');
   const decoded = percentDecoded(written);
   for (const href of [written, decoded]) {
     const wrong = wrongWithHref(href);

@@ -11,7 +11,10 @@ const lastSlash = (name: string): number => Math.max(name.lastIndexOf('/'), name
 export const folderOf = (name: string): string => name.slice(0, lastSlash(name) + 1);
 export const baseName = (name: string): string => name.slice(lastSlash(name) + 1);
 
-/** Nova makes a new swap disk for every machine and has ignored swap.vhd since 2012 (DOMAIN 2). */
+/**
+ * Nova makes a new swap disk for every machine, and ignores one in the image (_validate_sequenced_vhds in the utils.py of its XenAPI
+ * plugins).
+ */
 export const isSwap = (name: string): boolean => baseName(name).toLowerCase() === 'swap.vhd';
 
 export const isVhdName = (name: string): boolean => /\.vhd(?:\.gz)?$/i.test(name) && !isSwap(name);

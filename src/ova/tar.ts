@@ -26,7 +26,7 @@ export interface Member {
 
 /**
  * Throws TAR_HEADER, TAR_SIZE, TAR_EXTENSION, TAR_MULTIVOLUME, and SOURCE_TRUNCATED where a member is cut. A tar that
- * ends behind a whole member without its end blocks is a warning, and so are bytes behind the end blocks.
+ * ends after a whole member without its end blocks is a warning, and so are bytes after the end blocks.
  */
 export async function* readTar(cursor: Cursor, warn: OnWarning = () => {}): AsyncGenerator<Member, void, void> {
   let pending: PaxRecords = {};
@@ -45,7 +45,7 @@ export async function* readTar(cursor: Cursor, warn: OnWarning = () => {}): Asyn
     if (header === undefined) {
       if (extended)
         throw new VdiStreamError('TAR_EXTENSION', 'the tar ends behind a long name or pax header, without its member', { offset });
-      return readEnd(cursor, warn);
+      return readEndBlocks(cursor, warn);
     }
 
     if (header.type === 'longname' || header.type === 'longlink' || header.type === 'pax' || header.type === 'global') {
@@ -90,14 +90,14 @@ async function readExtension(cursor: Cursor, size: number | undefined, offset: n
   return content;
 }
 
-/** GNU's own sparse format goes on with its map in blocks of their own, each of which says whether another follows. */
+/** GNU's old sparse format has the rest of its map in further blocks, each of which says whether another follows. */
 async function skipSparseMaps(cursor: Cursor, header: Uint8Array): Promise<void> {
   let more = header[482] !== 0;
   while (more) more = (await cursor.read(TAR_BLOCK))[504] !== 0;
 }
 
-/** Behind the first zero block: a second one, then padding to the record's size. */
-async function readEnd(cursor: Cursor, warn: OnWarning): Promise<void> {
+/** After the first zero block: a second one, then padding to the record's size. */
+async function readEndBlocks(cursor: Cursor, warn: OnWarning): Promise<void> {
   const offset = cursor.position;
   const block = await cursor.peek(TAR_BLOCK);
   if (block.length < TAR_BLOCK || !isZero(block)) {

@@ -6,7 +6,7 @@
  * named like a property of every object. Those are refused here.
  */
 
-import sax, { type QualifiedAttribute, type SAXParser } from 'sax';
+import sax, { type QualifiedAttribute, type QualifiedTag, type SAXParser } from 'sax';
 import { assert, type ErrorCode, VdiStreamError } from '../errors.ts';
 import { quote } from '../quote.ts';
 
@@ -32,14 +32,16 @@ export interface XmlElement {
   error(code: ErrorCode, message: string): VdiStreamError;
 }
 
+/** An error at a character of the document. */
+type Fail = (message: string, index: number, code?: ErrorCode) => VdiStreamError;
+
 /**
  * Calls `visit` for each element in the order of their start tags, the first of which must be a `root`, by its local name.
  * Throws OVF_XML, with the byte where parsing stopped.
  */
 export function readXml(bytes: Uint8Array, member: string, root: string, visit: (element: XmlElement) => void): void {
-  const { text, offsetOf } = decode(bytes, member);
-  const fail = (message: string, index: number, code: ErrorCode = 'OVF_XML'): VdiStreamError =>
-    new VdiStreamError(code, message, { member, offset: offsetOf(index) });
+  const { text, offsetOf } = decodeText(bytes, member);
+  const fail: Fail = (message, index, code = 'OVF_XML') => new VdiStreamError(code, message, { member, offset: offsetOf(index) });
   const odd = text.search(NOT_XML);
   if (odd >= 0) throw fail('the OVF holds a character that XML does not allow', odd);
 
@@ -47,9 +49,8 @@ export function readXml(bytes: Uint8Array, member: string, root: string, visit: 
   const options = { xmlns: true, strictEntities: true };
   const parser = new sax.SAXParser(true, options);
   const here = (): number => Math.max(parser.startTagPosition - 1, 0);
-  const open: Array<{ readonly path: string; readonly namespaces: number }> = [];
+  const tree = elementTree(root);
   const names = new Set<string>();
-  let elements = 0;
 
   parser.onerror = (error) => {
     const [reason = ''] = error.message.split('\n');
@@ -61,54 +62,97 @@ export function readXml(bytes: Uint8Array, member: string, root: string, visit: 
   parser.ondoctype = refuseDeclaration;
   parser.onsgmldeclaration = refuseDeclaration;
   parser.onopencdata = () => {
-    if (open.length === 0) throw fail('the OVF has text outside of its root element', here());
+    if (tree.depth === 0) throw fail('the OVF has text outside of its root element', here());
   };
   parser.onattribute = ({ name }) => {
     if (names.has(name)) throw fail(`an element has the attribute ${quote(name)} twice`, here());
     names.add(name);
   };
-  parser.onclosetag = () => {
-    open.pop();
-  };
+  parser.onclosetag = () => tree.leave();
   parser.onopentag = (tag) => {
     assert('ns' in tag, 'sax was asked for namespaces');
-    const attributes = Object.values(tag.attributes);
-    const parent = open.at(-1);
-    const namespaces = (parent?.namespaces ?? 0) + attributes.filter(({ prefix }) => prefix === 'xmlns').length;
-    const path = parent === undefined ? tag.local : `${parent.path}/${tag.local}`;
-    if (parent === undefined && elements > 0) throw fail('the OVF has two root elements', here());
-    if (parent === undefined && tag.local !== root) throw fail(`the root element is ${quote(tag.local)}, not ${quote(root)}`, here());
-    if (++elements > MAX_ELEMENTS) throw fail(`the OVF has more than ${MAX_ELEMENTS} elements`, here());
-    if (open.length >= MAX_DEPTH) throw fail(`the elements of the OVF are nested more than ${MAX_DEPTH} deep`, here());
-    if (attributes.length > MAX_ATTRIBUTES) throw fail(`an element has more than ${MAX_ATTRIBUTES} attributes`, here());
-    if (namespaces > MAX_NAMESPACES) throw fail(`the OVF has more than ${MAX_NAMESPACES} namespaces in one place`, here());
-    for (const { name, uri } of [tag, ...attributes]) {
-      if (!/^[^:]+(?::[^:]+)?$/.test(name)) throw fail(`the name ${quote(name)} cannot be`, here());
-      // sax finds a prefix such as "constructor" on the prototype of every object, as what is no string.
-      if (typeof uri !== 'string') throw fail(`the namespace prefix of ${quote(name)} is not declared`, here());
-    }
-    const index = here();
-    open.push({ path, namespaces });
     names.clear();
-    visit({
-      path,
-      attribute: (local) => {
-        const [value, ...others] = candidates(attributes, local, tag.uri);
-        if (others.length > 0) throw fail(`an element has the attribute ${quote(local)} twice`, index);
-        return value === '' ? undefined : value;
-      },
-      error: (code, message) => fail(message, index, code),
-    });
+    const wrong = tree.enter(tag) ?? wrongWithNames(tag);
+    if (wrong !== undefined) throw fail(wrong, here());
+    visit(elementOf(tag, tree.path, fail, here()));
   };
 
   for (let at = 0; at < text.length; at += SLICE) {
     parser.write(text.slice(at, at + SLICE));
-    // Of both sax tells only at their end, and until there its time goes with the square of their length.
-    if (pending(parser, 'attribList') > MAX_ATTRIBUTES) throw fail(`an element has more than ${MAX_ATTRIBUTES} attributes`, here());
+    // sax reports both only at their end, and until then the time it takes grows with the square of their length.
+    if (pending(parser, 'attribList') > MAX_ATTRIBUTES) throw fail(TOO_MANY_ATTRIBUTES, here());
     if (pending(parser, 'sgmlDecl') > '[CDATA['.length) refuseDeclaration();
   }
   parser.close();
-  if (elements === 0) throw fail('the OVF has no element at all', text.length);
+  if (tree.elements === 0) throw fail('the OVF has no element at all', text.length);
+}
+
+const TOO_MANY_ATTRIBUTES = `an element has more than ${MAX_ATTRIBUTES} attributes`;
+
+interface ElementTree {
+  /** How many elements are open. */
+  readonly depth: number;
+  /** Of the innermost open element. */
+  readonly path: string;
+  /** How many elements have been entered. */
+  readonly elements: number;
+  /** A start tag. Says what is wrong with it where it stands. */
+  enter(tag: QualifiedTag): string | undefined;
+  leave(): void;
+}
+
+function elementTree(root: string): ElementTree {
+  const open: Array<{ readonly path: string; readonly namespaces: number }> = [];
+  let elements = 0;
+  return {
+    get depth() {
+      return open.length;
+    },
+    get path() {
+      return open.at(-1)?.path ?? '';
+    },
+    get elements() {
+      return elements;
+    },
+    enter(tag) {
+      const attributes = Object.values(tag.attributes);
+      const parent = open.at(-1);
+      const namespaces = (parent?.namespaces ?? 0) + attributes.filter(({ prefix }) => prefix === 'xmlns').length;
+      if (parent === undefined && elements > 0) return 'the OVF has two root elements';
+      if (parent === undefined && tag.local !== root) return `the root element is ${quote(tag.local)}, not ${quote(root)}`;
+      if (++elements > MAX_ELEMENTS) return `the OVF has more than ${MAX_ELEMENTS} elements`;
+      if (open.length >= MAX_DEPTH) return `the elements of the OVF are nested more than ${MAX_DEPTH} deep`;
+      if (attributes.length > MAX_ATTRIBUTES) return TOO_MANY_ATTRIBUTES;
+      if (namespaces > MAX_NAMESPACES) return `the OVF has more than ${MAX_NAMESPACES} namespaces in one place`;
+      open.push({ path: parent === undefined ? tag.local : `${parent.path}/${tag.local}`, namespaces });
+      return undefined;
+    },
+    leave() {
+      open.pop();
+    },
+  };
+}
+
+function wrongWithNames(tag: QualifiedTag): string | undefined {
+  for (const { name, uri } of [tag, ...Object.values(tag.attributes)]) {
+    if (!/^[^:]+(?::[^:]+)?$/.test(name)) return `the name ${quote(name)} cannot be`;
+    // sax finds a prefix such as "constructor" on the prototype of every object, as what is no string.
+    if (typeof uri !== 'string') return `the namespace prefix of ${quote(name)} is not declared`;
+  }
+  return undefined;
+}
+
+function elementOf(tag: QualifiedTag, path: string, fail: Fail, index: number): XmlElement {
+  const attributes = Object.values(tag.attributes);
+  return {
+    path,
+    attribute: (local) => {
+      const [value, ...others] = candidates(attributes, local, tag.uri);
+      if (others.length > 0) throw fail(`an element has the attribute ${quote(local)} twice`, index);
+      return value === '' ? undefined : value;
+    },
+    error: (code, message) => fail(message, index, code),
+  };
 }
 
 /** More than one only for two prefixes of the element's own namespace, which XML does not allow. */
@@ -120,7 +164,7 @@ function candidates(attributes: readonly QualifiedAttribute[], local: string, ur
   return chosen.map(({ value }) => value);
 }
 
-/** How much of a tag's attributes or of a "<!" sax has read without telling. */
+/** How much sax has read of a tag's attributes, or after a "<!", that it has not reported yet. */
 function pending(parser: SAXParser, buffer: 'attribList' | 'sgmlDecl'): number {
   const value: unknown = Reflect.get(parser, buffer);
   return Array.isArray(value) || typeof value === 'string' ? value.length : 0;
@@ -135,7 +179,7 @@ interface Decoded {
 /**
  * UTF-16 with a byte order mark, else UTF-8, whatever the XML declaration says: .NET writes "utf-16" into UTF-8 files.
  */
-function decode(bytes: Uint8Array, member: string): Decoded {
+function decodeText(bytes: Uint8Array, member: string): Decoded {
   const [first, second, third] = bytes;
   const wide = first === 0xff && second === 0xfe ? 'utf-16le' : first === 0xfe && second === 0xff ? 'utf-16be' : undefined;
   const mark = wide !== undefined ? 2 : first === 0xef && second === 0xbb && third === 0xbf ? 3 : 0;

@@ -2,7 +2,7 @@
 
 import { glanceImage } from '../glance/image.ts';
 import { cachedImage } from '../source/cache.ts';
-import { stagedImage } from '../source/fetched.ts';
+import { stagedImage } from '../source/staged-image.ts';
 import { VERSION } from '../version.ts';
 import { importImage } from '../xen/import.ts';
 import type { Workers } from './functions.ts';

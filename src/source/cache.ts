@@ -7,11 +7,11 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, stat } from 'node:fs/promises';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
-import { inTurn } from '../host/lock.ts';
-import { evict, isKey, keep, makeRoom, nameOf, openEntry, removeEntry, touch } from './entries.ts';
-import { fetchAnew, fetchInto, fetchUnnamed, type Keeping, keepingError, keptSource } from './fetched.ts';
+import { withLock } from '../host/lock.ts';
+import { addEntry, entryName, evict, isKey, makeRoom, openEntry, removeEntry, touch } from './entries.ts';
 import { fileCursor } from './file.ts';
-import type { Digest, Opener, Source, SourceOptions } from './source.ts';
+import type { Digest, Opener, Source } from './source.ts';
+import { copySource, fetchAnew, fetchInto, fetchUnnamed, type ImageStore, type RemoteImage, storeError } from './staged-image.ts';
 import { partFile, prepareFolder, removeFile } from './staging.ts';
 import { digestsOf, wrongSum } from './stream.ts';
 
@@ -27,70 +27,66 @@ export interface CacheOptions {
  * describing, opening and reading `from` does.
  */
 export function cachedImage(from: Opener, { folder, size }: CacheOptions): Opener {
-  const keeping: Keeping = { folder, code: 'CACHE', makeRoom: (length) => makeRoom(folder, length) };
+  const { name } = from;
+  const store: ImageStore = { folder, code: 'CACHE', makeRoom: (length) => makeRoom(folder, length) };
   return {
-    name: from.name,
-    async open(options) {
+    name,
+    async open({ sha256, signal, onWarning, onRead }) {
       if (!(size >= 0)) throw new VdiStreamError('USAGE', 'the size of a cache is a number of bytes');
-      const { digest, length } = (await from.describe?.(options)) ?? {};
-      // What the source tells comes first: whoever asks for this image is told the same.
-      const keys = digestsOf(options, digest).reverse().filter(isKey);
-      const wanted: Wanted = { from, options, keeping, keys, length, size };
+      const { digest, length } = (await from.describe?.({ sha256, signal, onWarning, onRead })) ?? {};
+      // The source's own digest first: it is the same for everyone who asks for this image.
+      const keys = digestsOf(sha256, digest).reverse().filter(isKey);
+      const open = (): Promise<Source> => from.open({ sha256, signal, onWarning, onRead });
+      const image: CachedImage = { name, open, signal, onRead, keys, length };
       const [key] = keys;
       try {
         await prepareFolder(folder);
-        if (key === undefined || (length !== undefined && length > size)) return await fetchUnnamed(from, options, keeping);
-        return (await find(wanted, 'alone or not')) ?? (await findOrFetch(wanted, key));
+        if (key === undefined || (length !== undefined && length > size)) return await fetchUnnamed(image, store);
+        return (await find(image, store)) ?? (await findOrFetch(image, store, key, size));
       } catch (cause) {
-        throw keepingError(keeping, cause);
+        throw storeError(store, cause);
       }
     },
   };
 }
 
-interface Wanted {
-  readonly from: Opener;
-  readonly options: SourceOptions;
-  readonly keeping: Keeping;
+interface CachedImage extends RemoteImage {
   /** All that the bytes have to hash to. An entry may have the name of any of them. */
   readonly keys: readonly Digest[];
   /** Bytes of the image, where that is known. */
   readonly length: number | undefined;
-  /** Bytes of the cache. */
-  readonly size: number;
 }
 
 /** Of all processes that want the same image, one fetches it. */
-async function findOrFetch(wanted: Wanted, key: Digest): Promise<Source> {
-  const { keeping, options } = wanted;
+async function findOrFetch(image: CachedImage, store: ImageStore, key: Digest, size: number): Promise<Source> {
   // A folder may have many paths.
-  const { dev, ino } = await stat(keeping.folder);
-  const work = async (): Promise<Source> => (await find(wanted, 'alone')) ?? (await fetchKept(wanted, key));
-  return inTurn(`cache ${dev}:${ino} ${nameOf(key)}`, work, options.signal);
+  const { dev, ino } = await stat(store.folder);
+  // Without the lock, a damaged entry could be replaced by another process just before it is removed.
+  const remove = (damaged: Digest): Promise<void> => removeEntry(store.folder, damaged);
+  const work = async (): Promise<Source> => (await find(image, store, remove)) ?? (await fetchEntry(image, store, key, size));
+  return withLock(`cache ${dev}:${ino} ${entryName(key)}`, work, image.signal);
 }
 
-/** Who is alone removes what is not what its name says; for others, it could be what another process has just put there. */
-async function find(wanted: Wanted, who: 'alone' | 'alone or not'): Promise<Source | undefined> {
-  const { from, options, keeping, keys } = wanted;
-  for (const key of keys) {
-    const file = await openEntry(keeping.folder, key);
-    const source =
-      file &&
-      (await closedUnlessUsed(file, async () => {
-        if (!(await isImage(file, wanted, key))) return undefined;
-        await touch(file, keeping.folder);
-        return keptSource(file, from, options, keeping);
-      }));
+/** The first entry that is the image; `missed` is called with the key of each that is not there, or not what its name says. */
+async function find(image: CachedImage, store: ImageStore, missed?: (key: Digest) => Promise<void>): Promise<Source | undefined> {
+  for (const key of image.keys) {
+    const source = await openIntact(image, store, key);
     if (source !== undefined) return source;
-    if (who === 'alone') await removeEntry(keeping.folder, key);
+    await missed?.(key);
   }
   return undefined;
 }
 
-async function closedUnlessUsed(file: FileHandle, use: () => Promise<Source | undefined>): Promise<Source | undefined> {
+/** Undefined where there is no such entry, or it is not what its name says. */
+async function openIntact(image: CachedImage, store: ImageStore, key: Digest): Promise<Source | undefined> {
+  const file = await openEntry(store.folder, key);
+  if (file === undefined) return undefined;
   let source: Source | undefined;
   try {
-    source = await use();
+    if (await isImage(file, image, key)) {
+      await touch(file, store.folder);
+      source = await copySource(file, image, store);
+    }
     return source;
   } finally {
     if (source === undefined) await file.close();
@@ -98,49 +94,49 @@ async function closedUnlessUsed(file: FileHandle, use: () => Promise<Source | un
 }
 
 /** Whether the file has what its key says. Throws SOURCE_CHECKSUM if it does, but is not the image that is wanted, and CANCELLED. */
-async function isImage(file: FileHandle, { from, options, keys, length }: Wanted, key: Digest): Promise<boolean> {
+async function isImage(file: FileHandle, { name, keys, length, signal, onRead }: CachedImage, key: Digest): Promise<boolean> {
   const found = await file.stat();
   // Another user could change the bytes once they have been looked at.
   if (!found.isFile() || found.uid !== process.geteuid?.()) return false;
   if (length !== undefined && found.size !== length) return false;
   const sums = keys.map((digest) => ({ ...digest, hash: createHash(digest.algorithm) }));
-  const cursor = fileCursor(file, found.size, from.name, () => {});
+  const cursor = fileCursor(file, found.size, name, () => {});
   try {
     for await (const chunk of cursor.chunks()) {
-      throwIfCancelled(options.signal);
+      throwIfCancelled(signal);
       for (const { hash } of sums) hash.update(chunk);
-      options.onRead?.(cursor.position, found.size);
+      onRead?.(cursor.position, found.size);
     }
   } catch (error) {
-    throwIfCancelled(options.signal);
+    throwIfCancelled(signal);
     if (error instanceof VdiStreamError) return false; // cut while it was read, or on a bad sector
     throw error;
   }
   const wrong = sums.map(({ hash, ...digest }) => ({ ...digest, found: hash.digest('hex') })).filter(({ hex, found }) => found !== hex);
   if (wrong.some(({ hex }) => hex === key.hex)) return false;
-  for (const { algorithm, hex, found } of wrong) throw wrongSum(from.name, { algorithm, hex: found }, hex);
+  for (const { algorithm, hex, found } of wrong) throw wrongSum(name, { algorithm, hex: found }, hex);
   return true;
 }
 
-/** Leaves nothing behind when it fails. */
-function fetchKept({ from, options, keeping, size }: Wanted, key: Digest): Promise<Source> {
-  const { folder } = keeping;
-  return fetchAnew(options, async () => {
+/** Fetches the image into an entry of `key`, if it has at most `size` bytes. Leaves nothing in the folder when it fails. */
+function fetchEntry(image: CachedImage, store: ImageStore, key: Digest, size: number): Promise<Source> {
+  const { folder } = store;
+  return fetchAnew(image.signal, async () => {
     const part = await partFile(folder);
     try {
       const hash = createHash(key.algorithm);
-      const length = await fetchInto(part.file, from, options, { ...keeping, onChunk: (chunk) => hash.update(chunk) });
+      const length = await fetchInto(part.file, image, store, (chunk) => hash.update(chunk));
       const hex = hash.digest('hex');
-      if (hex !== key.hex) throw wrongSum(from.name, { algorithm: key.algorithm, hex }, key.hex);
+      if (hex !== key.hex) throw wrongSum(image.name, { algorithm: key.algorithm, hex }, key.hex);
       if (length > size) await removeFile(part.path);
       else {
-        await keep(part, folder, key);
+        await addEntry(part, folder, key);
         await evict(folder, size);
       }
-      return await keptSource(part.file, from, options, keeping);
+      return await copySource(part.file, image, store);
     } catch (error) {
       await part.file.close();
-      await removeFile(part.path).catch(() => {}); // what went wrong first is told
+      await removeFile(part.path).catch(() => {}); // the first error is the one that is thrown
       throw error;
     }
   });

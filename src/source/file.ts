@@ -4,32 +4,20 @@ import type { FileHandle } from 'node:fs/promises';
 import { type Cursor, totalLength, truncated } from '../cursor.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { errnoOf } from '../host/errno.ts';
+import { readAhead } from '../host/read-ahead.ts';
 
 /** One read of the file at a time is not enough to keep a disk busy; a chunk this large is. */
 const CHUNK = 512 * 1024;
 
-/** `count` is told of the bytes that were read; what was only peeked at is read again, and not counted twice. */
+/**
+ * A cursor over the first `length` bytes of `file`. Errors call the file `name`: SOURCE_READ, and SOURCE_TRUNCATED where the file has become
+ * shorter. `count` is called with the number of bytes that were read; what was only peeked at is read again, and not counted twice.
+ */
 export function fileCursor(file: FileHandle, length: number, name: string, count: (bytes: number) => void): Cursor {
   let position = 0;
   /** Counts who moves the cursor: of several `chunks`, only the one that was asked for last. */
   let reader = 0;
-
-  async function readAt(into: readonly Uint8Array[], at: number): Promise<void> {
-    let left = into.filter((bytes) => bytes.length > 0);
-    const wanted = totalLength(left);
-    for (let done = 0; done < wanted; ) {
-      let bytesRead: number;
-      try {
-        ({ bytesRead } = await file.readv(left, at + done));
-      } catch (cause) {
-        throw readError(cause, name, at + done);
-      }
-      // The file was cut while it was read.
-      if (bytesRead === 0) throw truncated(at + done);
-      done += bytesRead;
-      if (done < wanted) left = behind(left, bytesRead);
-    }
-  }
+  const read = (into: readonly Uint8Array[], at: number): Promise<void> => readFully(file, name, into, at);
 
   function advance(bytes: number): number {
     const at = position;
@@ -41,7 +29,7 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
   async function fill(...into: Uint8Array[]): Promise<void> {
     const wanted = totalLength(into);
     const at = advance(wanted);
-    await readAt(into, at);
+    await read(into, at);
     count(wanted);
   }
 
@@ -54,7 +42,7 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
     },
     async peek(wanted) {
       const bytes = new Uint8Array(Math.min(wanted, length - position));
-      if (bytes.length > 0) await readAt([bytes], position);
+      if (bytes.length > 0) await read([bytes], position);
       return bytes;
     },
     async read(wanted) {
@@ -68,23 +56,18 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
       position = target;
     },
     async *chunks() {
-      // The next chunk is read while the current one is used; two buffers take turns.
-      const buffers = [new Uint8Array(CHUNK), new Uint8Array(CHUNK)];
       const mine = ++reader;
-      let at = position;
-      const next = (turn: number): Promise<Uint8Array> | undefined => {
-        const chunk = buffers[turn % 2]?.subarray(0, length - at);
-        if (chunk === undefined || chunk.length === 0) return undefined;
-        const reading = readAt([chunk], at).then(() => chunk);
-        reading.catch(() => {}); // whoever asks for the chunk is told
-        at += chunk.length;
-        return reading;
-      };
-      let ahead = next(0);
-      for (let turn = 1; ahead !== undefined; turn++) {
-        const chunk = await ahead;
-        ahead = next(turn);
-        // Who was left in the middle may still be reading when the cursor has long been moved elsewhere.
+      let ahead = position;
+      const parts = readAhead(CHUNK, async (buffer) => {
+        const chunk = buffer.subarray(0, length - ahead);
+        if (chunk.length === 0) return undefined;
+        const at = ahead;
+        ahead += chunk.length;
+        await read([chunk], at);
+        return chunk;
+      });
+      for await (const chunk of parts) {
+        // A reader that was left in the middle may still be reading long after the cursor was moved elsewhere.
         if (reader === mine) position += chunk.length;
         count(chunk.length);
         yield chunk;
@@ -93,8 +76,25 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
   };
 }
 
-/** What is left to fill once `count` bytes of `parts` are. */
-function behind(parts: readonly Uint8Array[], count: number): Uint8Array[] {
+/** Fills all of `into`, one after the other, from byte `at` on. Throws SOURCE_READ, and SOURCE_TRUNCATED where the file was cut meanwhile. */
+async function readFully(file: FileHandle, name: string, into: readonly Uint8Array[], at: number): Promise<void> {
+  let unfilled = into.filter((bytes) => bytes.length > 0);
+  const wanted = totalLength(unfilled);
+  for (let done = 0; done < wanted; ) {
+    let bytesRead: number;
+    try {
+      ({ bytesRead } = await file.readv(unfilled, at + done));
+    } catch (cause) {
+      throw readError(cause, name, at + done);
+    }
+    if (bytesRead === 0) throw truncated(at + done);
+    done += bytesRead;
+    if (done < wanted) unfilled = skipBytes(unfilled, bytesRead);
+  }
+}
+
+/** `parts` but for their first `count` bytes. */
+function skipBytes(parts: readonly Uint8Array[], count: number): Uint8Array[] {
   let skip = count;
   return parts.flatMap((part) => {
     const filled = Math.min(skip, part.length);

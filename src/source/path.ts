@@ -1,4 +1,4 @@
-/** A path, or standard input, as a source: regular files can be jumped through, anything else is a stream. */
+/** A path, or standard input, as a source: regular files are read at random, anything else is a stream. */
 
 import { constants, fstatSync, openSync, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
@@ -10,7 +10,7 @@ import { fileCursor } from './file.ts';
 import { closers, type Source, type SourceOptions } from './source.ts';
 import { streamSource } from './stream.ts';
 
-/** Throws SOURCE_OPEN. */
+/** A regular file, a FIFO or a device. With `sha256` a file is a stream, too. Throws SOURCE_OPEN. */
 export async function openPath(path: string, options: SourceOptions): Promise<Source> {
   return pathSource(path, path, options);
 }
@@ -22,22 +22,23 @@ export async function openStandardInput(options: SourceOptions): Promise<Source>
   return nodeStreamSource('standard input', process.stdin, options, async () => {});
 }
 
-async function pathSource(path: string, name: string, options: SourceOptions): Promise<Source> {
+async function pathSource(path: string, name: string, { sha256, signal, onRead }: SourceOptions): Promise<Source> {
+  const streamOptions = { sha256, signal, onRead };
   let file: FileHandle | undefined;
   try {
     const named = await stat(path);
-    if (named.isFIFO()) return { ...nodeStreamSource(name, openFifo(path), options, async () => {}), isFile: isSame(named) };
+    if (named.isFIFO()) return { ...nodeStreamSource(name, openFifo(path), streamOptions, async () => {}), isFile: isSame(named) };
     file = await open(path, 'r');
     const found = await file.stat();
     if (found.isDirectory()) throw new VdiStreamError('SOURCE_OPEN', `${name} is a directory, not an image`);
     const isFile = isSame(found);
     if (!found.isFile()) {
-      return { ...nodeStreamSource(name, file.createReadStream({ autoClose: false }), options, closing(file)), isFile };
+      return { ...nodeStreamSource(name, file.createReadStream({ autoClose: false }), streamOptions, closing(file)), isFile };
     }
-    const source = fileSource(file, found, name, options);
-    if (options.sha256 === undefined) return source;
-    // A checksum needs every byte in order, so jumping is over.
-    return { ...streamSource(name, source.cursor.chunks(), options, { length: found.size, close: source.close }), isFile };
+    const source = fileSource(file, found, name, { signal, onRead });
+    if (sha256 === undefined) return source;
+    // A checksum needs every byte in order.
+    return { ...streamSource(name, source.cursor.chunks(), streamOptions, { length: found.size, close: source.close }), isFile };
   } catch (cause) {
     await file?.close();
     if (cause instanceof VdiStreamError) throw cause;
@@ -46,13 +47,18 @@ async function pathSource(path: string, name: string, options: SourceOptions): P
   }
 }
 
-/** To open one in the usual way waits for who writes to it, and so does each read, on a thread that no signal ends. */
+/** Opening a FIFO in the usual way waits for a writer, and so does each read, on a thread that no signal ends. */
 function openFifo(path: string): Socket {
   return new Socket({ fd: openSync(path, constants.O_RDONLY | constants.O_NONBLOCK), readable: true, writable: false });
 }
 
-/** A regular file that is open already, and is closed with the source; `found` is its state. */
-export function fileSource(file: FileHandle, found: Stats, name: string, { onRead, signal }: SourceOptions): Source {
+/** A regular file that is open already, and is closed with the source; `found` is what fstat(2) says about it. */
+export function fileSource(
+  file: FileHandle,
+  found: Stats,
+  name: string,
+  { onRead, signal }: Pick<SourceOptions, 'onRead' | 'signal'>,
+): Source {
   let read = 0;
   const cursor = fileCursor(file, found.size, name, (bytes) => {
     throwIfCancelled(signal);

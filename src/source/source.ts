@@ -8,7 +8,7 @@ export interface Opener {
   readonly name: string;
   /** Throws SOURCE_OPEN, or what its own kind says. Whoever gets a source closes it. */
   open(options: SourceOptions): Promise<Source>;
-  /** What its bytes hash to and how many they are, where that can be known without reading them. */
+  /** What its bytes hash to and how many they are, where that can be known without reading them. Throws what `open` does. */
   describe?(options: SourceOptions): Promise<{ readonly digest?: Digest | undefined; readonly length?: number | undefined }>;
 }
 
@@ -16,7 +16,7 @@ export interface Source {
   /** For messages: the path, `standard input` or `stream`. */
   readonly name: string;
   readonly cursor: Cursor;
-  /** Whether `path` is the very file that is being read: writing there would destroy the image. */
+  /** Whether `path` is the very file or device that is being read: writing there would destroy the image. */
   isFile(path: string): Promise<boolean>;
   /** Bytes read so far. */
   bytesRead(): number;
@@ -31,9 +31,9 @@ export interface SourceOptions {
   /** Hexadecimal SHA-256 of all bytes of the source, as they are stored. */
   readonly sha256?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Told of what went wrong on the way and was made good: HTTP_RETRY. */
+  /** Called for what went wrong and was made good: HTTP_RETRY. */
   readonly onWarning?: OnWarning | undefined;
-  /** Called while reading: how far it has come, and the length, 0 where that is not known; bytes, of all sources together. */
+  /** Called while reading, with the position and the length in bytes, of all sources together; a length of 0 is not known. */
   readonly onRead?: ((position: number, length: number) => void) | undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
- * A folder to keep bytes in that are needed again: layers of a chain that a stream brings before their leaf, whole images. A file in it
- * has no name, or for as long as it has one, the name says whose it is:
+ * Staging: a folder for bytes that are needed again, layers of a chain that come before their leaf in a stream, and whole images. A file in
+ * it has no name, or as long as it has one, the name says which process it belongs to:
  *
  *   .vdistream-<owner>-<uuid>
  */
@@ -20,8 +20,8 @@ export interface Staged {
 }
 
 /**
- * Copies what is left of `from` into `folder`, which is made if it is not there. The file has no name any more by the time the first
- * byte is written, so nothing is left of it when the process ends, however it ends. Throws STAGING.
+ * Copies what is left of `from` into `folder`, which is made if it is not there. The file loses its name before the first byte is written,
+ * so nothing is left of it when the process ends, however it ends. Throws STAGING, or what reading `from` does.
  */
 export async function stage(folder: string, from: Cursor): Promise<Staged> {
   try {
@@ -45,14 +45,14 @@ export async function stage(folder: string, from: Cursor): Promise<Staged> {
 export async function prepareFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   for (const name of await readdir(folder)) {
-    const owner = ownerOf(name);
+    const owner = partOwner(name);
     if (owner === undefined || isAlive(owner)) continue;
     // What this user may not remove is in nobody's way.
     await unlink(join(folder, name)).catch(() => {});
   }
 }
 
-/** A file that others of our kind leave alone as long as this process lives. */
+/** A file that other processes of vdistream leave alone as long as this one runs. */
 export interface PartFile {
   readonly path: string;
   readonly file: FileHandle;
@@ -63,9 +63,9 @@ export async function partFile(folder: string): Promise<PartFile> {
   return { path, file: await open(path, 'wx+', 0o600) };
 }
 
-const NAME = /^\.vdistream-(.+)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const PART_NAME = /^\.vdistream-(.+)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-const ownerOf = (name: string): Owner | undefined => parseOwner(NAME.exec(name)?.[1] ?? '');
+const partOwner = (name: string): Owner | undefined => parseOwner(PART_NAME.exec(name)?.[1] ?? '');
 
 /** A file that is gone when it is closed. */
 export async function namelessFile(folder: string): Promise<FileHandle> {
@@ -88,13 +88,13 @@ export async function removeFile(path: string): Promise<void> {
   }
 }
 
-/** Bytes that this user can still write there; infinite for a file system that does not tell. */
+/** Bytes that this user can still write there; infinite for a file system that does not say. */
 export async function roomIn(folder: string): Promise<number> {
   const { bavail, blocks, bsize } = await statfs(folder);
   return blocks === 0 ? Number.POSITIVE_INFINITY : bavail * bsize;
 }
 
-/** `code`, if the folder has no room for so many bytes. */
+/** Throws `code` if the folder has no room for `length` bytes. */
 export async function refuseFull(code: ErrorCode, folder: string, length: number): Promise<void> {
   const room = await roomIn(folder);
   if (room >= length) return;

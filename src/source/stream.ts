@@ -14,10 +14,13 @@ export interface StreamFacts {
   close(): Promise<void>;
 }
 
-/** `bytes` as a source. Their checksums, the caller's and the source's own, are made as they go by. Throws USAGE for one that cannot be. */
-export function streamSource(name: string, bytes: Chunks, options: SourceOptions, facts: StreamFacts): Source {
-  const { length } = facts;
-  const sums = digestsOf(options, facts.digest).map((digest) => ({ ...digest, hash: hashOf(digest.algorithm) }));
+/**
+ * `bytes` as a source. Their checksums, the caller's and the source's own, are made while they are read. Throws USAGE for a digest that
+ * cannot be made here.
+ */
+export function streamSource(name: string, bytes: Chunks, { sha256, signal, onRead }: SourceOptions, facts: StreamFacts): Source {
+  const { length, digest: ownDigest, close } = facts;
+  const sums = digestsOf(sha256, ownDigest).map((digest) => ({ ...digest, hash: hashOf(digest.algorithm) }));
   let read = 0;
 
   async function* counted(): Chunks {
@@ -25,7 +28,7 @@ export function streamSource(name: string, bytes: Chunks, options: SourceOptions
       for await (const chunk of bytes) {
         read += chunk.length;
         for (const { hash } of sums) hash.update(chunk);
-        options.onRead?.(read, length ?? 0);
+        onRead?.(read, length ?? 0);
         yield chunk;
       }
     } catch (cause) {
@@ -33,8 +36,8 @@ export function streamSource(name: string, bytes: Chunks, options: SourceOptions
     }
   }
 
-  const cursor = streamCursor(options.signal === undefined ? counted() : cancellable(counted(), options.signal), length);
-  const closing = closers(facts.close);
+  const cursor = streamCursor(signal === undefined ? counted() : cancellable(counted(), signal), length);
+  const closing = closers(close);
   closing.own(() => cursor.close());
   return {
     name,
@@ -60,8 +63,8 @@ function hashOf(algorithm: string): Hash {
   }
 }
 
-/** What the bytes of a source must hash to: by the caller, and by the source itself. */
-export function digestsOf({ sha256 }: SourceOptions, own: Digest | undefined): Digest[] {
+/** What the bytes of a source must hash to: by the caller, `sha256` in hex, and by the source itself. */
+export function digestsOf(sha256: string | undefined, own: Digest | undefined): Digest[] {
   const given = sha256 === undefined ? [] : [{ algorithm: 'sha256', hex: sha256.toLowerCase() }];
   return own === undefined ? given : [...given, own];
 }

@@ -7,7 +7,7 @@ import type { DiskInput } from '../engine/options.ts';
 import { type WriteOptions, type WriteResult, writeDisk, writeTo } from '../engine/write.ts';
 import { cancelledOr, messageOf, throwIfCancelled } from '../errors.ts';
 import { createPool, type Pool } from '../host/pool.ts';
-import { isUrl, nameOf } from '../http/url.ts';
+import { isUrl, redactUrl } from '../http/url.ts';
 import { deviceTarget } from '../target/device.ts';
 import { settleUdev } from './device.ts';
 import { reapWith } from './reap.ts';
@@ -126,7 +126,7 @@ function defaultName(input: DiskInput): string {
 /** The last part of a path or of an address's path, as everybody sees it: the rest of an address may be a secret. */
 function sourceName(input: SourceInput): string {
   const name = typeof input === 'string' ? input : 'name' in input ? String(input.name) : 'stream';
-  return basename(isUrl(name) ? nameOf(name) : name);
+  return basename(isUrl(name) ? redactUrl(name) : name);
 }
 
 /** The SR, where it is given, is only asked what its new disks read as. */

@@ -1,7 +1,7 @@
 /** Reap: removes what imports have left that were killed. Owner tags say which VDIs are theirs, and whether they can still run. */
 
 import { cancelledOr, throwIfCancelled } from '../errors.ts';
-import { inTurn } from '../host/lock.ts';
+import { withLock } from '../host/lock.ts';
 import { isAtWork, type OwnerTag, parseOwnerTag } from './owner-tag.ts';
 import { removeVdi } from './remove.ts';
 import type { Toolstack } from './toolstack.ts';
@@ -76,7 +76,7 @@ export async function reapWith(toolstack: Toolstack, { sr, dryRun, signal }: Rea
         leftOvers.push({ vdi, host: parsed.host, pid: parsed.owner.pid, owner, removed: removes && left.length === 0, left });
       }
     };
-    await (removes ? inTurn(REAP_LOCK, visit, signal) : visit());
+    await (removes ? withLock(REAP_LOCK, visit, signal) : visit());
   }
   return {
     leftOvers,

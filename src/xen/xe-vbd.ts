@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, VdiStreamError } from '../errors.ts';
-import { inTurn } from '../host/lock.ts';
+import { withLock } from '../host/lock.ts';
 import { deviceTarget } from '../target/device.ts';
 import type { OnWarning } from '../warnings.ts';
 import { settleUdev, waitForDevice } from './device.ts';
@@ -28,7 +28,7 @@ export interface PlugOptions {
 export async function attach(xe: Xe, vdi: Vdi, { dom0, pause, signal }: PlugOptions): Promise<Attachment> {
   const vbd = await createVbd(xe, vdi.uuid, dom0, signal);
   const plug = (): Promise<void> => confirmDone('vbd-plug', xe.run('vbd-plug', { uuid: vbd }, signal), () => isPlugged(xe, vbd, signal));
-  await inTurn(PLUG_LOCK, plug, signal);
+  await withLock(PLUG_LOCK, plug, signal);
   const path = await waitForDevice(await devicePath(xe, vbd, signal), vdi, signal);
   return {
     target: deviceTarget(path, { attached: true, readsZero: vdi.readsZero }),
@@ -75,7 +75,7 @@ export async function unplug(xe: Xe, vbd: string, pause: number, onWarning?: OnW
   await settleUdev();
   for (let tries = 1; ; tries++) {
     try {
-      return await inTurn(PLUG_LOCK, once);
+      return await withLock(PLUG_LOCK, once);
     } catch (error) {
       if (tries === UNPLUG_TRIES || !isRefusedWith(error, RETRYABLE)) throw error;
       if (tries === 1)

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { inTurn } from '../../src/host/lock.ts';
+import { withLock } from '../../src/host/lock.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
 import { stagingProcesses } from '../support/staging-process.ts';
@@ -36,7 +36,7 @@ describe('within one process', () => {
     const name = newName();
     const log: string[] = [];
     const turns = Array.from({ length: 20 }, (_, index) =>
-      inTurn(name, async () => {
+      withLock(name, async () => {
         log.push(`${index} begins`);
         await new Promise((resolve) => setImmediate(resolve));
         log.push(`${index} ends`);
@@ -50,16 +50,16 @@ describe('within one process', () => {
   test('a turn that fails tells its own caller, and the next one comes', async () => {
     const name = newName();
     const broken = new Error('broken');
-    const first = inTurn(name, () => Promise.reject(broken));
-    const second = inTurn(name, async () => 'second');
+    const first = withLock(name, () => Promise.reject(broken));
+    const second = withLock(name, async () => 'second');
     await expect(first).rejects.toBe(broken);
     expect(await second).toBe('second');
   });
 
   test('turns of other names do not wait', async () => {
     const { passed, open } = gate();
-    const first = inTurn(newName(), () => passed);
-    expect(await inTurn(newName(), async () => 'other')).toBe('other');
+    const first = withLock(newName(), () => passed);
+    expect(await withLock(newName(), async () => 'other')).toBe('other');
     open();
     await first;
   });
@@ -68,10 +68,10 @@ describe('within one process', () => {
     const name = newName();
     const { passed, open } = gate();
     const log: string[] = [];
-    const first = inTurn(name, () => passed.then(() => log.push('first')));
+    const first = withLock(name, () => passed.then(() => log.push('first')));
     const controller = new AbortController();
-    const second = inTurn(name, async () => log.push('second'), controller.signal);
-    const third = inTurn(name, async () => log.push('third'));
+    const second = withLock(name, async () => log.push('second'), controller.signal);
+    const third = withLock(name, async () => log.push('third'));
     controller.abort(new Error('enough'));
     expect(await failure(second)).toMatchObject({ code: 'CANCELLED', cause: new Error('enough') });
     expect(log).toEqual([]);
@@ -82,10 +82,10 @@ describe('within one process', () => {
 
   test('a signal that has fired before keeps the work from beginning, and one that fires later is left to the work', async () => {
     const begun: string[] = [];
-    expect(await failure(inTurn(newName(), async () => begun.push('begun'), AbortSignal.abort()))).toMatchObject({ code: 'CANCELLED' });
+    expect(await failure(withLock(newName(), async () => begun.push('begun'), AbortSignal.abort()))).toMatchObject({ code: 'CANCELLED' });
     expect(begun).toEqual([]);
     const controller = new AbortController();
-    const work = inTurn(
+    const work = withLock(
       newName(),
       async () => {
         controller.abort();
@@ -115,7 +115,7 @@ describe('between processes', () => {
     const name = newName();
     const holder = startProcess({ does: 'hold', name });
     await holder.said('holding');
-    const mine = inTurn(name, async () => 'mine');
+    const mine = withLock(name, async () => 'mine');
     await vi.waitFor(() => expect(connected(name)).toBe(1), 60_000);
     await holder.kill();
     expect(await mine).toBe('mine');
@@ -128,7 +128,7 @@ describe('between processes', () => {
     holder.child.kill('SIGSTOP');
     const order: string[] = [];
     const waiting = startProcess({ does: 'hold', name });
-    const mine = inTurn(name, async () => order.push('mine'));
+    const mine = withLock(name, async () => order.push('mine'));
     await vi.waitFor(() => expect(addresses(name).length).toBe(3), 60_000);
     const second = waiting.said('holding').then(() => {
       order.push('theirs');
@@ -145,7 +145,7 @@ describe('between processes', () => {
     const holder = startProcess({ does: 'hold', name });
     await holder.said('holding');
     const controller = new AbortController();
-    const mine = inTurn(name, async () => 'mine', controller.signal);
+    const mine = withLock(name, async () => 'mine', controller.signal);
     await vi.waitFor(() => expect(connected(name)).toBe(1), 60_000);
     controller.abort();
     expect(await failure(mine)).toMatchObject({ code: 'CANCELLED' });
@@ -169,7 +169,7 @@ describe('between processes', () => {
 
 test('the address is one that every version of Node understands in the same way: it fills what the kernel has for it', async () => {
   const name = newName();
-  await inTurn(name, async () => {
+  await withLock(name, async () => {
     const [address = ''] = addresses(name);
     expect(address).toMatch(/^@vdistream-[0-9a-f]{64}-+@$/);
     expect(address).toHaveLength(108); // sizeof sun_path, unix(7)

@@ -2,7 +2,8 @@ import { inspect } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { Chunks } from '../../src/cursor.ts';
-import { createHttp, nameOf, statusError } from '../../src/http/client.ts';
+import { createHttp, statusError } from '../../src/http/client.ts';
+import { redactUrl } from '../../src/http/url.ts';
 import { collect, noise } from '../support/chunks.ts';
 import { failure } from '../support/failure.ts';
 import { client, image, silent } from '../support/http-client.ts';
@@ -150,7 +151,7 @@ describe('a name', () => {
     ['http://user:secret@host/a', 'http://host/a'],
     ['http://secret@', 'an address that cannot be understood'],
   ])('of %s is %s', (url, name) => {
-    expect(nameOf(url)).toBe(name);
+    expect(redactUrl(url)).toBe(name);
   });
 });
 

@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 import { VdiStreamError } from '../../src/errors.ts';
-import { inTurn } from '../../src/host/lock.ts';
+import { withLock } from '../../src/host/lock.ts';
 import { isAlive, ownerText, parseOwner, thisOwner } from '../../src/host/owner.ts';
 import { cachedImage } from '../../src/source/cache.ts';
-import { stagedImage } from '../../src/source/fetched.ts';
+import { stagedImage } from '../../src/source/staged-image.ts';
 import { streamSource } from '../../src/source/stream.ts';
 
 const task = JSON.parse(process.argv[2] ?? '{}');
@@ -45,7 +45,7 @@ const tasks = {
   cached: () => read(cachedImage(httpOpener(), { folder: task.folder, size: task.size })),
   async turns() {
     for (let turn = 0; turn < task.turns; turn++) {
-      await inTurn(task.name, async () => {
+      await withLock(task.name, async () => {
         appendFileSync(task.log, `+${process.pid} `);
         await new Promise((resolve) => setImmediate(resolve));
         appendFileSync(task.log, `-${process.pid} `);
@@ -53,7 +53,7 @@ const tasks = {
     }
   },
   async hold() {
-    await inTurn(task.name, async () => {
+    await withLock(task.name, async () => {
       say('holding');
       await new Promise((resolve) => process.stdin.once('data', resolve));
       process.stdin.destroy();
