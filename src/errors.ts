@@ -567,7 +567,7 @@ export type ErrorCode = keyof typeof ERRORS;
  * Where an error applies. `offset` is in bytes: of the member (or the bare VHD) for what is wrong in it, of the archive for
  * TAR_…, of the source as it is stored for SOURCE_READ and COMPRESSION_…, of the device for a target.
  */
-export interface Where {
+interface Where {
   readonly member?: string | undefined;
   readonly offset?: number | undefined;
   readonly errno?: number | undefined;

@@ -69,7 +69,7 @@ interface ImageValues {
 }
 
 export function imageOptions({ disk, raw, manifest, strict, sha256 }: ImageValues) {
-  return { disk, raw, strict, manifest: oneOf(MANIFEST_MODES, manifest, '--manifest'), sha256: checksum(sha256) };
+  return { disk, raw, strict, manifest: oneOf(MANIFEST_MODES, manifest, '--manifest'), sha256: sha256Digits(sha256) };
 }
 
 interface DiskValues extends ImageValues {
@@ -93,7 +93,7 @@ function bytes(text: string | undefined): number | undefined {
   return size;
 }
 
-function checksum(sha256: string | undefined): string | undefined {
+function sha256Digits(sha256: string | undefined): string | undefined {
   if (sha256 !== undefined && !/^[0-9a-f]{64}$/i.test(sha256)) {
     throw new VdiStreamError('USAGE', '--sha256 takes 64 hexadecimal digits');
   }

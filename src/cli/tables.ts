@@ -47,7 +47,7 @@ function allocated({ allocatedBytes, virtualSize }: LayerInfo): string {
 const SHADES = ['░', '▒', '▓', '█'];
 
 /** One character a cell: · for nothing, then a quarter, half, three quarters, all. */
-export function drawMap(map: readonly number[]): string {
+function drawMap(map: readonly number[]): string {
   return map.map((share) => (share === 0 ? '·' : (SHADES[Math.min(3, Math.floor(share * 4))] ?? ''))).join('');
 }
 

@@ -1,7 +1,7 @@
 /** Bits in a map, most significant first, as the maps of VHDs have them: one a sector, or one a block. */
 
 /** Bits [start, end) that are alike. */
-export interface BitRun {
+interface BitRun {
   readonly start: number;
   readonly end: number;
   readonly set: boolean;

@@ -4,7 +4,7 @@ import type { Cursor } from '../cursor.ts';
 import type { Disk, DiskFacts, Identity } from './disk.ts';
 import type { Buffers, Extent } from './extent.ts';
 
-export interface Flat extends Pick<DiskFacts, 'type' | 'virtualSize' | 'identity'> {
+interface Flat extends Pick<DiskFacts, 'type' | 'virtualSize' | 'identity'> {
   /** The extents of the whole disk, from where the cursor stands. */
   body(buffers: Buffers, signal: AbortSignal | undefined): AsyncIterable<Extent>;
   /** Looks at what follows the last byte of the disk. */

@@ -4,7 +4,7 @@ import type { Cursor } from '../cursor.ts';
 import type { Range } from './disk.ts';
 import type { Buffers, DataExtent, Lease } from './extent.ts';
 
-export interface PieceOptions {
+interface PieceOptions {
   readonly signal?: AbortSignal | undefined;
   /** Filled with the bytes that come before those of the disk, in the same read as the first of them. */
   readonly lead?: Uint8Array | undefined;

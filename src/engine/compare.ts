@@ -11,7 +11,7 @@ export function mismatch(target: Target, offset: number, what: string): VdiStrea
   return new VdiStreamError('VERIFY_MISMATCH', `${target.name}: ${what}`, { device: target.name, offset });
 }
 
-export interface ComparingOptions {
+interface ComparingOptions {
   /** Bytes of the disk. */
   readonly size: number;
   /** A range may come again, and then only what comes last counts. */
@@ -19,7 +19,7 @@ export interface ComparingOptions {
 }
 
 /** A target that compares, and what it has to say in the end. */
-export interface Comparing {
+interface Comparing {
   readonly target: Target;
   /** Throws VERIFY_MISMATCH for the first sector that nothing later has put right. */
   finish(): void;

@@ -1,6 +1,7 @@
 /** What has been issued and has not settled yet. After a failure nothing more is issued, and what is in flight is waited for. */
 
 import type { Extent } from '../disk/extent.ts';
+import { createWakeup } from '../host/wakeup.ts';
 
 export interface InFlight {
   readonly size: number;
@@ -20,7 +21,7 @@ export interface InFlight {
 export function createInFlight(): InFlight {
   const works = new Map<Promise<void>, Extent>();
   let failure: InFlight['failure'];
-  let wake: () => void = () => {};
+  const { wake, woken } = createWakeup();
 
   return {
     get size() {
@@ -45,10 +46,7 @@ export function createInFlight(): InFlight {
       works.set(tracked, extent);
     },
     overlaps: (extent) => [...works.values()].some((other) => overlap(extent, other)),
-    settled: () =>
-      new Promise((resolve) => {
-        wake = resolve;
-      }),
+    settled: woken,
     async drained() {
       await Promise.all(works.keys());
     },

@@ -57,7 +57,7 @@ export interface ImageInfo {
 }
 
 /** Parts that the map cuts a disk into. */
-export const MAP_CELLS = 64;
+const MAP_CELLS = 64;
 
 /**
  * Reads the image to its end (with `quick`, only as far as the first virtual size) and says what is in it. An image that

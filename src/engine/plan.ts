@@ -12,7 +12,7 @@ export type ZeroPolicy = 'auto' | 'assume-zero' | 'write';
 
 export const ZERO_POLICIES: readonly ZeroPolicy[] = ['auto', 'assume-zero', 'write'];
 
-export type Action = 'write' | 'zero' | 'skip';
+type Action = 'write' | 'zero' | 'skip';
 
 /**
  * `write` on an empty extent means to write zeros. What overwrites an earlier layer's data is never skipped: a target that

@@ -8,7 +8,7 @@ import type { Target } from '../target/target.ts';
 import { mismatch } from './compare.ts';
 
 /** Bytes of disk under one checksum. */
-export const SUM_SPAN = 2 * MiB;
+const SUM_SPAN = 2 * MiB;
 
 /** All zero, as the sums of an empty disk are: 8 bytes for each 2 MiB. */
 export const emptySums = (size: number): Sums => new BigUint64Array(Math.ceil(size / SUM_SPAN));

@@ -8,7 +8,7 @@ import { assert } from '../errors.ts';
 import { native, type Sums } from '../host/native.ts';
 import type { Target } from '../target/target.ts';
 
-export interface UnalignedTarget {
+interface UnalignedTarget {
   /** As `write` of a target. */
   write(bytes: Uint8Array, offset: number, sums?: Sums): Promise<void>;
   /** As `zero` of a target. */

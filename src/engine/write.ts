@@ -17,7 +17,7 @@ import { emptySums, verifySums } from './sums.ts';
 import type { Counts } from './writer.ts';
 
 /** How a target is written. */
-export interface WriteChoice {
+interface WriteChoice {
   readonly zero?: ZeroPolicy | undefined;
   /** Also make the rest of a target zero that is larger than the disk. */
   readonly zeroTail?: boolean | undefined;

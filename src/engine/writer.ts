@@ -25,7 +25,7 @@ export interface Counts {
   readonly bytesRewritten: number;
 }
 
-export interface WriterOptions {
+interface WriterOptions {
   readonly zero: ZeroPolicy;
   /** Adds the checksums of everything that is written. */
   readonly sums?: Sums | undefined;
@@ -35,7 +35,7 @@ export interface WriterOptions {
 }
 
 /** Resolves when the extent is on the target, and nothing uses its bytes any more, whether well or not. */
-export type Writer = (extent: Extent) => Promise<void>;
+type Writer = (extent: Extent) => Promise<void>;
 
 export function createWriter(target: Target, { zero: policy, sums, signal, count: onCount }: WriterOptions): Writer {
   const unaligned = unalignedTarget(target);

@@ -22,7 +22,7 @@ export interface Answered<T> {
   readonly addresses: readonly string[];
 }
 
-export interface AskOptions {
+interface AskOptions {
   /** How often each address is asked again. */
   readonly retries: number | undefined;
   readonly signal: AbortSignal | undefined;

@@ -29,7 +29,7 @@ export interface Metadata {
   readonly digest: Digest | undefined;
 }
 
-export type Fields = ReadonlyMap<string, unknown>;
+type Fields = ReadonlyMap<string, unknown>;
 
 /** An honest answer has a few KiB, with all its properties. */
 const MAX_ANSWER_BYTES = MiB;

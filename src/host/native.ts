@@ -20,7 +20,7 @@ export interface Opened {
   readonly minor: number;
 }
 
-export interface OpenFlags {
+interface OpenFlags {
   readonly write: boolean;
   readonly direct: boolean;
   /** O_EXCL on a block device: fails with EBUSY while it is mounted or held. */
@@ -30,7 +30,7 @@ export interface OpenFlags {
 }
 
 /** What one call of `Inflater.run` did. */
-export interface Inflated {
+interface Inflated {
   readonly consumed: number;
   readonly produced: number;
   /** The gzip member is complete, its CRC and length have been checked. */

@@ -17,7 +17,7 @@ export interface HttpOptions {
   readonly retries?: number | undefined;
 }
 
-export interface RequestOptions {
+interface RequestOptions {
   readonly method?: 'GET' | 'HEAD' | undefined;
   /** Of this request, and sent wherever it is redirected to: nothing secret. */
   readonly headers?: HeaderFields | undefined;

@@ -26,7 +26,7 @@ export interface HttpAnswer extends AnswerHead {
   close(): Promise<void>;
 }
 
-export interface RequestLine {
+interface RequestLine {
   readonly url: URL;
   readonly method: 'GET' | 'HEAD';
   readonly headers: HeaderFields;

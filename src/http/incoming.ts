@@ -2,6 +2,7 @@
 
 import type { Chunks } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
+import { createWakeup } from '../host/wakeup.ts';
 
 /** What is awaited from the server. What a failure means depends on it. */
 export type Phase = 'connect' | 'headers' | 'body';
@@ -13,7 +14,7 @@ export interface AnswerHead {
 }
 
 /** The sender, as far as it can be held up. */
-export interface Flow {
+interface Flow {
   pause(): void;
   resume(): void;
 }
@@ -40,58 +41,38 @@ export interface Incoming {
 /** `disconnect` is called once, when the answer has ended; CANCELLED is that end once one of `signals` fires. */
 export function receive(signals: readonly AbortSignal[], disconnect: () => void): Incoming {
   const buffer = receiveBuffer();
-  let phase: Phase = 'connect';
-  let head: AnswerHead | undefined;
-  let outcome: { readonly error: VdiStreamError | undefined } | undefined;
-  /** Resumes the one caller that waits for something to happen here. */
-  let wake = (): void => {};
-  const woken = (): Promise<void> =>
-    new Promise((resolve) => {
-      wake = resolve;
-    });
-
-  function end(error?: VdiStreamError): void {
-    if (outcome !== undefined) return;
-    outcome = { error };
-    for (const signal of signals) signal.removeEventListener('abort', cancel);
+  const { wake, woken } = createWakeup();
+  const ending = createEnding(signals, buffer, () => {
     wake();
     // The client is in the middle of its own work when it calls.
     queueMicrotask(disconnect);
-  }
-
-  function cancel(): void {
-    // An answer that is complete but was not read to its end must not look as if it had been.
-    if (buffer.clear()) outcome = undefined;
-    const cause: unknown = signals.find(({ aborted }) => aborted)?.reason;
-    end(new VdiStreamError('CANCELLED', 'cancelled', { cause }));
-  }
+  });
+  let phase: Phase = 'connect';
+  let head: AnswerHead | undefined;
 
   async function* body(): Chunks {
     try {
       for (;;) {
         const chunk = buffer.shift();
         if (chunk !== undefined) yield chunk;
-        else if (outcome === undefined) await woken();
-        else if (outcome.error === undefined) return;
-        else throw outcome.error;
+        else if (ending.outcome === undefined) await woken();
+        else if (ending.outcome.error === undefined) return;
+        else throw ending.outcome.error;
       }
     } finally {
-      cancel();
+      ending.cancel();
     }
   }
 
-  for (const signal of signals) signal.addEventListener('abort', cancel);
-  if (signals.some(({ aborted }) => aborted)) cancel();
-
   return {
-    end,
-    cancel,
+    end: ending.end,
+    cancel: ending.cancel,
     body,
     get phase() {
       return phase;
     },
     get ended() {
-      return outcome !== undefined;
+      return ending.outcome !== undefined;
     },
     sent(flow) {
       phase = 'headers';
@@ -109,11 +90,46 @@ export function receive(signals: readonly AbortSignal[], disconnect: () => void)
     lift: () => buffer.lift(),
     async head() {
       while (head === undefined) {
-        if (outcome?.error !== undefined) throw outcome.error;
+        if (ending.outcome?.error !== undefined) throw ending.outcome.error;
         await woken();
       }
       return head;
     },
+  };
+}
+
+interface Ending {
+  readonly outcome: { readonly error: VdiStreamError | undefined } | undefined;
+  end(error?: VdiStreamError): void;
+  cancel(): void;
+}
+
+/** Calls `onEnd` once, when the first of them has ended the answer: its end, a failure, or a signal. */
+function createEnding(signals: readonly AbortSignal[], buffer: ReceiveBuffer, onEnd: () => void): Ending {
+  let outcome: Ending['outcome'];
+
+  function end(error?: VdiStreamError): void {
+    if (outcome !== undefined) return;
+    outcome = { error };
+    for (const signal of signals) signal.removeEventListener('abort', cancel);
+    onEnd();
+  }
+
+  function cancel(): void {
+    // An answer that is complete but was not read to its end must not look as if it had been.
+    if (buffer.clear()) outcome = undefined;
+    const cause: unknown = signals.find(({ aborted }) => aborted)?.reason;
+    end(new VdiStreamError('CANCELLED', 'cancelled', { cause }));
+  }
+
+  for (const signal of signals) signal.addEventListener('abort', cancel);
+  if (signals.some(({ aborted }) => aborted)) cancel();
+  return {
+    get outcome() {
+      return outcome;
+    },
+    end,
+    cancel,
   };
 }
 

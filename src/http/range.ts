@@ -44,7 +44,7 @@ export function representationOf({ status, headers }: HttpAnswer): Representatio
  * For If-Range: a strong ETag, else the date of the last change, if the answer was made at least a second later (RFC 9110, 8.8.2.2): an
  * image that is changed twice within a second keeps its date.
  */
-export function validatorOf({ etag, modified, date }: Representation): string | undefined {
+function validatorOf({ etag, modified, date }: Representation): string | undefined {
   if (etag !== undefined && /^"[\x21\x23-\x7e]*"$/.test(etag)) return etag;
   const age = Date.parse(date ?? '') - Date.parse(modified ?? '');
   return age >= 1000 ? modified : undefined;

@@ -28,7 +28,7 @@ export const retryWarning = ({ message }: VdiStreamError, pause: number, offset?
  */
 const DROPS = 100;
 
-export interface RetryOptions {
+interface RetryOptions {
   /** How often each server is asked again that fails without a byte of progress. */
   readonly retries: number;
   /** Takes milliseconds. */
@@ -38,7 +38,7 @@ export interface RetryOptions {
 }
 
 /** One failure of a server. */
-export interface Failure {
+interface Failure {
   readonly problem: VdiStreamError;
   /** The server, for messages. */
   readonly name: string;

@@ -13,14 +13,14 @@ import type { ImageChoice } from './choice.ts';
 const MAX_DISKS = 1024;
 const MAX_IGNORED = 100;
 
-export interface ArchiveOptions {
+interface ArchiveOptions {
   readonly choice: ImageChoice;
   readonly warn: OnWarning;
   /** What is done about a fault of the OVF or the manifest that reading can go on after; it is thrown by default. */
   readonly fault?: OnFault | undefined;
 }
 
-export interface Archive {
+interface Archive {
   /** Whether each chain comes leaf first, in whatever order the archive has it. */
   readonly leafFirst: boolean;
   /**

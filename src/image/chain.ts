@@ -13,7 +13,7 @@ import { createLayers, type Layers } from './layers.ts';
 import { type Found, findLeaf, type LeafOptions } from './leaf.ts';
 import type { StoredDisk } from './stored.ts';
 
-export interface FlattenOptions {
+interface FlattenOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called with the bytes that all layers together hold, as far as they have come. */
   readonly onAllocated?: ((bytes: number) => void) | undefined;

@@ -44,7 +44,7 @@ export interface ImageOptions {
 }
 
 /** A source with the streams that decompress it. */
-interface Opened {
+interface OpenedSource {
   readonly source: Source;
   readonly compression: Compression;
   /** Decompressed, from the first byte on. */
@@ -65,7 +65,7 @@ export async function openImage(source: Source, options: ImageOptions, place?: P
     for (const cursor of streams.splice(0).reverse()) await cursor.close();
   }
   source.own(close);
-  const stream: Opened['stream'] = (chunks, length) => {
+  const stream: OpenedSource['stream'] = (chunks, length) => {
     const cursor = streamCursor(chunks, length);
     streams.push(cursor);
     return cursor;
@@ -75,7 +75,7 @@ export async function openImage(source: Source, options: ImageOptions, place?: P
   const front = await cursor.peek(TAR_BLOCK);
   if (front.length === 0) throw new VdiStreamError('SOURCE_EMPTY', `${source.name} is empty`, { offset: 0 });
   const isTar = isTarHeader(front);
-  const opened: Opened = { source, compression, cursor, stream, options };
+  const opened: OpenedSource = { source, compression, cursor, stream, options };
   return {
     kind: isTar ? 'tar' : options.choice.raw ? 'raw' : 'vhd',
     compression,
@@ -90,7 +90,7 @@ async function finish(source: Source, cursor: Cursor): Promise<void> {
   await source.finish();
 }
 
-async function* archivedDisks({ source, cursor, stream, options }: Opened): AsyncGenerator<StoredDisk, readonly string[], void> {
+async function* archivedDisks({ source, cursor, stream, options }: OpenedSource): AsyncGenerator<StoredDisk, readonly string[], void> {
   const { choice, warn, fault } = options;
   const archive = await openArchive(cursor, { choice, warn, fault });
   const ignored = yield* archive.disks((name, body) => {
@@ -119,7 +119,7 @@ async function* archivedDisks({ source, cursor, stream, options }: Opened): Asyn
   return ignored;
 }
 
-async function* bareDisk(opened: Opened, front: Uint8Array, place?: Place): AsyncGenerator<StoredDisk, readonly string[], void> {
+async function* bareDisk(opened: OpenedSource, front: Uint8Array, place?: Place): AsyncGenerator<StoredDisk, readonly string[], void> {
   const { source, options } = opened;
   const { choice, virtualSize, warn } = options;
   const isRaw = choice.raw === true;
@@ -132,7 +132,7 @@ async function* bareDisk(opened: Opened, front: Uint8Array, place?: Place): Asyn
 }
 
 /** The size of a fixed VHD or a raw disk is known at its end only. A compressed file is inflated twice for it, a pipe cannot be. */
-async function withLength({ source, compression, cursor, stream, options }: Opened): Promise<Cursor> {
+async function withLength({ source, compression, cursor, stream, options }: OpenedSource): Promise<Cursor> {
   if (cursor.length !== undefined || !source.cursor.seekable) return cursor;
   const { bytes } = await readEnd(cursor);
   if (!options.choice.raw && !hasCookie(bytes)) throw unknownFormat();
@@ -149,7 +149,7 @@ function once<T>(open: (from?: Cursor) => Promise<T>): (from?: Cursor) => Promis
 }
 
 /** The OVF standard lets each file of a package be gzipped. */
-async function gunzipped(name: string, body: Cursor, stream: Opened['stream']): Promise<Cursor> {
+async function gunzipped(name: string, body: Cursor, stream: OpenedSource['stream']): Promise<Cursor> {
   return compressionOf(await body.peek(MAGIC_BYTES)) === 'gzip' ? stream(gunzipMember(name, body)) : body;
 }
 

@@ -7,9 +7,9 @@ import { checkBase, checkLink, type Link } from '../vhd/links.ts';
 import type { OnWarning } from '../warnings.ts';
 
 /** What is looked at of a layer. */
-export type LayerFacts = Pick<DiskFacts, 'type' | 'identity' | 'parent' | 'virtualSize'>;
+type LayerFacts = Pick<DiskFacts, 'type' | 'identity' | 'parent' | 'virtualSize'>;
 
-export interface LayerRules {
+interface LayerRules {
   /** The member that was asked for, if one was: the leaf, then, though there may be layers above it. */
   readonly disk?: string | undefined;
   /** Parents are taken whatever their unique id. */
@@ -32,7 +32,7 @@ export interface Layers {
   leaf(): Leaf | undefined;
 }
 
-export interface Leaf {
+interface Leaf {
   readonly name: string;
   readonly rank: number;
   readonly type: DiskType;
@@ -41,7 +41,7 @@ export interface Leaf {
   readonly virtualSize: number;
 }
 
-interface Layer extends Link {
+interface KnownLayer extends Link {
   readonly rank: number;
   readonly place: Place | undefined;
   readonly virtualSize: number;
@@ -49,11 +49,11 @@ interface Layer extends Link {
 
 export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
   const leafRank = leafRankOf(disk);
-  const known = new Map<number, Layer>();
+  const known = new Map<number, KnownLayer>();
   /** Ranks of children whose link to their parent has been checked. */
   const linked = new Set<number>();
 
-  function link(child: Layer | undefined, parent: Layer | undefined): void {
+  function link(child: KnownLayer | undefined, parent: KnownLayer | undefined): void {
     if (child === undefined || parent === undefined || linked.has(child.rank)) return;
     // A fixed disk in a stream has no id before its end.
     if (parent.facts.type === 'fixed' && parent.facts.identity === undefined) return;
@@ -61,7 +61,7 @@ export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
     checkLink(child, parent, { anyParent, warn });
   }
 
-  const sorted = (): Layer[] => [...known.values()].sort((a, b) => a.rank - b.rank);
+  const sorted = (): KnownLayer[] => [...known.values()].sort((a, b) => a.rank - b.rank);
 
   return {
     get count() {
@@ -84,7 +84,7 @@ export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
         });
       }
       // The BAT of a disk goes when the disk is done with, so no more of it is kept than this.
-      const layer: Layer = { name, rank, place, virtualSize, facts: { type, identity, parent } };
+      const layer: KnownLayer = { name, rank, place, virtualSize, facts: { type, identity, parent } };
       known.set(rank, layer);
       // Neighbours by number are neighbours for sure; of the old names one in between may still come.
       if (place?.numbered) {

@@ -20,7 +20,7 @@ export interface LeafOptions extends ImageOptions {
 }
 
 /** What is known of the leaf before it comes. */
-export interface Ahead {
+interface Ahead {
   /** Bytes of the disk. */
   readonly size: number;
   /** Of all layers, where all have been looked at. */

@@ -30,7 +30,7 @@ export type TarType =
   | 'global'
   | 'other';
 
-export interface TarHeader {
+interface TarHeader {
   readonly name: string;
   /** Bytes of the body that follows in the archive; undefined where the field is no number: then only a pax size helps. */
   readonly size: number | undefined;

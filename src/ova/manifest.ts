@@ -23,7 +23,7 @@ export type Algorithm = 'sha1' | 'sha256' | 'sha512';
 
 const HEX_DIGITS: Readonly<Record<Algorithm, number>> = { sha1: 40, sha256: 64, sha512: 128 };
 
-export interface ManifestDigest {
+interface ManifestDigest {
   readonly algorithm: Algorithm;
   /** Lower-case hex. */
   readonly digest: string;

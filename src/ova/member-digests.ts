@@ -14,7 +14,7 @@ export type ManifestMode = 'require' | 'if-present' | 'ignore';
 
 export const MANIFEST_MODES: readonly ManifestMode[] = ['require', 'if-present', 'ignore'];
 
-export interface MemberDigests {
+interface MemberDigests {
   readonly manifest: Manifest | undefined;
   /** The archive has an OVF, so that a manifest may still come. */
   expectManifest(): void;

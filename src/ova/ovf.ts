@@ -19,7 +19,7 @@ import { readXml, type XmlElement } from './xml.ts';
 export const MAX_OVF_BYTES = 4 * MiB;
 const MAX_ENTRIES = 4096;
 
-export interface OvfFile {
+interface OvfFile {
   readonly id: string;
   /** The name of a member, percent-decoded and without a leading "./". */
   readonly href: string;
@@ -31,7 +31,7 @@ export interface OvfFile {
   readonly chunked: boolean;
 }
 
-export interface OvfDisk {
+interface OvfDisk {
   readonly diskId: string;
   /** Absent: an empty disk, to be created. */
   readonly file: OvfFile | undefined;

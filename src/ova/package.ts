@@ -104,13 +104,13 @@ export function createPackage(mode: ManifestMode, warn: OnWarning, fault: OnFaul
     finish(present) {
       digests.finish();
       if (present === undefined) return;
-      for (const name of named ?? []) {
-        if (!present.has(name))
-          fault(new VdiStreamError('OVF_DISK_MISSING', 'the OVF names this disk, but it is not here', { member: name }));
-      }
+      for (const name of named ?? []) if (!present.has(name)) fault(missing(name));
     },
   };
 }
+
+const missing = (member: string): VdiStreamError =>
+  new VdiStreamError('OVF_DISK_MISSING', 'the OVF names this disk, but it is not here', { member });
 
 async function body(member: Member, most: number, code: 'OVF_XML' | 'MANIFEST_SYNTAX'): Promise<Uint8Array> {
   if (member.size > most) {

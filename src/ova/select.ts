@@ -9,13 +9,13 @@ export const plainName = (name: string): string => name.replace(/^(?:\.?\/)+/, '
 const lastSlash = (name: string): number => Math.max(name.lastIndexOf('/'), name.lastIndexOf('\\'));
 /** With its slash; empty for a name without a folder. Hrefs and manifests name files from where they stand themselves. */
 export const folderOf = (name: string): string => name.slice(0, lastSlash(name) + 1);
-export const baseName = (name: string): string => name.slice(lastSlash(name) + 1);
+const baseName = (name: string): string => name.slice(lastSlash(name) + 1);
 
 /**
  * Nova makes a new swap disk for every machine, and ignores one in the image (_validate_sequenced_vhds in the utils.py of its XenAPI
  * plugins).
  */
-export const isSwap = (name: string): boolean => baseName(name).toLowerCase() === 'swap.vhd';
+const isSwap = (name: string): boolean => baseName(name).toLowerCase() === 'swap.vhd';
 
 export const isVhdName = (name: string): boolean => /\.vhd(?:\.gz)?$/i.test(name) && !isSwap(name);
 /** A disk without a format; Nova's own raw_tgz holds disk.raw. */
@@ -53,7 +53,7 @@ export function placeOf(name: string): Place | undefined {
 export const chainOf = (name: string): string => placeOf(name)?.chain ?? name;
 
 /** What is known of the disks of an archive when a member is looked at. */
-export interface Choice {
+interface Choice {
   /** The one that was asked for: its full name, or the last part of it. With it come its parents. */
   readonly disk?: string | undefined;
   /** Names that the OVF gives to disks. */

@@ -2,7 +2,7 @@
 
 import { VdiStreamError } from '../errors.ts';
 
-export interface Circumstances {
+interface Circumstances {
   /** Why the work was stopped, if it was: this is reported first, whatever else failed on the way out. */
   readonly reason?: unknown;
   /** What the plugin was called with: it may hold a token. */

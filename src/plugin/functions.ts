@@ -34,7 +34,7 @@ export interface ImportJob extends Work {
   readonly staging: string | undefined;
 }
 
-export interface GlancePlace {
+interface GlancePlace {
   readonly endpoints: readonly string[];
   readonly version: 1 | 2;
   readonly headers: HeaderFields;
@@ -48,13 +48,13 @@ export interface Work {
   readonly onWarning: OnWarning;
 }
 
-export interface CachePlace {
+interface CachePlace {
   readonly folder: string;
   /** Bytes that all images together may take. */
   readonly size: number;
 }
 
-export interface PluginFunction extends Signature {
+interface PluginFunction extends Signature {
   run(args: Arguments, work: Work): Promise<PickleValue>;
 }
 

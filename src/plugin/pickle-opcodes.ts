@@ -94,7 +94,7 @@ const NOT_DATA: ReadonlyMap<number, string> = byOpcode({
   '\x98': 'READONLY_BUFFER',
 });
 
-export function refusal(opcode: number): VdiStreamError {
+export function refusedOpcode(opcode: number): VdiStreamError {
   const name = NOT_DATA.get(opcode);
   if (name !== undefined) return malformed(`has the opcode ${name}, which is more than plain data: it could run code`);
   return malformed(`has the byte 0x${opcode.toString(16).padStart(2, '0')}, which is no opcode of plain data in protocols 0 to 2`);

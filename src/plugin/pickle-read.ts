@@ -17,7 +17,7 @@
 import { KiB } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
 import { malformed } from './pickle-atoms.ts';
-import { type Item, type Machine, refusal, STEPS, STOP } from './pickle-opcodes.ts';
+import { type Item, type Machine, refusedOpcode, STEPS, STOP } from './pickle-opcodes.ts';
 
 /** A dict is a record whose keys are its own properties, also one such as `__proto__`. A tuple is a list. */
 export type PickleValue = null | boolean | number | string | readonly PickleValue[] | { readonly [key: string]: PickleValue };
@@ -39,7 +39,7 @@ export function readPickle(bytes: Uint8Array): PickleValue {
       const [opcode = 0] = machine.take(1);
       if (opcode === STOP) return settled(machine.result());
       const step = STEPS.get(opcode);
-      if (step === undefined) throw refusal(opcode);
+      if (step === undefined) throw refusedOpcode(opcode);
       step(machine);
     } catch (error) {
       if (error instanceof VdiStreamError) error.offset ??= at;

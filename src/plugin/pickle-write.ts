@@ -11,7 +11,7 @@ function written(value: PickleValue): string {
   if (value === null) return 'N';
   if (typeof value === 'boolean') return value ? 'I01\n' : 'I00\n';
   if (typeof value === 'number') return integer(value);
-  if (typeof value === 'string') return `V${rawUnicode(value)}\n`;
+  if (typeof value === 'string') return `V${escapedUnicode(value)}\n`;
   if (isList(value)) return `(l${value.map((item) => `${written(item)}a`).join('')}`;
   const items = Object.entries(value).map(([key, item]) => `${written(key)}${written(item)}s`);
   return `(d${items.join('')}`;
@@ -27,7 +27,7 @@ function integer(value: number): string {
 }
 
 /** All but printable ASCII is escaped, and the backslash that begins an escape. */
-function rawUnicode(text: string): string {
+function escapedUnicode(text: string): string {
   return text.replace(/[^ -[\]-~]/gu, (character) => {
     const digits = (character.codePointAt(0) ?? 0).toString(16);
     return digits.length > 4 ? `\\U${digits.padStart(8, '0')}` : `\\u${digits.padStart(4, '0')}`;

@@ -27,15 +27,15 @@ const NOT_XML = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu;
 
 /** Throws USAGE. The session is not looked at: the plugin is root in Dom0, and xe logs in by itself there. */
 export function readCall(text: string): Call {
-  const call = parse(text);
-  if (call.name !== 'methodCall') throw malformed(`it begins with ${quote(call.name)}, not with "methodCall"`);
+  const call = parseXml(text);
+  if (call.name !== 'methodCall') throw malformedCall(`it begins with ${quote(call.name)}, not with "methodCall"`);
   const params = all(only(call, 'params'), 'param');
   const [, given] = params;
-  if (given === undefined || params.length > 2) throw malformed(`it has ${params.length} parameters, not a session and a struct`);
+  if (given === undefined || params.length > 2) throw malformedCall(`it has ${params.length} parameters, not a session and a struct`);
   const members = new Map<string, string>();
   for (const member of all(only(only(given, 'value'), 'struct'), 'member')) {
     const { text: name } = only(member, 'name');
-    if (members.has(name)) throw malformed(`the member ${quote(name)} is there twice`);
+    if (members.has(name)) throw malformedCall(`the member ${quote(name)} is there twice`);
     members.set(name, textOf(only(member, 'value')));
   }
   return { fn: only(call, 'methodName').text.trim(), members };
@@ -54,20 +54,20 @@ interface Element {
 function only(element: Element, name: string): Element {
   const found = element.children.filter((child) => child.name === name);
   const [child] = found;
-  if (child === undefined || found.length > 1) throw malformed(`<${element.name}> has ${found.length} of <${name}>, not one`);
+  if (child === undefined || found.length > 1) throw malformedCall(`<${element.name}> has ${found.length} of <${name}>, not one`);
   return child;
 }
 
 /** The children, where they are all of this name. */
 function all(element: Element, name: string): readonly Element[] {
   const other = element.children.find((child) => child.name !== name);
-  if (other !== undefined) throw malformed(`<${element.name}> has ${quote(other.name)} where only <${name}> may be`);
+  if (other !== undefined) throw malformedCall(`<${element.name}> has ${quote(other.name)} where only <${name}> may be`);
   return element.children;
 }
 
 /** No attributes and no DOCTYPE, so no entities but the five of XML and character references. */
-function parse(text: string): Element {
-  if (text.length > MAX_CHARACTERS) throw malformed(`it is longer than ${MAX_CHARACTERS} characters`);
+function parseXml(text: string): Element {
+  if (text.length > MAX_CHARACTERS) throw malformedCall(`it is longer than ${MAX_CHARACTERS} characters`);
   // No HTML entities either; the types of sax do not know that option, so these are no literal.
   const options = { strictEntities: true, trim: false };
   const parser = new sax.SAXParser(true, options);
@@ -75,10 +75,10 @@ function parse(text: string): Element {
   let root: Element | undefined;
 
   parser.onerror = (error) => {
-    throw malformed(`it is not well-formed XML: ${error.message.split('\n')[0]?.slice(0, 100)}`);
+    throw malformedCall(`it is not well-formed XML: ${error.message.split('\n')[0]?.slice(0, 100)}`);
   };
   const refuse = (what: string) => (): void => {
-    throw malformed(`it has ${what}, which no call needs`);
+    throw malformedCall(`it has ${what}, which no call needs`);
   };
   parser.ondoctype = refuse('a DOCTYPE');
   parser.onsgmldeclaration = refuse('a declaration');
@@ -86,8 +86,8 @@ function parse(text: string): Element {
   parser.onopentag = ({ name }) => {
     const element: Element = { name, children: [], text: '' };
     const parent = open.at(-1);
-    if (parent === undefined && root !== undefined) throw malformed('it has two root elements');
-    if (open.length >= MAX_DEPTH) throw malformed(`its elements are nested more than ${MAX_DEPTH} deep`);
+    if (parent === undefined && root !== undefined) throw malformedCall('it has two root elements');
+    if (open.length >= MAX_DEPTH) throw malformedCall(`its elements are nested more than ${MAX_DEPTH} deep`);
     parent?.children.push(element);
     root ??= element;
     open.push(element);
@@ -96,19 +96,19 @@ function parse(text: string): Element {
   const onText = (piece: string): void => {
     const element = open.at(-1);
     // A character reference can stand for what may not stand in the document itself.
-    if (piece.search(NOT_XML) >= 0) throw malformed('it has a character that XML does not allow');
+    if (piece.search(NOT_XML) >= 0) throw malformedCall('it has a character that XML does not allow');
     if (element !== undefined) element.text += piece;
-    else if (piece.trim() !== '') throw malformed('it has text outside of its elements');
+    else if (piece.trim() !== '') throw malformedCall('it has text outside of its elements');
   };
   parser.ontext = onText;
   parser.oncdata = onText;
 
   parser.write(text.replace(/\r\n?/g, '\n')).close();
-  if (root === undefined) throw malformed('it is empty');
+  if (root === undefined) throw malformedCall('it is empty');
   return root;
 }
 
-const malformed = (reason: string): VdiStreamError => new VdiStreamError('USAGE', `the argument is no call of XML-RPC: ${reason}`);
+const malformedCall = (reason: string): VdiStreamError => new VdiStreamError('USAGE', `the argument is no call of XML-RPC: ${reason}`);
 
 /** The document of a call that was done. */
 export const successDocument = (value: string): string => document('Success', 'Value', escaped(value));

@@ -14,7 +14,7 @@ import { codeOf, errnoOf } from '../host/errno.ts';
 import { isAlive, type Owner, ownerText, parseOwner, thisOwner } from '../host/owner.ts';
 import { fileCursor } from './file.ts';
 
-export interface Staged {
+interface Staged {
   readonly cursor: Cursor;
   close(): Promise<void>;
 }

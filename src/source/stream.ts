@@ -8,7 +8,7 @@ import { readError } from './file.ts';
 import { closers, type Digest, type Source, type SourceOptions } from './source.ts';
 
 /** `length` in bytes, where it is known. `close` ends the stream, even while a read of it waits. */
-export interface StreamFacts {
+interface StreamFacts {
   readonly length?: number | undefined;
   readonly digest?: Digest | undefined;
   close(): Promise<void>;

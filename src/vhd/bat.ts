@@ -29,7 +29,7 @@ export function firstByte({ placed }: Bat, misplaced?: ReadonlySet<number>): num
 }
 
 /** Block numbers and their sectors, in file order. Two numbers a block, whatever the disk's size. */
-export interface Placed {
+interface Placed {
   readonly count: number;
   block(index: number): number;
   sector(index: number): number;
@@ -49,7 +49,7 @@ export async function readTable(cursor: Cursor, header: Header): Promise<Uint8Ar
 }
 
 /** What is done about a block that cannot stand where the table says; a hostile table can have a million of them. */
-export type BlockFault = (code: ErrorCode, block: number, error: () => VdiStreamError) => void;
+type BlockFault = (code: ErrorCode, block: number, error: () => VdiStreamError) => void;
 
 const refuseBlock: BlockFault = (_code, _block, error) => {
   throw error();

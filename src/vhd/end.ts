@@ -6,7 +6,7 @@ import { VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import { FOOTER_SIZE, type Footer, footerBytes, hasCookie, POISON, parseFooter, SHORT_FOOTER_SIZE } from './footer.ts';
 
-export interface End {
+interface End {
   readonly bytes: Uint8Array;
   readonly offset: number;
 }
@@ -31,7 +31,7 @@ export async function readEnd(cursor: Cursor): Promise<End> {
 }
 
 /** An end that could be looked at before anything else; `error` says why it holds no footer, where something like one is there. */
-export interface EndAhead extends End {
+interface EndAhead extends End {
   readonly footer?: Footer;
   readonly error?: unknown;
 }

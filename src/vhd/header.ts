@@ -18,7 +18,7 @@ import { type ErrorCode, type OnFault, refuse, VdiStreamError } from '../errors.
 import { checksum, FOOTER_SIZE, type Footer } from './footer.ts';
 
 export const HEADER_SIZE = 1024;
-export const MAX_BLOCK_SIZE = 256 * MiB;
+const MAX_BLOCK_SIZE = 256 * MiB;
 /**
  * 2 TiB, which a 32-bit sector number reaches, in 512 KiB blocks. The bound keeps a hostile table within 16 MiB of memory
  * and its sorting within 32.

@@ -12,7 +12,7 @@ export interface Link {
   readonly facts: Pick<DiskFacts, 'type' | 'identity' | 'parent'>;
 }
 
-export interface LinkOptions {
+interface LinkOptions {
   /** Take a foreign parent all the same; a warning then. */
   readonly anyParent: boolean;
   readonly warn: OnWarning;

@@ -6,13 +6,13 @@
 import { execFile } from 'node:child_process';
 import { readFile, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { SECTOR } from '../bytes.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
 import type { Vdi } from './toolstack.ts';
 
 /** Milliseconds; as long as Nova waits for the node (its `block_device_creation_timeout`). */
 const PATIENCE = 10_000;
 const INTERVAL = 20;
-const SECTOR = 512;
 
 /** Waits for a device as large as the VDI, and gives the path to write to. Throws DEVICE_MISSING. */
 export async function waitForDevice(path: string, { uuid, sr, size, raw }: Vdi, signal?: AbortSignal): Promise<string> {

@@ -55,7 +55,7 @@ export async function reap({ sr: given, dryRun = false, xe, signal }: ReapOption
 /** The lock that keeps several that start at once from removing the same. */
 const REAP_LOCK = 'reap';
 
-export interface ReapScope {
+interface ReapScope {
   readonly sr: string | undefined;
   readonly dryRun: boolean;
   readonly signal: AbortSignal | undefined;

@@ -32,7 +32,7 @@ const CODES: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
 ]);
 
 /** The error for a code of xapi; XE_FAILED for one that is not in the table. */
-export const refusal = (xapi: string, message: string): VdiStreamError =>
+export const refusalError = (xapi: string, message: string): VdiStreamError =>
   new VdiStreamError(CODES.get(xapi) ?? 'XE_FAILED', message, { xapi });
 
 /** Whether what was asked may have been carried out all the same. */

@@ -11,7 +11,7 @@ import { isOutcomeUnknown, isRefused } from './refusal.ts';
 import { removeVdi } from './remove.ts';
 import type { NewVdi, Toolstack } from './toolstack.ts';
 
-export interface AttachedVdi {
+interface AttachedVdi {
   readonly vdi: string;
   /** Bytes that it really has, all of which have to be filled: the SR may have rounded the size up. */
   readonly size: number;
@@ -19,7 +19,7 @@ export interface AttachedVdi {
   readonly target: TargetOpener;
 }
 
-export interface VdiOptions {
+interface VdiOptions {
   /** What has not been written to it can be relied on to read as zero. */
   readonly readsZero: boolean;
   readonly signal?: AbortSignal | undefined;

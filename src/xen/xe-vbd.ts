@@ -19,7 +19,7 @@ const UNPLUG_TRIES = 30;
 const RETRYABLE: readonly string[] = ['DEVICE_DETACH_REJECTED', 'INTERNAL_ERROR', 'VM_MISSING_PV_DRIVERS'];
 
 /** `dom0`: uuid of the control domain's VM. `pause`: milliseconds between two tries to unplug. */
-export interface PlugOptions {
+interface PlugOptions {
   readonly dom0: string;
   readonly pause: number;
   readonly signal?: AbortSignal | undefined;

@@ -4,7 +4,7 @@
  */
 
 import { VdiStreamError } from '../errors.ts';
-import { refusal } from './refusal.ts';
+import { refusalError } from './refusal.ts';
 
 /** The sentences of the codes that xe prints without the code itself (xen-api: ocaml/idl/datamodel_errors.ml). */
 const SENTENCES: ReadonlyArray<readonly [string, string]> = [
@@ -28,7 +28,7 @@ export function commandError(command: string, said: string): VdiStreamError {
     /^Error code: (\w+)/m.exec(said)?.[1] ??
     SENTENCES.find(([sentence]) => said.includes(sentence))?.[1];
   const message = `xe ${command}: ${inOneLine(said)}`;
-  if (xapi !== undefined) return refusal(xapi, message);
+  if (xapi !== undefined) return refusalError(xapi, message);
   return new VdiStreamError(UNREACHABLE.test(said) ? 'XE_CONNECTION' : 'XE_FAILED', message);
 }
 

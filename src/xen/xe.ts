@@ -22,7 +22,7 @@ export interface XeOptions {
   readonly inventory?: string | undefined;
 }
 
-export type Parameters = Readonly<Record<string, string | number>>;
+type Parameters = Readonly<Record<string, string | number>>;
 
 export interface Xe {
   /**

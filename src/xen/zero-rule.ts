@@ -7,7 +7,7 @@ import type { Toolstack } from './toolstack.ts';
 
 const LVM: readonly string[] = ['lvm', 'lvmoiscsi', 'lvmohba'];
 
-export interface StorageKind {
+interface StorageKind {
   /** Of the SR, in small letters. */
   readonly type: string;
   /** The VDI's own sm-config type=raw. */
