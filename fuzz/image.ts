@@ -130,7 +130,7 @@ async function pumpInto(input: string | Chunks, manner: Manner, signal?: AbortSi
   try {
     return await readOrRefuse(
       (async () => {
-        const disk = await onlyDisk([source], { choice: {}, anyParent: false, warn: () => {}, virtualSize: chainSize });
+        const disk = await onlyDisk([source], { image: { choice: {}, virtualSize: chainSize, warn: () => {} }, anyParent: false });
         if (isLate(disk)) throw leafIsLate(disk);
         const target = memoryTarget({ size: disk.virtualSize, align, readsZero, failAt, rewrites: true });
         const counts = await pump(disk.extents(pool, { signal }), target, { size: disk.virtualSize, zero, signal }).finally(() =>

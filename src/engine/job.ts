@@ -74,7 +74,7 @@ async function openDisk<T>(
   const watched = { sha256, signal, onWarning: warn, onRead: (position: number, length: number) => onRead?.(position, length) };
   return withSources(input, watched, async (sources) => {
     const anyParent = force?.includes('parent') === true;
-    const chosen = await onlyDisk(sources, { choice: { disk, raw, manifest }, virtualSize, staging, anyParent, warn });
+    const chosen = await onlyDisk(sources, { image: { choice: { disk, raw, manifest }, virtualSize, warn }, staging, anyParent });
     if (isLate(chosen)) return chosen;
     onRead = undefined;
     return { result: await use(chosen, sources, job) };

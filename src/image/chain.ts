@@ -66,7 +66,8 @@ export const leafIsLate = ({ lateAfter }: LateLeaf): VdiStreamError =>
  */
 export async function onlyDisk(sources: readonly Source[], options: LeafOptions): Promise<ChosenDisk | LateLeaf> {
   if (sources.length > MAX_LAYERS) throw new VdiStreamError('CHAIN_DEEP', `a chain of ${sources.length} layers`);
-  const { choice, anyParent, warn } = options;
+  const { image, anyParent } = options;
+  const { choice, warn } = image;
   const found = await findLeaf(sources, options);
   const { first, ahead } = found;
   if (first.done) throw noDisk(sources[0]?.name ?? '', choice.disk, first.value);

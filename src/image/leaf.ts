@@ -12,7 +12,9 @@ import type { ImageOptions } from './image.ts';
 import { createLayers, isLeaf, leafRankOf, mayBeLeaf } from './layers.ts';
 import type { StoredDisk } from './stored.ts';
 
-export interface LeafOptions extends ImageOptions {
+export interface LeafOptions {
+  /** How each source is read. */
+  readonly image: ImageOptions;
   /** A folder for layers that a stream brings before the leaf. */
   readonly staging?: string | undefined;
   /** Parents are taken whatever their unique id. */
@@ -39,16 +41,17 @@ export interface Found {
 
 /** Opens the sources. Throws whatever looking ahead finds. */
 export async function findLeaf(sources: readonly Source[], options: LeafOptions): Promise<Found> {
-  const { choice, virtualSize, staging } = options;
+  const { image, staging } = options;
+  const { choice, virtualSize } = image;
   const leafRank = leafRankOf(choice.disk);
   const canGoBack = sources.every(({ cursor }) => cursor.seekable);
   const open = async (ahead?: Ahead): Promise<Found> => {
-    const { disks } = await openFeed(sources, options);
+    const { disks } = await openFeed(sources, image);
     return { disks, first: await disks.next(), ahead, isLate: false };
   };
 
   if (canGoBack && (await isCheap(sources))) return open(await lookAhead(sources, options, 'all'));
-  const feed = await openFeed(sources, options);
+  const feed = await openFeed(sources, image);
   const { disks } = feed;
   const first = await disks.next();
   const found: Found = { disks, first, ahead: undefined, isLate: false };
@@ -80,7 +83,7 @@ async function isCheap([source, ...others]: readonly Source[]): Promise<boolean>
  */
 async function lookAhead(
   sources: readonly Source[],
-  { choice, virtualSize, fault, anyParent }: LeafOptions,
+  { image: { choice, virtualSize, fault }, anyParent }: LeafOptions,
   how: 'all' | 'to the leaf',
 ): Promise<Ahead | undefined> {
   // What is odd is reported when it is read in earnest.

@@ -53,8 +53,9 @@ const sharedPool = (): Pool => {
  * VDI and its VBD are then gone, or `left` of the error says what is not.
  */
 export async function importImage(input: DiskInput, options: ImportOptions): Promise<ImportResult> {
-  const { name = defaultName(input), rawVdi = false, xe, zero, verify, force, signal: cancel, onProgress, pool = sharedPool() } = options;
-  const sr = parseSrUuid(options.sr);
+  const { sr: given, name = defaultName(input), rawVdi = false, xe, zero, verify, ...disk } = options;
+  const { force, signal: cancel, onProgress, pool = sharedPool() } = disk;
+  const sr = parseSrUuid(given);
   const toolstack = createXeToolstack(xe);
   const stop = new AbortController();
   const signal = cancel === undefined ? stop.signal : AbortSignal.any([cancel, stop.signal]);
@@ -62,7 +63,7 @@ export async function importImage(input: DiskInput, options: ImportOptions): Pro
   const preparing = orCancellation(prepare(toolstack, sr, rawVdi, signal), cancel);
   preparing.catch(() => stop.abort()); // its error is thrown where it is awaited
   try {
-    return await withDisk(input, { ...options, signal, pool }, async (chosen, sources, job) => {
+    return await withDisk(input, { ...disk, signal, pool }, async (chosen, sources, job) => {
       const { readsZero, left } = await preparing;
       for (const message of left) job.warn({ code: 'REAP_LEFT', message });
       const wanted: NewVdi = { sr, name, size: chosen.virtualSize, raw: rawVdi };
@@ -137,12 +138,13 @@ export type ImportDeviceOptions = Omit<ImportOptions, 'sr' | 'name'> & { readonl
  * If the SR is given, its new disks' zeros are relied on.
  */
 export async function importToDevice(input: DiskInput, device: string, options: ImportDeviceOptions = {}): Promise<WriteResult> {
-  const { sr: given, rawVdi = false, xe, zero, signal, pool = sharedPool() } = options;
+  const { sr: given, rawVdi = false, xe, pool = sharedPool(), ...write } = options;
+  const { zero, signal } = write;
   const sr = given === undefined ? undefined : parseSrUuid(given);
   const asks = sr !== undefined && zero === undefined;
   const readsZero = asks && (await orCancellation(newDisksReadZero(createXeToolstack(xe), sr, rawVdi, signal), signal));
   try {
-    return await writeDisk(input, deviceTarget(device, { attached: true, readsZero }), { ...options, zeroTail: true, pool });
+    return await writeDisk(input, deviceTarget(device, { attached: true, readsZero }), { ...write, zeroTail: true, pool });
   } finally {
     await settleUdev();
   }
