@@ -79,7 +79,7 @@ function facts(name) {
 async function refuseUnbuilt() {
   try {
     // By a name that is not constant: the type check must not look into what may not be there.
-    const { native } = await import(String(new URL('../dist/io/native.js', import.meta.url)));
+    const { native } = await import(String(new URL('../dist/host/native.js', import.meta.url)));
     native();
   } catch {
     say('vdistream is not built yet. Please run `npm run build` (it needs a C++ compiler), and then the demo again.');
