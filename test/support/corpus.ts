@@ -7,23 +7,12 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import type { LoopDevice } from './loop.ts';
 import { corpusFolder } from './needs.ts';
+import type { Answers } from './producers/image.ts';
 
-export interface CorpusFile {
-  readonly file: string;
-  readonly kind: string;
+export interface CorpusFile extends Answers {
   readonly outer: string | null;
-  readonly type?: 'fixed' | 'dynamic' | 'differencing' | null;
-  readonly virtualSize: number | null;
-  readonly blockSize?: number | null;
   readonly members: readonly string[];
   readonly parents: readonly string[] | null;
-  readonly sha256raw?: string | null;
-  readonly sha256IfAccepted?: string | null;
-  readonly sha256Alt?: string | null;
-  readonly sparseDigest?: string | null;
-  readonly decoders?: readonly string[];
-  readonly expect: 'ok' | 'error';
-  readonly mayDiffer?: boolean;
 }
 
 export function corpus(): CorpusFile[] {
