@@ -6,7 +6,7 @@ import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import type { LoopDevice } from './loop.ts';
-import { corpusFolder } from './needs.ts';
+import { corpusFolder, corpusIndex } from './needs.ts';
 import type { Answers } from './producers/image.ts';
 
 export interface CorpusFile extends Answers {
@@ -16,12 +16,11 @@ export interface CorpusFile extends Answers {
 }
 
 export function corpus(): CorpusFile[] {
-  if (!existsSync(corpusFolder)) return [];
-  return JSON.parse(readFileSync(join(corpusFolder, 'corpus.json'), 'utf8'));
+  return existsSync(corpusIndex) ? JSON.parse(readFileSync(corpusIndex, 'utf8')) : [];
 }
 
 /** Puts the file meant into `folder`: the outer gzip of the corpus is only its packing. */
-export function unpack({ file, outer }: CorpusFile, folder: string): Promise<string> {
+function unpack({ file, outer }: CorpusFile, folder: string): Promise<string> {
   const stored = join(corpusFolder, file);
   return outer === 'gzip' ? gunzipped(stored, folder) : Promise.resolve(stored);
 }

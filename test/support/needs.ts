@@ -66,7 +66,7 @@ export type Need =
 const NEEDS: Readonly<Record<Need, () => true | string>> = {
   root: () => isRoot() || 'root (with CAP_SYS_ADMIN)',
   loop: () => hasLoops() || 'loop devices',
-  corpus: () => existsSync(corpusFolder) || 'the corpus of disks by other programs (VDISTREAM_CORPUS, or ../shared/corpus)',
+  corpus: () => existsSync(corpusIndex) || 'the corpus of disks by other programs (VDISTREAM_CORPUS, or ../shared/corpus)',
   fuse: () => existsSync('/dev/fuse') || '/dev/fuse',
   'qemu-img': () => found('qemu-img') || 'qemu-img (package qemu-utils)',
   vhdimount: () => found('vhdimount') || 'vhdimount (package libvhdi-utils)',
@@ -85,6 +85,9 @@ const NEEDS: Readonly<Record<Need, () => true | string>> = {
 };
 
 export const corpusFolder = process.env.VDISTREAM_CORPUS ?? new URL('../../../shared/corpus', import.meta.url).pathname;
+
+/** What is in it, with the answers. */
+export const corpusIndex = join(corpusFolder, 'corpus.json');
 
 const printed = new Set<string>();
 
