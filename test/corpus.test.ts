@@ -1,45 +1,48 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect } from 'vitest';
 import { info, verifyDisk, writeDisk } from '../src/index.ts';
-import { type CorpusFile, corpus, sparseDigest, unpack, unpackChain } from './support/corpus.ts';
+import { stored } from './support/chains.ts';
+import { sparseDigest } from './support/corpus.ts';
 import { testFolder } from './support/folder.ts';
+import { eachImage } from './support/images.ts';
 import { withLoop } from './support/loop.ts';
-import { testWith } from './support/needs.ts';
+import type { Answers, Image } from './support/producers/image.ts';
 
 const MIB = 1 << 20;
-const files = corpus();
-const accepted = files.filter((entry) => entry.expect === 'ok');
-const sizeOf = (entry: CorpusFile): number => entry.virtualSize ?? 0;
-const small = (entry: CorpusFile): boolean => sizeOf(entry) <= 256 * MIB;
+const accepted = ({ expect }: Answers): boolean => expect === 'ok';
+const sizeOf = ({ virtualSize }: Answers): number => virtualSize ?? 0;
+const small = (image: Answers): boolean => sizeOf(image) <= 256 * MIB;
 
 describe.each([512, 4096] as const)('on a loop device with %d-byte sectors', (sector) => {
-  testWith('corpus', 'loop').each(accepted)(
-    '$file decodes to the bytes of other decoders, and the rest of the device stays',
-    async (entry) => {
-      const source = await unpackChain(entry, testFolder());
-      const size = Math.ceil((sizeOf(entry) + MIB) / 4096) * 4096;
+  eachImage(
+    '$file decodes to the bytes that are known, and the rest of the device stays',
+    { where: accepted, needs: ['loop'] },
+    async (image) => {
+      const source = await image.store(testFolder());
+      const size = Math.ceil((sizeOf(image) + MIB) / 4096) * 4096;
       // Full of old data where that is affordable, so that whatever should read as zero must have been made zero.
-      await withLoop({ size, sector, ...(small(entry) ? { fill: 0xaa } : {}) }, async (device) => {
-        const result = await writeDisk(source, device.path, { verify: small(entry) });
-        expect(result.virtualSize).toBe(entry.virtualSize);
-        expect(result.bytesWritten + result.bytesZeroed + result.bytesSkipped).toBe(entry.virtualSize);
-        if (sizeOf(entry) <= 16 * 1024 * MIB) {
-          expect(device.sha256(sizeOf(entry))).toBe(entry.sha256raw ?? entry.sha256IfAccepted);
+      await withLoop({ size, sector, ...(small(image) ? { fill: 0xaa } : {}) }, async (device) => {
+        const result = await writeDisk(source, device.path, { verify: small(image) });
+        expect(result.virtualSize).toBe(image.virtualSize);
+        expect(result.bytesWritten + result.bytesZeroed + result.bytesSkipped).toBe(image.virtualSize);
+        if (sizeOf(image) <= 16 * 1024 * MIB) {
+          expect(device.sha256(sizeOf(image))).toBe(image.sha256raw ?? image.sha256IfAccepted);
         } else {
           // A disk of terabytes: the device was sparse, so only what the image claims can hold anything.
           const ranges = (await info(source)).disks[0]?.map.flatMap((share, cell, map) => {
-            const width = Math.ceil(sizeOf(entry) / map.length);
+            const width = Math.ceil(sizeOf(image) / map.length);
             return share > 0 ? [{ offset: cell * width, length: Math.min(width, 64 * MIB) }] : [];
           });
-          if (entry.sparseDigest && ranges?.length === 0) expect(sparseDigest(device, sizeOf(entry), [])).toBe(entry.sparseDigest);
+          if (image.sparseDigest && ranges?.length === 0) expect(sparseDigest(device, sizeOf(image), [])).toBe(image.sparseDigest);
         }
-        if (small(entry)) {
-          expect(device.holds(0xaa, sizeOf(entry), size), 'what lies behind the disk').toBe(true);
+        if (small(image)) {
+          expect(device.holds(0xaa, sizeOf(image), size), 'what lies behind the disk').toBe(true);
           await verifyDisk(source, device.path);
         }
       });
@@ -47,38 +50,47 @@ describe.each([512, 4096] as const)('on a loop device with %d-byte sectors', (se
   );
 });
 
-testWith('corpus').each(accepted)('info of $file gives the size for vdi-create', async (entry) => {
-  const source = await unpackChain(entry, testFolder());
+/** What needs no device, and so runs everywhere. */
+const onFile = (image: Answers): boolean => accepted(image) && sizeOf(image) <= 64 * MIB;
+
+eachImage('$file decodes to the bytes that are known, into a file', { where: onFile }, async (image) => {
+  const folder = testFolder();
+  const source = await image.store(folder);
+  const target = stored(folder, 'target.raw', Buffer.alloc(sizeOf(image), 0xaa));
+  await writeDisk(source, target, { verify: true });
+  expect(createHash('sha256').update(readFileSync(target)).digest('hex')).toBe(image.sha256raw ?? image.sha256IfAccepted);
+});
+
+eachImage('info of $file gives the size for vdi-create', { where: accepted }, async (image) => {
+  const source = await image.store(testFolder());
   for (const quick of [false, true]) {
     const found = await info(source, { quick });
-    expect(found.virtualSize).toBe(entry.virtualSize);
-    if (entry.type) expect(found.disks[0]?.type).toBe(entry.type);
-    if (entry.blockSize) expect(found.disks[0]?.blockSize).toBe(entry.blockSize);
+    expect(found.virtualSize).toBe(image.virtualSize);
+    if (image.type) expect(found.disks[0]?.type).toBe(image.type);
+    if (image.blockSize) expect(found.disks[0]?.blockSize).toBe(image.blockSize);
   }
 });
 
-testWith('corpus').each(accepted.filter(({ type }) => type === 'differencing'))(
-  '$file alone is refused, and is told to be incomplete',
-  async (entry) => {
-    const alone = writeDisk(await unpack(entry, testFolder()), 'null:');
-    await expect(alone).rejects.toMatchObject({ code: 'VHD_DIFFERENCING', message: expect.stringContaining('parent') });
-  },
-);
+eachImage('$file alone is refused as incomplete', { where: (image) => accepted(image) && image.type === 'differencing' }, async (image) => {
+  const [leaf = ''] = await image.store(testFolder());
+  const alone = writeDisk(leaf, 'null:');
+  await expect(alone).rejects.toMatchObject({ code: 'VHD_DIFFERENCING', message: expect.stringContaining('parent') });
+});
 
 describe('hostile files', () => {
   const child = fileURLToPath(new URL('./support/write-once.mjs', import.meta.url));
-  const hostile = files.filter((entry) => entry.expect === 'error' || entry.mayDiffer);
+  const hostile = (image: Answers): boolean => image.expect === 'error' || image.mayDiffer === true;
 
-  testWith('corpus', 'loop').each(hostile)('$file is refused by a typed error, or decodes to the right bytes', async (entry) => {
-    const source = JSON.stringify(await unpackChain(entry, testFolder()));
+  eachImage('$file is refused by a typed error, or decodes to the right bytes', { where: hostile, needs: ['loop'] }, async (image) => {
+    const source = JSON.stringify(await image.store(testFolder()));
     const size = 64 * MIB;
     await withLoop({ size, fill: 0xaa }, async (device) => {
       const { stdout } = await promisify(execFile)(process.execPath, [child, source, device.path], { timeout: 5000 });
       const outcome = JSON.parse(stdout);
       expect(outcome.peakKiB).toBeLessThan(200 * 1024);
       if (outcome.ok) {
-        expect(entry.expect === 'ok' || entry.mayDiffer, 'an error that must be one').toBe(true);
-        const allowed = [entry.sha256raw, entry.sha256IfAccepted, entry.sha256Alt].filter((sum) => typeof sum === 'string');
+        expect(image.expect === 'ok' || image.mayDiffer, 'an error that must be one').toBe(true);
+        const allowed = [image.sha256raw, image.sha256IfAccepted, image.sha256Alt].filter((sum) => typeof sum === 'string');
         if (allowed.length > 0) expect(allowed).toContain(device.sha256(outcome.virtualSize));
         expect(device.holds(0xaa, outcome.virtualSize, size), 'what lies behind the disk').toBe(true);
       } else {
@@ -107,33 +119,33 @@ async function ours(source: string, folder: string): Promise<Buffer> {
 }
 
 describe('judged by other decoders, here and now', () => {
-  const judged = (name: string): CorpusFile[] =>
-    accepted.filter(
-      (entry) =>
-        entry.kind === 'vhd' &&
-        entry.type !== 'differencing' &&
-        !entry.file.startsWith('hostile/') &&
-        sizeOf(entry) <= 64 * MIB &&
-        entry.decoders?.some((decoder) => decoder.startsWith(name)),
-    );
+  const judgedBy =
+    (name: string) =>
+    (image: Image): boolean =>
+      accepted(image) &&
+      image.kind === 'vhd' &&
+      image.type !== 'differencing' &&
+      !image.file.startsWith('hostile/') &&
+      sizeOf(image) <= 64 * MIB &&
+      image.decoders?.some((decoder) => decoder.startsWith(name)) === true;
 
-  testWith('corpus', 'qemu-img').each(judged('qemu-img'))('$file is what qemu-img makes of it', async (entry) => {
+  eachImage('$file is what qemu-img makes of it', { where: judgedBy('qemu-img'), needs: ['qemu-img'] }, async (image) => {
     const folder = testFolder();
-    const source = await unpack(entry, folder);
+    const [source = ''] = await image.store(folder);
     const raw = join(folder, 'qemu.raw');
     const input = `driver=vpc,force_size_calc=current_size,file.driver=file,file.filename=${source}`;
     execFileSync('qemu-img', ['convert', '-O', 'raw', '--image-opts', input, raw]);
-    expect((await ours(source, folder)).equals(head(raw, sizeOf(entry)))).toBe(true);
+    expect((await ours(source, folder)).equals(head(raw, sizeOf(image)))).toBe(true);
   });
 
-  testWith('corpus', 'vhdimount', 'fuse', 'root').each(judged('libvhdi'))('$file is what vhdimount shows of it', async (entry) => {
+  const vhdimount = { where: judgedBy('libvhdi'), needs: ['vhdimount', 'fuse', 'root'] } as const;
+  eachImage('$file is what vhdimount shows of it', vhdimount, async (image) => {
     const folder = testFolder();
-    const source = await unpack(entry, folder);
+    const [source = ''] = await image.store(folder);
     const mount = mkdtempSync(join(tmpdir(), 'vdistream-fuse-'));
-    mkdirSync(mount, { recursive: true });
     execFileSync('vhdimount', [source, mount], { stdio: 'pipe' });
     try {
-      expect((await ours(source, folder)).equals(head(join(mount, 'vhdi1'), sizeOf(entry)))).toBe(true);
+      expect((await ours(source, folder)).equals(head(join(mount, 'vhdi1'), sizeOf(image)))).toBe(true);
     } finally {
       execFileSync('umount', [mount]);
       rmSync(mount, { recursive: true });

@@ -6,18 +6,22 @@ import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { glanceImage } from '../../src/glance/image.ts';
 import { writeDisk } from '../../src/index.ts';
 import { stored } from '../support/chains.ts';
-import { type CorpusFile, corpus, unpack } from '../support/corpus.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
 import { proxyOf } from '../support/glance-proxy.ts';
 import { type Glance, startGlance } from '../support/glance-server.ts';
 import { closedPort } from '../support/http-server.ts';
+import { eachImage } from '../support/images.ts';
 import { withLoop } from '../support/loop.ts';
 import { testWith } from '../support/needs.ts';
 import { sample } from '../support/packages.ts';
+import type { Answers } from '../support/producers/image.ts';
 
 const MIB = 1 << 20;
-const test = testWith('corpus', 'loop', 'glance');
+const test = testWith('loop', 'glance');
+
+const named = (...files: readonly string[]) =>
+  ({ where: ({ file }: Answers): boolean => files.includes(file), needs: ['loop', 'glance'] }) as const;
 
 let glance: Glance;
 beforeAll(async () => {
@@ -25,27 +29,28 @@ beforeAll(async () => {
 });
 afterAll(() => glance?.stop());
 
-function entryOf(file: string): CorpusFile {
-  return corpus().find((entry) => entry.file === file) ?? expect.fail(`the corpus has ${file}`);
-}
-
 describe('an image of a real Glance', () => {
-  test.each([
+  const uploaded = named(
     'ova/nova-dot-chain3.ova',
     'ova/nova-xo-chain2.ova',
     'ova/image-gnu.ova',
     'real/ocaml-vhd/test.vhd.gz',
     'generated/qemu-convert-fixed-24M.vhd.gz',
     'generated/xo-bs512K.vhd.gz',
-  ])('is on the device as other decoders read it: %s', async (file) => {
-    const entry = entryOf(file);
-    const path = await unpack(entry, testFolder());
+    'made/archive/nova-chain-order-201',
+    'made/archive/gnu',
+    'made/windows/10-fixed',
+    'made/xen-orchestra/blocks-of-512K',
+  );
+
+  eachImage('is on the device as the disk that is known: $file', uploaded, async (known) => {
+    const [path = ''] = await known.store(testFolder());
     const image = glanceImage(await glance.upload(path), { endpoints: [glance.endpoint] });
-    const size = (entry.virtualSize ?? 0) + MIB;
+    const size = (known.virtualSize ?? 0) + MIB;
     await withLoop({ size, fill: 0xaa }, async (device) => {
       const result = await writeDisk(image, device.path, { verify: true });
-      expect(result).toMatchObject({ virtualSize: entry.virtualSize, bytesRead: readFileSync(path).length });
-      expect(device.sha256(size - MIB)).toBe(entry.sha256raw);
+      expect(result).toMatchObject({ virtualSize: known.virtualSize, bytesRead: readFileSync(path).length });
+      expect(device.sha256(size - MIB)).toBe(known.sha256raw);
       expect(device.holds(0xaa, size - MIB, size)).toBe(true);
     });
   });
@@ -134,11 +139,14 @@ describe('through a proxy', () => {
     );
   });
 
-  test('that changes one bit anywhere in the disk, no success is told and no file is left', async () => {
-    const entry = entryOf('real/rdisk/vhd_fixed_small.vhd.gz');
-    const id = await glance.upload(await unpack(entry, testFolder()));
+  const fixed = named('real/rdisk/vhd_fixed_small.vhd.gz', 'made/windows/10-fixed');
+  const title = 'that changes one bit anywhere in the disk $file, no success is reported and no file is left';
+
+  eachImage(title, fixed, async ({ store, virtualSize }) => {
+    const [path = ''] = await store(testFolder());
+    const id = await glance.upload(path);
     await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 0, max: (entry.virtualSize ?? 0) - 1 }), async (flip) => {
+      fc.asyncProperty(fc.integer({ min: 0, max: (virtualSize ?? 0) - 1 }), async (flip) => {
         const proxy = await proxyOf(glance.endpoint, () => ({ flip }));
         const target = join(testFolder(), 'disk');
         const error = await failure(writeDisk(glanceImage(id, { endpoints: [proxy.endpoint] }), target));
@@ -149,8 +157,11 @@ describe('through a proxy', () => {
     );
   });
 
-  test('that changes a bit which no other check would find, that is found too', async () => {
-    const id = await glance.upload(await unpack(entryOf('ova/nova-dot-chain3.ova'), testFolder()));
+  const chain = named('ova/nova-dot-chain3.ova', 'made/archive/nova-chain');
+
+  eachImage('that changes a bit of $file which no other check would find, that is found too', chain, async ({ store }) => {
+    const [path = ''] = await store(testFolder());
+    const id = await glance.upload(path);
     // The time in the header of the gzip.
     const proxy = await proxyOf(glance.endpoint, () => ({ flip: 4 }));
     const target = join(testFolder(), 'disk');

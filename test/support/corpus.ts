@@ -6,33 +6,21 @@ import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import type { LoopDevice } from './loop.ts';
-import { corpusFolder } from './needs.ts';
+import { corpusFolder, corpusIndex } from './needs.ts';
+import type { Answers } from './producers/image.ts';
 
-export interface CorpusFile {
-  readonly file: string;
-  readonly kind: string;
+export interface CorpusFile extends Answers {
   readonly outer: string | null;
-  readonly type?: 'fixed' | 'dynamic' | 'differencing' | null;
-  readonly virtualSize: number | null;
-  readonly blockSize?: number | null;
   readonly members: readonly string[];
   readonly parents: readonly string[] | null;
-  readonly sha256raw?: string | null;
-  readonly sha256IfAccepted?: string | null;
-  readonly sha256Alt?: string | null;
-  readonly sparseDigest?: string | null;
-  readonly decoders?: readonly string[];
-  readonly expect: 'ok' | 'error';
-  readonly mayDiffer?: boolean;
 }
 
 export function corpus(): CorpusFile[] {
-  if (!existsSync(corpusFolder)) return [];
-  return JSON.parse(readFileSync(join(corpusFolder, 'corpus.json'), 'utf8'));
+  return existsSync(corpusIndex) ? JSON.parse(readFileSync(corpusIndex, 'utf8')) : [];
 }
 
 /** Puts the file meant into `folder`: the outer gzip of the corpus is only its packing. */
-export function unpack({ file, outer }: CorpusFile, folder: string): Promise<string> {
+function unpack({ file, outer }: CorpusFile, folder: string): Promise<string> {
   const stored = join(corpusFolder, file);
   return outer === 'gzip' ? gunzipped(stored, folder) : Promise.resolve(stored);
 }

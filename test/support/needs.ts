@@ -1,6 +1,8 @@
 /** Tests that need more than Node say so here: where it is missing they are skipped with the reason, in CI they fail. */
 
-import { accessSync, constants, existsSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { test } from 'vitest';
 
@@ -14,7 +16,33 @@ const found = (program: string): boolean =>
     }
   });
 
-type Need =
+/** Root that may mount, which that of a container mostly may not: CAP_SYS_ADMIN is bit 21 (linux/capability.h). */
+function isRoot(): boolean {
+  if (process.getuid?.() !== 0) return false;
+  const effective = /^CapEff:\s+([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+  return effective !== undefined && ((BigInt(`0x${effective}`) >> 21n) & 1n) === 1n;
+}
+
+let loops: boolean | undefined;
+
+/** Whether a loop device can be had. Only having one tells: a container may have the nodes, but not the right. */
+function hasLoops(): boolean {
+  loops ??= isRoot() && found('losetup') && attaches();
+  return loops;
+}
+
+function attaches(): boolean {
+  const folder = mkdtempSync(join(tmpdir(), 'vdistream-loop-'));
+  try {
+    writeFileSync(join(folder, 'backing'), Buffer.alloc(4096));
+    const { status, stdout } = spawnSync('losetup', ['--find', '--show', join(folder, 'backing')], { encoding: 'utf8' });
+    return status === 0 && spawnSync('losetup', ['--detach', stdout.trim()]).status === 0;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+export type Need =
   | 'root'
   | 'loop'
   | 'corpus'
@@ -22,6 +50,9 @@ type Need =
   | 'qemu-img'
   | 'vhdimount'
   | '7z'
+  | 'tar'
+  | 'bsdtar'
+  | 'python3'
   | 'zstd'
   | 'xz'
   | 'dmsetup'
@@ -33,13 +64,16 @@ type Need =
 
 /** True, or what is missing. */
 const NEEDS: Readonly<Record<Need, () => true | string>> = {
-  root: () => process.getuid?.() === 0 || 'root',
-  loop: () => (process.getuid?.() === 0 && existsSync('/dev/loop-control') && found('losetup')) || 'root and loop devices',
-  corpus: () => existsSync(corpusFolder) || 'the corpus of disks by other programs (VDISTREAM_CORPUS, or ../shared/corpus)',
+  root: () => isRoot() || 'root (with CAP_SYS_ADMIN)',
+  loop: () => hasLoops() || 'loop devices',
+  corpus: () => existsSync(corpusIndex) || 'the corpus of disks by other programs (VDISTREAM_CORPUS, or ../shared/corpus)',
   fuse: () => existsSync('/dev/fuse') || '/dev/fuse',
   'qemu-img': () => found('qemu-img') || 'qemu-img (package qemu-utils)',
   vhdimount: () => found('vhdimount') || 'vhdimount (package libvhdi-utils)',
   '7z': () => found('7z') || '7z (package p7zip-full)',
+  tar: () => (found('tar') && found('gzip')) || 'tar and gzip',
+  bsdtar: () => found('bsdtar') || 'bsdtar (package libarchive-tools)',
+  python3: () => found('python3') || 'python3',
   zstd: () => found('zstd') || 'zstd',
   xz: () => found('xz') || 'xz (package xz-utils)',
   dmsetup: () => found('dmsetup') || 'dmsetup',
@@ -52,12 +86,18 @@ const NEEDS: Readonly<Record<Need, () => true | string>> = {
 
 export const corpusFolder = process.env.VDISTREAM_CORPUS ?? new URL('../../../shared/corpus', import.meta.url).pathname;
 
-/** `test`, or a skip that prints why. */
+/** What is in it, with the answers. */
+export const corpusIndex = join(corpusFolder, 'corpus.json');
+
+const printed = new Set<string>();
+
+/** `test`, or a skip that prints why, once a file. */
 export function testWith(...needs: readonly Need[]): typeof test {
   const missing = needs.map((need) => NEEDS[need]()).filter((answer): answer is string => typeof answer === 'string');
   if (missing.length === 0) return test;
   const reason = `needs ${missing.join(' and ')}`;
   if (process.env.CI === 'true') throw new Error(`in CI nothing is skipped, but this file ${reason}`);
-  console.warn(`skipped: ${reason}`);
+  if (!printed.has(reason)) console.warn(`skipped: ${reason}`);
+  printed.add(reason);
   return test.skip as typeof test;
 }
