@@ -1,5 +1,5 @@
 /**
- * Cursor: a position in the bytes of a source, and the few operations that format readers need. This one reads any
+ * Cursor: a position in the bytes of a source, and the few operations that format readers need. The cursors here read any
  * `AsyncIterable<Uint8Array>`; `src/source/file.ts` has a seekable one.
  */
 

@@ -130,7 +130,7 @@ export const ERRORS = {
   TAR_NOT_A_FILE: {
     exit: 1,
     atFault: 'image',
-    meaning: 'A member with the name of a disk is a link, a device or a directory.',
+    meaning: 'A member with the name of a disk is not a file, but a link, a device or a directory.',
     advice: 'Create the archive again with the disk itself in it.',
   },
 
@@ -369,7 +369,7 @@ export const ERRORS = {
     atFault: 'source',
     remedies: ['elsewhere'],
     meaning: 'The server does not have the image.',
-    advice: 'Check the id or the address.',
+    advice: 'Check the ID or the address.',
   },
   HTTP_STATUS: {
     exit: 1,

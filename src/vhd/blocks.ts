@@ -11,7 +11,7 @@ import type { Layout } from './layout.ts';
 import type { Read } from './presence.ts';
 import { type BlockUse, bitmapRuns, blockUse } from './use.ts';
 
-/** Most blocks in a run. Bounds the memory for bitmaps if the blocks are tiny. */
+/** Maximum number of blocks in a run. Limits the memory for bitmaps if the blocks are tiny. */
 const MAX_RUN = 64;
 /** Producers leave up to seven sectors free to align data to a page. Reading such a gap is cheaper than a second read. */
 const MAX_GAP = 8 * SECTOR;
