@@ -1,6 +1,6 @@
-// The addon does only what JavaScript cannot: aligned memory, O_DIRECT I/O on threads of its own, block-device ioctls,
-// zeroing without writing, scans at memory speed, and inflate off the main thread. Arguments come from src/host/native.ts
-// alone, which has typed them; images and people never reach this code directly.
+// The addon does only what JavaScript cannot: aligned memory, O_DIRECT I/O on its own threads, block-device ioctls,
+// zeroing without writing, scans at memory speed, and inflate off the main thread. Arguments are not checked here: they
+// come only from src/host/native.ts, which declares their types.
 #include "addon.h"
 
 namespace vdistream {

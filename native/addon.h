@@ -1,4 +1,4 @@
-// What every file of the addon shares: the state of one environment and the reading of arguments.
+// Shared by all files of the addon: the state of one environment, and access to arguments.
 #pragma once
 
 #include <napi.h>
@@ -7,7 +7,7 @@
 
 namespace vdistream {
 
-// Depth on the device. Eight 2 MiB writes keep tapdisk's eight requests and a loop device's queue filled.
+// The queue depth on the device. Eight 2 MiB writes fill tapdisk's eight requests and the queue of a loop device.
 constexpr unsigned kIoThreads = 8;
 
 struct State {
@@ -17,7 +17,7 @@ struct State {
 
 inline State& state(Napi::Env env) { return *env.GetInstanceData<State>(); }
 
-// A view of a Uint8Array argument. Valid while the array is pinned (Task::keep) and for the length of a sync call.
+// A view of a Uint8Array argument. Valid during a synchronous call, and while the array is pinned (Task::keep).
 struct Bytes {
   uint8_t* data;
   size_t length;

@@ -1,4 +1,4 @@
-// Opening and closing what we write to, and what the kernel knows of it.
+// Opening and closing devices and files, and what the kernel reports about them.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -15,7 +15,7 @@ namespace vdistream {
 
 namespace {
 
-// Facts of an open descriptor; sizes in bytes.
+// Facts about an open descriptor; sizes in bytes.
 struct Facts {
   int fd = -1;
   const char* kind = "other";  // "block", "file" or "other"
@@ -34,14 +34,14 @@ class Open : public Task {
   void run() override {
     // O_NONBLOCK: opening a fifo or a tape must not hang; it has no effect on block devices and files.
     int flags = (write_ ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK;
-    // O_EXCL without O_CREAT asks a block device for sole use; with O_CREAT it asks for a new file.
+    // O_EXCL without O_CREAT claims a block device for exclusive use; with O_CREAT it requires a new file.
     if (exclusive_) flags |= O_EXCL;
     if (create_) flags |= O_CREAT | O_EXCL;
     facts_.direct = direct_;
     facts_.fd = open_retrying(direct_ ? flags | O_DIRECT : flags);
     if (facts_.fd < 0 && errno == EINVAL && direct_) {
-      // The file system refuses O_DIRECT (tmpfs before 6.6, some network ones). A file made by this very call is
-      // there already, so it is opened, not made, now.
+      // The file system does not support O_DIRECT (tmpfs before Linux 6.6, some network file systems). The failed call
+      // may already have created the file, so now it is opened, not created.
       facts_.direct = false;
       int buffered = (flags & ~O_CREAT) | O_DSYNC;
       if (create_) buffered &= ~O_EXCL;
@@ -49,7 +49,7 @@ class Open : public Task {
       if (facts_.fd < 0 && errno == ENOENT) facts_.fd = open_retrying(flags | O_DSYNC);
     }
     if (facts_.fd < 0) return fail(errno, "open", -1);
-    if (!learn()) {
+    if (!inspect()) {
       int error = errno;
       close(facts_.fd);
       fail(error, "open", -1);
@@ -76,19 +76,19 @@ class Open : public Task {
     return fd;
   }
 
-  bool learn() {
+  bool inspect() {
     struct stat status;
     if (fstat(facts_.fd, &status) != 0) return false;
     if (S_ISREG(status.st_mode)) {
       facts_.kind = "file";
       facts_.size = status.st_size;
-      // A file on a 4Kn disk wants 4096 for O_DIRECT, and st_blksize is never smaller than that.
+      // O_DIRECT on a file on a 4Kn disk needs multiples of 4096.
       facts_.sector = facts_.direct ? 4096 : 512;
     } else if (S_ISBLK(status.st_mode)) {
       facts_.kind = "block";
       uint64_t size = 0;
       if (ioctl(facts_.fd, BLKGETSIZE64, &size) != 0 || ioctl(facts_.fd, BLKSSZGET, &facts_.sector) != 0) return false;
-      // Root may open a read-only device for writing, and only its first write would fail.
+      // Root can open a read-only device for writing; only the first write would fail.
       int read_only = 0;
       if (write_ && ioctl(facts_.fd, BLKROGET, &read_only) == 0 && read_only != 0) {
         errno = EROFS;
@@ -135,12 +135,12 @@ Napi::Value simple(const Napi::CallbackInfo& info, const char* operation, int64_
   return state(env).io.submit(env, std::make_unique<Simple>(env, operation, int_of(info[0]), length, call));
 }
 
-// close is not retried on EINTR: on Linux the descriptor is gone either way.
+// close is not retried on EINTR: on Linux the descriptor is closed anyway.
 Napi::Value close_device(const Napi::CallbackInfo& info) {
   return simple(info, "close", 0, [](int fd, int64_t) { return close(fd); });
 }
 
-// fsync, not fdatasync: a grown file's size is part of what must survive.
+// fsync, not fdatasync, so that all metadata of an extended file is on the medium too.
 Napi::Value sync_device(const Napi::CallbackInfo& info) {
   return simple(info, "fsync", 0, [](int fd, int64_t) { return fsync(fd); });
 }

@@ -1,5 +1,5 @@
-// Inflate on a thread of its own, with the zlib that Node itself carries (Chromium's, with vector copies and CRC). It is
-// found by name at run time, since a Node that links another zlib, or hides it, must still load this addon.
+// Inflate on a separate thread, with the zlib inside Node (Chromium's, with vectorized copies and CRC). It is looked up
+// at run time, so that the addon can still be loaded if a build of Node does not export its zlib.
 #include <dlfcn.h>
 #include <zlib.h>
 
@@ -39,13 +39,13 @@ class Inflate : public Task {
 
   void run() override { status_ = zlib().step(&stream_, Z_NO_FLUSH); }
 
-  // { consumed, produced } in bytes, and ended: the member is complete, or message: why it cannot be.
+  // { consumed, produced }: bytes. ended: the member is complete. message: why it cannot be inflated.
   Napi::Value result(Napi::Env env) override {
     Napi::Object object = Napi::Object::New(env);
     object.Set("consumed", static_cast<double>(in_ - stream_.avail_in));
     object.Set("produced", static_cast<double>(out_ - stream_.avail_out));
     object.Set("ended", status_ == Z_STREAM_END);
-    // Z_BUF_ERROR only says that one of the two buffers was exhausted before a byte moved.
+    // Z_BUF_ERROR only means that there was no input, or no room for output.
     if (status_ != Z_OK && status_ != Z_STREAM_END && status_ != Z_BUF_ERROR)
       object.Set("message", stream_.msg != nullptr ? stream_.msg : "the compressed data is damaged");
     return object;
@@ -57,7 +57,7 @@ class Inflate : public Task {
   int status_ = Z_OK;
 };
 
-// new Inflater(): run(input, output) one call at a time; reset() before the next gzip member.
+// new Inflater(): run(input, output), one call at a time; reset() before the next gzip member.
 class Inflater : public Napi::ObjectWrap<Inflater> {
  public:
   static Napi::Function define(Napi::Env env) {
@@ -68,11 +68,11 @@ class Inflater : public Napi::ObjectWrap<Inflater> {
   explicit Inflater(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Inflater>(info) {
     worker_ = std::make_unique<Workers>(info.Env(), 1);
     usable_ = zlib().init(&stream_, kGzipOnly, ZLIB_VERSION, sizeof stream_) == Z_OK;
-    if (!usable_) Napi::Error::New(info.Env(), "zlib cannot start").ThrowAsJavaScriptException();
+    if (!usable_) Napi::Error::New(info.Env(), "zlib cannot be initialized").ThrowAsJavaScriptException();
   }
 
   ~Inflater() override {
-    worker_.reset();  // its thread may still be inside the stream
+    worker_.reset();  // first, since its thread may still be using the stream
     if (usable_) zlib().end(&stream_);
   }
 
@@ -97,7 +97,7 @@ class Inflater : public Napi::ObjectWrap<Inflater> {
 
 }  // namespace
 
-// Left out where the process has no zlib to share, which every build of Node so far has; the loader then says so.
+// Without an exported zlib there is no Inflater, and src/host/native.ts reports that. So far all builds of Node export it.
 void init_inflate(Napi::Env env, Napi::Object exports) {
   if (zlib().found()) exports.Set("Inflater", Inflater::define(env));
 }

@@ -1,5 +1,5 @@
-// Positioned reads and writes of whole ranges: short counts and EINTR are our business, everything else is an error that
-// names its offset.
+// Positioned reads and writes of whole ranges. Short counts and EINTR are handled here; anything else is an error with
+// its offset.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,7 +13,7 @@ namespace vdistream {
 
 namespace {
 
-// A range of sums to add to while the bytes are in this thread's cache; null when nobody asked for sums.
+// The sums to update while the bytes are in this thread's cache; null if no sums are needed.
 struct Sums {
   uint64_t* data = nullptr;
   size_t count = 0;
@@ -34,19 +34,19 @@ class Transfer : public Task {
       ssize_t moved = write_ ? pwrite(fd_, at, left, where) : pread(fd_, at, left, where);
       if (moved < 0 && errno == EINTR) continue;
       if (moved < 0) return fail(errno, write_ ? "write" : "read", where);
-      if (!write_ && cut_by_end_of_file(done + static_cast<size_t>(moved))) break;
-      // Nothing moved: a write that the device will not take, or a read past the end. ENODATA says the latter.
+      if (!write_ && ends_in_partial_sector(done + static_cast<size_t>(moved))) break;
+      // Nothing moved: the device accepts no more (ENOSPC), or the read is past the end (ENODATA).
       if (moved == 0) return fail(write_ ? ENOSPC : ENODATA, write_ ? "write" : "read", where);
       done += static_cast<size_t>(moved);
-      // O_DIRECT goes on only from a sector's start; after an odd count the cut sector is moved again.
+      // O_DIRECT must continue at the start of a sector, so a partial sector is transferred again.
       if (done < bytes_.length) done -= done % 512;
     }
     if (!write_) add();
   }
 
  private:
-  // The last sector of a file may be cut; what is not there reads as zero, as it would on a device.
-  bool cut_by_end_of_file(size_t done) {
+  // The last sector of a file may be partial; the rest of it reads as zero, as on a device.
+  bool ends_in_partial_sector(size_t done) {
     struct stat status;
     size_t left = bytes_.length - done;
     if (left == 0 || left >= 4096 || fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) return false;

@@ -1,5 +1,5 @@
-// Memory that O_DIRECT accepts: whole pages, which suit 512-byte and 4096-byte sectors. Huge ones where the kernel has
-// them: a 2 MiB write then pins one page instead of 512.
+// Memory for O_DIRECT: whole pages, which are aligned for 512-byte and 4096-byte sectors. Huge pages if possible: a
+// 2 MiB write then pins one page instead of 512.
 #include <sys/mman.h>
 
 #include "addon.h"
@@ -14,7 +14,7 @@ static Napi::Value allocate(const Napi::CallbackInfo& info) {
     Napi::Error::New(env, "cannot allocate an I/O buffer").ThrowAsJavaScriptException();
     return env.Undefined();
   }
-  madvise(memory, length, MADV_HUGEPAGE);  // only a wish
+  madvise(memory, length, MADV_HUGEPAGE);  // only a hint
   return Napi::ArrayBuffer::New(env, memory, length, [length](Napi::Env, void* data) { munmap(data, length); });
 }
 

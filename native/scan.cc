@@ -1,5 +1,5 @@
-// Finding zeros. A grain that holds data is left at its first non-zero word, so data costs almost nothing to scan; only
-// real zeros are read whole, at memory speed.
+// Finding zeros. The scan of a grain stops at its first non-zero word, so data costs almost nothing; only zeros are read
+// completely, at memory speed.
 #include <algorithm>
 #include <cstring>
 
@@ -9,8 +9,7 @@ namespace vdistream {
 
 namespace {
 
-// A block of bytes OR-ed together in vector registers: four accumulators of 32 bytes, which GCC maps to SSE2, AVX2 or
-// NEON as the target has it.
+// 32 bytes. GCC maps this to SSE2, AVX2 or NEON, depending on the target.
 typedef uint64_t Vector __attribute__((vector_size(32), aligned(1), may_alias));
 
 bool is_zero(const uint8_t* data, size_t length) {
@@ -26,7 +25,7 @@ bool is_zero(const uint8_t* data, size_t length) {
   return true;
 }
 
-// zeroRuns(bytes, grain): [start, end, start, end, …], the runs of whole zero grains in bytes; the last grain may be short.
+// zeroRuns(bytes, grain): [start, end, start, end, …] of the runs of zero grains; the last grain may be short.
 Napi::Value zero_runs(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Bytes bytes = bytes_of(info[0]);
@@ -43,7 +42,8 @@ Napi::Value zero_runs(const Napi::CallbackInfo& info) {
   return runs;
 }
 
-// firstDifference(a, b): index of the first byte that differs, -1 when equal. firstNonZero(bytes): likewise against zero.
+// firstDifference(a, b): index of the first byte that differs, -1 if there is none. firstNonZero(bytes): of the first
+// byte that is not zero.
 Napi::Value first_difference(const Napi::CallbackInfo& info) {
   Bytes a = bytes_of(info[0]);
   Bytes b = bytes_of(info[1]);

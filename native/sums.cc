@@ -1,8 +1,8 @@
-// Checksums that do not care in which order a disk is written, nor how it is cut: for every 2 MiB of disk, the sum
-// modulo 2^64 of its sectors' hashes. A zero sector counts 0, so regions that were skipped or zeroed need no entry, and
-// reading the target back gives the same sums exactly when it holds the same sectors. 8 bytes for 2 MiB of disk.
+// Checksums that do not depend on the order of writes or on how a disk is split: for every 2 MiB of disk, the sum
+// modulo 2^64 of the hashes of its sectors. A zero sector has hash 0, so skipped or zeroed regions add nothing. Reading
+// the target back produces the same sums if it holds the same sectors. 8 bytes for 2 MiB of disk.
 //
-// The hash is XXH64 as its specification describes it; 512 bytes are sixteen whole stripes, so its tail rules never apply.
+// The hash is XXH64, as specified; 512 bytes are sixteen whole stripes, so its tail rules never apply.
 #include "sums.h"
 
 #include <atomic>

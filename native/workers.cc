@@ -30,7 +30,7 @@ Workers::~Workers() {
   shut_down();
 }
 
-// Node frees thread-safe functions before instance data and wrapped objects, so a destructor alone would come too late.
+// Node frees thread-safe functions before instance data and wrapped objects, so the destructor alone would be too late.
 void Workers::end_with_environment(void* workers) { static_cast<Workers*>(workers)->shut_down(); }
 
 void Workers::shut_down() {
@@ -68,7 +68,7 @@ void Workers::loop() {
     napi_status status = settled_.BlockingCall(done, [this](Napi::Env env, Napi::Function, Task* settled) {
       std::unique_ptr<Task> owned(settled);
       if (env == nullptr) {
-        // The environment is going: the references inside belong to it, so they must not be dropped here.
+        // The environment is being torn down. It owns the references in the task, so they must not be released here.
         owned.release();
         return;
       }

@@ -1,4 +1,4 @@
-// A small pool of threads of our own. libuv's four threads serve zlib and fs, and a stalled disk must not stop those.
+// A small thread pool. libuv's four threads serve zlib and fs, and a stalled disk must not block those.
 #pragma once
 
 #include <napi.h>
@@ -12,8 +12,8 @@
 
 namespace vdistream {
 
-// One operation: `run` on a worker thread (no JavaScript there), then `settle` on the JavaScript thread.
-// Buffers are pinned by `keep` until `settle` has run.
+// One operation: `run` runs on a worker thread (no JavaScript there), then `settle` on the JavaScript thread.
+// `keep` pins buffers until `settle` has run.
 class Task {
  public:
   explicit Task(Napi::Env env) : deferred_(Napi::Promise::Deferred::New(env)) {}
@@ -41,7 +41,7 @@ class Task {
   std::vector<Napi::ObjectReference> kept_;
 };
 
-// Threads start with the first task and end with the environment.
+// Threads start on demand and end with the environment.
 class Workers {
  public:
   Workers(Napi::Env env, unsigned threads);
@@ -59,12 +59,12 @@ class Workers {
   const napi_env env_;
   const unsigned limit_;
   Napi::ThreadSafeFunction settled_;
-  unsigned pending_ = 0;  // JavaScript thread only: keeps the event loop alive while work is under way
+  unsigned pending_ = 0;  // used on the JavaScript thread only; keeps the event loop alive while tasks are pending
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::unique_ptr<Task>> queue_;
   std::vector<std::thread> threads_;
-  bool stop_ = false;  // once set, the threads are gone or going
+  bool stop_ = false;  // once set, the threads have ended or are about to
 };
 
 }  // namespace vdistream

@@ -1,5 +1,5 @@
-// The zeroing cascade: the cheapest call that the target takes. All of them promise that the range reads as zero
-// afterwards; discard promises nothing and is not among them.
+// The zeroing cascade: the cheapest call that the target supports. All of them guarantee that the range reads as zero
+// afterwards. Discard does not, so it is not used.
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
@@ -20,7 +20,7 @@ enum Method { kPunch, kZeroRange, kZeroOut, kWrite, kMethods };
 constexpr const char* kNames[] = {"punch-hole", "zero-range", "BLKZEROOUT", "write"};
 constexpr size_t kZeroPages = 1 << 20;
 
-// One megabyte of zeros for all threads: read-only pages that the kernel never has to fill.
+// 1 MiB of zeros for all threads: read-only pages, all backed by the kernel's zero page.
 const uint8_t* zero_pages() {
   static const void* pages = mmap(nullptr, kZeroPages, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return pages == MAP_FAILED ? nullptr : static_cast<const uint8_t*>(pages);
@@ -35,7 +35,7 @@ class Zero : public Task {
     for (; method_ < kMethods; ++method_) {
       int error = attempt();
       if (error == 0) return;
-      // A refusal of the method, not a failure of the device: the next one. EIO and ENOSPC are failures.
+      // Try the next method if this one is not supported. Anything else, such as EIO or ENOSPC, is a failure.
       bool refused = error == EOPNOTSUPP || error == EINVAL || error == ENOTTY || error == ENODEV || error == ENOSYS;
       if (!refused || method_ == kWrite) return fail(error, kNames[method_], failed_at_);
     }
@@ -92,7 +92,7 @@ class Zero : public Task {
   int64_t failed_at_ = 0;
 };
 
-// zero(fd, offset, length, method): starts at `method`, answers with the one that worked.
+// zero(fd, offset, length, method): tries the methods from `method` on, and resolves with the one that worked.
 Napi::Value zero(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return state(env).io.submit(env, std::make_unique<Zero>(env, int_of(info[0]), int64_of(info[1]), int64_of(info[2]),

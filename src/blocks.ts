@@ -1,6 +1,6 @@
 /**
- * The building blocks that the calls of `vdistream` are made of, each of use by itself: from bytes to the members of a tar, to the disk in
- * a VHD, to the extents of a chain, to writes on a target. `examples/write-disk.mjs` puts them together again.
+ * The parts that the calls of `vdistream` are built from, each usable on its own: bytes, members of a tar, the disk in a VHD, the
+ * extents of a chain, writes to a target. `examples/write-disk.mjs` puts them together.
  */
 
 export { type Compression, compressionOf, decompress, MAGIC_BYTES } from './codec/compression.ts';

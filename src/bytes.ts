@@ -1,4 +1,4 @@
-/** Reading numbers out of bytes. VHD is big-endian throughout; numbers are bytes as JavaScript numbers. */
+/** Units, and reading big-endian numbers and text from bytes. */
 
 export const KiB = 1024;
 export const MiB = 1024 * KiB;
@@ -12,12 +12,12 @@ export const u16be = (bytes: Uint8Array, at: number): number => byte(bytes, at) 
 /** Unsigned, also above 2^31: multiplication, since `<<` would make it negative. */
 export const u32be = (bytes: Uint8Array, at: number): number => u16be(bytes, at) * 0x10000 + u16be(bytes, at + 2);
 
-/** Values above 2^53 come out rounded, so still above it: compare with Number.MAX_SAFE_INTEGER before use. */
+/** Values above 2^53 are rounded but stay above it: compare with Number.MAX_SAFE_INTEGER before use. */
 export const u64be = (bytes: Uint8Array, at: number): number => u32be(bytes, at) * 0x100000000 + u32be(bytes, at + 4);
 
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
-/** ASCII up to the first NUL; other bytes than printable ones become '?', so that it can be shown to a person. */
+/** ASCII up to the first NUL. Unprintable bytes become '?', so that the text is safe to print. */
 export function ascii(bytes: Uint8Array, start: number, length: number): string {
   const field = bytes.subarray(start, start + length);
   const end = field.indexOf(0);

@@ -1,27 +1,27 @@
 /**
- * Cursor: a position in a source's bytes, and the few moves that format readers need. Pure over any
- * `AsyncIterable<Uint8Array>`; `src/source/file.ts` has the one that can also jump.
+ * Cursor: a position in the bytes of a source, and the few operations that format readers need. The cursors here read any
+ * `AsyncIterable<Uint8Array>`; `src/source/file.ts` has a seekable one.
  */
 
 import { fromStart, VdiStreamError } from './errors.ts';
 
-/** Where bytes come from. A chunk is valid until the next one is asked for. */
+/** A chunk is valid until the next one is requested. */
 export type Chunks = AsyncIterable<Uint8Array>;
 
 export interface Cursor {
-  /** Bytes from the start of this cursor's range to the next byte. */
+  /** Offset of the next byte in this cursor's range. */
   readonly position: number;
-  /** Total bytes of the range, where that is known before its end. */
+  /** Bytes of the range, if known in advance. */
   readonly length: number | undefined;
-  /** Whether `moveTo` can go back, and whether several `fill` calls may be under way at once. */
+  /** Whether `moveTo` can go back, and whether several `fill` calls may run concurrently. */
   readonly seekable: boolean;
   /** The next `count` bytes without moving; fewer only at the end. At most 64 KiB. */
   peek(count: number): Promise<Uint8Array>;
   /** Exactly `count` bytes. Throws SOURCE_TRUNCATED. */
   read(count: number): Promise<Uint8Array>;
-  /** Fills each of `into` with the next bytes. A seekable cursor moves at once, so that the next call need not wait. */
+  /** Fills each of `into` with the next bytes. A seekable cursor moves before they are read, so the next call need not wait. */
   fill(...into: Uint8Array[]): Promise<void>;
-  /** Goes to `position`; forward only where the cursor is not seekable. Throws SOURCE_TRUNCATED. */
+  /** Moves to `position`; only forward unless the cursor is seekable. Throws SOURCE_TRUNCATED, SOURCE_ORDER. */
   moveTo(position: number): Promise<void>;
   /** Everything from here on. */
   chunks(): Chunks;
@@ -32,18 +32,18 @@ export function truncated(offset: number): VdiStreamError {
 }
 
 export interface StreamCursor extends Cursor {
-  /** Ends the stream, and with it whatever feeds it. Waits for that unless the stream has stalled. */
+  /** Ends the stream and everything that feeds it. Waits for that, unless the stream has stalled. */
   close(): Promise<void>;
 }
 
-/** What has come of a stream and has not been taken yet: the current chunk, and what was peeked at. */
+/** The bytes of a stream that have arrived but have not been taken: the current chunk and peeked bytes. */
 interface Inflow {
   readonly held: Uint8Array;
   /** Makes `held` non-empty; false at the end. */
   more(): Promise<boolean>;
-  /** Makes `held` as long as that; shorter only at the end. */
+  /** Extends `held` to `count` bytes; fewer only at the end. */
   gather(count: number): Promise<void>;
-  /** At most `count` bytes of what is held. */
+  /** Up to `count` of the held bytes. */
   take(count: number): Uint8Array;
   close(): Promise<void>;
 }
@@ -71,7 +71,7 @@ function inflow(source: Chunks): Inflow {
     more,
     async gather(count) {
       if (held.length >= count) return;
-      // A chunk dies when the next one is asked for, so what has to outlive it is copied.
+      // Copied: a chunk is not valid once the next one is requested.
       const parts: Uint8Array[] = [];
       let length = 0;
       while (length < count && (await more())) {
@@ -87,14 +87,14 @@ function inflow(source: Chunks): Inflow {
       return taken;
     },
     async close() {
-      const ended = Promise.resolve(iterator.return?.()).catch(() => {}); // the work is over; its outcome is known already
-      // A generator ends only after the chunk that it is asked for, and that one may never come.
+      const ended = Promise.resolve(iterator.return?.()).catch(() => {}); // the outcome of the work is already decided
+      // A generator cannot return while a requested chunk is outstanding, and that chunk may never arrive.
       if (!waiting) await ended;
     },
   };
 }
 
-/** A cursor over a stream: forward only, nothing kept but the current chunk and what was peeked. */
+/** A cursor over a stream: forward only, keeping nothing but the current chunk and peeked bytes. */
 export function streamCursor(source: Chunks, length?: number): StreamCursor {
   const stream = inflow(source);
   let position = 0;
@@ -135,7 +135,7 @@ export function streamCursor(source: Chunks, length?: number): StreamCursor {
     },
     async moveTo(target) {
       if (target < position) {
-        throw new VdiStreamError('SOURCE_ORDER', `this part is needed after byte ${position} has gone by`, { offset: target });
+        throw new VdiStreamError('SOURCE_ORDER', `a stream cannot go back from byte ${position} to byte ${target}`, { offset: target });
       }
       while (position < target) {
         if (!(await stream.more())) throw truncated(position);
@@ -148,12 +148,12 @@ export function streamCursor(source: Chunks, length?: number): StreamCursor {
   };
 }
 
-/** The part [start, start + length) of a cursor that stands at `start`, as a cursor of its own: a member of an archive. */
+/** A cursor over the next `length` bytes of `outer`, such as a member of an archive. */
 export function within(outer: Cursor, length: number): Cursor {
   const start = outer.position;
   const left = (): number => start + length - outer.position;
 
-  /** Runs a move of the outer cursor; its errors count from the start of the outer range, ours from our own. */
+  /** Runs a move of the outer cursor, and makes the offsets of its errors relative to this range. */
   async function inside<T>(count: number, move: () => Promise<T>): Promise<T> {
     if (count > left()) throw truncated(length);
     try {
@@ -185,7 +185,7 @@ export function within(outer: Cursor, length: number): Cursor {
 
 export const totalLength = (parts: readonly Uint8Array[]): number => parts.reduce((sum, part) => sum + part.length, 0);
 
-/** Reads and drops what is left, to whatever end the source has. */
+/** Reads and discards the rest. */
 export async function drain(cursor: Cursor): Promise<void> {
   if (cursor.seekable && cursor.length !== undefined) return cursor.moveTo(cursor.length);
   for await (const _ of cursor.chunks());

@@ -1,8 +1,8 @@
 /**
  * vdistream: streams virtual disks from images onto the block devices of Xen hosts.
  *
- * These calls do the work: `importImage` writes an image to a new VDI, `writeDisk` and `verifyDisk` work on a device, `info` and `check` only
- * read, and `reap` removes what killed imports left behind. `vdistream/blocks` has the building blocks they are made of.
+ * `importImage` writes an image to a new VDI, `writeDisk` and `verifyDisk` work on a device, `info` and `check` only read, and `reap`
+ * removes what killed imports left behind. `vdistream/blocks` has the parts they are built from.
  */
 
 export { type CheckedDisk, type CheckResult, check, type Finding } from './engine/check.ts';

@@ -2,7 +2,7 @@
 
 import { createRequire } from 'node:module';
 
-// By its own name, which Node resolves from wherever this code lies inside of the package: in a bundle it is elsewhere.
+// By the package's own name, which Node resolves from anywhere inside the package: the bundle is in another folder.
 const manifest: unknown = createRequire(import.meta.url)('vdistream/package.json');
 
 export const VERSION: string =

@@ -1,4 +1,4 @@
-/** Compression: which one a source has, by its first bytes, and how it is undone. */
+/** Compression: detecting it by the first bytes of a source, and decompressing. */
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import type { Duplex } from 'node:stream';
@@ -11,10 +11,10 @@ import { through } from './through.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd' | 'xz';
 
-/** Bytes that `compressionOf` wants to see. */
+/** Bytes that `compressionOf` needs. */
 export const MAGIC_BYTES = 6;
 
-/** Of a source that begins with `magic`. Throws FORMAT_OTHER for compressions that are recognized, but not supported. */
+/** The compression of a source that begins with `magic`. Throws FORMAT_OTHER for bzip2 and lz4, which are not supported. */
 export function compressionOf(magic: Uint8Array): Compression {
   if (startsWith(magic, '\x1f\x8b')) return 'gzip';
   if (startsWith(magic, '\x28\xb5\x2f\xfd')) return 'zstd';
@@ -29,8 +29,8 @@ export function compressionOf(magic: Uint8Array): Compression {
 }
 
 /**
- * The bytes of `source` without its compression. A chunk is valid until the next one is asked for. Reading throws COMPRESSION_DATA,
- * COMPRESSION_CHECKSUM, COMPRESSION_TRUNCATED, COMPRESSION_TRAILING, COMPRESSION_TOOL, and what `source` throws.
+ * The decompressed bytes of `source`. Reading throws COMPRESSION_DATA, COMPRESSION_CHECKSUM, COMPRESSION_TRUNCATED, COMPRESSION_TRAILING,
+ * COMPRESSION_TOOL, and what `source` throws.
  */
 export function decompress(compression: Compression, source: Chunks): Chunks {
   switch (compression) {
@@ -47,11 +47,11 @@ export function decompress(compression: Compression, source: Chunks): Chunks {
   }
 }
 
-/** Node has zstd from 22.15 on. */
+/** Node has zstd since 22.15; with an older one the zstd program does the work. */
 async function* throughZstd(source: Chunks): Chunks {
-  const own: unknown = Reflect.get(zlib, 'createZstdDecompress');
-  if (typeof own !== 'function') return yield* throughProgram('zstd', source);
-  const stream: Duplex = own();
+  const create: unknown = Reflect.get(zlib, 'createZstdDecompress');
+  if (typeof create !== 'function') return yield* throughProgram('zstd', source);
+  const stream: Duplex = create();
   try {
     yield* through(stream, stream, source);
   } catch (cause) {
@@ -60,7 +60,7 @@ async function* throughZstd(source: Chunks): Chunks {
   }
 }
 
-/** The image says how much memory its decompression takes; the programs are held to a bound. `xz -9` needs 65 MiB. */
+/** A compressed stream dictates how much memory decompressing it takes, so that is limited. `xz -9` needs 65 MiB. */
 const PROGRAM_OPTIONS = { xz: ['-dc', '--memlimit-decompress=256MiB'], zstd: ['-dc', '--memory=256MiB'] } as const;
 
 async function* throughProgram(program: 'zstd' | 'xz', source: Chunks): Chunks {
@@ -69,11 +69,11 @@ async function* throughProgram(program: 'zstd' | 'xz', source: Chunks): Chunks {
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     if (stderr.length < 1000) stderr += text;
   });
-  child.stdin.on('error', () => {}); // EPIPE: the program has ended early, and its exit says why
+  child.stdin.on('error', () => {}); // EPIPE: the program exited early; its exit status and stderr say why
   const ended = new Promise<VdiStreamError | undefined>((resolve) => {
     child.once('error', (cause) => {
       resolve(
-        new VdiStreamError('COMPRESSION_TOOL', `this image is ${program}-compressed, and the program \`${program}\` cannot be run`, {
+        new VdiStreamError('COMPRESSION_TOOL', `the image is ${program}-compressed, but the program \`${program}\` cannot be run`, {
           cause,
         }),
       );
@@ -90,10 +90,10 @@ async function* throughProgram(program: 'zstd' | 'xz', source: Chunks): Chunks {
     yield* through(child.stdin, child.stdout, source);
     complete = true;
   } catch (error) {
-    // A program that could not be started has no output to end properly.
+    // If the program never started, the stream error is only a consequence.
     throw child.pid === undefined ? ((await ended) ?? error) : error;
   } finally {
-    // The reader left early, or the source has failed. Otherwise the program has closed its output and is about to exit.
+    // If complete, the program has closed its output and is about to exit.
     if (!complete) child.kill('SIGKILL');
   }
   const failure = await ended;

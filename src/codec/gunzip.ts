@@ -1,6 +1,6 @@
 /**
- * Gzip to bytes, on a thread of its own: while one megabyte is used here, the next is being inflated. Several members in
- * a row are one stream, as gzip, pigz and bgzip have it; zero padding may follow the last, nothing else.
+ * Gunzip on a separate thread: while one megabyte is being used, the next is inflated. Concatenated members are one stream, as in gzip,
+ * pigz and bgzip; the last may be followed by zero padding only.
  */
 
 import { GiB, isZero, MiB } from '../bytes.ts';
@@ -9,12 +9,12 @@ import { VdiStreamError } from '../errors.ts';
 import { type Inflater, native } from '../host/native.ts';
 import { readAhead } from '../host/read-ahead.ts';
 
-/** Large enough that the hop between threads costs nothing, small enough to stay in the cache. */
+/** Large enough to make the hop between threads negligible, small enough to stay in the CPU cache. */
 const WINDOW = MiB;
 
 /**
- * The bytes of all members of `source`. A chunk is valid until the next one is asked for. Throws COMPRESSION_DATA, COMPRESSION_CHECKSUM,
- * COMPRESSION_TRUNCATED or COMPRESSION_TRAILING, with the byte of `source` as the offset, and what `source` throws.
+ * The bytes of all members of `source`. Throws COMPRESSION_DATA, COMPRESSION_CHECKSUM, COMPRESSION_TRUNCATED or COMPRESSION_TRAILING, with
+ * the offset in `source`, and what `source` throws.
  */
 export async function* gunzip(source: Chunks): Chunks {
   const inflater = new (native().Inflater)();
@@ -29,13 +29,13 @@ export async function* gunzip(source: Chunks): Chunks {
 }
 
 interface CompressedInput {
-  /** The bytes at hand. */
+  /** The available bytes. */
   readonly bytes: Uint8Array;
-  /** Of `bytes` in the compressed bytes. */
+  /** Offset of `bytes` in the source. */
   readonly offset: number;
-  /** Gets more bytes if there are none at hand; false at the end of the source. */
+  /** Fetches more bytes if none are available; false at the end of the source. */
   refill(): Promise<boolean>;
-  /** Moves on by `count` of the bytes at hand. */
+  /** Drops the first `count` of the available bytes. */
   skip(count: number): void;
   close(): Promise<void>;
 }
@@ -68,26 +68,26 @@ function compressedInput(source: Chunks): CompressedInput {
     },
     async close() {
       const ended = Promise.resolve(iterator.return?.()).catch(() => {});
-      // A source that has stalled never gets to its end; it is closed where it was opened.
+      // A stalled source would never return. It is closed by its opener.
       if (!waiting) await ended;
     },
   };
 }
 
 interface Members {
-  /** Inflates into `window` until something comes out; undefined at the end of the last member. */
+  /** Inflates into `window` until there is output; undefined at the end of the last member. */
   read(window: Uint8Array): Promise<Uint8Array | undefined>;
-  /** Resolves when the call of zlib under way has ended: until then it reads a chunk of the source and writes into a window. */
+  /** Resolves when the running zlib call has ended: it reads a chunk of the source and writes into a window. */
   settled(): Promise<void>;
 }
 
 function inflateMembers(input: CompressedInput, inflater: Inflater): Members {
   let inMember = true;
-  let start = 0; // of the member, in the compressed bytes
-  let empty = true; // nothing of this member has come out yet
+  let start = 0; // offset of the member in the source
+  let empty = true; // this member has produced no output yet
   let inflating: Promise<unknown> = Promise.resolve();
 
-  /** After a member: another one, or false at the end. */
+  /** Starts the member after the current one; false at the end. */
   async function nextMember(): Promise<boolean> {
     if (!(await input.refill())) return false;
     if (input.bytes[0] !== ID1) {
@@ -100,13 +100,13 @@ function inflateMembers(input: CompressedInput, inflater: Inflater): Members {
     return true;
   }
 
-  /** One call of zlib: what has come out, which may be nothing. */
+  /** Calls zlib once and returns its output, possibly empty. */
   async function inflate(window: Uint8Array): Promise<Uint8Array> {
     const running = inflater.run(input.bytes.subarray(0, GiB), window); // zlib counts in 32 bits
     inflating = running;
     const { consumed, produced, ended, message } = await running;
     if (message !== undefined) {
-      // What is not even a header after a member is no member.
+      // After the first member, bytes that are not a gzip header are trailing data.
       const isTrailing = start > 0 && empty && produced === 0 && /header|method/.test(message);
       throw isTrailing ? trailing(start) : damaged(message, input.offset + consumed);
     }
@@ -122,23 +122,23 @@ function inflateMembers(input: CompressedInput, inflater: Inflater): Members {
         if (!inMember && !(await nextMember())) return undefined;
         inMember = true;
         if (!(await input.refill())) {
-          throw new VdiStreamError('COMPRESSION_TRUNCATED', 'the gzip stream ends before its end mark', { offset: input.offset });
+          throw new VdiStreamError('COMPRESSION_TRUNCATED', 'the gzip stream is truncated', { offset: input.offset });
         }
         const inflated = await inflate(window);
         if (inflated.length > 0) return inflated;
       }
     },
-    // A tick later than the call itself: a read that needs more of the source is waiting for it by then.
+    // Resolves a tick after the call: by then, a read that needs more input is waiting for the source.
     async settled() {
       await inflating;
     },
   };
 }
 
-/** The first byte of each member (RFC 1952, 2.3.1). */
+/** The first byte of a gzip member (RFC 1952, 2.3.1). */
 const ID1 = 0x1f;
 
-/** Zeros to the end of the source. Throws COMPRESSION_TRAILING. */
+/** Skips zeros to the end of the source. Throws COMPRESSION_TRAILING. */
 async function skipPadding(input: CompressedInput): Promise<void> {
   while (await input.refill()) {
     const { bytes, offset } = input;
@@ -150,7 +150,7 @@ async function skipPadding(input: CompressedInput): Promise<void> {
 const trailing = (offset: number): VdiStreamError =>
   new VdiStreamError('COMPRESSION_TRAILING', 'other data follows the gzip stream', { offset });
 
-/** zlib's own words for a wrong checksum and a wrong length: "incorrect data check", "incorrect length check". */
+/** zlib says "incorrect data check" for a wrong CRC and "incorrect length check" for a wrong length. */
 const damaged = (message: string, offset: number): VdiStreamError => {
   const code = /^incorrect (?:data|length) check/.test(message) ? 'COMPRESSION_CHECKSUM' : 'COMPRESSION_DATA';
   return new VdiStreamError(code, `the gzip stream is damaged: ${message}`, { offset });

@@ -1,11 +1,11 @@
-/** Bytes through a pair of Node streams: in at one, out at the other. */
+/** Bytes through a pair of Node streams: into one, out of the other. */
 
 import type { Readable, Writable } from 'node:stream';
 import type { Chunks } from '../cursor.ts';
 
 /**
- * Writes one chunk at a time, and asks for the next only when that one has been taken: a chunk is valid no longer. Throws an error of the
- * source as it is, else that of the streams. Leaving early destroys both streams.
+ * Writes one chunk at a time, and requests the next only when the stream has consumed it, since a chunk is valid no longer than that.
+ * Throws the error of the source if it failed, else that of the streams. Leaving early destroys both streams.
  */
 export async function* through(into: Writable, out: Readable, source: Chunks): Chunks {
   let failure: { readonly error: unknown } | undefined;
@@ -26,12 +26,12 @@ export async function* through(into: Writable, out: Readable, source: Chunks): C
 
 async function feed(into: Writable, source: Chunks): Promise<void> {
   for await (const chunk of source) {
-    // A destroyed stream takes nothing any more, and its reader gets the reason.
+    // A destroyed stream never calls back, and its reader gets the error.
     const taken = await new Promise<boolean>((resolve) => {
-      const gone = (): void => resolve(false);
-      into.once('close', gone);
+      const onClose = (): void => resolve(false);
+      into.once('close', onClose);
       into.write(chunk, (error) => {
-        into.off('close', gone);
+        into.off('close', onClose);
         resolve(!error);
       });
     });

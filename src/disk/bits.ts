@@ -1,6 +1,6 @@
-/** Bits in a map, most significant first, as the maps of VHDs have them: one a sector, or one a block. */
+/** Bitmaps as VHDs have them: most significant bit first, one bit per sector or per block. */
 
-/** Bits [start, end) that are alike. */
+/** Bits [start, end), all set or all clear. */
 interface BitRun {
   readonly start: number;
   readonly end: number;
@@ -15,7 +15,7 @@ export function* bitRuns(bitmap: Uint8Array, first: number, count: number): Gene
     const same = set ? 0xff : 0;
     let at = start + 1;
     while (at < end) {
-      // Eight sectors at a time wherever a byte is all alike, which is nearly everywhere.
+      // Eight bits at a time: almost all bytes are 00 or ff.
       if ((at & 7) === 0 && bitmap[at >> 3] === same) at += 8;
       else if (bitAt(bitmap, at) === set) at++;
       else break;

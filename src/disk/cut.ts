@@ -1,18 +1,18 @@
-/** Cutting a data extent: several pieces, one buffer between them. */
+/** Cutting a data extent into pieces that share its buffer. */
 
 import { assert } from '../errors.ts';
 import { type DataExtent, discard } from './extent.ts';
 
 export interface Piece {
-  /** Bytes of the disk, within the extent. */
+  /** Byte offset on the disk, within the extent. */
   readonly offset: number;
   readonly length: number;
   readonly overwrites?: boolean;
 }
 
 /**
- * The pieces as extents of their own. The buffer goes back when the last one is released and no further one is to come; a
- * consumer that stops early gives it back too. Without pieces it goes back as soon as it is no longer being filled.
+ * The pieces as extents. The buffer is released once the iteration has ended, even early, and every piece has been released. Without
+ * pieces it is released as soon as it is no longer being filled.
  */
 export function* cut(extent: DataExtent, pieces: Iterable<Piece>): Generator<DataExtent> {
   let holders = 1;

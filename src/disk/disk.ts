@@ -1,19 +1,19 @@
-/** Disk: a virtual size, known first, then a stream of extents. What every format decodes to. */
+/** Disk: what every format decodes to. A virtual size, known up front, then a stream of extents. */
 
 import type { OnWarning } from '../warnings.ts';
 import type { Buffers, Extent } from './extent.ts';
 
 export type DiskType = 'fixed' | 'dynamic' | 'differencing' | 'raw';
 
-/** [offset, offset + length) of a disk, bytes. */
+/** Bytes [offset, offset + length) of a disk. */
 export interface Range {
   readonly offset: number;
   readonly length: number;
 }
 
-/** Who a VHD says it is, in its footer. */
+/** The identity of a VHD, from its footer. */
 export interface Identity {
-  /** The four-letter application name of the footer, such as 'tap' or 'win'. */
+  /** The creator application, up to four letters, such as 'tap' or 'win'. */
   readonly creator: string;
   /** 32 hexadecimal digits. */
   readonly uniqueId: string;
@@ -21,50 +21,49 @@ export interface Identity {
   readonly timestamp: number;
 }
 
-/** What a differencing VHD says of its parent. The name is for showing; it is stale as a rule, and is never opened. */
+/** What a differencing VHD records about its parent. The name is only for display; it is usually stale, and is never opened. */
 export interface Parent {
   readonly uniqueId: string;
   readonly timestamp: number;
   readonly name: string;
 }
 
-/** What is known of a disk before the first extent. Sizes in bytes. */
+/** What is known about a disk before the first extent. Sizes in bytes. */
 export interface DiskFacts {
   readonly type: DiskType;
   readonly virtualSize: number;
-  /** Only block-based disks have one. */
+  /** Undefined for a fixed VHD or a raw disk. */
   readonly blockSize: number | undefined;
-  /** A raw disk has none; that of a fixed VHD in a stream comes with its footer, at the end. */
+  /** Undefined for a raw disk. For a fixed VHD in a stream it arrives with the footer, at the end. */
   readonly identity: Identity | undefined;
-  /** Only a differencing disk has one. */
+  /** Only of a differencing disk. */
   readonly parent: Parent | undefined;
   /** Bytes of the disk that the image holds, at block granularity. */
   readonly allocatedBytes: number;
-  /** Where they lie: ascending and merged. What `vdistream info` draws. */
+  /** Where they are: ascending and merged. `vdistream info` draws this. */
   allocated(): Iterable<Range>;
 }
 
-/** What of a range of the disk is of use: ascending, without overlap, within it. */
+/** The parts of a range of the disk that are needed: ascending, without overlap. */
 export type Wanted = (offset: number, length: number) => readonly Range[];
 
 export interface ExtentOptions {
   readonly signal?: AbortSignal | undefined;
-  /** What is not wanted need not be read; it comes as holes. All by default. */
+  /** Parts that are not wanted may be skipped and returned as holes. By default everything is wanted. */
   readonly wanted?: Wanted | undefined;
 }
 
 export interface Disk extends DiskFacts {
   /**
-   * Streams the disk once, then reads the image to its end and compares what is there (footer, CRC, end of archive).
-   * So a consumer that saw the last extent must still wait for the end of the iteration to know that all is well. Returns the identity,
-   * which is known by then.
+   * Streams the disk once, then reads the image to its end and checks what follows (footer, CRC, end of archive). The disk is good only
+   * once the iteration has ended without an error, not after the last extent. Returns the identity.
    */
   extents(buffers: Buffers, options?: ExtentOptions): AsyncGenerator<Extent, Identity | undefined, void>;
-  /** Goes to the end of the image without decoding, with the same final checks. Instead of `extents`. */
+  /** Use instead of `extents` to run the final checks without decoding. */
   skip(): Promise<Identity | undefined>;
 }
 
 export interface DecodeOptions {
-  /** Called for what is odd but not wrong. */
+  /** Called for each warning. */
   readonly onWarning?: OnWarning | undefined;
 }

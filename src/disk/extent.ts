@@ -1,8 +1,8 @@
 /**
- * Extent: one run of a disk, and the memory that its data comes in.
+ * Extent: one run of a disk, and the memory that holds its data.
  *
- * The extents of a disk cover [0, virtualSize) exactly: no byte twice, no byte never. Their order is free. Only an extent that
- * says it `overwrites` covers bytes again, in a chain whose archive holds a parent before its child.
+ * The extents of a disk cover [0, virtualSize): each byte exactly once, in any order. Only an extent with `overwrites` covers bytes
+ * again, in a chain whose archive has a parent before its child.
  */
 
 /** One run of a disk. Offsets and lengths are bytes, multiples of 512. */
@@ -12,40 +12,37 @@ export interface DataExtent {
   readonly kind: 'data';
   readonly offset: number;
   readonly length: number;
-  /** A deeper layer of a chain has given data for this range before: see `overlay.ts`. */
+  /** An earlier extent, from a deeper layer of a chain, has covered this range: see `overlay.ts`. */
   readonly overwrites?: boolean;
-  /** `length` bytes, filled once `ready` resolves. They belong to a pool: call `release` when done, exactly once. */
+  /** `length` bytes, filled once `ready` resolves. They belong to a pool: call `release` exactly once. */
   readonly bytes: Uint8Array;
-  /** Reading from a file goes on in the background, several extents at a time. Rejects as the read did. */
+  /** Files are read in the background, several extents at a time. Rejects if the read fails. */
   readonly ready: Promise<void>;
   release(): void;
 }
 
 export interface EmptyExtent {
-  /** `zero`: present and all zero, so it overwrites a parent. `hole`: absent; a parent shows, else it reads as zero. */
+  /** `zero`: present and all zero, so it hides a parent. `hole`: absent, so it reads as the parent, or as zero without one. */
   readonly kind: 'zero' | 'hole';
   readonly offset: number;
   readonly length: number;
   readonly overwrites?: boolean;
 }
 
-/**
- * Gives back the buffer of an extent that nobody writes. The read may still be filling it, so it must not be lent again
- * before that has ended.
- */
+/** Releases an extent that is not going to be written, once the read into its buffer has ended. */
 export function discard(extent: Extent): void {
   if (extent.kind !== 'data') return;
   const release = (): void => extent.release();
   extent.ready.then(release, release);
 }
 
-/** A piece of the pool. `bytes` is aligned for O_DIRECT. */
+/** A buffer on loan from the pool. `bytes` is aligned for O_DIRECT. */
 export interface Lease {
   readonly bytes: Uint8Array;
   release(): void;
 }
 
-/** Where decoders get their memory. Waiting for a free buffer is what holds a fast source back. */
+/** Where decoders get their memory. Waiting for a free buffer throttles a fast source. */
 export interface Buffers {
   /** Size of each buffer in bytes, a multiple of 4096. */
   readonly size: number;

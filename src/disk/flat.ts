@@ -1,17 +1,17 @@
-/** A disk without blocks: all of its bytes are there, in their order. */
+/** A disk without blocks: all of its bytes, in order. */
 
 import type { Cursor } from '../cursor.ts';
 import type { Disk, DiskFacts, Identity } from './disk.ts';
 import type { Buffers, Extent } from './extent.ts';
 
 interface Flat extends Pick<DiskFacts, 'type' | 'virtualSize' | 'identity'> {
-  /** The extents of the whole disk, from where the cursor stands. */
+  /** The extents of the whole disk, from the cursor on. */
   body(buffers: Buffers, signal: AbortSignal | undefined): AsyncIterable<Extent>;
-  /** Looks at what follows the last byte of the disk. */
+  /** Checks what follows the last byte of the disk. */
   finish(): Promise<Identity | undefined>;
 }
 
-/** Its bytes begin where the range of `cursor` does. */
+/** The disk begins at the start of the range of `cursor`. */
 export function flatDisk(cursor: Cursor, { type, virtualSize, identity, body, finish }: Flat): Disk {
   return {
     type,

@@ -1,4 +1,4 @@
-/** Formats that people take for VHD. Named, because "not a VHD" would send them looking for damage. */
+/** Formats that are passed by mistake. The error names them: after "not a VHD" users would look for damage. */
 
 import { startsWith } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
@@ -13,10 +13,10 @@ const OTHERS: readonly { readonly name: string; readonly magic: string; readonly
   { name: 'ZIP', magic: 'PK\x03\x04' },
   { name: '7z', magic: "7z\xbc\xaf'\x1c" },
   { name: 'XVA member list (ova.xml)', magic: '<?xml' },
-  ...['<!DOCTYPE html', '<!doctype html', '<html', '<HTML'].map((magic) => ({ name: 'a page of a web site', magic })),
+  ...['<!DOCTYPE html', '<!doctype html', '<html', '<HTML'].map((magic) => ({ name: 'a web page', magic })),
 ];
 
-/** Throws FORMAT_OTHER where the first bytes are another format's. */
+/** Throws FORMAT_OTHER if the first bytes are those of another format. */
 export function refuseOtherFormat(front: Uint8Array): void {
   const other = OTHERS.find(({ magic, at }) => startsWith(front, magic, at));
   if (other !== undefined) throw new VdiStreamError('FORMAT_OTHER', `this is ${other.name}, not VHD`, { offset: other.at ?? 0 });

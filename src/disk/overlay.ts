@@ -1,18 +1,18 @@
 /**
- * A chain, flattened while its layers go by: a layer gives a sector unless a layer nearer the leaf has given it.
+ * A chain, flattened as its layers stream past: each sector comes from the layer nearest the leaf that has it.
  *
- *   layer:      0 (leaf)        data . . data . zero .        . hole: the next layer shows
+ *   layer:      0 (leaf)        data . . data . zero .        . hole: reads as the next layer
  *               1               data data . . . data .
  *               2 (base)        data data . data data data .  . hole: reads as zero
  *   disk:                       0    1    . 0 2 0 .
  *
- * Layers come in any order. A leaf before its parents needs nothing twice: what is owned is left out. A parent before its
- * leaf has given sectors that a nearer layer gives again; such an extent says that it `overwrites`, for then not even zeros
- * may be skipped. A layer ends at its own virtual size: behind it the disk reads as zero, whatever deeper layers hold there.
+ * Layers arrive in any order. If the leaf precedes its parents, each sector is written once. If a parent precedes its leaf, sectors it
+ * has already provided are provided again by a nearer layer; those extents have `overwrites` set, since not even zeros may be skipped
+ * there. A layer ends at its own virtual size: past that the disk reads as zero, regardless of deeper layers.
  *
- * Memory: one set of sectors (`sectors.ts`: a bit a sector for partly filled 2 MiB, else one mark) for each run of layers
- * that have come and that no missing layer stands between: one set in all when the layers come in order, up or down, and
- * at worst one for every second layer. So a chain of 2040 GiB takes 255 KiB and 512 bytes for each partly filled 2 MiB.
+ * Memory: one sector set (`sectors.ts`) for each run of adjacent layers that have arrived: one in all if the layers arrive in order, up
+ * or down, and at worst one for every second layer. For a chain of 2040 GiB a set takes 255 KiB, plus 512 bytes for each partly filled
+ * 2 MiB.
  */
 
 import { assert } from '../errors.ts';
@@ -28,7 +28,7 @@ export interface Layer {
   extents(buffers: Buffers, options: ExtentOptions): AsyncIterable<Extent>;
 }
 
-/** Layers that have come, from rank `low` to rank `high` without a gap, and the sectors they have given. */
+/** Layers that have arrived, from rank `low` to rank `high` without a gap, and the sectors they provided. */
 interface Group {
   readonly low: number;
   readonly high: number;
@@ -36,16 +36,16 @@ interface Group {
 }
 
 export interface OverlayOptions {
-  /** The flattened disk, which is the leaf's virtual size, bytes. */
+  /** Bytes of the flattened disk: the virtual size of the leaf. */
   readonly size: number;
   readonly signal?: AbortSignal | undefined;
-  /** The rank of a layer that has given every byte of the disk already. */
+  /** The rank of a layer that has already provided every byte of the disk. */
   readonly given?: number | undefined;
 }
 
 /**
- * The extents of the flattened disk. Each layer is iterated to its end before the next is asked for. Holes come last, when it is known
- * that no layer fills them.
+ * The extents of the flattened disk. Each layer is iterated to its end before the next is requested. Holes come last, since any layer
+ * could fill them.
  */
 export async function* overlay(
   layers: AsyncIterable<Layer>,
@@ -61,37 +61,37 @@ export async function* overlay(
   for await (const layer of layers) {
     const { rank, virtualSize } = layer;
     assert(!groups.some(({ low, high }) => low <= rank && rank <= high), 'a layer comes once');
-    const own = createSectorSet(size);
+    const provided = createSectorSet(size);
     const nearer = groups.filter(({ high }) => high < rank).map(({ sectors }) => sectors);
     const deeper = groups.filter(({ low }) => low > rank).map(({ sectors }) => sectors);
-    const give = (offset: number, end: number): Piece[] => {
+    const provide = (offset: number, end: number): Piece[] => {
       const pieces = split(outside(offset, Math.min(end, size), nearer), deeper);
-      for (const piece of pieces) own.add(piece.offset, piece.length);
+      for (const piece of pieces) provided.add(piece.offset, piece.length);
       return pieces;
     };
     const wanted: Wanted = (offset, length) => outside(offset, Math.min(offset + length, size), nearer);
 
     for await (const extent of layer.extents(buffers, { signal, wanted })) {
       if (extent.kind === 'hole') continue;
-      const pieces = give(extent.offset, extent.offset + extent.length);
+      const pieces = provide(extent.offset, extent.offset + extent.length);
       if (extent.kind === 'data') yield* cut(extent, pieces);
       else for (const piece of pieces) yield { kind: 'zero', ...piece };
     }
-    for (const piece of give(virtualSize, size)) yield { kind: 'zero', ...piece };
-    groups = join([...groups, { low: rank, high: rank, sectors: own }]);
+    for (const piece of provide(virtualSize, size)) yield { kind: 'zero', ...piece };
+    groups = join([...groups, { low: rank, high: rank, sectors: provided }]);
   }
-  const all = groups.map(({ sectors }) => sectors);
-  for (const { offset, length } of outside(0, size, all)) yield { kind: 'hole', offset, length };
+  const sets = groups.map(({ sectors }) => sectors);
+  for (const { offset, length } of outside(0, size, sets)) yield { kind: 'hole', offset, length };
 }
 
-/** What of [offset, end) is in none of the sets. */
+/** The parts of [offset, end) that are in none of the sets. */
 function outside(offset: number, end: number, sets: readonly SectorSet[]): Piece[] {
   let pieces: Piece[] = end > offset ? [{ offset, length: end - offset }] : [];
   for (const set of sets) pieces = pieces.flatMap((piece) => [...set.runs(piece.offset, piece.length)].filter(({ inside }) => !inside));
   return pieces;
 }
 
-/** Parts pieces into those that overwrite what is in one of the sets, and those that do not. */
+/** Splits pieces into those inside one of the sets, which overwrite, and those outside. */
 function split(pieces: Piece[], sets: readonly SectorSet[]): Piece[] {
   const [set, ...others] = sets;
   if (set === undefined) return pieces.map(({ offset, length }) => ({ offset, length }));
@@ -101,7 +101,7 @@ function split(pieces: Piece[], sets: readonly SectorSet[]): Piece[] {
   );
 }
 
-/** Sets of layers that follow one another become one: nothing that is still to come can stand between them. */
+/** Merges the sets of adjacent layers: no later layer can belong between them. */
 function join(groups: Group[]): Group[] {
   const joined: Group[] = [];
   for (const group of groups.sort((a, b) => a.low - b.low)) {

@@ -1,4 +1,4 @@
-/** A raw disk: the bytes of the disk and nothing else. All that is known of it is its length. */
+/** A raw disk: the bytes of the disk, without metadata. */
 
 import { roundUp, SECTOR } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
@@ -10,26 +10,21 @@ import { flatDisk } from './flat.ts';
 import { pieces } from './pieces.ts';
 
 /**
- * `size` is the length in bytes where the cursor does not know it. A last sector that is cut is filled up with zeros.
- * Throws DISK_SIZE_UNKNOWN, or SOURCE_TRUNCATED while reading.
+ * `size` is the length in bytes, used if the cursor has none. A partial last sector is padded with zeros.
+ * Throws DISK_EMPTY or DISK_SIZE_UNKNOWN; while reading, RAW_SIZE or SOURCE_TRUNCATED.
  */
 export function rawDisk(cursor: Cursor, size: number | undefined, warn: OnWarning): Disk {
-  const known = cursor.length ?? size;
-  if (known === undefined) {
-    throw new VdiStreamError('DISK_SIZE_UNKNOWN', 'this raw disk comes as a stream, which does not say how long it is', { offset: 0 });
-  }
-  const length = known;
-  if (length === 0) throw new VdiStreamError('DISK_EMPTY', 'this raw disk has no bytes', { offset: 0 });
+  const length = lengthOf(cursor, size);
   const whole = length - (length % SECTOR);
   const virtualSize = roundUp(length, SECTOR);
   if (whole < virtualSize) {
-    warn({ code: 'RAW_PADDED', message: `the last ${length - whole} bytes are no whole sector`, offset: whole });
+    warn({ code: 'RAW_PADDED', message: `the last sector has only ${length - whole} bytes; it is padded with zeros`, offset: whole });
   }
 
   async function finish(): Promise<undefined> {
     await cursor.moveTo(length);
     if (cursor.length === undefined && (await cursor.peek(1)).length > 0) {
-      throw new VdiStreamError('RAW_SIZE', `the disk goes on behind the ${length} bytes that were said to be all`, { offset: length });
+      throw new VdiStreamError('RAW_SIZE', `the raw disk is longer than the given size, ${length} bytes`, { offset: length });
     }
   }
 
@@ -48,4 +43,13 @@ export function rawDisk(cursor: Cursor, size: number | undefined, warn: OnWarnin
   }
 
   return flatDisk(cursor, { type: 'raw', virtualSize, identity: undefined, body, finish });
+}
+
+function lengthOf(cursor: Cursor, size: number | undefined): number {
+  const length = cursor.length ?? size;
+  if (length === undefined) {
+    throw new VdiStreamError('DISK_SIZE_UNKNOWN', 'the raw disk is a stream, so its size is unknown', { offset: 0 });
+  }
+  if (length === 0) throw new VdiStreamError('DISK_EMPTY', 'the raw disk is empty', { offset: 0 });
+  return length;
 }

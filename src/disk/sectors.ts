@@ -1,7 +1,6 @@
 /**
- * A set of the sectors of a disk, and what it costs: two bits for each 2 MiB of the disk, and one bit a sector, 512 bytes, for
- * each 2 MiB that is partly in the set. For 2040 GiB that is 255 KiB, 64 KiB more for every 128 partly filled blocks, and
- * 510 MiB where each one is partly filled.
+ * A set of sectors of a disk. It takes two bits for each 2 MiB of the disk, and a bitmap of 512 bytes for each 2 MiB that is partly in
+ * the set. For 2040 GiB that is 255 KiB, plus 64 KiB for every 128 partly filled blocks; 510 MiB if all are partly filled.
  */
 
 import { MiB, SECTOR } from '../bytes.ts';
@@ -12,7 +11,7 @@ const BITS = SPAN / SECTOR;
 const FULL = new Uint8Array(BITS / 8).fill(0xff);
 const EMPTY = new Uint8Array(BITS / 8);
 
-/** [offset, offset + length) of the disk, bytes, all in the set or all out of it. */
+/** Bytes [offset, offset + length) of the disk, all inside the set or all outside. */
 export interface SectorRun {
   readonly offset: number;
   readonly length: number;
@@ -24,11 +23,11 @@ export interface SectorSet {
   add(offset: number, length: number): void;
   remove(offset: number, length: number): void;
   addAll(other: SectorSet): void;
-  /** The runs that cover [offset, offset + length), each as long as it can be. */
+  /** The runs that cover [offset, offset + length), as long as possible. */
   runs(offset: number, length: number): Generator<SectorRun>;
 }
 
-/** A span is full, or it is mixed and has bits of its own, or neither. */
+/** A span is full, mixed (then it has a bitmap), or empty. */
 interface Spans {
   readonly full: Uint8Array;
   readonly mixed: Uint8Array;
@@ -80,7 +79,7 @@ function setSpans({ full, mixed, bitsOf }: Spans, start: number, end: number, va
   setBits(full, start, end, value);
 }
 
-/** Sectors [start, end) of one span, not all of it. */
+/** Sets or clears sectors [start, end) of one span. */
 function setPart(spans: Spans, span: number, start: number, end: number, value: boolean): void {
   const { full, mixed, bitsOf } = spans;
   let bits = bitsOf.get(span);
@@ -95,7 +94,7 @@ function setPart(spans: Spans, span: number, start: number, end: number, value: 
   if (Buffer.compare(bits, value ? FULL : EMPTY) === 0) setSpans(spans, span, span + 1, value);
 }
 
-/** Runs as they are stored, so that neighbours may be alike. */
+/** Runs as they are stored: neighbours may be equal. */
 function* storedRuns({ full, mixed, bitsOf }: Spans, offset: number, length: number): Generator<SectorRun> {
   const end = offset + length;
   const first = Math.floor(offset / SPAN);

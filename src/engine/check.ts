@@ -1,4 +1,4 @@
-/** Telling a good image from a bad one: every finding, instead of the first error. */
+/** Checking an image: reports every finding instead of only the first error. */
 
 import { type Compression, compressionOf, MAGIC_BYTES } from '../codec/compression.ts';
 import type { DiskType } from '../disk/disk.ts';
@@ -14,7 +14,7 @@ import { withSources } from './open.ts';
 import type { DiskInput, ReadOptions } from './options.ts';
 import { reading } from './progress.ts';
 
-/** An `error` makes the image unfit to be written, or what is written wrong; a `warning` does not. */
+/** With an `error`, the image cannot be written, or writes a wrong disk. With a `warning` it can be written. */
 export interface Finding {
   readonly severity: 'error' | 'warning';
   readonly code: ErrorCode | WarningCode;
@@ -38,13 +38,13 @@ export interface CheckResult {
   readonly ok: boolean;
   readonly compression: Compression | undefined;
   readonly findings: readonly Finding[];
-  /** Every disk and layer whose size could be told, in the order in which they were met. */
+  /** Every disk and layer that could be read, in the order of the image. */
   readonly disks: readonly CheckedDisk[];
 }
 
 /**
- * Reads an image once from end to end. A damaged VHD ends the check of that member at worst; a damaged archive or
- * compressed stream ends all, for nothing can be found behind it. Throws only what opening the source does, USAGE, CANCELLED, or a defect.
+ * Reads an image once from end to end. A damaged VHD ends at worst the check of that member; a damaged archive or compressed stream ends the
+ * whole check, since nothing can be read after it. Throws only errors of opening the source, USAGE, CANCELLED, or a bug.
  */
 export async function check(input: DiskInput, options: ReadOptions = {}): Promise<CheckResult> {
   const { disk: wanted, raw, manifest, sha256, signal, onProgress } = options;
@@ -67,7 +67,7 @@ export async function check(input: DiskInput, options: ReadOptions = {}): Promis
         await findings.attempt(async () => chain.add(stored, found));
       }
       if (disks.length === 0 && findings.list.every(({ severity }) => severity === 'warning'))
-        fault(new VdiStreamError('DISK_NONE', 'there is no disk in it'));
+        fault(new VdiStreamError('DISK_NONE', 'the image holds no disk'));
       for (const chain of chains.values()) await findings.attempt(async () => chain.finish());
     });
     return { ok: findings.list.every(({ severity }) => severity !== 'error'), compression, findings: findings.list, disks };
@@ -94,7 +94,7 @@ async function checkDisk(stored: StoredDisk, { fault, warn }: Findings): Promise
   }
 }
 
-/** The layers of one disk, held against each other. */
+/** Checks the layers of one disk against each other. */
 interface ChainCheck {
   add(stored: StoredDisk, found: Checked): void;
   finish(): void;
@@ -110,7 +110,7 @@ function chainCheck(wanted: string | undefined, warn: OnWarning): ChainCheck {
     },
     finish() {
       if (leaf?.hidden) {
-        const message = 'the leaf is marked as hidden, yet it has no child';
+        const message = 'the leaf is flagged as hidden, but it has no child';
         warn({ code: 'VHD_HIDDEN', message, member: leaf.member, offset: 85 });
       }
       layers.complete();
@@ -122,13 +122,13 @@ interface Findings {
   readonly list: readonly Finding[];
   readonly fault: OnFault;
   readonly warn: OnWarning;
-  /** What it throws about the image is a finding, and undefined is given; but what a disk throws about the source is thrown on. */
+  /** Adds an error to the findings and returns undefined. If the error of a disk is about the source, it is thrown too. */
   attempt<T>(step: () => Promise<T>, of?: StoredDisk): Promise<T | undefined>;
 }
 
 function createFindings(): Findings {
   const list = new Map<string, Finding>();
-  // The same thing is met twice where an archive is first looked through and then read.
+  // A seekable archive is read twice, so the same finding can occur twice.
   const put = (finding: Finding): void => {
     const key = `${finding.code} ${finding.member} ${finding.offset} ${finding.offset === undefined ? finding.message : ''}`;
     if (!list.has(key)) list.set(key, finding);
@@ -147,7 +147,7 @@ function createFindings(): Findings {
         if (!(error instanceof VdiStreamError) || error.code === 'CANCELLED' || error.code === 'USAGE') throw error;
         inMember(of?.member, error);
         fault(error);
-        // No other disk can be read behind it.
+        // No other disk can be read after it.
         if (of !== undefined && !isOfImage(error)) throw error;
         return undefined;
       }

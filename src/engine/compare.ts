@@ -1,4 +1,4 @@
-/** Comparing: a target that compares what it is given with what it holds, byte by byte, instead of writing it. */
+/** Comparing: a target that compares data with its content, byte by byte, instead of writing it. */
 
 import { MiB, roundDown, roundUp, SECTOR } from '../bytes.ts';
 import { createSectorSet } from '../disk/sectors.ts';
@@ -14,24 +14,22 @@ export function mismatch(target: Target, offset: number, what: string): VdiStrea
 interface ComparingOptions {
   /** Bytes of the disk. */
   readonly size: number;
-  /** A range may come again, and then only what comes last counts. */
+  /** Whether a range may be written again; then only the last data counts. */
   readonly rewrites: boolean;
 }
 
-/** A target that compares, and what it has to say in the end. */
 interface Comparing {
   readonly target: Target;
-  /** Throws VERIFY_MISMATCH for the first sector that nothing later has put right. */
+  /** Throws VERIFY_MISMATCH for the first sector that differs from the last data for it. */
   finish(): void;
 }
 
 /**
- * A target that compares instead of writing: pumping a disk into it verifies the disk. Throws VERIFY_MISMATCH with the
- * first byte of an extent that differs, at once unless there are `rewrites`. Give the pump the zero policy `write`, so that
- * empty extents are looked at too.
+ * Pumping a disk into the returned target verifies the disk. Throws VERIFY_MISMATCH with the first byte of an extent that differs,
+ * immediately unless there are `rewrites`. Use the zero policy `write`, so that empty extents are compared too.
  */
 export function comparing(target: Target, pool: Pool, { size, rewrites }: ComparingOptions): Comparing {
-  // Sectors that differ from what the image has said of them so far: at most one bit a sector.
+  // Sectors that differ from the image so far: at most one bit per sector.
   const differing = rewrites ? createSectorSet(roundUp(size, target.align)) : undefined;
 
   async function compare(offset: number, length: number, expected: Uint8Array | undefined): Promise<void> {
@@ -57,7 +55,7 @@ export function comparing(target: Target, pool: Pool, { size, rewrites }: Compar
       const rest = bytes.subarray(from);
       const found = expected ? native().firstDifference(rest, expected.subarray(from)) : native().firstNonZero(rest);
       if (found < 0) return;
-      if (differing === undefined) throw mismatch(target, offset + from + found, 'this byte is not what the image says');
+      if (differing === undefined) throw mismatch(target, offset + from + found, 'this byte differs from the image');
       const sector = roundDown(from + found, SECTOR);
       differing.add(offset + sector, SECTOR);
       from = sector + SECTOR;
@@ -66,7 +64,7 @@ export function comparing(target: Target, pool: Pool, { size, rewrites }: Compar
 
   const compared: Target = {
     ...target,
-    // Any range can be compared, and reading the whole of a sector does no harm.
+    // Any range can be compared, since whole sectors are read.
     align: SECTOR,
     write: (bytes, offset) => compare(offset, bytes.length, bytes),
     zero: async (offset, length, _how, signal) => {
@@ -83,7 +81,7 @@ export function comparing(target: Target, pool: Pool, { size, rewrites }: Compar
     target: compared,
     finish() {
       for (const { offset, inside } of differing?.runs(0, size) ?? []) {
-        if (inside) throw mismatch(target, offset, 'the 512 bytes that begin here are not what the image says');
+        if (inside) throw mismatch(target, offset, 'the 512 bytes from here on differ from the image');
       }
     },
   };

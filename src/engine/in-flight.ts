@@ -1,20 +1,20 @@
-/** What has been issued and has not settled yet. After a failure nothing more is issued, and what is in flight is waited for. */
+/** The work that has been started and has not settled yet. */
 
 import type { Extent } from '../disk/extent.ts';
 import { createWakeup } from '../host/wakeup.ts';
 
 export interface InFlight {
   readonly size: number;
-  /** Set by the first failure, also by the caller's own. */
+  /** The first failure, of the work or set with `fail`. */
   readonly failure: { readonly error: unknown } | undefined;
   fail(error: unknown): void;
-  /** `settle` is called when the work has ended, well or not. */
+  /** Calls `settle` when the work has resolved or rejected. */
   add(extent: Extent, work: Promise<void>, settle: () => void): void;
-  /** Whether something in flight lies on bytes of this extent. */
+  /** Whether work in flight overlaps this extent. */
   overlaps(extent: Extent): boolean;
-  /** Resolves when something in flight has settled next. */
+  /** Resolves when the next work in flight settles. */
   settled(): Promise<void>;
-  /** Resolves when all has. */
+  /** Resolves when all work has settled. */
   drained(): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-/** What an image holds, without writing it anywhere. */
+/** Describes what an image holds. */
 
 import type { Compression } from '../codec/compression.ts';
 import type { DiskFacts, DiskType, Identity, Parent, Range } from '../disk/disk.ts';
@@ -13,9 +13,9 @@ import type { DiskInput, ReadOptions } from './options.ts';
 import { reading } from './progress.ts';
 
 export interface InfoOptions extends ReadOptions {
-  /** Stop as soon as the virtual size of the first disk is known; the rest of the source is not looked at. */
+  /** Stop as soon as the virtual size of the first disk is known, without reading the rest of the source. */
   readonly quick?: boolean | undefined;
-  /** What is odd about the image is an error, STRICT, instead of a warning. */
+  /** Throw STRICT for a warning about the image. */
   readonly strict?: boolean | undefined;
   readonly onWarning?: OnWarning | undefined;
 }
@@ -29,19 +29,19 @@ export interface LayerInfo {
   readonly creator: string | undefined;
   /** 32 hexadecimal digits. A raw disk has none, and a fixed VHD in a stream only once its end has been read. */
   readonly uniqueId: string | undefined;
-  /** Seconds since 2000-01-01 UTC; known where the unique id is. */
+  /** Seconds since 2000-01-01 UTC; undefined if the unique ID is. */
   readonly timestamp: number | undefined;
-  /** What a differencing layer says of the disk it was made over. */
+  /** What a differencing layer records about its parent. */
   readonly parent: Parent | undefined;
   /** Bytes of the disk that this layer holds, at block granularity. */
   readonly allocatedBytes: number;
-  /** Where they lie: MAP_CELLS numbers from 0 (nothing) to 1 (all of this part of the disk). */
+  /** Where they are: MAP_CELLS numbers from 0 (nothing) to 1 (all of that part of the disk). */
   readonly map: readonly number[];
 }
 
-/** The leaf's facts; of a chain, `layers` has those of each layer, leaf first. */
+/** The facts of the leaf, and those of each layer. */
 export interface DiskInfo extends LayerInfo {
-  /** One for a disk that is complete in itself. */
+  /** Leaf first; one layer for a disk that is not a chain. */
   readonly layers: readonly LayerInfo[];
 }
 
@@ -49,27 +49,26 @@ export interface ImageInfo {
   readonly kind: 'vhd' | 'tar' | 'raw';
   readonly compression: Compression;
   readonly disks: readonly DiskInfo[];
-  /** Of the one disk, the number for `xe vdi-create`; undefined where there are several. */
+  /** Virtual size for `xe vdi-create`; undefined if there are several disks. */
   readonly virtualSize: number | undefined;
-  /** Files of the archive that are no part of any disk. */
+  /** Files of the archive that belong to no disk. */
   readonly ignored: readonly string[];
   readonly warnings: readonly Warning[];
 }
 
-/** Parts that the map cuts a disk into. */
+/** Number of parts into which the map divides a disk. */
 const MAP_CELLS = 64;
 
 /**
- * Reads the image to its end (with `quick`, only as far as the first virtual size) and says what is in it. An image that
- * `info` reads without an error may still hold damaged data: only its structure is looked at. A parent that is not the one
- * a layer was made over is a warning here.
+ * Reads the image to its end (with `quick`, only up to the first virtual size) and describes it. Only the structure is checked, so the data
+ * may still be damaged. The wrong parent for a layer is only a warning here.
  */
 export async function info(input: DiskInput, options: InfoOptions = {}): Promise<ImageInfo> {
   const { disk: wanted, raw, manifest, sha256, signal, onProgress, strict, onWarning, quick = false } = options;
   const warnings: Warning[] = [];
   const warn = warner(warnings, { strict, onWarning });
   if (quick && sha256 !== undefined) {
-    throw new VdiStreamError('USAGE', 'a quick look does not read what a SHA-256 is checked with');
+    throw new VdiStreamError('USAGE', 'quick cannot check a SHA-256: it does not read the whole source');
   }
   return withSources(input, { sha256, signal, onWarning: warn, onRead: reading(onProgress) }, async (sources) => {
     const { kind, compression, disks } = await openFeed(sources, { choice: { disk: wanted, raw, manifest }, warn });

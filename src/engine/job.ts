@@ -1,4 +1,4 @@
-/** Job: what writing and verifying share, from the options of a call to the opened disk. */
+/** Job: what writing and verifying have in common, from the options of a call to the opened disk. */
 
 import type { Guard } from '../errors.ts';
 import { createPool, type Pool } from '../host/pool.ts';
@@ -11,21 +11,21 @@ import type { DiskInput, ReadOptions } from './options.ts';
 import { reading } from './progress.ts';
 
 export interface DiskOptions extends ReadOptions {
-  /** Bytes of the disk. Needed only where a stream does not say so in time: a parent comes before its leaf, or the disk is raw. */
+  /** Bytes of the disk. Needed only for a stream that does not give the size in time: a parent precedes its leaf, or the disk is raw. */
   readonly virtualSize?: number | undefined;
-  /** A folder to keep the layers in that a stream brings before their leaf; nothing is left in it. */
+  /** A folder for layers that precede their leaf in a stream; nothing is left in it. */
   readonly staging?: string | undefined;
-  /** What is odd about the image is an error, STRICT, instead of a warning. */
+  /** Throw STRICT for a warning about the image. */
   readonly strict?: boolean | undefined;
   /** Guards to lift, by name. */
   readonly force?: readonly Guard[] | undefined;
-  /** Share one to bound the memory of several calls at once; each has its own otherwise. */
+  /** Share one to limit the memory of concurrent calls; by default each call creates its own. */
   readonly pool?: Pool | undefined;
-  /** Called for what is odd but not wrong, as it is found; the result lists it too. */
+  /** Called for each warning; the result lists them too. */
   readonly onWarning?: OnWarning | undefined;
 }
 
-/** What the parts of one call share. */
+/** State that the parts of one call share. */
 export interface Job {
   readonly pool: Pool;
   readonly warn: OnWarning;
@@ -33,12 +33,12 @@ export interface Job {
   seconds(): number;
 }
 
-/** What is done with the disk while its sources are open. */
+/** Uses the disk while its sources are open. */
 type Use<T> = (chosen: ChosenDisk, sources: readonly Source[], job: Job) => Promise<T>;
 
 /**
- * Opens the sources and their disk, and closes the sources whatever happens. What comes over the network in an order that does not give
- * the size in time is looked at twice. Throws CHAIN_ORDER for a pipe that does so.
+ * Opens the sources and their disk, and always closes the sources. If the leaf comes too late to give the size, a source that can be opened
+ * again is fetched twice; a pipe throws CHAIN_ORDER.
  */
 export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: Use<T>): Promise<T> {
   const { disk, raw, manifest, signal, onProgress, pool, strict, onWarning, virtualSize } = options;
@@ -54,7 +54,10 @@ export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: U
   const first = await openDisk(input, options, virtualSize, job, use);
   if ('result' in first) return first.result;
   if (!opensAgain(input)) throw leafIsLate(first);
-  job.warn({ code: 'FETCHED_TWICE', message: 'the leaf does not come first, so the image is fetched as far as that, then once more' });
+  job.warn({
+    code: 'FETCHED_TWICE',
+    message: 'the leaf does not come first, so the image is fetched up to the leaf, then again from the start',
+  });
   const { virtualSize: found } = await info(input, { disk, raw, manifest, signal, onProgress, quick: true });
   const second = found === undefined ? first : await openDisk(input, options, found, job, use);
   if ('result' in second) return second.result;
@@ -69,7 +72,7 @@ async function openDisk<T>(
   use: Use<T>,
 ): Promise<{ readonly result: T } | LateLeaf> {
   const { warn } = job;
-  // Looking through a source for its leaf may take a while; once the target is open, that is what counts.
+  // Searching a source for its leaf may take a while, so that is reported. Later, progress counts bytes of the disk.
   let onRead = reading(onProgress);
   const watched = { sha256, signal, onWarning: warn, onRead: (position: number, length: number) => onRead?.(position, length) };
   return withSources(input, watched, async (sources) => {

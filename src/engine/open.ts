@@ -1,4 +1,4 @@
-/** From a string to an opener: here, and nowhere else, is decided what a path, a URL or `-` is. */
+/** From a string to an opener: the one place that decides what is a path, a URL or `-`. */
 
 import { Readable } from 'node:stream';
 import type { Chunks } from '../cursor.ts';
@@ -12,10 +12,10 @@ import { deviceTarget } from '../target/device.ts';
 import { NULL_TARGET, nullTarget } from '../target/null.ts';
 import type { TargetOpener } from '../target/target.ts';
 
-/** A path, a URL, `-` for standard input, bytes, or something that knows how to open itself, as an image of Glance does. */
+/** A path, a URL, `-` for standard input, a stream of bytes, or an opener, such as that of a Glance image. */
 export type SourceInput = string | Chunks | Opener;
 
-/** The path of a device, a volume or a file, `null:`, or something that knows how to open itself. */
+/** The path of a device, a volume or a file, `null:`, or an opener. */
 export type TargetInput = string | TargetOpener;
 
 export function targetOpener(target: TargetInput): TargetOpener {
@@ -23,18 +23,18 @@ export function targetOpener(target: TargetInput): TargetOpener {
   return target === NULL_TARGET ? nullTarget : deviceTarget(target);
 }
 
-/** Throws SOURCE_OPEN. Whoever gets a source closes it. */
+/** Throws SOURCE_OPEN. The caller must close the source. */
 export async function openSource(input: SourceInput, options: SourceOptions = {}): Promise<Source> {
   if (isOpener(input)) return input.open(options);
   if (typeof input !== 'string') {
-    // A stream of Node that nobody has begun to read has no iterator to end.
+    // An unread Node stream has no iterator to end, so it is destroyed.
     return streamSource('stream', input, options, { close: async () => void (input instanceof Readable && input.destroy()) });
   }
   if (isUrl(input)) return httpImage(input).open(options);
   return input === '-' ? openStandardInput(options) : openPath(input, options);
 }
 
-/** Opens one source or several, and closes them whatever happens. Throws SOURCE_OPEN, or USAGE. */
+/** Opens one or more sources, and always closes them. Throws SOURCE_OPEN or USAGE. */
 export async function withSources<T>(
   input: SourceInput | readonly SourceInput[],
   options: SourceOptions,
@@ -42,7 +42,7 @@ export async function withSources<T>(
 ): Promise<T> {
   const inputs = isSeveral(input) ? input : [input];
   if (inputs.length > 1 && options.sha256 !== undefined) {
-    throw new VdiStreamError('USAGE', 'a SHA-256 is of one source, and there are several');
+    throw new VdiStreamError('USAGE', 'a SHA-256 can be checked only for a single source');
   }
   const { sha256, signal, onWarning } = options;
   const sources: Source[] = [];
@@ -55,23 +55,25 @@ export async function withSources<T>(
       options.onRead?.(sum(positions), sum(lengths) || 0);
     });
   try {
-    for (const [index, one] of inputs.entries()) sources.push(await openSource(one, { sha256, signal, onWarning, onRead: onRead(index) }));
+    for (const [index, each] of inputs.entries()) {
+      sources.push(await openSource(each, { sha256, signal, onWarning, onRead: onRead(index) }));
+    }
     return await use(sources);
   } finally {
-    // What counts is told by then: by `use`, which finishes what it reads.
+    // Errors that matter were thrown by `use`, which reads the sources to their end.
     for (const source of sources.reverse()) await source.close().catch(() => {});
   }
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
-/** A stream of Node may have an `open` too, but no opener is iterable. */
+/** A Node stream may have an `open` too, but an opener is not iterable. */
 const isOpener = (input: SourceInput): input is Opener => typeof input !== 'string' && !(Symbol.asyncIterator in input);
 
-/** Whether opening the same input once more gives the same bytes once more, although they are a stream. */
+/** Whether the input, although it is a stream, can be opened again to read the same bytes. */
 export const opensAgain = (input: SourceInput | readonly SourceInput[]): boolean => {
-  const [one, ...others] = isSeveral(input) ? input : [input];
-  return one !== undefined && others.length === 0 && (typeof one === 'string' ? isUrl(one) : isOpener(one));
+  const [first, ...others] = isSeveral(input) ? input : [input];
+  return first !== undefined && others.length === 0 && (typeof first === 'string' ? isUrl(first) : isOpener(first));
 };
 
 const isSeveral = (input: SourceInput | readonly SourceInput[]): input is readonly SourceInput[] => Array.isArray(input);

@@ -1,4 +1,4 @@
-/** What the calls of the library have in common: which disk of which bytes. */
+/** The input and the options that all calls of the library share. */
 
 import type { ImageChoice } from '../image/choice.ts';
 import type { SourceInput } from './open.ts';
@@ -7,9 +7,8 @@ import type { OnProgress } from './progress.ts';
 /** One source, or the VHD files of a chain, leaf first. */
 export type DiskInput = SourceInput | readonly SourceInput[];
 
-/** What it takes to read an image. */
 export interface ReadOptions extends ImageChoice {
-  /** Hexadecimal SHA-256 of the source's bytes as they are stored. */
+  /** Hexadecimal SHA-256 of the bytes of the source, as stored. */
   readonly sha256?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;

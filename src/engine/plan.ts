@@ -1,12 +1,12 @@
-/** What is done with an extent: one pure table. */
+/** Plan: what to do with an extent. */
 
 import type { Extent } from '../disk/extent.ts';
 
 /**
  * What to do where the disk is empty.
- * - `auto`: nothing on a target that is known to read zero, otherwise the zeroing cascade
- * - `assume-zero`: nothing; the caller knows that the target reads zero (a fresh VHD-backed VDI does)
- * - `write`: write zeros, trusting no other call
+ * - `auto`: nothing if the target is known to read as zero, otherwise the zeroing cascade
+ * - `assume-zero`: nothing; the caller guarantees that the target reads as zero (a fresh VHD-backed VDI does)
+ * - `write`: write zeros; no other call is trusted
  */
 export type ZeroPolicy = 'auto' | 'assume-zero' | 'write';
 
@@ -15,8 +15,8 @@ export const ZERO_POLICIES: readonly ZeroPolicy[] = ['auto', 'assume-zero', 'wri
 type Action = 'write' | 'zero' | 'skip';
 
 /**
- * `write` on an empty extent means to write zeros. What overwrites an earlier layer's data is never skipped: a target that
- * read as zero there does so no more.
+ * `write` on an empty extent means writing zeros. An extent that overwrites the data of an earlier layer is never skipped, since the target
+ * no longer reads as zero there.
  */
 export function plan(kind: Extent['kind'], policy: ZeroPolicy, readsZero: boolean, overwrites = false): Action {
   if (kind === 'data' || policy === 'write') return 'write';

@@ -1,21 +1,21 @@
-/** Progress: what has been completed, never what was merely issued. */
+/** Progress: counts completed work only. */
 
 export interface Progress {
-  /** `read`: looking through a source; its bytes are counted. The others count bytes of the disk. */
+  /** `read` counts bytes of the source while it is examined; the others count bytes of the disk. */
   readonly phase: 'read' | 'write' | 'verify';
-  /** Bytes that this phase is done with. */
+  /** Bytes completed in this phase. */
   readonly done: number;
-  /** Bytes of the disk, or of the source; 0 for a stream whose length is not known. */
+  /** Bytes of the disk, or of the source; 0 for a stream of unknown length. */
   readonly total: number;
-  /** Bytes of data moved in this phase; what speed and time left are honestly computed from. */
+  /** Bytes of data transferred in this phase; compute speed and remaining time from this. */
   readonly moved: number;
-  /** Bytes of data that this phase has to move. */
+  /** Bytes of data to transfer in this phase. */
   readonly toMove: number;
 }
 
 export type OnProgress = (progress: Progress) => void;
 
-/** Tells the bytes that are read from sources as progress. */
+/** Reports bytes read from sources as progress. */
 export function reading(onProgress: OnProgress | undefined): ((read: number, length: number) => void) | undefined {
   if (onProgress === undefined) return undefined;
   return (read, length) => onProgress({ phase: 'read', done: read, total: length, moved: read, toMove: length });

@@ -1,6 +1,4 @@
-/**
- * Pump: the one loop that writes. It takes extents as they come, and keeps as much in flight as the pool has buffers.
- */
+/** Pump: the loop that writes. It takes extents as they arrive, and keeps as many writes in flight as the pool has buffers. */
 
 import { discard, type Extent } from '../disk/extent.ts';
 import { assert, throwIfCancelled } from '../errors.ts';
@@ -10,16 +8,16 @@ import { createInFlight, type InFlight } from './in-flight.ts';
 import type { ZeroPolicy } from './plan.ts';
 import { type Counts, createWriter } from './writer.ts';
 
-/** Empty extents need no buffer, so the pool does not bound them. */
+/** Empty extents need no buffer, so the pool does not limit them. */
 const MAX_EMPTY = 4;
-/** Pieces of one buffer neither. */
+/** Nor does it limit pieces that share a buffer. */
 const MAX_IN_FLIGHT = 64;
 
 export interface PumpOptions {
   /** Bytes that the extents cover. */
   readonly size: number;
   readonly zero?: ZeroPolicy | undefined;
-  /** Adds the checksums of everything that is written. */
+  /** Receives the checksums of everything that is written. */
   readonly sums?: Sums | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called as work completes. */
@@ -32,8 +30,8 @@ export interface Pumped<T> extends Counts {
 }
 
 /**
- * Writes the extents of a disk. Resolves when each of them is on the device and the image was read to its end without complaint; the
- * target is not synced yet. On the first failure nothing more is issued, and what is in flight is waited for.
+ * Writes the extents of a disk. Resolves when all of them are written and the image was read to its end without an error; the target is not
+ * synced yet. After the first failure it starts no more writes, and waits for those in flight.
  */
 export async function pump<T>(extents: AsyncGenerator<Extent, T, void>, target: Target, options: PumpOptions): Promise<Pumped<T>> {
   const { size, zero = 'auto', sums, signal, onProgress } = options;
@@ -47,7 +45,7 @@ export async function pump<T>(extents: AsyncGenerator<Extent, T, void>, target: 
   let empties = 0;
 
   async function take(extent: Extent): Promise<void> {
-    // Two writes of one place are done in the order in which the disk gave them.
+    // Writes to the same place must happen in the order of the extents.
     while (extent.overwrites && inFlight.overlaps(extent)) await inFlight.settled();
     if (inFlight.failure !== undefined) return discard(extent);
     if (extent.kind === 'data') inFlight.add(extent, write(extent), () => extent.release());
@@ -75,7 +73,7 @@ export async function pump<T>(extents: AsyncGenerator<Extent, T, void>, target: 
     inFlight.fail(error);
   }
   // Not awaited: the source may have stalled.
-  if (end === undefined) ending(extents);
+  if (end === undefined) endIteration(extents);
   await inFlight.drained();
   if (inFlight.failure !== undefined) throw inFlight.failure.error;
   throwIfCancelled(signal);
@@ -83,12 +81,12 @@ export async function pump<T>(extents: AsyncGenerator<Extent, T, void>, target: 
   return { ...counts, end: end.value };
 }
 
-/** Ends the iteration as a loop that is left does. */
-function ending(extents: AsyncIterator<unknown, unknown, void>): void {
+/** Ends the iteration early, as leaving a `for await` loop does. */
+function endIteration(extents: AsyncIterator<unknown, unknown, void>): void {
   extents.return?.().then(undefined, () => {});
 }
 
-/** The next extent; undefined when a write fails while the source still keeps us waiting. */
+/** The next extent; undefined if a write fails before it arrives. */
 async function nextOrFailure<T>(
   extents: AsyncGenerator<Extent, T, void>,
   inFlight: InFlight,

@@ -1,4 +1,4 @@
-/** Sums: reading a target back right after a write, against checksums taken while writing, so that the image need not be read twice. */
+/** Sums: verifying a target right after a write, against checksums taken while writing, so that the image is not read twice. */
 
 import { MiB, roundUp } from '../bytes.ts';
 import { throwIfCancelled } from '../errors.ts';
@@ -7,20 +7,20 @@ import type { Pool } from '../host/pool.ts';
 import type { Target } from '../target/target.ts';
 import { mismatch } from './compare.ts';
 
-/** Bytes of disk under one checksum. */
+/** Bytes of disk per checksum. */
 const SUM_SPAN = 2 * MiB;
 
-/** All zero, as the sums of an empty disk are: 8 bytes for each 2 MiB. */
+/** The sums of an empty disk, which are all zero; 8 bytes for each 2 MiB. */
 export const emptySums = (size: number): Sums => new BigUint64Array(Math.ceil(size / SUM_SPAN));
 
 export interface ReadBackOptions {
   readonly pool: Pool;
   readonly signal?: AbortSignal | undefined;
-  /** Bytes compared so far. */
+  /** Called with the bytes compared so far. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
 
-/** Reads [0, size) of the target, what was skipped included. Throws VERIFY_MISMATCH with the start of the 2 MiB at fault. */
+/** Reads [0, size) of the target, including skipped ranges. Throws VERIFY_MISMATCH with the start of the 2 MiB that differ. */
 export async function verifySums(target: Target, size: number, expected: Sums, options: ReadBackOptions): Promise<void> {
   const found = emptySums(size);
   const { pool, signal } = options;
@@ -38,13 +38,13 @@ export async function verifySums(target: Target, size: number, expected: Sums, o
     }
     const index = offset / SUM_SPAN;
     if (found[index] !== expected[index]) {
-      throw mismatch(target, offset, `the ${length} bytes that begin here are not what was written`);
+      throw mismatch(target, offset, `the ${length} bytes from here on differ from what was written`);
     }
     compared += length;
     options.onProgress?.(compared);
   }
 
-  /** Adds `length` bytes from `offset` on; the target's last sector may hold more than the disk does. */
+  /** Sums `length` bytes from `offset`. The last sector of the target may extend past the end of the disk. */
   async function add(buffer: Uint8Array, offset: number, length: number): Promise<void> {
     const whole = length % target.align === 0;
     const bytes = buffer.subarray(0, roundUp(length, target.align));

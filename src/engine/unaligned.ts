@@ -1,6 +1,6 @@
 /**
- * Any range of a target, also one that does not begin or end at a sector of it (512-byte VHD sectors on a 4096-byte device): sectors at the
- * ends that are not whole are read, changed and written through a small buffer, one at a time, since two writes may share one.
+ * Unaligned writes: any range of a target, even if it does not begin or end at a sector of the target (512-byte VHD sectors on a 4096-byte
+ * device). Partial sectors at the ends are read, changed and written back, one at a time, since two writes may share a sector.
  */
 
 import { roundDown, roundUp } from '../bytes.ts';
@@ -9,11 +9,11 @@ import { native, type Sums } from '../host/native.ts';
 import type { Target } from '../target/target.ts';
 
 interface UnalignedTarget {
-  /** As `write` of a target. */
+  /** As `Target.write`. */
   write(bytes: Uint8Array, offset: number, sums?: Sums): Promise<void>;
-  /** As `zero` of a target. */
+  /** As `Target.zero`. */
   zero(offset: number, length: number, how: 'cheapest' | 'write', signal?: AbortSignal): Promise<void>;
-  /** Takes the checksums of what stands in a range out of `sums`. */
+  /** Subtracts the checksums of the current content of a range from `sums`. */
   subtract(offset: number, length: number, sums: Sums): Promise<void>;
 }
 
@@ -21,7 +21,7 @@ export function unalignedTarget(target: Target): UnalignedTarget {
   let scratch: Uint8Array | undefined;
   let last: Promise<void> = Promise.resolve();
 
-  /** Reads the sectors of a range, as many at a time as there is room for; `use` gets them, and the part that was meant. */
+  /** Reads the sectors of a range, as many at a time as fit into the buffer, and passes them to `use`. */
   async function each(offset: number, length: number, use: (part: Part) => Promise<void> | void): Promise<void> {
     scratch ??= new Uint8Array(native().allocate(SCRATCH));
     for (let done = 0; done < length; ) {
@@ -30,24 +30,24 @@ export function unalignedTarget(target: Target): UnalignedTarget {
       const count = Math.min(length - done, start + SCRATCH - at);
       const sectors = scratch.subarray(0, roundUp(at + count, target.align) - start);
       await target.read(sectors, start);
-      await use({ sectors, start, meant: sectors.subarray(at - start, at - start + count), done });
+      await use({ sectors, start, bytes: sectors.subarray(at - start, at - start + count), done });
       done += count;
     }
   }
 
   function queued(offset: number, length: number, use: (part: Part) => Promise<void> | void): Promise<void> {
     assert(offset + length <= target.size, 'a patch lies on the target');
-    const done = last.then(() => each(offset, length, use));
-    last = done.catch(() => {});
-    return done;
+    const result = last.then(() => each(offset, length, use));
+    last = result.catch(() => {});
+    return result;
   }
 
-  /** Puts `bytes`, or zeros, at byte `offset`, and leaves what lies around it as it is. */
-  async function patch(offset: number, length: number, bytes?: Uint8Array): Promise<void> {
+  /** Writes `data`, or zeros, at `offset`, without changing the bytes around it. */
+  async function patch(offset: number, length: number, data?: Uint8Array): Promise<void> {
     if (length === 0) return;
-    await queued(offset, length, ({ sectors, start, meant, done }) => {
-      if (bytes === undefined) meant.fill(0);
-      else meant.set(bytes.subarray(done, done + meant.length));
+    await queued(offset, length, ({ sectors, start, bytes, done }) => {
+      if (data === undefined) bytes.fill(0);
+      else bytes.set(data.subarray(done, done + bytes.length));
       return target.write(sectors, start);
     });
   }
@@ -61,7 +61,7 @@ export function unalignedTarget(target: Target): UnalignedTarget {
     async write(bytes, offset, sums) {
       const { first, whole } = cutAtSectors(offset, bytes.length, target.align);
       const inside = bytes.subarray(first, first + whole);
-      // Only memory that lies on a sector as its place on the disk does can go there as it is.
+      // O_DIRECT needs memory with the alignment of the target; other memory is copied.
       if (whole === 0 || inside.byteOffset % target.align !== 0) return patchData(bytes, offset, sums);
       await target.write(inside, offset + first, sums);
       await patchData(bytes.subarray(0, first), offset, sums);
@@ -73,11 +73,11 @@ export function unalignedTarget(target: Target): UnalignedTarget {
       if (whole > 0) await target.zero(offset + first, whole, how, signal);
       await patch(offset + first + whole, length - first - whole);
     },
-    subtract: (offset, length, sums) => queued(offset, length, ({ meant, done }) => native().takeSums(sums, meant, offset + done)),
+    subtract: (offset, length, sums) => queued(offset, length, ({ bytes, done }) => native().takeSums(sums, bytes, offset + done)),
   };
 }
 
-/** The bytes of a range before the target's first whole sector, and those in whole sectors. */
+/** The number of bytes before the first whole sector of the target, and of those in whole sectors. */
 function cutAtSectors(offset: number, length: number, align: number): { readonly first: number; readonly whole: number } {
   const first = Math.min(length, (align - (offset % align)) % align);
   return { first, whole: roundDown(length - first, align) };
@@ -87,8 +87,9 @@ interface Part {
   readonly sectors: Uint8Array;
   /** Byte of the target that `sectors` begins with. */
   readonly start: number;
-  readonly meant: Uint8Array;
-  /** Bytes of the range before `meant`. */
+  /** The bytes of the range that are in `sectors`. */
+  readonly bytes: Uint8Array;
+  /** Bytes of the range before `bytes`. */
   readonly done: number;
 }
 

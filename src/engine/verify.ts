@@ -1,4 +1,4 @@
-/** Verifying: comparing a target with an image, at any later time. */
+/** Verifying: comparing a target with an image. */
 
 import { MiB } from '../bytes.ts';
 import { createPool } from '../host/pool.ts';
@@ -11,7 +11,7 @@ import { pump } from './pump.ts';
 
 export interface VerifyResult {
   readonly target: string;
-  /** The leaf, of a chain. */
+  /** The member, or the leaf of a chain. */
   readonly member: string | undefined;
   readonly layers: number;
   readonly virtualSize: number;
@@ -23,14 +23,14 @@ export interface VerifyResult {
   readonly warnings: readonly Warning[];
 }
 
-/** Compares a target with an image, empty regions included. Throws VERIFY_MISMATCH, which names the first byte found wrong. */
+/** Compares a target with an image, including empty regions. Throws VERIFY_MISMATCH with the offset of a byte that differs. */
 export function verifyDisk(input: DiskInput, target: TargetInput, options: DiskOptions = {}): Promise<VerifyResult> {
   const { force, signal, onProgress } = options;
   return withDisk(input, options, async (chosen, sources, { pool, warn, warnings, seconds }) => {
     const { virtualSize: total, rewrites } = chosen;
     const opened = await targetOpener(target).open({ size: total, force, onWarning: warn, readOnly: true });
     try {
-      // What is read back has buffers of its own: waiting for the image's would wait for ourselves.
+      // Reading back needs its own pool: waiting for a buffer of the image's pool would deadlock.
       const compared = comparing(opened, createPool({ count: 4, size: 4 * MiB }), { size: total, rewrites });
       const { end } = await pump(chosen.extents(pool, { signal }), compared.target, {
         size: total,

@@ -1,4 +1,4 @@
-/** Writing: from a source to a target, and back to compare. */
+/** Writing: from a source to a target, with verification if requested. */
 
 import { TiB } from '../bytes.ts';
 import type { DiskType } from '../disk/disk.ts';
@@ -16,51 +16,51 @@ import { type Pumped, pump } from './pump.ts';
 import { emptySums, verifySums } from './sums.ts';
 import type { Counts } from './writer.ts';
 
-/** How a target is written. */
+/** How to write a target. */
 interface WriteChoice {
   readonly zero?: ZeroPolicy | undefined;
-  /** Also make the rest of a target zero that is larger than the disk. */
+  /** If the target is larger than the disk, zero the rest of it. */
   readonly zeroTail?: boolean | undefined;
-  /** Read everything back afterwards and compare checksums. */
+  /** Afterwards read everything back and compare checksums. */
   readonly verify?: boolean | undefined;
 }
 
 export interface WriteOptions extends DiskOptions, WriteChoice {}
 
 /**
- * Sizes in bytes. bytesWritten + bytesZeroed + bytesSkipped = virtualSize, plus the tail where it was zeroed. bytesRewritten come on
- * top, where a parent was written before its child.
+ * Sizes in bytes. bytesWritten + bytesZeroed + bytesSkipped = virtualSize, plus the rest of the target if that was zeroed. bytesRewritten
+ * are in addition to that, if a parent was written before its child.
  */
 export interface WriteResult extends Counts {
   readonly target: string;
-  /** The leaf, of a chain. */
+  /** The member, or the leaf of a chain. */
   readonly member: string | undefined;
   readonly type: DiskType;
-  /** 1, or as many as the chain has. */
+  /** Number of layers; 1 without a chain. */
   readonly layers: number;
   readonly virtualSize: number;
-  /** Files of the archive that are no part of the disk. */
+  /** Files of the archive that do not belong to the disk. */
   readonly ignored: readonly string[];
   /** Bytes read from the source. */
   readonly bytesRead: number;
   readonly seconds: number;
-  /** Whether the target was read back and found right. */
+  /** Whether the target was read back and compared. */
   readonly verified: boolean;
-  /** Whether writes went past the page cache. */
+  /** Whether writes bypassed the page cache. */
   readonly direct: boolean;
   readonly warnings: readonly Warning[];
 }
 
 /**
- * Writes the disk of an image to a block device, a logical volume, a file, `null:`, or whatever an opener opens.
+ * Writes the disk of an image to a block device, a logical volume, a file, `null:`, or the target of an opener.
  *
- * Resolves only when every byte is on the medium, the source was read to its end and found whole, and the target was
- * synced and closed. Rejects with a VdiStreamError otherwise; a file that this call made is then removed.
+ * Resolves only when every byte is on the medium, the source was read to its end and is complete, and the target was synced and closed.
+ * Otherwise rejects with a VdiStreamError, and removes the target if it is a file that this call created.
  */
 export async function writeDisk(input: DiskInput, target: TargetInput, options: WriteOptions = {}): Promise<WriteResult> {
   const opener = targetOpener(target);
   const { zero, zeroTail, verify, force, signal, onProgress } = options;
-  if (verify && opener.keepsNothing) throw new VdiStreamError('USAGE', `${opener.name} keeps nothing that could be verified`);
+  if (verify && opener.keepsNothing) throw new VdiStreamError('USAGE', `${opener.name} discards all data, so it cannot be verified`);
   return withDisk(input, options, (chosen, sources, job) =>
     writeTo(opener, chosen, sources, { zero, zeroTail, verify, force, signal, onProgress }, job),
   );
@@ -68,7 +68,7 @@ export async function writeDisk(input: DiskInput, target: TargetInput, options: 
 
 type WriteToOptions = WriteChoice & Pick<DiskOptions, 'force' | 'signal' | 'onProgress'>;
 
-/** Writes the opened disk of opened sources; the target is closed when this settles, the sources are not. */
+/** Writes an opened disk. Closes the target, but not the sources. */
 export async function writeTo(
   opener: TargetOpener,
   chosen: ChosenDisk,
@@ -79,7 +79,7 @@ export async function writeTo(
   const { virtualSize } = chosen;
   for (const source of sources) {
     if (opener.path !== undefined && (await source.isFile(opener.path))) {
-      throw new VdiStreamError('USAGE', `${opener.name} is the source itself`);
+      throw new VdiStreamError('USAGE', `${opener.name} is both source and target`);
     }
   }
   if (how.verify) refuseToSum(virtualSize);
@@ -108,7 +108,7 @@ export async function writeTo(
   }
 }
 
-/** The checksums take 8 bytes for each 2 MiB, and a hostile disk of 1 PiB is easily made. */
+/** Checksums take 8 bytes for each 2 MiB, too much memory for the huge disk that a hostile image can claim. */
 function refuseToSum(size: number): void {
   if (size <= MAX_SUMMED) return;
   throw new VdiStreamError('USAGE', `a disk of ${size} bytes is too large to verify while writing; use \`vdistream verify\` afterwards`);
@@ -157,7 +157,7 @@ async function writeAndSync(
   };
 }
 
-/** The part of a target after the disk, which is to be zero. */
+/** The part of a target after the disk, to be zeroed. */
 async function* emptyRange(from: number, to: number): AsyncGenerator<Extent, void, void> {
   yield { kind: 'zero', offset: from, length: to - from };
 }

@@ -1,4 +1,4 @@
-/** Writer: brings one extent onto a target, by what the plan says of its data and of the zeros in it. */
+/** Writer: writes one extent to a target, following the plan for its data and for the zeros in it. */
 
 import { KiB } from '../bytes.ts';
 import type { DataExtent, EmptyExtent, Extent } from '../disk/extent.ts';
@@ -8,33 +8,32 @@ import type { Target } from '../target/target.ts';
 import { plan, type ZeroPolicy } from './plan.ts';
 import { unalignedTarget } from './unaligned.ts';
 
-/** Zero runs inside data are looked for in steps of this size. */
+/** Granularity of the search for zero runs in data. */
 const ZERO_GRAIN = 64 * KiB;
 /**
- * Where zeros have to be made, a run inside a block is worth a call of its own only from here on; below, the zeros are
- * written with the data around them, in one write instead of three.
+ * If zeros cannot be skipped, a shorter run of them is written with the data around it: one write instead of three calls.
  */
 const ZERO_WORTH = 512 * KiB;
 
-/** Bytes of the disk by what was done with them; the first three together are the virtual size. */
+/** Bytes of the disk by what was done with them. The first three add up to the virtual size. */
 export interface Counts {
   readonly bytesWritten: number;
   readonly bytesZeroed: number;
   readonly bytesSkipped: number;
-  /** Written or zeroed again, because the image holds a parent before its child. */
+  /** Written or zeroed again, because the image has a parent before its child. */
   readonly bytesRewritten: number;
 }
 
 interface WriterOptions {
   readonly zero: ZeroPolicy;
-  /** Adds the checksums of everything that is written. */
+  /** Receives the checksums of everything that is written. */
   readonly sums?: Sums | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called as work completes. */
   readonly count: (kind: keyof Counts, bytes: number) => void;
 }
 
-/** Resolves when the extent is on the target, and nothing uses its bytes any more, whether well or not. */
+/** Settles when the extent has been written or has failed, and its bytes are no longer in use. */
 type Writer = (extent: Extent) => Promise<void>;
 
 export function createWriter(target: Target, { zero: policy, sums, signal, count: onCount }: WriterOptions): Writer {
@@ -48,7 +47,7 @@ export function createWriter(target: Target, { zero: policy, sums, signal, count
 
   async function makeEmpty(offset: number, length: number, extent: Extent): Promise<void> {
     const action = plan('zero', policy, target.readsZero, extent.overwrites);
-    // Only a target whose size guard was lifted ends before the disk does; what is empty there is dropped.
+    // A target can be smaller than the disk only if the size guard was lifted. Empty ranges past its end are dropped.
     const present = Math.max(0, Math.min(length, target.size - offset));
     if (action === 'skip' || present === 0) return count('bytesSkipped', length, extent);
     await unaligned.zero(offset, present, action === 'write' ? 'write' : 'cheapest', signal);
@@ -56,7 +55,7 @@ export function createWriter(target: Target, { zero: policy, sums, signal, count
     if (present < length) count('bytesSkipped', length - present, extent);
   }
 
-  /** Cuts data into what is written and what turned out to be zero. */
+  /** Splits data into runs to write and runs of zeros. */
   async function writeExtent(extent: DataExtent): Promise<void> {
     await extent.ready;
     const { offset } = extent;
@@ -79,7 +78,7 @@ export function createWriter(target: Target, { zero: policy, sums, signal, count
       done = end;
     }
     if (done < bytes.length) work.push(writeData(bytes.subarray(done), offset + done, extent));
-    // The buffer is free when all of them have ended, whether well or not.
+    // The buffer is in use until all of them have settled.
     const outcomes = await Promise.allSettled(work);
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
@@ -89,7 +88,7 @@ export function createWriter(target: Target, { zero: policy, sums, signal, count
     await makeEmpty(extent.offset, extent.length, extent);
   }
 
-  /** What is overwritten is no part of what the target will hold. */
+  /** Removes data that is about to be overwritten from the checksums. */
   async function subtract({ offset, length, overwrites }: Extent): Promise<void> {
     const present = Math.min(length, target.size - offset);
     if (sums && overwrites && present > 0) await unaligned.subtract(offset, present, sums);
@@ -98,11 +97,11 @@ export function createWriter(target: Target, { zero: policy, sums, signal, count
   return (extent) => (extent.kind === 'data' ? writeExtent(extent) : writeEmpty(extent));
 }
 
-/** Beyond a target whose size guard was lifted only zeros can be dropped. */
+/** Past the end of the target (the size guard was lifted) only zeros can be dropped. */
 function refuseBeyond(target: Target, beyond: Uint8Array, offset: number): void {
   const found = native().firstNonZero(beyond);
   if (found < 0) return;
-  throw new VdiStreamError('TARGET_FULL', `${target.name} ends, but the disk still has data`, {
+  throw new VdiStreamError('TARGET_FULL', `${target.name} ends here, but the disk has more data`, {
     device: target.name,
     offset: offset + found,
   });

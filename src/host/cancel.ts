@@ -1,9 +1,9 @@
-/** Cancel: promises and streams that end at once when a signal fires, even while they wait for bytes that never come. */
+/** Cancel: promises and streams that end immediately when a signal fires, even while they wait for bytes that never arrive. */
 
 import type { Chunks } from '../cursor.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
 
-/** Rejects with CANCELLED as soon as `signal` fires; leaves no listener behind either way. */
+/** Rejects with CANCELLED as soon as `signal` fires. */
 export function orCancelled<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work;
   return new Promise((resolve, reject) => {
@@ -14,7 +14,7 @@ export function orCancelled<T>(work: Promise<T>, signal: AbortSignal | undefined
   });
 }
 
-/** The chunks of `source`. Throws CANCELLED as soon as `signal` fires, even while it waits for one. */
+/** The chunks of `source`. Throws CANCELLED as soon as `signal` fires, even while waiting for a chunk. */
 export async function* cancellable(source: Chunks, signal: AbortSignal): Chunks {
   const iterator = source[Symbol.asyncIterator]();
   try {
@@ -25,7 +25,7 @@ export async function* cancellable(source: Chunks, signal: AbortSignal): Chunks 
       yield next.value;
     }
   } finally {
-    // Not awaited: it may be queued after a read that never ends. The source's own `close` ends that.
+    // Not awaited: it may be queued after a read that ends only when the source is closed.
     iterator.return?.()?.then(undefined, () => {});
   }
 }

@@ -1,8 +1,8 @@
-/** Errno: what the system says about a call that failed, in Node's errors and in the addon's, which carry errno, operation and offset. */
+/** Errno: system errors, from Node and from the addon, whose errors have `errno`, `operation` and `offset`. */
 
 import { type ErrorCode, messageOf, VdiStreamError } from '../errors.ts';
 
-/** Node's `code` of a system error, such as `ENOENT`; empty for anything else. */
+/** The `code` of a Node system error, such as `ENOENT`; empty for anything else. */
 export const codeOf = (cause: unknown): string => (cause instanceof Error && 'code' in cause ? String(cause.code) : '');
 
 /** The errno of a Node system error, as a positive number. */
@@ -13,12 +13,12 @@ export function errnoOf(cause: unknown): number | undefined {
 
 const ERRNO = { ENOENT: 2, ENXIO: 6, EBUSY: 16, EISDIR: 21, ENOSPC: 28 } as const;
 
-/** Whether `cause` is a system error of one of these names, from the addon. */
+/** Whether `cause` is an error of the addon with one of these names. */
 export function isErrno(cause: unknown, ...names: ReadonlyArray<keyof typeof ERRNO>): boolean {
   return cause instanceof Error && 'errno' in cause && names.some((name) => cause.errno === ERRNO[name]);
 }
 
-/** The typed error with `code`, or TARGET_FULL for ENOSPC, and with the errno and the byte where the addon gives them. */
+/** A VdiStreamError with `code`, or TARGET_FULL for ENOSPC, and with the errno and offset from the addon. */
 export function ioError(code: ErrorCode, path: string, cause: unknown): VdiStreamError {
   const field = (name: string): number | undefined => {
     const value: unknown = cause instanceof Error ? Reflect.get(cause, name) : undefined;
@@ -29,7 +29,7 @@ export function ioError(code: ErrorCode, path: string, cause: unknown): VdiStrea
   return new VdiStreamError(isErrno(cause, 'ENOSPC') ? 'TARGET_FULL' : code, `${path}: ${reason}`, where);
 }
 
-/** What `work` resolves with. Throws `ioError` for what it rejects with. */
+/** Awaits `work`, and turns its error into an `ioError`. */
 export async function guarded<T>(code: ErrorCode, path: string, work: Promise<T>): Promise<T> {
   try {
     return await work;

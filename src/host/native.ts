@@ -1,17 +1,16 @@
 /**
- * The one place that loads the native addon: a prebuilt binary from the package, or the one a checkout has built.
- * Also the one place that knows its calls, so the only one where `any` could hide; it is typed by hand instead.
+ * Loads the native addon, a prebuilt binary from the package or the build of a checkout, and declares the types of its calls.
  */
 
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { VdiStreamError } from '../errors.ts';
 
-/** What `open` learned from the kernel. Sizes in bytes. */
+/** What the kernel reports about an opened device or file. Sizes in bytes. */
 export interface Opened {
   readonly fd: number;
   readonly kind: 'block' | 'file' | 'other';
-  /** False where O_DIRECT was asked for and the file system refused it. */
+  /** False if O_DIRECT was requested but the file system does not support it. */
   readonly direct: boolean;
   readonly size: number;
   /** The smallest unit of O_DIRECT I/O. */
@@ -23,30 +22,30 @@ export interface Opened {
 interface OpenFlags {
   readonly write: boolean;
   readonly direct: boolean;
-  /** O_EXCL on a block device: fails with EBUSY while it is mounted or held. */
+  /** O_EXCL on a block device: fails with EBUSY if it is mounted or in use. */
   readonly exclusive: boolean;
-  /** Makes a new file; fails with EEXIST. */
+  /** Creates a new file; fails with EEXIST if there is one. */
   readonly create: boolean;
 }
 
-/** What one call of `Inflater.run` did. */
+/** The result of one call of `Inflater.run`. */
 interface Inflated {
   readonly consumed: number;
   readonly produced: number;
-  /** The gzip member is complete, its CRC and length have been checked. */
+  /** The gzip member is complete, and its CRC and length are right. */
   readonly ended: boolean;
   /** Why the data cannot be inflated. */
   readonly message?: string;
 }
 
 export interface Inflater {
-  /** One call at a time; both arrays stay in use until it settles. */
+  /** Call it once at a time; both arrays are in use until it settles. */
   run(input: Uint8Array, output: Uint8Array): Promise<Inflated>;
   /** Before the next gzip member. */
   reset(): void;
 }
 
-/** Checksums by 2 MiB of disk (see native/sums.cc). */
+/** One checksum per 2 MiB of disk (see native/sums.cc). */
 export type Sums = BigUint64Array;
 
 /** Lengths and offsets in bytes. Rejections carry `errno`, `operation` and `offset`; see `ioError` in `errno.ts`. */
@@ -58,15 +57,15 @@ export interface Native {
   truncate(fd: number, length: number): Promise<void>;
   read(fd: number, into: Uint8Array, offset: number, sums?: Sums): Promise<void>;
   write(fd: number, bytes: Uint8Array, offset: number, sums?: Sums): Promise<void>;
-  /** Starts at `method` of the cascade and answers with the one that worked. */
+  /** Tries the methods of the cascade from `method` on, and resolves with the one that worked. */
   zero(fd: number, offset: number, length: number, method: number): Promise<number>;
   readonly zeroMethods: readonly string[];
-  /** [start, end, …] of the runs of zero grains. */
+  /** [start, end, …] of each run of zero grains. */
   zeroRuns(bytes: Uint8Array, grain: number): number[];
   firstDifference(a: Uint8Array, b: Uint8Array): number;
   firstNonZero(bytes: Uint8Array): number;
   addSums(sums: Sums, bytes: Uint8Array, offset: number): void;
-  /** Takes away what `addSums` or a write has added. */
+  /** Subtracts what `addSums` or a write has added. */
   takeSums(sums: Sums, bytes: Uint8Array, offset: number): void;
   readonly Inflater: new () => Inflater;
 }
@@ -82,13 +81,13 @@ export function native(): Native {
 function load(): Native {
   const require = createRequire(import.meta.url);
   const root = new URL('../../', import.meta.url);
-  // A checkout's own build first: it is the newer one wherever both exist.
+  // The build of a checkout first: if both exist, it is the newer one.
   const places = ['build/Release/vdistream.node', `prebuilds/${process.platform}-${process.arch}.node`];
   const reasons: string[] = [];
   for (const place of places) {
     try {
       const addon: Native = require(fileURLToPath(new URL(place, root)));
-      if (addon.Inflater === undefined) throw new Error('this Node keeps its zlib to itself');
+      if (addon.Inflater === undefined) throw new Error('this build of Node does not export its zlib');
       return addon;
     } catch (error) {
       reasons.push(`${place}: ${error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)}`);

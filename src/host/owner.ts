@@ -1,9 +1,9 @@
 /**
- * Owner: the process that a file or a disk belongs to, which may outlive it, identified so that no other process is ever taken for it.
+ * Owner: the process that a file or a disk belongs to. It is identified so that no later process can be mistaken for it.
  *
- *   boot    /proc/sys/kernel/random/boot_id   another one after each start of the machine
- *   pid     used again in time
- *   start   field 22 of /proc/PID/stat        clock ticks from the start of the machine to that of the process (proc_pid_stat(5))
+ *   boot    /proc/sys/kernel/random/boot_id   changes on each boot
+ *   pid     reused in time
+ *   start   field 22 of /proc/PID/stat        clock ticks from boot to the start of the process (proc_pid_stat(5))
  */
 
 import { readFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { codeOf } from './errno.ts';
 export interface Owner {
   readonly boot: string;
   readonly pid: number;
-  /** Clock ticks since the machine was started, decimal: they may be more than a number holds. */
+  /** Clock ticks since boot, as decimal text, since they may exceed the range of a number. */
   readonly start: string;
 }
 
@@ -28,18 +28,18 @@ export function thisOwner(): Owner {
   return self;
 }
 
-/** `<boot>.<pid>.<start>`, for names of files and tags: [0-9a-f.-] only. */
+/** `<boot>.<pid>.<start>`, for file names and tags; only [0-9a-f.-]. */
 export const ownerText = ({ boot, pid, start }: Owner): string => `${boot}.${pid}.${start}`;
 
 const TEXT = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([1-9]\d{0,8})\.(0|[1-9]\d{0,19})$/;
 
-/** Undefined for what `ownerText` would not have made. */
+/** Undefined for text that `ownerText` does not produce. */
 export function parseOwner(text: string): Owner | undefined {
   const [, boot, pid, start] = TEXT.exec(text) ?? [];
   return boot === undefined || start === undefined ? undefined : { boot, pid: Number(pid), start };
 }
 
-/** Whether the process still runs. A zombie does not. A process counts as alive where that cannot be known, so that it loses nothing. */
+/** Whether the process still runs; a zombie does not. If in doubt it counts as alive, so that nothing of it is removed. */
 export function isAlive({ boot, pid, start }: Owner): boolean {
   if (boot !== thisOwner().boot) return false;
   let found: ProcessStat;
@@ -56,15 +56,15 @@ interface ProcessStat {
   readonly start: string;
 }
 
-/** `PID (NAME) STATE …`: the name is the process's own choice, with spaces and parentheses too, so the last parenthesis is the one that counts. */
+/** Parses `PID (NAME) STATE …`. The name may contain spaces and parentheses, so it ends at the last parenthesis. */
 export function parseStat(text: string): ProcessStat {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  // They begin with field 3.
+  // The first one is field 3.
   const [state = '', start = ''] = [fields[0], fields[22 - 3]];
   return { state, start };
 }
 
-/** /proc can be mounted so that it hides the processes of other users (hidepid). */
+/** Whether the process exists, even if /proc hides it (mount option hidepid). */
 function isThere(pid: number): boolean {
   try {
     return process.kill(pid, 0);

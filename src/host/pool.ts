@@ -1,6 +1,5 @@
 /**
- * Pool: a fixed set of aligned buffers, and the only queue in the program. Every write needs a buffer, so when none is free
- * everything upstream stands still, down to the socket.
+ * Pool: a fixed set of aligned buffers. Every write needs one, so while none is free, everything upstream waits, down to the socket.
  */
 
 import { MiB } from '../bytes.ts';
@@ -9,23 +8,23 @@ import { assert, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { native } from './native.ts';
 
 export interface PoolOptions {
-  /** How many buffers; 6 by default: some being written, the others being filled. */
+  /** Number of buffers, by default 6: some are being written while others are filled. */
   readonly count?: number;
-  /** Bytes of each, a multiple of 4096; 8 MiB by default, four VHD blocks. */
+  /** Bytes of each buffer, a multiple of 4096; by default 8 MiB, four VHD blocks. */
   readonly size?: number;
 }
 
 export interface Pool extends Buffers {
   readonly count: number;
-  /** Buffers that nobody holds; equals `count` when all work is done. */
+  /** Number of free buffers; equals `count` when all work has ended. */
   readonly free: number;
 }
 
-/** `count × size` bytes of address space; the kernel gives the memory as buffers are first filled. */
+/** Reserves `count × size` bytes of address space. The kernel allocates memory as buffers are first filled. */
 export function createPool({ count = 6, size = 8 * MiB }: PoolOptions = {}): Pool {
   assert(count >= 1 && size >= 4096 && size % 4096 === 0, 'a pool has buffers of whole pages');
   const memory = native().allocate(count * size);
-  // The last in is the first out: a buffer that was just used is still in the cache.
+  // Last in, first out: the buffer used last is most likely still in the CPU cache.
   const idle = Array.from({ length: count }, (_, index) => new Uint8Array(memory, index * size, size));
   const waiting: Array<(bytes: Uint8Array<ArrayBuffer>) => void> = [];
 

@@ -1,7 +1,7 @@
-/** Wakeup: one caller at a time waits until something has happened, whatever it is, and then looks for itself. */
+/** Wakeup: lets one caller at a time wait for a change of state, which it then inspects itself. */
 
 interface Wakeup {
-  /** Resumes who waits, if somebody does. */
+  /** Resumes the waiting caller, if there is one. */
   wake(): void;
   woken(): Promise<void>;
 }

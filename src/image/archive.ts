@@ -1,4 +1,4 @@
-/** The disks of a tar, with what its OVF and manifest say about them. */
+/** The disks of a tar, as its OVF descriptor and manifest list them. */
 
 import { type Cursor, drain, streamCursor, within } from '../cursor.ts';
 import { inMember, type OnFault, VdiStreamError } from '../errors.ts';
@@ -9,28 +9,28 @@ import { type Member, readTar } from '../ova/tar.ts';
 import type { OnWarning } from '../warnings.ts';
 import type { ImageChoice } from './choice.ts';
 
-/** Bounds on what is remembered of a hostile archive. */
+/** Limits on what is kept about a hostile archive. */
 const MAX_DISKS = 1024;
 const MAX_IGNORED = 100;
 
 interface ArchiveOptions {
   readonly choice: ImageChoice;
   readonly warn: OnWarning;
-  /** What is done about a fault of the OVF or the manifest that reading can go on after; it is thrown by default. */
+  /** Handles a fault of the descriptor or the manifest that reading can continue past; by default it is thrown. */
   readonly fault?: OnFault | undefined;
 }
 
 interface Archive {
-  /** Whether each chain comes leaf first, in whatever order the archive has it. */
+  /** Whether `disks` yields each chain leaf first, regardless of the order in the archive. */
   readonly leafFirst: boolean;
   /**
-   * The members that are disks, each made into what the caller wants; complete, or left, before the next is asked for. Returns the names
-   * of the files that are no part of any disk; the first hundred. Throws TAR_…, OVF_… and MANIFEST_… errors.
+   * Yields what `make` returns for each member that is a disk. The body is valid until the next one is requested. Returns the names of the
+   * files that belong to no disk, at most 100. Throws TAR_…, OVF_… and MANIFEST_… errors.
    */
   disks<T>(make: (name: string, body: Cursor) => T): AsyncGenerator<T, readonly string[], void>;
 }
 
-/** What has been seen of an archive. */
+/** The state of reading an archive. */
 interface Reading {
   readonly cursor: Cursor;
   readonly choice: ImageChoice;
@@ -40,7 +40,7 @@ interface Reading {
   hasVhd: boolean;
 }
 
-/** Where the archive can be jumped through, what can be known of its members is known now: throws what `disks` would. */
+/** Checks the members of a seekable archive now; throws what `disks` would. */
 export async function openArchive(cursor: Cursor, { choice, warn, fault }: ArchiveOptions): Promise<Archive> {
   const pack = createPackage(choice.manifest ?? 'if-present', warn, fault);
   const reading: Reading = { cursor, choice, pack, disks: new Set(), ignored: new Set(), hasVhd: false };
@@ -49,7 +49,7 @@ export async function openArchive(cursor: Cursor, { choice, warn, fault }: Archi
     leafFirst: order !== undefined,
     async *disks(make) {
       if (order === undefined) {
-        // What is odd was reported by the survey already, if there was one.
+        // The survey, if there was one, has already reported the warnings.
         for await (const { name, body } of inTarOrder(reading, cursor.seekable ? () => {} : warn)) yield make(name, body);
       }
       for (const { name, size, offset } of order ?? []) {
@@ -62,8 +62,8 @@ export async function openArchive(cursor: Cursor, { choice, warn, fault }: Archi
 }
 
 /**
- * Looks through the archive: first what its OVF says, then where the disks stand. Gives them in the order that suits; undefined where a
- * manifest has digests of them, which need every byte in order.
+ * Reads the headers of the archive: first for the descriptor, then for the disks. Returns the disks, leaf first in each chain; undefined if
+ * there is a manifest, since digests need the bytes in order.
  */
 async function survey(reading: Reading, warn: OnWarning): Promise<readonly Member[] | undefined> {
   const { cursor, choice, pack, disks } = reading;
@@ -86,7 +86,7 @@ async function survey(reading: Reading, warn: OnWarning): Promise<readonly Membe
   return undefined;
 }
 
-/** The members but for the OVF, the manifest and its certificate, which the package takes. */
+/** The members, except those that the package reads: descriptor, manifest and certificate. */
 async function* members({ cursor, pack }: Reading, warn: OnWarning): AsyncGenerator<Member, void, void> {
   for await (const member of readTar(cursor, warn)) {
     try {
@@ -140,7 +140,7 @@ function byChain(disks: readonly Member[]): Member[] {
   return [...chains.values()].flatMap((chain) => chain.sort((a, b) => rank(a) - rank(b)));
 }
 
-/** The body of a member, whose bytes go through digests on their way. */
+/** The body of a member, hashed as it is read. */
 function hashed(member: Member, digests: Digester): Cursor {
   async function* chunks(): AsyncGenerator<Uint8Array> {
     for await (const chunk of member.body.chunks()) {

@@ -1,6 +1,5 @@
 /**
- * The one disk of an image, whether that is a single member or a chain of them, in whatever order they come. `leaf.ts` finds
- * out how large it is.
+ * The one disk of an image: a single member, or a chain whose layers come in any order. `leaf.ts` finds its size.
  */
 
 import type { Disk, DiskType, ExtentOptions, Identity } from '../disk/disk.ts';
@@ -15,40 +14,40 @@ import type { StoredDisk } from './stored.ts';
 
 interface FlattenOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Called with the bytes that all layers together hold, as far as they have come. */
+  /** Called with the bytes that all layers so far hold together. */
   readonly onAllocated?: ((bytes: number) => void) | undefined;
 }
 
 export interface ChosenDisk {
   /** Bytes. */
   readonly virtualSize: number;
-  /** Bytes of it that the image holds, as far as that is known before the first extent. */
+  /** Bytes of the disk that the image holds, as far as known before the first extent. */
   readonly allocatedBytes: number;
-  /** Whether an extent may be given again, by a layer that comes later. */
+  /** Whether a later layer may overwrite extents of an earlier one. */
   readonly rewrites: boolean;
   /**
-   * Ends only when every source has been read to its end: a second disk, a missing layer, a bad CRC or digest, a cut archive are errors of
-   * the iteration.
+   * Ends only when every source has been read to its end: the iteration throws for a second disk, a missing layer, a bad CRC or digest, or
+   * a truncated archive.
    */
   extents(buffers: Buffers, options?: FlattenOptions): AsyncGenerator<Extent, DiskSummary, void>;
 }
 
-/** What is known of a disk once it has been read. */
+/** What is known about a disk once it has been read. */
 export interface DiskSummary {
   /** The leaf; undefined for a bare disk. */
   readonly member: string | undefined;
   readonly type: DiskType;
   /** Of the leaf. */
   readonly identity: Identity | undefined;
-  /** 1, or as many as the chain has. */
+  /** Number of layers; 1 without a chain. */
   readonly layers: number;
-  /** Bytes of the disk that all layers together hold, at block granularity. */
+  /** Bytes of the disk that all layers hold together, at block granularity. */
   readonly allocatedBytes: number;
-  /** Files of the archive that are no part of the disk. */
+  /** Files of the archive that do not belong to the disk. */
   readonly ignored: readonly string[];
 }
 
-/** The leaf of a chain comes after other layers, and nothing else gives the size of the disk in time. */
+/** The leaf of a chain comes after other layers, and the size of the disk is not known otherwise. */
 export interface LateLeaf {
   readonly lateAfter: string;
 }
@@ -56,13 +55,13 @@ export interface LateLeaf {
 export const isLate = (found: ChosenDisk | LateLeaf): found is LateLeaf => 'lateAfter' in found;
 
 export const leafIsLate = ({ lateAfter }: LateLeaf): VdiStreamError =>
-  new VdiStreamError('CHAIN_ORDER', 'this layer comes before the leaf, which alone says how large the disk is', { member: lateAfter });
+  new VdiStreamError('CHAIN_ORDER', 'this layer precedes the leaf, so the size of the disk is not known yet', { member: lateAfter });
 
 /**
- * The disk of one source, or of several that are the VHD files of a chain, leaf first. Where the sources can be jumped through, all that
- * can be known is known now, before anything is written.
+ * The disk of one source, or of several that are the VHD files of a chain, leaf first. Seekable sources are checked now, before anything is
+ * written.
  *
- * Throws DISK_…, CHAIN_… and whatever reading throws.
+ * Throws DISK_…, CHAIN_… and what reading throws.
  */
 export async function onlyDisk(sources: readonly Source[], options: LeafOptions): Promise<ChosenDisk | LateLeaf> {
   if (sources.length > MAX_LAYERS) throw new VdiStreamError('CHAIN_DEEP', `a chain of ${sources.length} layers`);
@@ -82,7 +81,7 @@ export async function onlyDisk(sources: readonly Source[], options: LeafOptions)
   };
 }
 
-/** `first` and all that follow it, as one disk. */
+/** `first` and the disks after it, as one. */
 async function* flattened(
   first: StoredDisk,
   disk: Disk,
@@ -113,7 +112,7 @@ async function* flattened(
   }
 
   const start = layerOf(first, disk);
-  // A whole disk is most likely the only one. A layer that comes all the same was made over it, or is an error.
+  // A disk without a parent is most likely the only one. If another follows, that is a layer over it, or an error.
   const isWhole = (ahead === undefined || ahead.layers === 1) && disk.parent === undefined;
   if (isWhole) {
     yield* start.extents(buffers, { signal });
@@ -136,8 +135,8 @@ async function* startingWith<T>(first: T, rest: AsyncIterable<T>): AsyncGenerato
 
 export function noDisk(source: string, wanted: string | undefined, ignored: readonly string[]): VdiStreamError {
   const vmdk = ignored.find((name) => /\.vmdk$/i.test(name));
-  if (wanted !== undefined) return new VdiStreamError('DISK_NOT_FOUND', `${source} holds no member "${wanted}"`);
+  if (wanted !== undefined) return new VdiStreamError('DISK_NOT_FOUND', `${source} has no member "${wanted}"`);
   if (vmdk !== undefined)
-    return new VdiStreamError('FORMAT_OTHER', 'this is VMDK, and no VHD is in the archive', { member: vmdk, offset: 0 });
+    return new VdiStreamError('FORMAT_OTHER', 'the disk of the archive is VMDK, not VHD', { member: vmdk, offset: 0 });
   return new VdiStreamError('DISK_NONE', `${source} holds no VHD`);
 }

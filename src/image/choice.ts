@@ -1,13 +1,12 @@
-/** Choice: which disk of an image is meant, and how its package is read. */
+/** Choice: which disk of an image to read, and how. */
 
 import type { ManifestMode } from '../ova/member-digests.ts';
 
-/** Which disk of an image is meant. */
 export interface ImageChoice {
-  /** Which member of an archive; its name, or the last part of it. Its parents come with it. */
+  /** A member of the archive, by its path or its file name. Its parents are read too. */
   readonly disk?: string | undefined;
-  /** The disk has no format: the bare source, or the first member of the archive. */
+  /** The disk is raw: the source itself, or the first file of the archive. */
   readonly raw?: boolean | undefined;
-  /** What a manifest counts; `if-present` by default. */
+  /** Whether manifests are checked; `if-present` by default. */
   readonly manifest?: ManifestMode | undefined;
 }

@@ -1,4 +1,4 @@
-/** From the bytes of one stored disk to a Disk: a VHD, a raw disk, or the error that says what it is instead. */
+/** Decodes one stored disk as a VHD or a raw disk, or throws the error that says what it is instead. */
 
 import type { Cursor } from '../cursor.ts';
 import type { Disk } from '../disk/disk.ts';
@@ -10,14 +10,14 @@ import { lookAtEnd } from '../vhd/end.ts';
 import { FOOTER_SIZE, hasCookie } from '../vhd/footer.ts';
 import type { OnWarning } from '../warnings.ts';
 
-/** Written as they are, the bytes of another format would become the guest's data. Throws FORMAT_OTHER for those of one that is known. */
+/** Throws FORMAT_OTHER for any format that is recognized: its bytes must not be written as if they were the disk. */
 export async function decodeBareRaw(cursor: Cursor, size: number | undefined, warn: OnWarning): Promise<Disk> {
   if (await isVhd(cursor)) throw new VdiStreamError('FORMAT_OTHER', 'this is a VHD, not a raw disk: leave out --raw', { offset: 0 });
   refuseOtherFormat(await cursor.peek(FOOTER_SIZE));
   return rawDisk(cursor, size, warn);
 }
 
-/** A member with the name of a raw disk may be a VHD all the same. */
+/** A member named like a raw disk may still be a VHD. */
 export async function decodeRawMember(cursor: Cursor, warn: OnWarning): Promise<Disk> {
   if (await isVhd(cursor)) return decodeVhd(cursor, { onWarning: warn });
   refuseOtherFormat(await cursor.peek(FOOTER_SIZE));
@@ -32,14 +32,14 @@ export async function decodeBareVhd(cursor: Cursor, warn: OnWarning): Promise<Di
   }
 }
 
-/** By the footer in front, or at the end where that can be seen. */
+/** Whether there is a VHD footer at the start, or at the end if that can be read. */
 async function isVhd(cursor: Cursor): Promise<boolean> {
   if (hasCookie(await cursor.peek(FOOTER_SIZE))) return true;
   const end = await lookAtEnd(cursor);
   return end !== undefined && hasCookie(end.bytes);
 }
 
-/** No tar and no VHD: the sum of both is the better sentence. */
+/** For a bare source, FORMAT_UNKNOWN ("neither a VHD nor a tar") says more than VHD_FOOTER. */
 export const ofBare = (error: unknown): unknown =>
   error instanceof VdiStreamError && error.code === 'VHD_FOOTER' ? unknownFormat(error) : error;
 

@@ -1,4 +1,4 @@
-/** Feed: the disks of one source, or of several files that are a chain, one after the other. */
+/** Feed: the disks of one source, or of several files that make a chain, one after the other. */
 
 import type { Compression } from '../codec/compression.ts';
 import { VdiStreamError } from '../errors.ts';
@@ -11,30 +11,30 @@ export interface Feed {
   readonly kind: Image['kind'];
   readonly compression: Compression;
   /**
-   * When they end, every source has been read to its end and found whole. Returns the names of the files of the archive that are no part
-   * of any disk.
+   * When the iteration ends, every source has been read to its end and is complete. Returns the names of the files of the archive that
+   * belong to no disk.
    */
   readonly disks: AsyncGenerator<StoredDisk, readonly string[], void>;
-  /** Ends what decompresses. The sources stay open. */
+  /** Ends decompression. The sources stay open. */
   close(): Promise<void>;
 }
 
 /** Throws FORMAT_… and COMPRESSION_… errors; USAGE for an archive among several sources. */
 export async function openFeed(sources: readonly Source[], options: ImageOptions): Promise<Feed> {
   const [source, ...others] = sources;
-  if (source === undefined) throw new VdiStreamError('USAGE', 'there is no source');
-  const open = (one: Source, rank: number): Promise<Image> =>
-    openImage(one, options, others.length === 0 ? undefined : { chain: '', rank, numbered: true });
+  if (source === undefined) throw new VdiStreamError('USAGE', 'no source given');
+  const open = (layer: Source, rank: number): Promise<Image> =>
+    openImage(layer, options, others.length === 0 ? undefined : { chain: '', rank, numbered: true });
   const first = await open(source, 0);
   const images = [first];
 
   async function* disks(): AsyncGenerator<StoredDisk, readonly string[], void> {
     const ignored: string[] = [];
-    for (const [rank, one] of sources.entries()) {
-      const image = rank === 0 ? first : await open(one, rank);
+    for (const [rank, layer] of sources.entries()) {
+      const image = rank === 0 ? first : await open(layer, rank);
       if (rank > 0) images.push(image);
       if (others.length > 0 && image.kind === 'tar') {
-        throw new VdiStreamError('USAGE', `${one.name} is an archive; only VHD files can be given as a chain, leaf first`);
+        throw new VdiStreamError('USAGE', `${layer.name} is an archive; several sources must be the VHD files of a chain, leaf first`);
       }
       ignored.push(...(yield* image.disks()));
     }

@@ -1,9 +1,9 @@
 /**
- * Image: a source seen as what it holds. The readers are nested here, and only here:
+ * Image: the content of a source. The readers are nested here, and only here:
  *
  *   source -> gunzip, zstd, xz -> tar member -> gunzip -> VHD or raw
  *
- * Each layer is recognised by its content, never by a name; but for a raw disk, which only its name or the caller can tell from noise.
+ * Each format is detected by content, never by name, except for raw disks, which have nothing to detect.
  */
 
 import { type Compression, compressionOf, decompress, MAGIC_BYTES } from '../codec/compression.ts';
@@ -26,20 +26,20 @@ export interface Image {
   readonly kind: 'vhd' | 'tar' | 'raw';
   readonly compression: Compression;
   /**
-   * When the iteration ends, the source has been read to its end and found whole. Returns the names of the files of the archive that are
-   * no part of any disk; the first hundred.
+   * When the iteration ends, the source has been read to its end and is complete. Returns the names of the files of the archive that belong
+   * to no disk, at most 100.
    */
   disks(): AsyncGenerator<StoredDisk, readonly string[], void>;
-  /** Ends what decompresses. The source stays open. */
+  /** Ends decompression. The source stays open. */
   close(): Promise<void>;
 }
 
 export interface ImageOptions {
   readonly choice: ImageChoice;
-  /** Bytes of the disk, where a stream does not say so in time. */
+  /** Bytes of the disk, if a stream does not give its size in time. */
   readonly virtualSize?: number | undefined;
   readonly warn: OnWarning;
-  /** What is done about a wrong digest, or a disk that the OVF names in vain; they are thrown by default. */
+  /** Handles a wrong digest, or a missing disk that the descriptor lists; by default they are thrown. */
   readonly fault?: OnFault | undefined;
 }
 
@@ -49,14 +49,14 @@ interface OpenedSource {
   readonly compression: Compression;
   /** Decompressed, from the first byte on. */
   readonly cursor: Cursor;
-  /** A stream on top of the source, which is closed with it. */
+  /** Creates a stream on top of the source that is closed with it. */
   readonly stream: (chunks: Chunks, length?: number) => Cursor;
   readonly options: ImageOptions;
 }
 
 /**
- * `place` is where a bare disk stands in a chain of several sources. Throws FORMAT_… and COMPRESSION_… errors. Reads no further than the
- * first header.
+ * `place` is the position of a bare disk in a chain of several sources. Reads no further than the first header. Throws FORMAT_… and
+ * COMPRESSION_… errors.
  */
 export async function openImage(source: Source, options: ImageOptions, place?: Place): Promise<Image> {
   const compression = compressionOf(await source.cursor.peek(MAGIC_BYTES));
@@ -84,7 +84,7 @@ export async function openImage(source: Source, options: ImageOptions, place?: P
   };
 }
 
-/** The end of every layer: gzip CRC and length, then the source itself. */
+/** Reads to the end, which checks the CRC and length of gzip, then those of the source. */
 async function finish(source: Source, cursor: Cursor): Promise<void> {
   await drain(cursor);
   await source.finish();
@@ -131,7 +131,7 @@ async function* bareDisk(opened: OpenedSource, front: Uint8Array, place?: Place)
   return [];
 }
 
-/** The size of a fixed VHD or a raw disk is known at its end only. A compressed file is inflated twice for it, a pipe cannot be. */
+/** The size of a fixed VHD or a raw disk is known only at its end, so a compressed file is inflated twice. A pipe cannot be. */
 async function withLength({ source, compression, cursor, stream, options }: OpenedSource): Promise<Cursor> {
   if (cursor.length !== undefined || !source.cursor.seekable) return cursor;
   const { bytes } = await readEnd(cursor);
@@ -153,7 +153,7 @@ async function gunzipped(name: string, body: Cursor, stream: OpenedSource['strea
   return compressionOf(await body.peek(MAGIC_BYTES)) === 'gzip' ? stream(gunzipMember(name, body)) : body;
 }
 
-/** Its errors name the member, but those of the archive around it do not. */
+/** Sets the member on its own errors, but not on those of the archive around it. */
 async function* gunzipMember(name: string, body: Cursor): Chunks {
   let outer: unknown;
   async function* stored(): Chunks {

@@ -1,7 +1,6 @@
 /**
- * The leaf of a chain has the size of the disk, which is needed before the first byte is written. Where it does not come first,
- * a source that can go back is looked through for it; for others the caller gives the size, or the layers before the leaf
- * are kept in a folder.
+ * The leaf of a chain has the size of the disk, which is needed before the first byte is written. If the leaf does not come first, a seekable
+ * source is searched for it; for a stream, the caller passes the size, or the layers before the leaf are kept in a staging folder.
  */
 
 import { compressionOf, MAGIC_BYTES } from '../codec/compression.ts';
@@ -15,31 +14,31 @@ import type { StoredDisk } from './stored.ts';
 export interface LeafOptions {
   /** How each source is read. */
   readonly image: ImageOptions;
-  /** A folder for layers that a stream brings before the leaf. */
+  /** A folder for layers that precede the leaf in a stream. */
   readonly staging?: string | undefined;
-  /** Parents are taken whatever their unique id. */
+  /** Accept parents with any unique ID. */
   readonly anyParent: boolean;
 }
 
-/** What is known of the leaf before it comes. */
+/** What is known about the leaf in advance. */
 interface Ahead {
   /** Bytes of the disk. */
   readonly size: number;
-  /** Of all layers, where all have been looked at. */
+  /** Of all layers, if all have been read; otherwise 0. */
   readonly allocatedBytes: number;
   readonly layers: number | undefined;
 }
 
 export interface Found {
   readonly disks: Feed['disks'];
-  /** The first of the disks, or what they returned where there is none. It is the leaf, unless `ahead` says what that will be. */
+  /** The first of the disks, or, if there is none, the end of the iteration. It is the leaf unless `ahead` is set. */
   readonly first: IteratorResult<StoredDisk, readonly string[]>;
   readonly ahead: Ahead | undefined;
-  /** Nothing gives the size of the disk in time. */
+  /** The size of the disk is not known in time. */
   readonly isLate: boolean;
 }
 
-/** Opens the sources. Throws whatever looking ahead finds. */
+/** Opens the sources and finds the leaf. Throws what looking ahead throws. */
 export async function findLeaf(sources: readonly Source[], options: LeafOptions): Promise<Found> {
   const { image, staging } = options;
   const { choice, virtualSize } = image;
@@ -59,7 +58,7 @@ export async function findLeaf(sources: readonly Source[], options: LeafOptions)
   const mayBe = mayBeLeaf(first.value.place, leafRank);
   if (canGoBack) {
     const disk = await first.value.open();
-    // A whole disk is taken for the only one, unless the caller knows of another size.
+    // A disk without a parent is assumed to be the only one, unless the caller passed a different size.
     if (mayBe && disk.parent === undefined && (virtualSize ?? disk.virtualSize) === disk.virtualSize) return found;
     await rewind(feed, sources);
     return open(await lookAhead(sources, options, 'to the leaf'));
@@ -72,21 +71,20 @@ export async function findLeaf(sources: readonly Source[], options: LeafOptions)
   return { ...found, isLate: !mayBe };
 }
 
-/** Whether the metadata of all layers can be read without much of the rest. */
+/** Whether reading the metadata of all layers is cheap: nothing has to be decompressed. */
 async function isCheap([source, ...others]: readonly Source[]): Promise<boolean> {
   return others.length > 0 || source === undefined || compressionOf(await source.cursor.peek(MAGIC_BYTES)) === 'none';
 }
 
 /**
- * Reads the metadata of the layers and nothing else, and goes back to the start. What can be wrong with them as a chain is found
- * with `all`; otherwise it stops at the leaf, if one comes.
+ * Reads only the metadata of the layers, and returns to the start. With `all` it also checks the chain; otherwise it stops at the leaf.
  */
 async function lookAhead(
   sources: readonly Source[],
   { image: { choice, virtualSize, fault }, anyParent }: LeafOptions,
   how: 'all' | 'to the leaf',
 ): Promise<Ahead | undefined> {
-  // What is odd is reported when it is read in earnest.
+  // Warnings are reported on the second pass.
   const warn = (): void => {};
   const layers = createLayers({ disk: choice.disk, anyParent, warn });
   const feed = await openFeed(sources, { choice: { ...choice, manifest: 'ignore' }, virtualSize, fault, warn });
@@ -110,7 +108,7 @@ async function rewind(feed: Feed, sources: readonly Source[]): Promise<void> {
   for (const { cursor } of sources) await cursor.moveTo(0);
 }
 
-/** The same layers, those that came before the leaf put after it. */
+/** The same layers, with those that precede the leaf moved after it. */
 async function* leafFirst(
   first: StoredDisk,
   disks: Feed['disks'],
@@ -118,15 +116,15 @@ async function* leafFirst(
   folder: string,
   [source]: readonly Source[],
 ): Feed['disks'] {
-  const kept: StoredDisk[] = [];
+  const staged: StoredDisk[] = [];
   let next: IteratorResult<StoredDisk, readonly string[]> = { done: false, value: first };
   for (; !next.done && next.value.place?.rank !== leafRank; next = await disks.next()) {
     const { open, place, body } = next.value;
     const { cursor, close } = await stage(folder, body);
     source?.own(close);
-    kept.push({ ...next.value, place, open: () => open(cursor) });
+    staged.push({ ...next.value, place, open: () => open(cursor) });
   }
   if (!next.done) yield next.value;
-  yield* kept.sort((a, b) => (a.place?.rank ?? 0) - (b.place?.rank ?? 0));
+  yield* staged.sort((a, b) => (a.place?.rank ?? 0) - (b.place?.rank ?? 0));
   return next.done ? next.value : yield* disks;
 }

@@ -1,4 +1,4 @@
-/** A disk of an image as it is stored: a name, a place in a chain, and its bytes. */
+/** A disk as an image stores it: a name, a position in a chain, and its bytes. */
 
 import type { Cursor } from '../cursor.ts';
 import type { Disk } from '../disk/disk.ts';
@@ -6,30 +6,30 @@ import type { Extent } from '../disk/extent.ts';
 import { inMember } from '../errors.ts';
 import type { Place } from '../ova/select.ts';
 
-/** It is read to its end, or skipped, before the next one of the image is asked for. */
+/** Valid until the next disk of the image is requested. */
 export interface StoredDisk {
   /** Undefined for a bare disk. */
   readonly member: string | undefined;
   /** For messages: the member, or the source. */
   readonly name: string;
-  /** Where it stands in a chain, if it is a layer of one. */
+  /** Its position in a chain; undefined if it is not part of one. */
   readonly place: Place | undefined;
-  /** Whether the layers of its chain come leaf first, in whatever order they are stored. */
+  /** Whether the layers of its chain come leaf first, regardless of the order in the archive. */
   readonly leafFirst: boolean;
-  /** It has no format. */
+  /** Whether its name or the caller says that the disk is raw. */
   readonly isRaw: boolean;
-  /** Its bytes as they are stored. */
+  /** Its bytes as stored. */
   readonly body: Cursor;
-  /** Its bytes as they are meant: not gzipped any more. */
+  /** Its bytes, decompressed. */
   content(): Promise<Cursor>;
-  /** Reads the metadata, once. `from` holds the same bytes as `body` where that has been used up. */
+  /** Reads the metadata, once. `from` has the same bytes as `body`, for when `body` has been consumed. */
   open(from?: Cursor): Promise<Disk>;
 }
 
-/** The same for all layers of one disk. */
+/** A key that all layers of one disk share. */
 export const diskOf = ({ place, name }: Pick<StoredDisk, 'place' | 'name'>): string => place?.chain ?? name;
 
-/** A member's disk, whose errors name the member. */
+/** Sets the member on the errors of its disk. */
 export function namedDisk(member: string, disk: Disk): Disk {
   const named = (extent: Extent): Extent =>
     extent.kind === 'data' ? { ...extent, ready: extent.ready.catch((error: unknown) => Promise.reject(inMember(member, error))) } : extent;

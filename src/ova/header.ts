@@ -6,8 +6,8 @@
  *   108  16  uid, gid          148   8  checksum
  *   124  12  size              156   1  type                         157 100  link name
  *
- * Checksum: the sum of all bytes with its own field as spaces; old Sun tars summed signed bytes. Base-256 sizes (first bit
- * set, then big-endian two's complement) are GNU's way beyond 8 GiB, pax records are POSIX's.
+ * Checksum: the sum of all bytes, with its own field as spaces; old Sun tars summed signed bytes. For sizes over 8 GiB, GNU tar uses base-256
+ * (first bit set, then big-endian two's complement), and POSIX pax records.
  */
 
 import { startsWith } from '../bytes.ts';
@@ -15,7 +15,7 @@ import { VdiStreamError } from '../errors.ts';
 
 export const TAR_BLOCK = 512;
 
-/** How a header's type matters to us. `other`: not known, so it is skipped like a file, as POSIX asks. */
+/** The type of a header. `other` is an unknown type, which is skipped like a file, as POSIX requires. */
 export type TarType =
   | 'file'
   | 'directory'
@@ -32,7 +32,7 @@ export type TarType =
 
 interface TarHeader {
   readonly name: string;
-  /** Bytes of the body that follows in the archive; undefined where the field is no number: then only a pax size helps. */
+  /** Bytes of the body that follows in the archive; undefined if the field is not a number. Then a pax record must have the size. */
   readonly size: number | undefined;
   readonly type: TarType;
 }
@@ -57,7 +57,7 @@ const TYPE_FLAGS: Readonly<Record<string, TarType>> = {
   g: 'global',
 };
 
-/** Whether 512 bytes are a tar header at all. The checksum covers them, so chance hits do not happen. */
+/** Whether 512 bytes are a tar header. The checksum rules out accidental matches. */
 export function isTarHeader(block: Uint8Array): boolean {
   if (block.length < TAR_BLOCK) return false;
   const stored = octal(block.subarray(148, 156));
@@ -74,22 +74,22 @@ export function isTarHeader(block: Uint8Array): boolean {
 
 /** Reads the header at byte `offset` of the archive. Throws TAR_HEADER or TAR_SIZE. */
 export function parseTarHeader(block: Uint8Array, offset: number): TarHeader {
-  if (!isTarHeader(block)) throw new VdiStreamError('TAR_HEADER', 'no valid tar header here: its checksum is wrong', { offset });
+  if (!isTarHeader(block)) throw new VdiStreamError('TAR_HEADER', 'the checksum of the tar header is wrong', { offset });
   const type = TYPE_FLAGS[String.fromCharCode(block[156] ?? 0)] ?? 'other';
   const name = text(block.subarray(0, 100));
   const prefix = startsWith(block, 'ustar\0', 257) ? text(block.subarray(345, 500)) : '';
   const path = prefix === '' ? name : `${prefix}/${name}`;
-  // Before POSIX a directory was a file whose name ends in a slash.
+  // Before POSIX, a directory was a file with a name that ends in a slash.
   const directory = type === 'file' && path.endsWith('/');
   return { name: path, type: directory ? 'directory' : type, size: bodySize(block.subarray(124, 136), type, offset) };
 }
 
 function bodySize(field: Uint8Array, type: TarType, offset: number): number | undefined {
-  // Their size field is free for other uses, and no body follows.
+  // These have no body, and may use the size field for something else.
   if (type === 'link' || type === 'special' || type === 'directory') return 0;
   const size = (field[0] ?? 0) >= 0x80 ? base256(field) : octal(field);
   if (size !== undefined && (size < 0 || size > Number.MAX_SAFE_INTEGER)) {
-    throw new VdiStreamError('TAR_SIZE', `a member of ${size} bytes cannot be`, { offset: offset + 124 });
+    throw new VdiStreamError('TAR_SIZE', `the size of this member, ${size} bytes, is invalid`, { offset: offset + 124 });
   }
   return size;
 }

@@ -5,8 +5,7 @@
  *   SHA1 (disk.vhd) = 9F86D0…       sha1sum --tag, older VMware tools
  *   SHA2-256(disk.vhd)= 9f86d0…     OpenSSL 3
  *
- * and in the .cert there is one such line, with the signature of the manifest instead of a digest, before the PEM of the
- * certificate that it was made with.
+ * The .cert has one such line, with the signature of the manifest instead of a digest, before the PEM of the signer's certificate.
  */
 
 import { createHash, createVerify, X509Certificate } from 'node:crypto';
@@ -29,7 +28,7 @@ interface ManifestDigest {
   readonly digest: string;
 }
 
-/** By the names of members, without a leading "./". */
+/** By the name of the member, without a leading "./". */
 export type Manifest = ReadonlyMap<string, ManifestDigest>;
 
 export interface Certificate {
@@ -37,22 +36,22 @@ export interface Certificate {
   /** The name of the manifest that is signed, without a leading "./". */
   readonly manifestName: string;
   readonly signature: Uint8Array;
-  /** One certificate or several, the one of the signer first. */
+  /** One or more certificates, that of the signer first. */
   readonly pem: string;
 }
 
-/** Throws MANIFEST_SYNTAX, with the byte at which the line in question begins. `member` is the manifest's own name. */
+/** Throws MANIFEST_SYNTAX with the offset of the line. `member` is the name of the manifest itself. */
 export function readManifest(bytes: Uint8Array, member: string): Manifest {
   const manifest = new Map<string, ManifestDigest>();
   for (const { text, offset } of textLines(bytes, member)) {
     if (text === '') continue;
     const { algorithm, name, hex } = parseLine(text, member, offset);
     if (hex.length !== HEX_DIGITS[algorithm]) {
-      throw syntax(`a digest of ${hex.length} hex digits is not one of ${algorithm}, which has ${HEX_DIGITS[algorithm]}`, member, offset);
+      throw syntax(`a digest has ${hex.length} hex digits, but ${algorithm} has ${HEX_DIGITS[algorithm]}`, member, offset);
     }
-    const known = manifest.get(name);
-    if (known !== undefined && (known.algorithm !== algorithm || known.digest !== hex)) {
-      throw syntax(`two different digests are given for ${quote(name)}`, member, offset);
+    const earlier = manifest.get(name);
+    if (earlier !== undefined && (earlier.algorithm !== algorithm || earlier.digest !== hex)) {
+      throw syntax(`the manifest lists two different digests for ${quote(name)}`, member, offset);
     }
     manifest.set(name, { algorithm, digest: hex });
   }
@@ -71,7 +70,7 @@ export function readCertificate(bytes: Uint8Array, member: string): Certificate 
       signedAt = offset;
       continue;
     }
-    // What stands around the blocks is for people (RFC 7468).
+    // Text around the blocks is ignored (RFC 7468).
     if (text === '-----BEGIN CERTIFICATE-----') block = { text: '', offset };
     if (block === undefined) continue;
     block.text += `${text}\n`;
@@ -81,8 +80,8 @@ export function readCertificate(bytes: Uint8Array, member: string): Certificate 
     block = undefined;
   }
   if (signed === undefined) throw syntax('the certificate file has no signature', member, 0);
-  if (signed.hex.length % 2 > 0) throw syntax('the signature is no whole number of bytes', member, signedAt);
-  if (block !== undefined) throw syntax('a certificate has no end', member, block.offset);
+  if (signed.hex.length % 2 > 0) throw syntax('the signature has an odd number of hex digits', member, signedAt);
+  if (block !== undefined) throw syntax('a certificate has no END line', member, block.offset);
   if (pem === '') throw syntax('the certificate file has no certificate', member, bytes.length);
   const { algorithm, name, hex } = signed;
   return { algorithm, manifestName: name, signature: Uint8Array.from(Buffer.from(hex, 'hex')), pem };
@@ -92,13 +91,13 @@ function checkCertificate(pem: string, member: string, offset: number): void {
   try {
     new X509Certificate(pem);
   } catch (cause) {
-    throw new VdiStreamError('MANIFEST_SYNTAX', 'a certificate is no X.509 certificate', { member, offset, cause });
+    throw new VdiStreamError('MANIFEST_SYNTAX', 'a certificate is not a valid X.509 certificate', { member, offset, cause });
   }
 }
 
 /**
- * Throws MANIFEST_SIGNATURE where the signature is not one over `manifest` by the key of the certificate. Whether the
- * certificate is trusted, valid today or made for this is not judged: anyone can make a certificate and sign with it.
+ * Throws MANIFEST_SIGNATURE if the signature does not verify over `manifest` with the key of the certificate. Does not check whether the
+ * certificate is trusted, in date or issued for this purpose: anyone can make a certificate and sign with it.
  */
 export function checkSignature(certificate: Certificate, manifest: Uint8Array): void {
   const { algorithm, manifestName: member, signature, pem } = certificate;
@@ -106,7 +105,7 @@ export function checkSignature(certificate: Certificate, manifest: Uint8Array): 
   try {
     if (createVerify(algorithm).update(manifest).verify(pem, signature)) return;
   } catch (error) {
-    // A key that does not sign this way, or a digest that the policy of the system forbids.
+    // The wrong kind of key, or a digest that the system's crypto policy forbids.
     cause = error;
   }
   throw new VdiStreamError('MANIFEST_SIGNATURE', `the signature of ${quote(member)} does not verify with the certificate`, {
@@ -117,11 +116,11 @@ export function checkSignature(certificate: Certificate, manifest: Uint8Array): 
 
 export interface Digester {
   update(chunk: Uint8Array): void;
-  /** Lower-case hex of all bytes so far, for each algorithm that was asked for. */
+  /** Lower-case hex digests of all bytes so far, by algorithm. */
   digests(): Readonly<Partial<Record<Algorithm, string>>>;
 }
 
-/** Several digests of the same bytes in one pass. */
+/** Computes several digests in one pass. */
 export function digester(algorithms: readonly Algorithm[]): Digester {
   const hashes = new Map(algorithms.map((algorithm) => [algorithm, createHash(algorithm)]));
   return {
@@ -144,18 +143,18 @@ interface DigestLine {
 }
 
 function parseLine(text: string, member: string, offset: number): DigestLine {
-  // Names may hold parentheses, the rest of a line cannot: from the first one to the last one is the name.
+  // Only names may contain parentheses, so the name is everything between the first and the last one.
   const start = text.indexOf('(');
   const end = text.lastIndexOf(')');
   const hex = /^\s*=\s*([0-9a-f]+)$/i.exec(text.slice(end + 1))?.[1];
   const written = text.slice(0, Math.max(start, 0)).trim();
   if (start < 0 || end < start || hex === undefined || !/^[a-z0-9-]+$/i.test(written)) {
-    throw syntax(`a line is not of the form "SHA256(name)= digest": ${quote(text)}`, member, offset);
+    throw syntax(`a line does not have the form "SHA256(name)= digest": ${quote(text)}`, member, offset);
   }
   const algorithm = algorithmOf(written);
   if (algorithm === undefined) throw syntax(`the algorithm ${quote(written)} is not SHA1, SHA256 or SHA512`, member, offset);
   const name = plainName(text.slice(start + 1, end));
-  if (name === '' || /\p{Cc}/u.test(name)) throw syntax(`a line names no file: ${quote(text)}`, member, offset);
+  if (name === '' || /\p{Cc}/u.test(name)) throw syntax(`a line has no file name: ${quote(text)}`, member, offset);
   return { algorithm, name, hex: hex.toLowerCase() };
 }
 
@@ -173,16 +172,16 @@ function algorithmOf(written: string): Algorithm | undefined {
   }
 }
 
-/** Lines without blanks at their end, each with the byte at which it begins. */
+/** The lines, without trailing white space, each with its byte offset. */
 function* textLines(bytes: Uint8Array, member: string): Generator<{ readonly text: string; readonly offset: number }, void, void> {
   if (bytes.length > MAX_MANIFEST_BYTES) {
-    throw syntax(`${bytes.length} bytes are over the limit of ${MAX_MANIFEST_BYTES}`, member, MAX_MANIFEST_BYTES);
+    throw syntax(`the file has ${bytes.length} bytes, more than the limit of ${MAX_MANIFEST_BYTES}`, member, MAX_MANIFEST_BYTES);
   }
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-  const marked = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
+  const hasByteOrderMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
   let count = 0;
-  for (let offset = marked ? 3 : 0; offset < bytes.length; ) {
-    if (++count > MAX_MANIFEST_LINES) throw syntax(`there are more than ${MAX_MANIFEST_LINES} lines`, member, offset);
+  for (let offset = hasByteOrderMark ? 3 : 0; offset < bytes.length; ) {
+    if (++count > MAX_MANIFEST_LINES) throw syntax(`the file has more than ${MAX_MANIFEST_LINES} lines`, member, offset);
     const newline = bytes.indexOf(0x0a, offset);
     const end = newline < 0 ? bytes.length : newline;
     let text: string;

@@ -1,14 +1,14 @@
-/** Member digests: those of an archive's members, compared with its manifest wherever that stands, before the members or after them. */
+/** Member digests: compares the members of an archive with its manifest, which may come before or after them. */
 
 import { type OnFault, VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import { type Algorithm, type Digester, digester, MAX_MANIFEST_LINES, type Manifest } from './manifest.ts';
 
 /**
- * - `if-present`: digests are compared where there is a manifest; where it comes last, only in an archive that begins with an
- *   OVF, as the standard asks, for others would pay for digests that nobody needs
- * - `require`: no manifest, or a disk that it does not list, is an error
- * - `ignore`: manifests are not read
+ * - `if-present`: check the digests of a manifest. One that comes last is used only if the archive begins with a descriptor, as the
+ *   standard requires; other archives would pay for digests that are not needed
+ * - `require`: throw if there is no manifest, or it does not list a disk
+ * - `ignore`: do not read manifests
  */
 export type ManifestMode = 'require' | 'if-present' | 'ignore';
 
@@ -16,11 +16,11 @@ export const MANIFEST_MODES: readonly ManifestMode[] = ['require', 'if-present',
 
 interface MemberDigests {
   readonly manifest: Manifest | undefined;
-  /** The archive has an OVF, so that a manifest may still come. */
+  /** The archive has a descriptor, so a manifest may follow. */
   expectManifest(): void;
-  /** Compares what has come before the manifest, a member called `name`. Throws MANIFEST_DIGEST or MANIFEST_MISSING. */
+  /** Checks the members that precede the manifest; `name` is that of the manifest. Throws MANIFEST_DIGEST or MANIFEST_MISSING. */
   setManifest(manifest: Manifest, name: string): void;
-  /** What the bytes of a member have to go through, if anything. Throws MANIFEST_MISSING. */
+  /** Hashes the bytes of a member; undefined if that is not needed. Throws MANIFEST_MISSING. */
   digester(name: string): Digester | undefined;
   /** The member has been read. Throws MANIFEST_DIGEST. */
   check(name: string, found: Digester | undefined): void;
@@ -31,11 +31,11 @@ interface MemberDigests {
 const ALL: readonly Algorithm[] = ['sha1', 'sha256', 'sha512'];
 type Digests = ReturnType<Digester['digests']>;
 
-/** `fault` is called with what would be thrown. */
+/** Passes its errors to `fault`. */
 export function createMemberDigests(mode: ManifestMode, warn: OnWarning, fault: OnFault): MemberDigests {
   let manifest: Manifest | undefined;
   let expected = mode === 'require';
-  /** Digests of members that came before the manifest; undefined where none were taken. */
+  /** Digests of members that precede the manifest; undefined if none were computed. */
   const unchecked = new Map<string, Digests | undefined>();
 
   function compare(name: string, digests: Digests): void {
@@ -43,7 +43,7 @@ export function createMemberDigests(mode: ManifestMode, warn: OnWarning, fault: 
     if (listed === undefined) return;
     const found = digests[listed.algorithm];
     if (found === listed.digest) return;
-    const message = `its ${listed.algorithm} is ${found}, but the manifest says ${listed.digest}`;
+    const message = `the ${listed.algorithm} of this member is ${found}, but the manifest lists ${listed.digest}`;
     fault(new VdiStreamError('MANIFEST_DIGEST', message, { member: name }));
   }
 
@@ -60,7 +60,7 @@ export function createMemberDigests(mode: ManifestMode, warn: OnWarning, fault: 
         if (mode === 'require' && !manifest.has(member)) fault(unlisted(member));
         if (digests !== undefined) compare(member, digests);
         else if (manifest.has(member)) {
-          const message = `${name} came behind ${member}, whose digest was not taken; --manifest=require takes it`;
+          const message = `${name} came after ${member}, which was not hashed and so not checked; use --manifest=require`;
           warn({ code: 'MANIFEST_LATE', message, member });
         }
       }
@@ -76,7 +76,7 @@ export function createMemberDigests(mode: ManifestMode, warn: OnWarning, fault: 
     },
     check(name, found) {
       if (mode === 'ignore') return;
-      // More than a manifest can list need not be remembered.
+      // A manifest cannot list more members than this.
       if (manifest === undefined && unchecked.size < MAX_MANIFEST_LINES) unchecked.set(name, found?.digests());
       else if (manifest !== undefined && found !== undefined) compare(name, found.digests());
     },

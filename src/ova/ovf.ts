@@ -1,12 +1,12 @@
 /**
- * The OVF descriptor: which files an appliance consists of, and which of them are its disks (DMTF DSP0243).
+ * The OVF descriptor: the files of an appliance, and which of them are its disks (DMTF DSP0243).
  *
  *   Envelope
  *     References    File  id, href, size, compression, chunkSize
  *     DiskSection   Disk  diskId, fileRef, capacity, capacityAllocationUnits, format, parentRef
  *
- * Before 1.0 the section was <Section xsi:type="ovf:DiskSection_Type">. Producers differ in namespace and prefixes, so
- * only local names count. The hrefs are names to compare with those of members; nothing opens them.
+ * Before 1.0 the section was <Section xsi:type="ovf:DiskSection_Type">. Producers differ in namespace and prefixes, so only local names are
+ * compared. An href is only compared with the names of members, and never opened.
  */
 
 import { GiB, KiB, MiB } from '../bytes.ts';
@@ -15,7 +15,7 @@ import { quote } from '../quote.ts';
 import { plainName } from './select.ts';
 import { readXml, type XmlElement } from './xml.ts';
 
-/** The largest OVF that is read. Those of real appliances have some tens of KiB; licence texts make them longer. */
+/** The largest descriptor that is read. Real ones have some tens of KiB, or more with licence texts. */
 export const MAX_OVF_BYTES = 4 * MiB;
 const MAX_ENTRIES = 4096;
 
@@ -23,9 +23,9 @@ interface OvfFile {
   readonly id: string;
   /** The name of a member, percent-decoded and without a leading "./". */
   readonly href: string;
-  /** Bytes of the file as it is stored. */
+  /** Bytes of the file as stored. */
   readonly size?: number | undefined;
-  /** As it is written: 'gzip', 'identity', or what the producer thinks of. */
+  /** As written: 'gzip', 'identity', or any other text. */
   readonly compression?: string | undefined;
   /** The file is stored as several members: href.000000000 and so on. */
   readonly chunked: boolean;
@@ -33,13 +33,13 @@ interface OvfFile {
 
 interface OvfDisk {
   readonly diskId: string;
-  /** Absent: an empty disk, to be created. */
+  /** Undefined for a disk that starts empty. */
   readonly file: OvfFile | undefined;
-  /** Virtual size in bytes. Absent also where it is left to a property ("${size}") that a person is asked for. */
+  /** Virtual size in bytes. Undefined too if it refers to a property ("${size}") that the user is asked for. */
   readonly capacity?: number | undefined;
   /** A URI that names the format. */
   readonly format?: string | undefined;
-  /** The diskId of the disk that this one holds only the changes of. */
+  /** The diskId of the parent, if this disk holds only the changes against it. */
   readonly parentRef?: string | undefined;
 }
 
@@ -48,10 +48,10 @@ export interface Ovf {
   readonly files: readonly OvfFile[];
 }
 
-/** Throws OVF_XML, also for an OVF over MAX_OVF_BYTES, and OVF_HREF. `member` is its name in the archive, for errors. */
+/** Throws OVF_XML, also for a descriptor over MAX_OVF_BYTES, and OVF_HREF. `member` is its name in the archive, for errors. */
 export function readOvf(bytes: Uint8Array, member: string): Ovf {
   if (bytes.length > MAX_OVF_BYTES) {
-    throw new VdiStreamError('OVF_XML', `an OVF of ${bytes.length} bytes is over the limit of ${MAX_OVF_BYTES}`, { member });
+    throw new VdiStreamError('OVF_XML', `the OVF has ${bytes.length} bytes, more than the limit of ${MAX_OVF_BYTES}`, { member });
   }
   const files = new Map<string, OvfFile>();
   const disks = new Map<string, { readonly element: XmlElement; readonly disk: Omit<OvfDisk, 'file'> }>();
@@ -61,8 +61,8 @@ export function readOvf(bytes: Uint8Array, member: string): Ovf {
     switch (element.path) {
       case 'Envelope/References/File': {
         const file = readFile(element);
-        if (files.has(file.id)) throw element.error('OVF_XML', `two files of the OVF have the id ${quote(file.id)}`);
-        if (files.size >= MAX_ENTRIES) throw element.error('OVF_XML', `the OVF names more than ${MAX_ENTRIES} files`);
+        if (files.has(file.id)) throw element.error('OVF_XML', `two files of the OVF have the ID ${quote(file.id)}`);
+        if (files.size >= MAX_ENTRIES) throw element.error('OVF_XML', `the OVF lists more than ${MAX_ENTRIES} files`);
         files.set(file.id, file);
         break;
       }
@@ -73,20 +73,20 @@ export function readOvf(bytes: Uint8Array, member: string): Ovf {
       case 'Envelope/Section/Disk': {
         if (element.path === 'Envelope/Section/Disk' && !diskSection) break;
         const disk = readDisk(element);
-        if (disks.has(disk.diskId)) throw element.error('OVF_XML', `two disks of the OVF have the id ${quote(disk.diskId)}`);
-        if (disks.size >= MAX_ENTRIES) throw element.error('OVF_XML', `the OVF names more than ${MAX_ENTRIES} disks`);
+        if (disks.has(disk.diskId)) throw element.error('OVF_XML', `two disks of the OVF have the ID ${quote(disk.diskId)}`);
+        if (disks.size >= MAX_ENTRIES) throw element.error('OVF_XML', `the OVF lists more than ${MAX_ENTRIES} disks`);
         disks.set(disk.diskId, { element, disk });
         break;
       }
     }
   });
 
-  // Only now, since nothing says that the files are named first.
+  // Only now, since the files need not come before the disks.
   const resolved = [...disks.values()].map(({ element, disk }) => {
     const fileRef = element.attribute('fileRef');
     const file = fileRef === undefined ? undefined : files.get(fileRef);
     if (fileRef !== undefined && file === undefined) {
-      throw element.error('OVF_XML', `disk ${quote(disk.diskId)} refers to the file ${quote(fileRef)}, which the OVF does not name`);
+      throw element.error('OVF_XML', `disk ${quote(disk.diskId)} refers to the file ${quote(fileRef)}, which the OVF does not list`);
     }
     return { ...disk, file };
   });
@@ -118,7 +118,7 @@ function requiredAttribute(element: XmlElement, name: string): string {
   return value;
 }
 
-/** Checked as it is written and as it is decoded, so that "%2e%2e/" and "http%3a//" are no way around. */
+/** Checked both as written and decoded, so that "%2e%2e/" and "http%3a//" do not get past. */
 function readHref(element: XmlElement): string {
   const written = requiredAttribute(element, 'href');
   const decoded = percentDecoded(written);
@@ -130,15 +130,15 @@ function readHref(element: XmlElement): string {
 }
 
 function wrongWithHref(href: string): string | undefined {
-  // RFC 3986; the drive of a Windows path looks the same.
+  // RFC 3986; also matches the drive of a Windows path.
   if (/^[a-z][a-z0-9+.-]*:/i.test(href)) return 'is a URL, not the name of a member';
   if (/^[\\/]/.test(href)) return 'is absolute, not the name of a member';
-  if (href.split(/[\\/]/).includes('..')) return 'leads out of the archive';
-  if (/\p{Cc}/u.test(href)) return 'holds control characters';
-  return plainName(href) === '' ? 'names nothing' : undefined;
+  if (href.split(/[\\/]/).includes('..')) return 'points outside the archive';
+  if (/\p{Cc}/u.test(href)) return 'contains control characters';
+  return plainName(href) === '' ? 'is empty' : undefined;
 }
 
-/** Producers that do not encode leave a bare "%" in names. */
+/** Some producers do not encode, and leave a bare "%" in names. */
 function percentDecoded(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -152,11 +152,11 @@ function readCapacity(element: XmlElement): number | undefined {
   if (written !== undefined && /^\$\{.*\}$/.test(written)) return undefined;
   const units = element.attribute('capacityAllocationUnits') ?? 'byte';
   const factor = unitFactor(units);
-  if (factor === undefined) throw element.error('OVF_XML', `the unit of a capacity is not known: ${quote(units)}`);
+  if (factor === undefined) throw element.error('OVF_XML', `a capacity has an unknown unit: ${quote(units)}`);
   const capacity = readNumber(element, 'capacity', written);
   if (capacity === undefined) return undefined;
-  // Not "over the limit" alone: nothing times 10^99, which is no number, must not pass.
-  if (!Number.isSafeInteger(capacity * factor)) throw element.error('OVF_XML', `a capacity of ${capacity} * ${factor} bytes cannot be`);
+  // Also rejects NaN, as from 0 times a factor that overflows to Infinity.
+  if (!Number.isSafeInteger(capacity * factor)) throw element.error('OVF_XML', `a capacity of ${capacity} * ${factor} bytes is too large`);
   return capacity * factor;
 }
 
@@ -164,12 +164,12 @@ function readNumber(element: XmlElement, name: string, written: string | undefin
   if (written === undefined) return undefined;
   const digits = written.trim();
   if (!/^\d+$/.test(digits) || Number(digits) > Number.MAX_SAFE_INTEGER) {
-    throw element.error('OVF_XML', `a ${name} of ${quote(written)} cannot be`);
+    throw element.error('OVF_XML', `the ${name} ${quote(written)} is invalid`);
   }
   return Number(digits);
 }
 
-/** Names from before OVF 1.0. They mean powers of two: DSP0004, the mapping of old units to programmatic ones. */
+/** Units from before OVF 1.0. They are powers of two: DSP0004, the mapping of old units to programmatic ones. */
 const OLD_UNITS: Readonly<Record<string, number>> = { bytes: 1, kilobytes: KiB, megabytes: MiB, gigabytes: GiB };
 
 /** Bytes of a programmatic unit (DSP0004): "byte", then any number of "* 1024" or "* 2^10"; undefined for other units. */

@@ -21,47 +21,47 @@ import type { Member } from './tar.ts';
 
 export interface OvfPackage {
   readonly manifest: Manifest | undefined;
-  /** The members that the OVF gives as disks; undefined without an OVF. */
+  /** The members that the descriptor lists as disks; undefined without a descriptor. */
   readonly named: ReadonlySet<string> | undefined;
   /**
-   * Reads a member that is a descriptor, a manifest or a certificate file, but none a second time; false for any other member. Throws OVF_…,
+   * Reads a member that is a descriptor, a manifest or a certificate file, each only once; false for any other member. Throws OVF_…,
    * MANIFEST_….
    */
   read(member: Member): Promise<boolean>;
-  /** What the bytes of a member have to go through, if anything. Throws MANIFEST_MISSING. */
+  /** Hashes the bytes of a member; undefined if that is not needed. Throws MANIFEST_MISSING. */
   digester(name: string): Digester | undefined;
   /** The member has been read. Throws MANIFEST_DIGEST. */
   check(name: string, found: Digester | undefined): void;
   /**
-   * All members have been read; `present` are the disks among them, or undefined where not all are wanted. Throws MANIFEST_MISSING or
+   * All members have been read; `present` are the disks among them, or undefined if not all are wanted. Throws MANIFEST_MISSING or
    * OVF_DISK_MISSING.
    */
   finish(present: ReadonlySet<string> | undefined): void;
 }
 
-/** `fault` is called with errors that reading can continue after; by default it throws them. */
+/** Passes errors that reading can continue past to `fault`, which throws them by default. */
 export function createPackage(mode: ManifestMode, warn: OnWarning, fault: OnFault = refuse): OvfPackage {
   const digests = createMemberDigests(mode, warn, fault);
   let ovf: Ovf | undefined;
   let named: ReadonlySet<string> | undefined;
   let manifestBytes: Uint8Array | undefined;
   let certificate: Certificate | undefined;
-  /** Names of the members that have been read. */
-  const known = new Set<string>();
+  /** Names of the members that the package has read. */
+  const ownMembers = new Set<string>();
 
   async function takeDescriptor(member: Member, name: string): Promise<void> {
     const bytes = await body(member, MAX_OVF_BYTES, 'OVF_XML');
     ovf = readOvf(bytes, name);
     named = disksOf(ovf, folderOf(name));
     digests.expectManifest();
-    const own = digests.digester(name);
-    own?.update(bytes);
-    digests.check(name, own);
+    const hash = digests.digester(name);
+    hash?.update(bytes);
+    digests.check(name, hash);
   }
 
   async function takeManifest(member: Member, name: string): Promise<void> {
     const bytes = await body(member, MAX_MANIFEST_BYTES, 'MANIFEST_SYNTAX');
-    // A manifest names files from where it stands itself.
+    // The names in a manifest are relative to its own folder.
     const manifest = new Map([...readManifest(bytes, name)].map(([listed, digest]) => [folderOf(name) + listed, digest]));
     manifestBytes = bytes;
     digests.setManifest(manifest, name);
@@ -71,7 +71,7 @@ export function createPackage(mode: ManifestMode, warn: OnWarning, fault: OnFaul
     certificate = readCertificate(await body(member, MAX_MANIFEST_BYTES, 'MANIFEST_SYNTAX'), name);
   }
 
-  /** The first of each kind counts. */
+  /** Only the first member of each kind is used. */
   async function readNew(member: Member, name: string): Promise<boolean> {
     const kind = member.type === 'file' ? /\.(ovf|mf|cert)$/i.exec(name)?.[1]?.toLowerCase() : undefined;
     if (kind === 'ovf' && ovf === undefined) {
@@ -95,9 +95,9 @@ export function createPackage(mode: ManifestMode, warn: OnWarning, fault: OnFaul
     },
     async read(member) {
       const name = plainName(member.name);
-      const isKnown = known.has(name) || (await readNew(member, name));
-      if (isKnown) known.add(name);
-      return isKnown;
+      const isOwn = ownMembers.has(name) || (await readNew(member, name));
+      if (isOwn) ownMembers.add(name);
+      return isOwn;
     },
     digester: digests.digester,
     check: digests.check,
@@ -110,23 +110,23 @@ export function createPackage(mode: ManifestMode, warn: OnWarning, fault: OnFaul
 }
 
 const missing = (member: string): VdiStreamError =>
-  new VdiStreamError('OVF_DISK_MISSING', 'the OVF names this disk, but it is not here', { member });
+  new VdiStreamError('OVF_DISK_MISSING', 'the OVF lists this disk, but it is not in the archive', { member });
 
-async function body(member: Member, most: number, code: 'OVF_XML' | 'MANIFEST_SYNTAX'): Promise<Uint8Array> {
-  if (member.size > most) {
-    throw new VdiStreamError(code, `${member.size} bytes are too many for this kind of file, ${most} are read`, {
+async function body(member: Member, limit: number, code: 'OVF_XML' | 'MANIFEST_SYNTAX'): Promise<Uint8Array> {
+  if (member.size > limit) {
+    throw new VdiStreamError(code, `the file has ${member.size} bytes, more than the limit of ${limit}`, {
       member: plainName(member.name),
     });
   }
   return member.body.read(member.size);
 }
 
-/** Throws OVF_CHUNKED. Undefined for an OVF that names no disk, which then decides nothing. */
+/** Undefined for a descriptor without disks, which is then ignored. Throws OVF_CHUNKED. */
 function disksOf(ovf: Ovf, folder: string): ReadonlySet<string> | undefined {
   const names = new Set<string>();
   for (const { file } of ovf.disks) {
     if (file === undefined) continue;
-    if (file.chunked) throw new VdiStreamError('OVF_CHUNKED', 'the OVF says that this disk is split into chunks', { member: file.href });
+    if (file.chunked) throw new VdiStreamError('OVF_CHUNKED', 'the disk is split into chunks, according to the OVF', { member: file.href });
     names.add(folder + file.href);
   }
   return names.size === 0 ? undefined : names;

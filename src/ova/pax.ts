@@ -1,4 +1,4 @@
-/** Pax extended headers: records of "LENGTH KEY=VALUE\n", LENGTH being the decimal length of the whole record. */
+/** Pax extended headers: records of the form "LENGTH KEY=VALUE\n". LENGTH is the decimal length of the whole record. */
 
 import { VdiStreamError } from '../errors.ts';
 
@@ -6,11 +6,11 @@ import { VdiStreamError } from '../errors.ts';
 export interface PaxRecords {
   readonly path?: string;
   readonly size?: number;
-  /** A GNU.sparse record: the body is a map and packed data, not the file. */
+  /** There is a GNU.sparse record: the body is a map and packed data, not the file. */
   readonly sparse?: boolean;
 }
 
-/** `offset` is that of the pax header, for errors. Throws TAR_EXTENSION or TAR_SIZE. */
+/** `offset` is that of the pax header. Throws TAR_EXTENSION or TAR_SIZE. */
 export function parsePax(content: Uint8Array, offset: number): PaxRecords {
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
   const records: { path?: string; size?: number; sparse?: boolean } = {};
@@ -30,7 +30,7 @@ export function parsePax(content: Uint8Array, offset: number): PaxRecords {
     if (key === 'path') records.path = value;
     if (key === 'size') records.size = paxSize(value, offset);
     if (key.startsWith('GNU.sparse.')) records.sparse = true;
-    // The true name of a sparse member; the path record holds a made-up one.
+    // The real name of a sparse member; its path record has a substitute.
     if (key === 'GNU.sparse.name') records.path = value;
     at = end;
   }
@@ -40,7 +40,7 @@ export function parsePax(content: Uint8Array, offset: number): PaxRecords {
 function paxSize(value: string, offset: number): number {
   const size = Number(value);
   if (!/^\d+$/.test(value) || size > Number.MAX_SAFE_INTEGER) {
-    throw new VdiStreamError('TAR_SIZE', `a pax size of "${value.slice(0, 40)}" cannot be`, { offset });
+    throw new VdiStreamError('TAR_SIZE', `the pax size "${value.slice(0, 40)}" is invalid`, { offset });
   }
   return size;
 }

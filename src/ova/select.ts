@@ -1,43 +1,43 @@
-/** Which members of an archive are disks, and which of those make a chain, by the names that Nova and XenServer use. */
+/** Decides which members of an archive are disks, and which of those make a chain, by the names that Nova and XenServer use. */
 
 import { VdiStreamError } from '../errors.ts';
 import type { Member } from './tar.ts';
 
-/** Without a leading "./" or "/", as names are compared and shown. */
+/** A name without a leading "./" or "/": the form in which names are compared and shown. */
 export const plainName = (name: string): string => name.replace(/^(?:\.?\/)+/, '');
 
 const lastSlash = (name: string): number => Math.max(name.lastIndexOf('/'), name.lastIndexOf('\\'));
-/** With its slash; empty for a name without a folder. Hrefs and manifests name files from where they stand themselves. */
+/** With the slash; empty for a name without a folder. Names in descriptors and manifests are relative to their own folder. */
 export const folderOf = (name: string): string => name.slice(0, lastSlash(name) + 1);
 const baseName = (name: string): string => name.slice(lastSlash(name) + 1);
 
 /**
- * Nova makes a new swap disk for every machine, and ignores one in the image (_validate_sequenced_vhds in the utils.py of its XenAPI
+ * Nova creates a new swap disk for every instance, and ignores the one in the image (_validate_sequenced_vhds in utils.py of its XenAPI
  * plugins).
  */
 const isSwap = (name: string): boolean => baseName(name).toLowerCase() === 'swap.vhd';
 
 export const isVhdName = (name: string): boolean => /\.vhd(?:\.gz)?$/i.test(name) && !isSwap(name);
-/** A disk without a format; Nova's own raw_tgz holds disk.raw. */
+/** A raw disk; Nova's raw_tgz images have disk.raw. */
 export const isRawName = (name: string): boolean => /\.(?:raw|img)$/i.test(name);
 
-/** Where a disk stands in a chain. */
+/** The position of a disk in a chain. */
 export interface Place {
-  /** The same for all layers of one chain. */
+  /** A key that all layers of one chain share. */
   readonly chain: string;
-  /** 0 is the leaf. Numbered chains have no gaps; of the old names any may be missing. */
+  /** 0 is the leaf. Numbered chains have no gaps; with the old names any layer may be missing. */
   readonly rank: number;
   readonly numbered: boolean;
 }
 
 const OLD_NAMES = ['snap.vhd', 'image.vhd', 'base.vhd'];
 
-/** SM makes no chain of more than 30; a larger number is a name like any other. */
+/** SM creates chains of up to 30 layers. A larger number is an ordinary name. */
 export const MAX_LAYERS = 64;
 
 /**
- * New style: 0.vhd is the leaf, 1.vhd its parent, and so on. Old style: snap.vhd over image.vhd over base.vhd. Both within one
- * folder. Undefined for any other name, which is a disk by itself.
+ * New style: 0.vhd is the leaf, 1.vhd its parent, and so on. Old style: snap.vhd over image.vhd over base.vhd. Both within one folder.
+ * Undefined for any other name: a disk that is not part of a chain.
  */
 export function placeOf(name: string): Place | undefined {
   const plain = plainName(name);
@@ -49,30 +49,29 @@ export function placeOf(name: string): Place | undefined {
   return rank < 0 ? undefined : { chain: `${folder}snap`, rank, numbered: false };
 }
 
-/** The same for all disks that are one: a disk by itself is its own chain. */
+/** A key that all layers of a chain share; for any other disk, its name. */
 export const chainOf = (name: string): string => placeOf(name)?.chain ?? name;
 
-/** What is known of the disks of an archive when a member is looked at. */
+/** What decides whether a member is a disk. */
 interface Choice {
-  /** The one that was asked for: its full name, or the last part of it. With it come its parents. */
+  /** The requested member, by its path or its file name. Its parents are chosen too. */
   readonly disk?: string | undefined;
-  /** Names that the OVF gives to disks. */
+  /** Names of the disks in the descriptor. */
   readonly named?: ReadonlySet<string> | undefined;
-  /** Whether a .raw or .img is a disk: only where there is no VHD. */
+  /** Whether a .raw or .img file counts as a disk: only if there is no VHD. */
   readonly raw: boolean;
 }
 
 /**
- * Whether `member` is a disk to look at.
- * Throws TAR_NOT_A_FILE or TAR_SPARSE for one that would be, but cannot be read.
+ * Whether `member` is a chosen disk. Throws TAR_NOT_A_FILE or TAR_SPARSE if it is, but cannot be read.
  */
 export function isDisk(member: Member, choice: Choice): boolean {
   const name = plainName(member.name);
   if (!isChosen(name, choice)) return false;
   const where = { member: member.name, offset: 0 };
-  if (member.type === 'sparse') throw new VdiStreamError('TAR_SPARSE', 'this member is packed as a sparse file', where);
+  if (member.type === 'sparse') throw new VdiStreamError('TAR_SPARSE', 'this member is stored as a sparse file', where);
   if (member.type !== 'file')
-    throw new VdiStreamError('TAR_NOT_A_FILE', `this member is named like a disk, but is a ${member.type}`, where);
+    throw new VdiStreamError('TAR_NOT_A_FILE', `this member has the name of a disk, but its type is "${member.type}"`, where);
   return true;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The members of a tar, in one forward pass: ustar, GNU long names, pax. Names are only ever compared and shown, never
- * opened, so "../" in one can do nothing.
+ * The members of a tar, in one forward pass: ustar, GNU long names, pax. Names are only compared and shown, never opened, so "../" in a name
+ * is harmless.
  */
 
 import { isZero, roundUp } from '../bytes.ts';
@@ -10,7 +10,7 @@ import type { OnWarning } from '../warnings.ts';
 import { parseTarHeader, TAR_BLOCK, type TarType, text } from './header.ts';
 import { type PaxRecords, parsePax } from './pax.ts';
 
-/** Long names and pax records beyond this are an attack on memory, not a name. */
+/** The largest long name or pax header. A larger one is an attack on memory. */
 const MAX_EXTENSION = 64 * 1024;
 
 export interface Member {
@@ -20,13 +20,13 @@ export interface Member {
   readonly size: number;
   /** Byte offset of the body in the archive. */
   readonly offset: number;
-  /** The body; whatever the consumer leaves of it is skipped. */
+  /** The body; any part that the consumer does not read is skipped. */
   readonly body: Cursor;
 }
 
 /**
- * Throws TAR_HEADER, TAR_SIZE, TAR_EXTENSION, TAR_MULTIVOLUME, and SOURCE_TRUNCATED where a member is cut. A tar that
- * ends after a whole member without its end blocks is a warning, and so are bytes after the end blocks.
+ * Throws TAR_HEADER, TAR_SIZE, TAR_EXTENSION, TAR_MULTIVOLUME, and SOURCE_TRUNCATED for a truncated member. Missing end blocks after a
+ * complete member cause a warning, and so do bytes after the end blocks.
  */
 export async function* readTar(cursor: Cursor, warn: OnWarning = () => {}): AsyncGenerator<Member, void, void> {
   let pending: PaxRecords = {};
@@ -44,7 +44,9 @@ export async function* readTar(cursor: Cursor, warn: OnWarning = () => {}): Asyn
     await cursor.moveTo(offset + TAR_BLOCK);
     if (header === undefined) {
       if (extended)
-        throw new VdiStreamError('TAR_EXTENSION', 'the tar ends behind a long name or pax header, without its member', { offset });
+        throw new VdiStreamError('TAR_EXTENSION', 'the tar ends after a long name or pax header, without the member it belongs to', {
+          offset,
+        });
       return readEndBlocks(cursor, warn);
     }
 
@@ -55,14 +57,14 @@ export async function* readTar(cursor: Cursor, warn: OnWarning = () => {}): Asyn
       extended ||= header.type !== 'global';
       continue;
     }
-    if (header.type === 'volume') throw new VdiStreamError('TAR_MULTIVOLUME', 'this archive goes on from another volume', { offset });
+    if (header.type === 'volume') throw new VdiStreamError('TAR_MULTIVOLUME', 'this archive continues from another volume', { offset });
 
     if (header.type === 'sparse') await skipSparseMaps(cursor, block);
     const name = showable(pending.path ?? header.name);
     const bodyless = header.type === 'link' || header.type === 'special' || header.type === 'directory';
     const size = bodyless ? 0 : (pending.size ?? header.size);
     if (size === undefined)
-      throw new VdiStreamError('TAR_SIZE', 'the size of this member is no number', { member: name, offset: offset + 124 });
+      throw new VdiStreamError('TAR_SIZE', 'the size of this member is not a number', { member: name, offset: offset + 124 });
     const type = header.type === 'file' && pending.sparse === true ? 'sparse' : header.type;
     const bodyOffset = cursor.position;
     pending = {};
@@ -72,7 +74,7 @@ export async function* readTar(cursor: Cursor, warn: OnWarning = () => {}): Asyn
     yield { name, type, size, offset: bodyOffset, body: within(cursor, size) };
     try {
       if (cursor.position < bodyOffset + size) await cursor.moveTo(bodyOffset + size);
-      // A last member without its padding is whole all the same.
+      // The last member may lack its padding.
       const padding = roundUp(size, TAR_BLOCK) - size;
       await cursor.moveTo(cursor.position + (await cursor.peek(padding)).length);
     } catch (error) {
@@ -83,20 +85,21 @@ export async function* readTar(cursor: Cursor, warn: OnWarning = () => {}): Asyn
 
 async function readExtension(cursor: Cursor, size: number | undefined, offset: number): Promise<Uint8Array> {
   if (size === undefined || size > MAX_EXTENSION) {
-    throw new VdiStreamError('TAR_EXTENSION', `a long name or pax header of ${size ?? 'unreadable'} bytes is not believable`, { offset });
+    const problem = size === undefined ? 'without a valid size' : `of ${size} bytes, more than the limit of ${MAX_EXTENSION}`;
+    throw new VdiStreamError('TAR_EXTENSION', `a long name or pax header ${problem}`, { offset });
   }
   const content = await cursor.read(size);
   await cursor.moveTo(cursor.position + roundUp(size, TAR_BLOCK) - size);
   return content;
 }
 
-/** GNU's old sparse format has the rest of its map in further blocks, each of which says whether another follows. */
+/** The old GNU sparse format continues its map in extra blocks, each with a flag that says whether another follows. */
 async function skipSparseMaps(cursor: Cursor, header: Uint8Array): Promise<void> {
   let more = header[482] !== 0;
   while (more) more = (await cursor.read(TAR_BLOCK))[504] !== 0;
 }
 
-/** After the first zero block: a second one, then padding to the record's size. */
+/** After the first zero block: a second one, then padding to the record size. */
 async function readEndBlocks(cursor: Cursor, warn: OnWarning): Promise<void> {
   const offset = cursor.position;
   const block = await cursor.peek(TAR_BLOCK);
@@ -107,11 +110,11 @@ async function readEndBlocks(cursor: Cursor, warn: OnWarning): Promise<void> {
     if (isZero(chunk)) continue;
     return warn({
       code: 'TAR_TRAILING',
-      message: 'bytes other than padding follow the end of the tar',
+      message: 'the end of the tar is followed by bytes other than padding',
       offset: cursor.position - chunk.length,
     });
   }
 }
 
-/** Names are shown to people, and a terminal obeys control characters. */
+/** Names are printed, and a terminal acts on control characters. */
 const showable = (name: string): string => name.replace(/[\p{Cc}\p{Cf}]/gu, '?');

@@ -9,15 +9,15 @@ import { refuseServed, refuseSmall, refuseType, refuseUnopened, refuseVhd } from
 import type { Target, TargetOpener, TargetOptions } from './target.ts';
 
 export interface DeviceOptions {
-  /** It was attached for this caller, so that a tapdisk which has it open serves nobody else. */
+  /** The device was attached for this caller, so a tapdisk that has it open serves no guest. */
   readonly attached?: boolean | undefined;
-  /** What has never been written is known to read as zero. */
+  /** Everything that was never written reads as zero. */
   readonly readsZero?: boolean | undefined;
 }
 
 /**
- * Opening goes through the guards: type, busy, size, vhd, in this order, each before a byte is written. Throws their errors (exit status
- * 3) or TARGET_OPEN. A file that is not there is made.
+ * Opening runs the guards in this order: type, busy, size, vhd, all before a byte is written. Throws their errors (exit status 3) or
+ * TARGET_OPEN. Creates a file that does not exist.
  */
 export function deviceTarget(path: string, options: DeviceOptions = {}): TargetOpener {
   return { name: path, path, open: (how) => openDevice(path, options, how) };
@@ -33,14 +33,17 @@ async function openDevice(path: string, device: DeviceOptions, { size, force, on
     if (!forced('type')) refuseType(path, opened);
     if (write) {
       if (!forced('busy')) await refuseServed(path, opened, device.attached === true);
-      // A file grows; only a device has an end that cannot be moved.
+      // A file can grow, a device cannot.
       if (!forced('size') && opened.kind !== 'file') refuseSmall(path, opened.size, size);
       if (!forced('vhd')) await refuseVhd(path, opened, addon);
     } else if (!forced('size')) {
       refuseSmall(path, opened.size, size);
     }
     if (opened.kind === 'file' && !opened.direct) {
-      onWarning?.({ code: 'TARGET_BUFFERED', message: `${path}: no O_DIRECT on this file system, writing synchronously instead` });
+      onWarning?.({
+        code: 'TARGET_BUFFERED',
+        message: `${path}: the file system does not support O_DIRECT; using synchronous buffered writes`,
+      });
     }
     return await targetOf(addon, { path, opened, created, wanted: write ? size : 0, readsZero: device.readsZero === true });
   } catch (error) {
@@ -57,7 +60,7 @@ async function open(addon: Native, path: string, write: boolean, exclusive: bool
     refuseUnopened(path, cause);
     if (!write || !isErrno(cause, 'ENOENT') || path.startsWith('/dev/')) throw ioError('TARGET_OPEN', path, cause);
   }
-  // Not there, so a new file. Under /dev a missing node is a mistake, and a file there would fill memory.
+  // The file does not exist, so it is created. Not in /dev: there a missing node is a mistake, and a file would fill memory.
   try {
     return { opened: await addon.open(path, { write, direct: true, exclusive: true, create: true }), created: true };
   } catch (cause) {
@@ -68,9 +71,9 @@ async function open(addon: Native, path: string, write: boolean, exclusive: bool
 interface OpenDevice {
   readonly path: string;
   readonly opened: Opened;
-  /** A file that this run has made. */
+  /** Whether this run created the file. */
   readonly created: boolean;
-  /** Bytes that a file is made or grown to. */
+  /** Bytes that a file must have. */
   readonly wanted: number;
   readonly readsZero: boolean;
 }
@@ -78,7 +81,7 @@ interface OpenDevice {
 async function targetOf(addon: Native, { path, opened, created, wanted, readsZero }: OpenDevice): Promise<Target> {
   const { fd, sector, direct } = opened;
   const isFile = opened.kind === 'file';
-  // What a file ends at. While it is written its last sector is whole, or O_DIRECT could not write it.
+  // The final size of a file. Until `close` it has a whole last sector, since O_DIRECT cannot write a partial one.
   const fileSize = Math.max(opened.size, wanted);
   const grows = isFile && wanted > 0;
   if (grows) await guarded('TARGET_WRITE', path, addon.truncate(fd, roundUp(fileSize, sector)));
@@ -115,11 +118,11 @@ async function targetOf(addon: Native, { path, opened, created, wanted, readsZer
   };
 }
 
-/** A cheap zeroing call may cover this much; one that may turn into writes only so much, or Ctrl-C would have to wait. */
+/** Bytes per zeroing call. Less if the call may write zeros, so that Ctrl-C does not have to wait. */
 const CHEAP_STEP = 4096 * MiB;
 const COSTLY_STEP = 32 * MiB;
 
-/** The addon's zeroing cascade; what one range refuses, all do, so that is tried once and remembered. */
+/** The zeroing cascade of the addon. If one range refuses a method, all do, so it is not tried again. */
 function zeroing(addon: Native, path: string, fd: number): Target['zero'] {
   const writing = addon.zeroMethods.indexOf('write');
   const lastCheap = addon.zeroMethods.indexOf('zero-range');

@@ -1,6 +1,6 @@
 /**
- * What must be true of a target before a byte is written. Each guard has a code and a name, and is lifted only by that
- * name: whoever overwrites a disk on purpose says which danger they mean.
+ * The guards: checks on a target before a byte is written. Each is lifted only by its own name, so that a caller who overwrites a disk on
+ * purpose says which danger to ignore.
  */
 
 import { readFile, realpath } from 'node:fs/promises';
@@ -26,12 +26,12 @@ export function refuseUnopened(path: string, cause: unknown): void {
   if (isErrno(cause, 'EBUSY')) throw new VdiStreamError('TARGET_BUSY', `${path} is mounted or in use`, { device: path, cause });
 }
 
-/** `attached`: the caller has had it attached for this, so that the tapdisk that has it open is there for him. */
+/** `attached`: the device was attached for the caller, so the tapdisk that has it open serves no guest. */
 export async function refuseServed(path: string, opened: Opened, attached: boolean): Promise<void> {
   if (opened.kind !== 'block') return;
   const server = await serverOf(opened, attached);
   if (server === undefined) return;
-  throw new VdiStreamError('TARGET_BUSY', `${path} is the disk of a guest: ${server} uses it`, { device: path });
+  throw new VdiStreamError('TARGET_BUSY', `${path} is served to a guest: ${server} uses it`, { device: path });
 }
 
 function wrongType(path: string, cause?: unknown): VdiStreamError {
@@ -40,29 +40,29 @@ function wrongType(path: string, cause?: unknown): VdiStreamError {
 
 export function refuseSmall(path: string, size: number, wanted: number): void {
   if (size >= wanted) return;
-  throw new VdiStreamError('TARGET_SMALL', `${path} has ${size} bytes, the disk needs ${wanted}`, { device: path });
+  throw new VdiStreamError('TARGET_SMALL', `${path} has ${size} bytes, but the disk needs ${wanted}`, { device: path });
 }
 
 /**
- * A device or file that begins with a VHD footer, or a logical volume that SM named VHD-<uuid> (xapi-project/sm,
- * lvhdutil.py): it holds a VHD for tapdisk. Raw blocks there destroy its tables, and leave the footer at the volume's end,
- * which libvhd reads first (blktap, vhd_read_footer in vhd/lib/libvhd.c).
+ * Refuses a device or file that begins with a VHD footer, and a logical volume that SM named VHD-<uuid> (xapi-project/sm, lvhdutil.py).
+ * Raw data would destroy the tables of the VHD but leave the footer at the end of the volume, which libvhd reads first (blktap,
+ * vhd_read_footer in vhd/lib/libvhd.c).
  */
 export async function refuseVhd(path: string, opened: Opened, addon: Native): Promise<void> {
   for (const name of await volumeNames(path, opened)) {
     if (!/(?:^|-)VHD-/.test(name)) continue;
-    throw new VdiStreamError('TARGET_VHD', `${path} is the logical volume ${name}, which holds a VHD for tapdisk`, { device: path });
+    throw new VdiStreamError('TARGET_VHD', `${path} is the logical volume ${name}, which contains a VHD`, { device: path });
   }
-  // A dynamic VHD that holds nothing yet may have five sectors.
+  // An empty dynamic VHD may be as small as five sectors.
   if (opened.size < (opened.kind === 'file' ? 512 : 4096)) return;
   const front = new Uint8Array(addon.allocate(4096));
   await guarded('TARGET_READ', path, addon.read(opened.fd, front, 0));
   if (startsWith(front, COOKIE)) {
-    throw new VdiStreamError('TARGET_VHD', `${path} begins with "conectix": it holds a VHD`, { device: path });
+    throw new VdiStreamError('TARGET_VHD', `${path} begins with "conectix", so it contains a VHD`, { device: path });
   }
 }
 
-/** The path's last part, that of what it links to, and the device-mapper name, in which LVM doubles each dash of a name. */
+/** The file name of the path, that of its link target, and the device-mapper name, in which LVM doubles each dash. */
 async function volumeNames(path: string, opened: Opened): Promise<string[]> {
   if (opened.kind !== 'block') return [];
   const names = [basename(path)];

@@ -1,4 +1,4 @@
-/** `null:`, which takes everything and keeps nothing: for measuring how fast an image can be read. */
+/** `null:`, which discards everything: for measuring how fast an image can be read. */
 
 import { SECTOR } from '../bytes.ts';
 import type { TargetOpener } from './target.ts';

@@ -1,5 +1,5 @@
 /**
- * Who serves a block device to a guest. Those programs open it without an exclusive claim, so the kernel lets a writer have it as well.
+ * Finds what serves a block device to a guest. Backends open it without O_EXCL, so the kernel does not keep other writers out.
  *
  *   blkback   /sys/bus/xen-backend/devices/vbd-DOMID-DEVID/physical_device   MAJOR:MINOR, hexadecimal
  *   tapdisk, qemu   /proc/PID/fd, and /proc/PID/comm for their names
@@ -9,12 +9,12 @@ import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import type { Opened } from '../host/native.ts';
 
 const BACKENDS = '/sys/bus/xen-backend/devices';
-/** A backend of domain 0 is the plug through which Dom0 itself writes, by the name of the front end. */
+/** Skips backends for domain 0: through those Dom0 itself uses the device. */
 const BACKEND = /^vbd-([1-9]\d*)-\d+$/;
 
 /**
- * The domain that Xen's own backend gives it to ("domain 7"), or else the process that has it open for a guest ("tapdisk, process 1234").
- * With `attached`, such a process serves the caller.
+ * The domain that blkback serves the device to ("domain 7"), or the process that has it open for a guest ("tapdisk, process 1234"). With
+ * `attached`, such a process serves the caller and is ignored.
  */
 export async function serverOf(device: Opened, attached: boolean): Promise<string | undefined> {
   const numbers = await numbersOf(device);
@@ -25,21 +25,21 @@ async function domainWith(numbers: ReadonlySet<number>): Promise<string | undefi
   for (const name of await entriesOf(BACKENDS)) {
     const [, domain] = BACKEND.exec(name) ?? [];
     if (domain === undefined) continue;
-    // No number yet, or no more, is a guest that comes or goes.
+    // Empty while the guest starts or stops.
     const physical = await textOf(`${BACKENDS}/${name}/physical_device`);
     if (physical !== '' && numbers.has(numberOf(physical, 16))) return `domain ${domain}`;
   }
   return undefined;
 }
 
-/** As /proc cuts them, and as the versions of XenServer number them: tapdisk, tapdisk2, qemu-system-i38, qemu-dm. */
+/** Process names, which /proc truncates, in all versions of XenServer: tapdisk, tapdisk2, qemu-system-i38, qemu-dm. */
 const SERVER = /^(?:tapdisk|qemu)/;
 
-/** /dev/nbdN, which `qemu-nbd --connect` makes for its own host, and has open. */
+/** The major number of /dev/nbdN. `qemu-nbd --connect` has one open, but serves it to this host, not to a guest. */
 const NBD = 43;
 
 async function processWith(numbers: ReadonlySet<number>, isNbd: boolean): Promise<string | undefined> {
-  // One after the other: there may be more processes than this one may have files open.
+  // One at a time: there may be more processes than file descriptors.
   for (const pid of await entriesOf('/proc')) {
     const name = /^\d+$/.test(pid) ? await textOf(`/proc/${pid}/comm`) : '';
     if (!SERVER.test(name) || (isNbd && name === 'qemu-nbd')) continue;
@@ -51,7 +51,7 @@ async function processWith(numbers: ReadonlySet<number>, isNbd: boolean): Promis
 async function hasOpen(pid: string, numbers: ReadonlySet<number>): Promise<boolean> {
   for (const fd of await entriesOf(`/proc/${pid}/fd`)) {
     const path = `/proc/${pid}/fd/${fd}`;
-    // Asking for the state of an image on a server that has gone would wait for it.
+    // Only paths in /dev: `stat` on a file of an unreachable server would hang.
     if (!(await readlink(path).catch(() => '')).includes('/dev/')) continue;
     const found = await stat(path).catch(() => undefined);
     if (found?.isBlockDevice() && numbers.has(found.rdev)) return true;
@@ -59,13 +59,13 @@ async function hasOpen(pid: string, numbers: ReadonlySet<number>): Promise<boole
   return false;
 }
 
-/** Of MAJOR:MINOR, as `stat` tells it (makedev(3)). */
+/** MAJOR:MINOR as the number that `stat` returns (makedev(3)). */
 function numberOf(text: string, radix: 10 | 16): number {
   const [major = 0, minor = 0] = text.split(':').map((part) => Number.parseInt(part, radix));
   return (minor & 0xff) + major * 0x100 + (minor >>> 8) * 0x10_0000;
 }
 
-/** Of the device, of the disk that it is a part of, and of its own parts: who has one of them has bytes of the others. */
+/** The numbers of the device, of the disk it is a partition of, and of its own partitions, since they share bytes. */
 async function numbersOf({ major, minor }: Opened): Promise<ReadonlySet<number>> {
   const folder = `/sys/dev/block/${major}:${minor}`;
   const isPart = async (path: string): Promise<boolean> => (await textOf(`${path}/partition`)) !== '';
@@ -75,8 +75,8 @@ async function numbersOf({ major, minor }: Opened): Promise<ReadonlySet<number>>
   return new Set([`${major}:${minor}`, ...others].map((text) => numberOf(text, 10)));
 }
 
-/** Empty where there is no such file, or no more. */
+/** Empty if there is no such file, or it has just gone. */
 const textOf = async (path: string): Promise<string> => (await readFile(path, 'latin1').catch(() => '')).trim();
 
-/** None where there is no such folder, or no more: no Xen, no such process, or none of this user's. */
+/** Empty if the folder cannot be read: no Xen, a process that has ended, or another user's process. */
 const entriesOf = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);

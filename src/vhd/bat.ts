@@ -1,6 +1,6 @@
 /**
- * The block allocation table: for each block of the disk a 32-bit big-endian sector number, where its bitmap and then
- * its data stand in the file, or ffffffff for a block that is absent. Padded to 512 bytes. Blocks stand in any order.
+ * The block allocation table (BAT): for each block of the disk a 32-bit big-endian sector number, at which the file has its bitmap and
+ * then its data, or ffffffff if the block is absent. Padded to 512 bytes. Blocks are in any order.
  *
  *   bitmap bytes = ceil(block size / 512 / 8) rounded up to 512, so 512 for the usual 2 MiB
  */
@@ -15,12 +15,12 @@ export const UNUSED = 0xffffffff;
 
 export interface Bat {
   readonly bitmapBytes: number;
-  /** Allocated blocks in the order in which they stand in the file. */
+  /** Allocated blocks in file order. */
   readonly placed: Placed;
   has(block: number): boolean;
 }
 
-/** The byte at which the first block begins that is not among `misplaced`; Infinity without one. */
+/** The byte at which the first block in the file begins, ignoring those in `misplaced`; Infinity if there is none. */
 export function firstByte({ placed }: Bat, misplaced?: ReadonlySet<number>): number {
   for (let index = 0; index < placed.count; index++) {
     if (misplaced?.has(placed.block(index)) !== true) return placed.sector(index) * SECTOR;
@@ -28,7 +28,7 @@ export function firstByte({ placed }: Bat, misplaced?: ReadonlySet<number>): num
   return Number.POSITIVE_INFINITY;
 }
 
-/** Block numbers and their sectors, in file order. Two numbers a block, whatever the disk's size. */
+/** Block numbers and their sectors, in file order. */
 interface Placed {
   readonly count: number;
   block(index: number): number;
@@ -37,18 +37,18 @@ interface Placed {
 
 export const tableBytes = (entries: number): number => roundUp(entries * 4, SECTOR);
 
-/** Bytes of a block that the disk needs: all of it, but for the last block of a disk that is no multiple of it. */
+/** Bytes of a block that the disk needs: the whole block, except for a last block that extends past the end of the disk. */
 export const neededBytes = (block: number, footer: Footer, header: Header): number =>
   Math.min(header.blockSize, footer.virtualSize - block * header.blockSize);
 
-/** The entries that the disk needs: at most 16 MiB, by MAX_BLOCKS. Throws SOURCE_TRUNCATED. */
+/** Reads the entries that the disk needs, at most 16 MiB (see MAX_BLOCKS). Throws SOURCE_TRUNCATED. */
 export async function readTable(cursor: Cursor, header: Header): Promise<Uint8Array> {
   if (cursor.length !== undefined && header.tableOffset + header.blocks * 4 > cursor.length) throw truncated(cursor.length);
   await cursor.moveTo(header.tableOffset);
   return cursor.read(header.blocks * 4);
 }
 
-/** What is done about a block that cannot stand where the table says; a hostile table can have a million of them. */
+/** Handles a misplaced block. Takes a function, since a hostile table can have a million of them. */
 type BlockFault = (code: ErrorCode, block: number, error: () => VdiStreamError) => void;
 
 const refuseBlock: BlockFault = (_code, _block, error) => {
@@ -56,9 +56,8 @@ const refuseBlock: BlockFault = (_code, _block, error) => {
 };
 
 /**
- * Checks the table and puts it into file order. `table` holds at least `header.blocks` entries; `length` is the length of
- * the VHD in bytes where it is known.
- * Throws VHD_BLOCK_METADATA, VHD_BLOCK_OVERLAP or VHD_BLOCK_RANGE, so before a byte is written, or gives them to `fault`.
+ * Checks the table and sorts it into file order. `table` has at least `header.blocks` entries; `length` is that of the VHD in bytes, if
+ * known. Passes VHD_BLOCK_METADATA, VHD_BLOCK_OVERLAP and VHD_BLOCK_RANGE to `fault`, which throws them by default.
  */
 export function readBat(
   table: Uint8Array,
@@ -75,9 +74,9 @@ export function readBat(
   const metadata = [
     { name: 'footer', start: 0, end: FOOTER_SIZE },
     { name: 'header', start: footer.dataOffset, end: footer.dataOffset + HEADER_SIZE },
-    { name: 'block table', start: header.tableOffset, end: header.tableOffset + tableBytes(header.tableEntries) },
+    { name: 'BAT', start: header.tableOffset, end: header.tableOffset + tableBytes(header.tableEntries) },
   ];
-  // An end footer is taken for granted here: where it is missing, a block that needs its place ends beyond the file.
+  // Assumes a footer at the end. Without one, a block in its place ends past this limit.
   const end = length === undefined ? Number.MAX_SAFE_INTEGER : length - (length % SECTOR === 0 ? FOOTER_SIZE : length % SECTOR);
 
   let previousEnd = 0;
@@ -88,12 +87,12 @@ export function readBat(
     const stop = start + bitmapBytes + neededBytes(block, footer, header);
     for (const part of metadata) {
       if (start < part.end && stop > part.start) {
-        wrong('VHD_BLOCK_METADATA', block, () => `block ${block} stands at byte ${start}, inside the ${part.name}`);
+        wrong('VHD_BLOCK_METADATA', block, () => `block ${block}, at byte ${start}, overlaps the ${part.name}`);
       }
     }
     if (start < previousEnd) {
       const other = previousBlock;
-      wrong('VHD_BLOCK_OVERLAP', block, () => `block ${block} stands at byte ${start}, inside block ${other}`);
+      wrong('VHD_BLOCK_OVERLAP', block, () => `block ${block}, at byte ${start}, overlaps block ${other}`);
     }
     if (stop > end) {
       wrong('VHD_BLOCK_RANGE', block, () => `block ${block} would end at byte ${stop} of a VHD of ${length} bytes`);
@@ -105,8 +104,8 @@ export function readBat(
 }
 
 /**
- * Sorts by sector without an object or a BigInt a block: each pair is one 64-bit number, sector above block, written as
- * its two halves and sorted as a whole.
+ * Sorts by sector without allocating an object or a BigInt per block: each pair is a 64-bit number, with the sector as its high half and
+ * the block as its low half.
  */
 function inFileOrder(table: Uint8Array, blocks: number): Placed {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
@@ -115,7 +114,7 @@ function inFileOrder(table: Uint8Array, blocks: number): Placed {
 
   const pairs = new BigUint64Array(count);
   const halves = new Uint32Array(pairs.buffer);
-  assert(new Uint8Array(Uint16Array.of(1).buffer)[0] === 1, 'the halves of a pair are laid out for a little-endian machine');
+  assert(new Uint8Array(Uint16Array.of(1).buffer)[0] === 1, 'the layout of the pairs needs a little-endian machine');
   let at = 0;
   for (let block = 0; block < blocks; block++) {
     const sector = view.getUint32(block * 4);

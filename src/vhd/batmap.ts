@@ -1,7 +1,7 @@
 /**
- * The batmap of tapdisk (creator "tap", version 1.1 and later): 512 bytes right behind the padded BAT, which lead to a map
- * with one bit a block, set where all sectors of the block are present. It only saves tapdisk reading sector bitmaps, so it
- * is not needed; but its header also says whether the data is encrypted (blktap, vhd.h).
+ * The batmap of tapdisk (creator "tap", version 1.1 and later): a header of 512 bytes right after the padded BAT, which points to a map
+ * with one bit per block, set if all sectors of the block are present. It only saves tapdisk reading sector bitmaps, so it is not needed
+ * here; but its header also says whether the data is encrypted (blktap, vhd.h).
  *
  *     0  8  cookie "tdbatmap"          20  4  version 0x00010002       29  1  1: the data is encrypted
  *     8  8  offset of the map          24  4  checksum of the map      30 32  nonce
@@ -18,7 +18,7 @@ import type { Header } from './header.ts';
 export interface Batmap {
   /** Byte offset of its header. */
   readonly headerOffset: number;
-  /** Where the map stands, bytes. */
+  /** Byte offset of the map. */
   readonly offset: number;
   readonly length: number;
   readonly version: number;
@@ -28,8 +28,8 @@ export interface Batmap {
 const FIRST_VERSION = 0x00010001;
 
 /**
- * Looks for a batmap behind the BAT. `firstBlock` is the byte at which the first block begins; a stream must not go beyond
- * it. Throws VHD_ENCRYPTED.
+ * Reads the header of the batmap, if there is one. `firstBlock` is the byte at which the first block begins; a stream must not be read
+ * past it. Throws VHD_ENCRYPTED.
  */
 export async function readBatmap(cursor: Cursor, footer: Footer, header: Header, firstBlock: number): Promise<Batmap | undefined> {
   if (footer.creator !== TAPDISK || footer.creatorVersion < FIRST_VERSION) return undefined;
@@ -40,7 +40,7 @@ export async function readBatmap(cursor: Cursor, footer: Footer, header: Header,
   const bytes = await cursor.peek(SECTOR);
   if (bytes.length < SECTOR || !startsWith(bytes, 'tdbatmap')) return undefined;
   if (bytes[29] === 1) {
-    throw new VdiStreamError('VHD_ENCRYPTED', 'the data of this VHD is encrypted, and its key is not in the image', { offset: at + 29 });
+    throw new VdiStreamError('VHD_ENCRYPTED', 'the VHD is encrypted, and the image does not contain the key', { offset: at + 29 });
   }
   return {
     headerOffset: at,

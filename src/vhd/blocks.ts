@@ -1,4 +1,4 @@
-/** Reading the blocks of a dynamic or differencing VHD, in file order: as many at once, and as little of each, as is of use. */
+/** Reading the blocks of a dynamic or differencing VHD in file order, several in one read, and only the parts that are needed. */
 
 import { KiB, SECTOR } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
@@ -11,16 +11,16 @@ import type { Layout } from './layout.ts';
 import type { Read } from './presence.ts';
 import { type BlockUse, bitmapRuns, blockUse } from './use.ts';
 
-/** A bound on what a run of tiny blocks needs besides its buffer. */
+/** Maximum number of blocks in a run. Limits the memory for bitmaps if the blocks are tiny. */
 const MAX_RUN = 64;
-/** Producers leave up to seven sectors free, so that data begins at a page; that much is read along rather than jumped over. */
+/** Producers leave up to seven sectors free to align data to a page. Reading such a gap is cheaper than a second read. */
 const MAX_GAP = 8 * SECTOR;
-/** Where gaps are read to; nobody looks at it. */
-const NOWHERE = new Uint8Array(MAX_GAP);
-/** What is not of use inside a block is read along up to here: a read of its own costs more. */
+/** Gaps are read into this and discarded. */
+const DISCARDED = new Uint8Array(MAX_GAP);
+/** Unneeded bytes inside a block are read up to this length: a second read costs more. */
 const MAX_UNWANTED = 128 * KiB;
 
-/** One run over a file: where its bytes come from, where they go. */
+/** What all reads of one pass share. */
 interface Reading {
   readonly cursor: Cursor;
   readonly layout: Layout;
@@ -28,7 +28,7 @@ interface Reading {
   readonly signal: AbortSignal | undefined;
 }
 
-/** The blocks, and the holes between them in the order in which their ends are met. */
+/** The blocks in file order. A hole comes before the block that ends it. */
 export async function* readBlocks(
   cursor: Cursor,
   layout: Layout,
@@ -54,12 +54,12 @@ export async function* readBlocks(
   for (const extent of layout.holesBefore(layout.count)) yield { extent };
 }
 
-/** Whether a block is read as a whole, together with the one before it. */
+/** Whether a block is read whole, in one read with the one before it. */
 async function joins({ layout }: Reading, use: BlockUse, index: number): Promise<boolean> {
   return layout.isNext(index) && layout.gapBefore(index) <= MAX_GAP && (await use.of(index)) === undefined;
 }
 
-/** A block that is larger than a buffer. */
+/** Reads a block that is larger than a buffer. */
 async function* readPieces({ cursor, layout, buffers, signal }: Reading, index: number): AsyncGenerator<Read, void, void> {
   const { differencing } = layout;
   const range = layout.range(index);
@@ -73,9 +73,8 @@ async function* readPieces({ cursor, layout, buffers, signal }: Reading, index: 
 }
 
 /**
- * `count` blocks that follow one another in the file and on the disk, as one extent: one read, bitmaps and data to their
- * places, and one write. Half as many hops between threads for 2 MiB blocks, and large writes even for small blocks. `isFull` where their
- * bitmaps have been seen to be.
+ * Reads `count` blocks that are adjacent in the file and on the disk as one extent, with a single scattered read. That halves the hops
+ * between threads for 2 MiB blocks, and makes large writes even of small blocks. `isFull`: their bitmaps are known to be full.
  */
 async function readRun(reading: Reading, index: number, count: number, isFull: boolean): Promise<Read> {
   const { cursor, layout, buffers, signal } = reading;
@@ -87,7 +86,7 @@ async function readRun(reading: Reading, index: number, count: number, isFull: b
   const blocks: { readonly bitmap: Uint8Array; readonly data: Uint8Array }[] = [];
   let length = 0;
   for (let i = index; i < index + count; i++) {
-    if (i > index) parts.push(NOWHERE.subarray(0, layout.gapBefore(i)));
+    if (i > index) parts.push(DISCARDED.subarray(0, layout.gapBefore(i)));
     const bitmap = bitmaps.subarray((i - index) * bitmapBytes, (i - index + 1) * bitmapBytes);
     const data = lease.bytes.subarray(length, length + layout.range(i).length);
     length += data.length;
@@ -112,7 +111,7 @@ async function readRun(reading: Reading, index: number, count: number, isFull: b
   };
 }
 
-/** The parts of a block that are of use, from a file that can be jumped through. */
+/** Reads only the needed parts of a block, from a seekable file. */
 async function readParts({ cursor, layout, buffers, signal }: Reading, index: number, use: readonly Range[]): Promise<Read> {
   const { differencing } = layout;
   const { offset, length } = layout.range(index);
@@ -129,21 +128,21 @@ async function readParts({ cursor, layout, buffers, signal }: Reading, index: nu
     const from = part.offset - offset;
     await read(layout.dataAt(index) + from, bytes.subarray(from, from + part.length));
   }
-  // All of them first: the buffer must not be given back while one still goes on.
+  // Wait for all of them: the buffer must not be released while one is still filling it.
   const ready = Promise.allSettled(reads).then((outcomes) => {
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
     if (!differencing) clearAbsent(bytes, bitmap, 0);
   });
-  ready.catch(() => {}); // whoever waits for it gets the error
+  ready.catch(() => {}); // the consumer, which awaits it, gets the error
   const extent = dataExtent(offset, lease, length, ready);
-  return { extent, present: () => covered(extent, use), known: true };
+  return { extent, present: () => runsOf(extent, use), presenceKnown: true };
 }
 
 function dataExtent(offset: number, lease: Lease, length: number, ready: Promise<void>): DataExtent {
   return { kind: 'data', offset, length, bytes: lease.bytes.subarray(0, length), ready, release: () => lease.release() };
 }
 
-/** Ranges with little between them, as one. */
+/** Merges ranges that are no more than MAX_UNWANTED apart. */
 function joined(ranges: readonly Range[]): Range[] {
   const joined: Range[] = [];
   for (const { offset, length } of ranges) {
@@ -154,10 +153,10 @@ function joined(ranges: readonly Range[]): Range[] {
   return joined;
 }
 
-/** The ranges inside, and what lies between them outside, so that both cover `all`. */
-function* covered(all: Range, ranges: readonly Range[]): Generator<SectorRun> {
-  let at = all.offset;
-  for (const { offset, length } of [...ranges, { offset: all.offset + all.length, length: 0 }]) {
+/** Covers `whole` with runs: the ranges are inside, the gaps between them outside. */
+function* runsOf(whole: Range, ranges: readonly Range[]): Generator<SectorRun> {
+  let at = whole.offset;
+  for (const { offset, length } of [...ranges, { offset: whole.offset + whole.length, length: 0 }]) {
     if (offset > at) yield { offset: at, length: offset - at, inside: false };
     if (length > 0) yield { offset, length, inside: true };
     at = offset + length;

@@ -1,4 +1,4 @@
-/** The check of what a dynamic or differencing VHD has between its footers: header, locators, BAT, batmap and bitmaps. */
+/** Checks what a dynamic or differencing VHD has between its footers: header, locators, BAT, batmap and bitmaps. */
 
 import { SECTOR, u32be, u64be } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
@@ -10,10 +10,10 @@ import { checksum, FOOTER_SIZE, type Footer } from './footer.ts';
 import { HEADER_SIZE, type Header, headerOffset, MAX_BLOCKS, parseHeader } from './header.ts';
 import { attempt, type Report } from './report.ts';
 
-/** Findings of one kind, block by block, beyond which they are only counted. */
-const MAX_BLOCKS_TOLD = 10;
+/** Findings about blocks, of one kind, that are listed; the rest are counted. */
+const MAX_LISTED = 10;
 
-/** Undefined where the header is beyond use. Every block that stands where it can is looked at all the same. */
+/** Undefined if the header is unusable. Misplaced blocks are reported, and all others are checked. */
 export async function checkBlocks(cursor: Cursor, footer: Footer, report: Report): Promise<Header | undefined> {
   const header = await attempt(report, async () => {
     await cursor.moveTo(headerOffset(footer));
@@ -26,11 +26,11 @@ export async function checkBlocks(cursor: Cursor, footer: Footer, report: Report
   const table = await readTable(cursor, header);
 
   const misplaced = new Set<number>();
-  const told = counter(report);
+  const listed = limited(report);
   const bat = readBat(table, footer, header, cursor.length, (code, block, error) => {
     if (misplaced.has(block)) return;
     misplaced.add(block);
-    told.fault(code, error);
+    listed.fault(code, error);
   });
   const first = firstByte(bat, misplaced);
   const end = cursor.length === undefined ? first : Math.min(first, cursor.length - FOOTER_SIZE);
@@ -47,35 +47,35 @@ export async function checkBlocks(cursor: Cursor, footer: Footer, report: Report
     await cursor.moveTo(at + bat.bitmapBytes + neededBytes(block, footer, header));
     if (full !== undefined && bitAt(full, block)) {
       const [run, ...more] = bitRuns(bitmap, 0, neededBytes(block, footer, header) / SECTOR);
-      if (run?.set !== true || more.length > 0) told.warn(`the batmap says that block ${block} is full, its bitmap does not`, at);
+      if (run?.set !== true || more.length > 0) listed.warn(`block ${block} is full according to the batmap, but not to its bitmap`, at);
     }
   }
-  told.finish();
+  listed.finish();
   return header;
 }
 
-/** Tells the first findings of a kind and counts the rest: a table of a million bad entries is one bad table. */
-function counter({ fault, warn }: Report) {
+/** Reports the first findings of each kind and counts the rest: a table with a million bad entries is one bad table. */
+function limited({ fault, warn }: Report) {
   const faults = new Map<string, number>();
   let warnings = 0;
   return {
     fault(code: ErrorCode, error: () => VdiStreamError): void {
       const count = (faults.get(code) ?? 0) + 1;
       faults.set(code, count);
-      if (count <= MAX_BLOCKS_TOLD) fault(error());
+      if (count <= MAX_LISTED) fault(error());
     },
     warn(message: string, offset: number): void {
-      if (++warnings <= MAX_BLOCKS_TOLD) warn({ code: 'VHD_BATMAP', message, offset });
+      if (++warnings <= MAX_LISTED) warn({ code: 'VHD_BATMAP', message, offset });
     },
     finish(): void {
       for (const [code, count] of [...faults, ['VHD_BATMAP', warnings] as const]) {
-        if (count > MAX_BLOCKS_TOLD) warn({ code: 'MORE_FINDINGS', message: `${code} for ${count - MAX_BLOCKS_TOLD} more blocks` });
+        if (count > MAX_LISTED) warn({ code: 'MORE_FINDINGS', message: `${code}: ${count - MAX_LISTED} more blocks` });
       }
     },
   };
 }
 
-/** The entries behind those that the disk needs, as far as byte `end`: what stands there may be no table any more. */
+/** Checks the entries after those that the disk needs, up to byte `end`, where other data may begin. */
 async function warnOfSpare(cursor: Cursor, header: Header, end: number, { warn }: Report): Promise<void> {
   const start = header.tableOffset + header.blocks * 4;
   const entries = Math.min(header.tableEntries, MAX_BLOCKS) - header.blocks;
@@ -83,24 +83,24 @@ async function warnOfSpare(cursor: Cursor, header: Header, end: number, { warn }
   let used = 0;
   for (let at = 0; at + 4 <= table.length; at += 4) if (u32be(table, at) !== UNUSED) used++;
   if (used === 0) return;
-  warn({ code: 'VHD_TABLE_SPARE', message: `${used} of the entries behind the last block of the disk are in use`, offset: start });
+  warn({ code: 'VHD_TABLE_SPARE', message: `${used} BAT entries past the end of the disk are in use`, offset: start });
 }
 
-/** The map itself, one bit a block, where it can be had in passing and is sound. */
+/** Reads the map, one bit per block, if it precedes the first block and is valid. */
 async function readMap(cursor: Cursor, batmap: Batmap, header: Header, first: number, { warn }: Report): Promise<Uint8Array | undefined> {
   const { offset, length } = batmap;
-  const odd = (message: string): undefined => {
+  const refuseMap = (message: string): undefined => {
     warn({ code: 'VHD_BATMAP', message, offset: batmap.headerOffset });
   };
   const least = Math.ceil(header.blocks / 8);
   if (offset < batmap.headerOffset + SECTOR || length < least || length > tableBytes(MAX_BLOCKS) || offset + length > first) {
-    return odd(`the batmap cannot be the ${length} bytes at byte ${offset}`);
+    return refuseMap(`the batmap cannot have ${length} bytes at byte ${offset}`);
   }
   await cursor.moveTo(offset);
   const map = await cursor.read(length);
-  // Version 1.1 summed signed bytes.
+  // Version 1.1 of tapdisk summed signed bytes.
   const sums = [checksum(map, map.length), signedChecksum(map)];
-  return sums.includes(batmap.checksum) ? map : odd('the checksum of the batmap is wrong');
+  return sums.includes(batmap.checksum) ? map : refuseMap('the checksum of the batmap is wrong');
 }
 
 function signedChecksum(map: Uint8Array): number {
@@ -111,7 +111,7 @@ function signedChecksum(map: Uint8Array): number {
 
 const KINDS: ReadonlySet<string> = new Set(['Wi2r', 'Wi2k', 'W2ru', 'W2ku', 'Mac ', 'MacX']);
 
-/** Eight locators of 24 bytes at 576: kind, space and length, reserved, offset. */
+/** Eight locators of 24 bytes each, from byte 576 of the header: kind, space, length, reserved, offset. */
 function warnOfLocators(bytes: Uint8Array, footer: Footer, length: number | undefined, { warn }: Report): void {
   for (let index = 0; index < 8; index++) {
     const at = 576 + index * 24;
@@ -119,9 +119,13 @@ function warnOfLocators(bytes: Uint8Array, footer: Footer, length: number | unde
     const kind = Buffer.from(bytes.subarray(at, at + 4)).toString('latin1');
     const end = u64be(bytes, at + 16) + u32be(bytes, at + 8);
     const where = { offset: footer.dataOffset + at };
-    if (!KINDS.has(kind)) warn({ code: 'VHD_LOCATOR', message: `parent locator ${index} is of a kind that is not known`, ...where });
+    if (!KINDS.has(kind)) warn({ code: 'VHD_LOCATOR', message: `parent locator ${index} is of an unknown kind`, ...where });
     else if (length !== undefined && end > length) {
-      warn({ code: 'VHD_LOCATOR', message: `parent locator ${index} would end at byte ${end} of a VHD of ${length}`, ...where });
+      warn({
+        code: 'VHD_LOCATOR',
+        message: `parent locator ${index} ends at byte ${end}, past the end of the VHD (${length} bytes)`,
+        ...where,
+      });
     }
   }
 }

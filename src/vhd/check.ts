@@ -1,4 +1,4 @@
-/** One VHD, looked through from end to end for what is wrong with it, and as far as that is possible when something is. */
+/** Checks one VHD from end to end, continuing past damage as far as possible. */
 
 import { type Cursor, truncated } from '../cursor.ts';
 import type { DiskFacts } from '../disk/disk.ts';
@@ -10,22 +10,21 @@ import { fixedDisk } from './fixed.ts';
 import { dateOf, FOOTER_SIZE, type Footer, hasCookie, identityOf, parseFooter, warnOfFooter } from './footer.ts';
 import { attempt, type Report } from './report.ts';
 
-/** What a check found out besides faults. */
+/** The facts that a check collects besides faults. */
 export interface Checked extends Pick<DiskFacts, 'type' | 'virtualSize' | 'identity' | 'parent'> {
   readonly hidden: boolean;
 }
 
-/** libvhd lets clocks differ by this many seconds (TIMESTAMP_MAX_SLACK). */
+/** Seconds by which libvhd lets clocks differ (TIMESTAMP_MAX_SLACK). */
 const SLACK = 1800;
 
 /**
- * Reports everything that is wrong. Undefined where not even the size of the disk can be told. Throws only what the source
- * throws, and what leaves nothing to go on with.
+ * Reports everything that is wrong. Throws only errors of the source, and errors after which the check cannot continue.
  */
 export async function checkVhd(cursor: Cursor, report: Report): Promise<Checked | undefined> {
   const front = await cursor.peek(FOOTER_SIZE);
-  if (front.length === 0) throw new VdiStreamError('DISK_EMPTY', 'this disk has no bytes', { offset: 0 });
-  // A fixed disk may begin with anything, so a good footer at the end is believed first, where it can be seen.
+  if (front.length === 0) throw new VdiStreamError('DISK_EMPTY', 'the disk is empty', { offset: 0 });
+  // A fixed disk may begin with any bytes, so a good footer at the end, if it can be read now, takes precedence.
   const end = (await lookAtEnd(cursor))?.footer;
   if (end?.type === 'fixed') return checkFixed(cursor, end, report);
   if (end === undefined && !hasCookie(front)) {
@@ -35,7 +34,9 @@ export async function checkVhd(cursor: Cursor, report: Report): Promise<Checked 
   if (front.length < FOOTER_SIZE) throw truncated(front.length);
   const footer = readCopy(front, end, report);
   if (footer.type === 'fixed') {
-    throw new VdiStreamError('VHD_TYPE', 'a footer in front says fixed, but a fixed VHD has it at the end only', { offset: 60 });
+    throw new VdiStreamError('VHD_TYPE', 'the footer at the start says fixed, but a fixed VHD has a footer only at its end', {
+      offset: 60,
+    });
   }
   warnOfFields(front, footer, report);
   const header = await checkBlocks(cursor, footer, report);
@@ -44,7 +45,7 @@ export async function checkVhd(cursor: Cursor, report: Report): Promise<Checked 
   return { ...footer, identity: identityOf(footer), parent: header?.parent };
 }
 
-/** The copy of the footer in front; where that is beyond use, the one at the end. */
+/** The copy of the footer at the start, or, if that is unusable, the footer at the end. */
 function readCopy(front: Uint8Array, end: Footer | undefined, { fault }: Report): Footer {
   try {
     return parseFooter(front, 0, fault);
@@ -61,15 +62,15 @@ async function checkFixed(cursor: Cursor, footer: Footer | undefined, report: Re
   return { type, virtualSize, parent, identity: await disk.skip(), hidden: false };
 }
 
-/** Fields that say nothing about the disk's bytes, but that others look at. */
+/** Checks fields that do not affect the data of the disk, but that other programs use. */
 function warnOfFields(front: Uint8Array, footer: Footer, { warn, now }: Report): void {
   warnOfFooter(footer, warn);
   if (footer.timestamp > now + SLACK) {
     const when = dateOf(footer.timestamp).toISOString();
-    warn({ code: 'VHD_TIMESTAMP', message: `the footer is of ${when}, a time to come`, offset: 24 });
+    warn({ code: 'VHD_TIMESTAMP', message: `the timestamp of the footer, ${when}, is in the future`, offset: 24 });
   }
   const features = hasCookie(front) ? (front[11] ?? 0) : 2;
   if ((features & 2) === 0 || features > 3)
     warn({ code: 'VHD_FEATURES', message: `the feature bits are ${features}, not 2 or 3`, offset: 8 });
-  if (/^0+$/.test(footer.uniqueId)) warn({ code: 'VHD_UNIQUE_ID', message: 'the unique id is all zero', offset: 68 });
+  if (/^0+$/.test(footer.uniqueId)) warn({ code: 'VHD_UNIQUE_ID', message: 'the unique ID is all zeros', offset: 68 });
 }

@@ -1,6 +1,6 @@
 /**
- * A dynamic or differencing VHD: footer copy, header, BAT, then blocks in any order, each a sector bitmap and its data, then
- * the footer.
+ * A dynamic or differencing VHD: a copy of the footer, header, BAT, blocks in any order (each a sector bitmap and its data), and the
+ * footer.
  */
 
 import type { Cursor } from '../cursor.ts';
@@ -15,7 +15,7 @@ import { HEADER_SIZE, type Header, headerOffset, parseHeader } from './header.ts
 import { layoutOf } from './layout.ts';
 import { extentsOf } from './presence.ts';
 
-/** Reads the metadata; the cursor stands behind the footer copy, of which `footer` is the reading. */
+/** Reads the metadata. The cursor is just after the copy of the footer, which `footer` was parsed from. */
 export async function dynamicDisk(cursor: Cursor, footer: Footer, warn: OnWarning): Promise<Disk> {
   await cursor.moveTo(headerOffset(footer));
   const header = parseHeader(await cursor.read(HEADER_SIZE), footer);

@@ -1,4 +1,4 @@
-/** The end of a VHD: its footer, or what is left of it. */
+/** The end of a VHD, where its footer should be. */
 
 import { startsWith } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
@@ -11,10 +11,10 @@ interface End {
   readonly offset: number;
 }
 
-/** The last 512 bytes (511 in an old file), also of a stream whose length was not known. */
+/** Reads the last 512 bytes (511 in an old file), also from a stream of unknown length. */
 export async function readEnd(cursor: Cursor): Promise<End> {
   if (cursor.length !== undefined) {
-    // The blocks may have left less than a footer behind them: a damaged end, which the copy in front makes good.
+    // If the footer is missing, the last block may end within these bytes; then only the rest is read.
     const offset = Math.max(cursor.seekable ? 0 : cursor.position, cursor.length - footerBytes(cursor.length));
     await cursor.moveTo(offset);
     return { bytes: await cursor.read(cursor.length - offset), offset };
@@ -30,13 +30,13 @@ export async function readEnd(cursor: Cursor): Promise<End> {
   return { bytes: tail.subarray(-size), offset: cursor.position - Math.min(size, tail.length) };
 }
 
-/** An end that could be looked at before anything else; `error` says why it holds no footer, where something like one is there. */
+/** An end that was read first. `error` says what is wrong with its footer, if it has the cookie of one. */
 interface EndAhead extends End {
   readonly footer?: Footer;
   readonly error?: unknown;
 }
 
-/** Looks at the end of what can be jumped through, and goes back to the start. Undefined where that cannot be. */
+/** Reads the end first and returns to the start. Undefined if the cursor cannot seek. */
 export async function lookAtEnd(cursor: Cursor): Promise<EndAhead | undefined> {
   if (!cursor.seekable || cursor.length === undefined) return undefined;
   const end = await readEnd(cursor);
@@ -50,20 +50,20 @@ export async function lookAtEnd(cursor: Cursor): Promise<EndAhead | undefined> {
 }
 
 /**
- * The end footer may be damaged in snapshots that were copied while they were coalesced (Nova bug 1362595), or poisoned by a
- * tapdisk that had the file open; the copy in front is good then. But two good footers that disagree about the size are
- * two different disks, and guessing would cut one off.
+ * Compares the footer at the end with its copy at the start. The end may be damaged in a snapshot that was copied while it was coalesced
+ * (Nova bug 1362595), or poisoned by a tapdisk that had the file open; then the copy is good. But two good footers that disagree about the
+ * size or type describe different disks, and guessing could truncate the disk.
  */
 export function checkEnd(bytes: Uint8Array, offset: number, front: Footer, warn: OnWarning): void {
-  const odd = (message: string): void => {
+  const warnOfEnd = (message: string): void => {
     warn({ code: 'VHD_FOOTER_END', message, offset });
   };
   if (startsWith(bytes, POISON)) {
-    odd('the footer at the end is poisoned: this VHD was copied while it was open for writing; the copy in front is used');
+    warnOfEnd('the footer at the end is poisoned: the VHD was copied while it was open for writing; its copy at the start is used');
     return;
   }
   if (bytes.length < SHORT_FOOTER_SIZE || !hasCookie(bytes)) {
-    odd('no footer at the end; its copy in front is used');
+    warnOfEnd('no footer at the end; its copy at the start is used');
     return;
   }
   let end: Footer;
@@ -71,13 +71,13 @@ export function checkEnd(bytes: Uint8Array, offset: number, front: Footer, warn:
     end = parseFooter(bytes, offset);
   } catch (error) {
     if (!(error instanceof VdiStreamError)) throw error;
-    odd(`${error.message}; the copy in front is used`);
+    warnOfEnd(`${error.message}; its copy at the start is used`);
     return;
   }
   if (end.virtualSize !== front.virtualSize) {
     throw new VdiStreamError(
       'VHD_FOOTERS_DIFFER',
-      `the footer at the end says ${end.virtualSize} bytes, its copy in front ${front.virtualSize}`,
+      `the footer at the end says ${end.virtualSize} bytes, its copy at the start ${front.virtualSize}`,
       {
         offset: offset + 48,
       },
@@ -86,11 +86,11 @@ export function checkEnd(bytes: Uint8Array, offset: number, front: Footer, warn:
   if (end.type !== front.type) {
     throw new VdiStreamError(
       'VHD_FOOTERS_DIFFER',
-      `the footer at the end says ${end.type}, the one in front ${front.type}: perhaps a VHD inside a VHD`,
+      `the footer at the end says ${end.type}, its copy at the start ${front.type}: perhaps a VHD inside a VHD`,
       {
         offset: offset + 60,
       },
     );
   }
-  if (end.uniqueId !== front.uniqueId) odd('the footer at the end is not the same as its copy in front');
+  if (end.uniqueId !== front.uniqueId) warnOfEnd('the footer at the end differs from its copy at the start');
 }

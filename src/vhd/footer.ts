@@ -1,5 +1,5 @@
 /**
- * The VHD footer: 512 bytes, big-endian. It ends every VHD; dynamic and differencing ones begin with a copy of it.
+ * The VHD footer: 512 bytes, big-endian, at the end of every VHD. Dynamic and differencing ones begin with a copy of it.
  *
  *     0  8  cookie "conectix"          48  8  current size, bytes      85  1  hidden (tapdisk's own)
  *     8  4  features                   56  4  geometry: C 16 H 8 S 8   86 426 reserved; Windows 10 leaves boot code here
@@ -10,9 +10,9 @@
  *    32  8  creator version, host OS
  *    40  8  original size
  *
- * Checksum: the ones' complement of the sum of all bytes but its own four (Microsoft, VHD specification 1.0).
- * Size: current size, as libvhd takes it (blktap, vhd/lib/libvhd.c), never the geometry: Virtual PC goes by that (qemu, block/vpc.c),
- * and for most disks it is smaller.
+ * Checksum: the ones' complement of the sum of all bytes except its own four (Microsoft, VHD specification 1.0).
+ * Size: current size, as in libvhd (blktap, vhd/lib/libvhd.c), never the geometry. Virtual PC uses the geometry (qemu, block/vpc.c), which
+ * is smaller for most disks.
  */
 
 import { ascii, hex, SECTOR, startsWith, u16be, u32be, u64be } from '../bytes.ts';
@@ -21,12 +21,12 @@ import { type ErrorCode, type OnFault, refuse, VdiStreamError } from '../errors.
 import type { OnWarning } from '../warnings.ts';
 
 export const FOOTER_SIZE = 512;
-/** Virtual PC before 2004 wrote a footer without its last byte. */
+/** Virtual PC before 2004 omitted the last byte. */
 export const SHORT_FOOTER_SIZE = 511;
-/** Bytes of the footer that ends a VHD of `length` bytes. */
+/** Bytes of the footer at the end of a VHD of `length` bytes. */
 export const footerBytes = (length: number): number => (length % SECTOR === SHORT_FOOTER_SIZE ? SHORT_FOOTER_SIZE : FOOTER_SIZE);
 export const COOKIE = 'conectix';
-/** In place of the cookie while a tapdisk had the file open for writing and it was copied. */
+/** Replaces the cookie while a tapdisk has the file open for writing. */
 export const POISON = 'v_poison';
 export const TAPDISK = 'tap';
 
@@ -34,7 +34,7 @@ export interface Footer {
   readonly type: DiskType;
   /** current_size, bytes. */
   readonly virtualSize: number;
-  /** Where the dynamic header stands, bytes; meaningless for a fixed disk. */
+  /** Byte offset of the dynamic header; meaningless for a fixed disk. */
   readonly dataOffset: number;
   readonly creator: string;
   /** Major version × 65536 + minor version of the creator. */
@@ -45,7 +45,7 @@ export interface Footer {
   /** C × H × S × 512, bytes. */
   readonly chsSize: number;
   readonly savedState: boolean;
-  /** Set by tapdisk on a VHD that is to be seen only through its children; other creators use the byte as they like. */
+  /** tapdisk sets it on a VHD that is only used through its children. Other creators use the byte for anything. */
   readonly hidden: boolean;
 }
 
@@ -60,26 +60,26 @@ export function checksum(bytes: Uint8Array, at: number): number {
 export const hasCookie = (bytes: Uint8Array): boolean => startsWith(bytes, COOKIE);
 
 /**
- * Reads a footer of 512 or 511 bytes that stands at byte `offset` of the VHD. A wrong checksum or version goes to `fault`.
- * Throws VHD_FOOTER, VHD_VERSION, VHD_TYPE or VHD_SIZE.
+ * Parses a footer of 512 or 511 bytes, found at byte `offset` of the VHD. A wrong checksum or version goes to `fault`.
+ * Throws VHD_FOOTER, VHD_TYPE or VHD_SIZE.
  */
 export function parseFooter(found: Uint8Array, offset: number, fault: OnFault = refuse): Footer {
   const bytes = found.length === SHORT_FOOTER_SIZE ? Buffer.concat([found, new Uint8Array(1)]) : found;
   const wrong = (code: ErrorCode, message: string, field: number): VdiStreamError =>
     new VdiStreamError(code, message, { offset: offset + field });
 
-  if (!hasCookie(bytes)) throw wrong('VHD_FOOTER', 'no VHD footer: the cookie "conectix" is not there', 0);
+  if (!hasCookie(bytes)) throw wrong('VHD_FOOTER', 'no VHD footer: the cookie "conectix" is missing', 0);
   if (!checksumHolds(bytes)) fault(wrong('VHD_FOOTER_CHECKSUM', 'the checksum of the VHD footer is wrong', 64));
   const version = u32be(bytes, 12);
   if (version >>> 16 !== 1) {
-    fault(wrong('VHD_VERSION', `VHD version ${version >>> 16}.${version & 0xffff} is not known, only 1.0`, 12));
+    fault(wrong('VHD_VERSION', `VHD version ${version >>> 16}.${version & 0xffff} is not supported, only 1.x`, 12));
   }
   const type = TYPES[u32be(bytes, 60)];
-  if (type === undefined) throw wrong('VHD_TYPE', `VHD type ${u32be(bytes, 60)} is not known`, 60);
+  if (type === undefined) throw wrong('VHD_TYPE', `VHD type ${u32be(bytes, 60)} is unknown`, 60);
 
   const virtualSize = u64be(bytes, 48);
   if (virtualSize === 0 || virtualSize % SECTOR !== 0 || virtualSize > Number.MAX_SAFE_INTEGER) {
-    throw wrong('VHD_SIZE', `a virtual size of ${virtualSize} bytes cannot be: it must be a positive multiple of 512`, 48);
+    throw wrong('VHD_SIZE', `the virtual size is ${virtualSize} bytes, not a positive multiple of 512`, 48);
   }
   const creator = ascii(bytes, 28, 4).trim();
   return {
@@ -96,32 +96,32 @@ export function parseFooter(found: Uint8Array, offset: number, fault: OnFault = 
   };
 }
 
-/** Old versions of tapdisk hid a VHD without making its checksum anew (libvhd accepts theirs too). */
+/** Old versions of tapdisk set the hidden byte without updating the checksum; libvhd accepts that too. */
 function checksumHolds(bytes: Uint8Array): boolean {
   const stored = u32be(bytes, 64);
   if (stored === checksum(bytes, 64)) return true;
   return startsWith(bytes, TAPDISK, 28) && bytes[85] === 1 && stored === checksum(bytes, 64) + 1;
 }
 
-/** The timestamps of VHDs count seconds from the year 2000. */
+/** The epoch of VHD timestamps, 2000-01-01, in Unix seconds. */
 export const EPOCH = 946_684_800;
 export const dateOf = (timestamp: number): Date => new Date((timestamp + EPOCH) * 1000);
 
 export const identityOf = ({ creator, uniqueId, timestamp }: Footer): Identity => ({ creator, uniqueId, timestamp });
 
-/** The largest geometry there is, in bytes. It says "see the size field", as qemu writes it and reads it, whatever the size is. */
+/** The largest geometry, in bytes. It means "use the size field"; qemu reads and writes it so, regardless of the size. */
 const CHS_LIMIT = 65535 * 16 * 255 * SECTOR;
 
-/** Says what is odd about a valid footer. */
+/** Warns of anything unusual in a valid footer. */
 export function warnOfFooter(footer: Footer, warn: OnWarning): void {
   if (footer.chsSize > footer.virtualSize && footer.chsSize !== CHS_LIMIT) {
     warn({
       code: 'VHD_GEOMETRY',
-      message: `the geometry says ${footer.chsSize} bytes, the size field ${footer.virtualSize}; the size field counts`,
+      message: `the geometry says ${footer.chsSize} bytes, the size field ${footer.virtualSize}; the size field is used`,
       offset: 56,
     });
   }
   if (footer.savedState) {
-    warn({ code: 'VHD_SAVED_STATE', message: 'the disk is of a suspended machine; its file systems may not be clean', offset: 84 });
+    warn({ code: 'VHD_SAVED_STATE', message: 'the disk belongs to a suspended VM; its file systems may not be clean', offset: 84 });
   }
 }

@@ -8,8 +8,8 @@
  *
  * Parent: 40 16 unique id, 56 4 seconds since 2000-01-01, 64 512 name in UTF-16 (big-endian by the specification).
  *
- * blocks needed = ceil(virtual size / block size) <= max table entries. A longer table is normal: LVHD preallocates one
- * for 2 TiB. Entries beyond the size mean nothing.
+ * blocks needed = ceil(virtual size / block size) <= max table entries. A longer table is normal: LVHD preallocates one for 2 TiB. The
+ * surplus entries have no meaning.
  */
 
 import { hex, MiB, SECTOR, startsWith, u32be, u64be } from '../bytes.ts';
@@ -20,59 +20,62 @@ import { checksum, FOOTER_SIZE, type Footer } from './footer.ts';
 export const HEADER_SIZE = 1024;
 const MAX_BLOCK_SIZE = 256 * MiB;
 /**
- * 2 TiB, which a 32-bit sector number reaches, in 512 KiB blocks. The bound keeps a hostile table within 16 MiB of memory
- * and its sorting within 32.
+ * 2 TiB, the reach of a 32-bit sector number, in 512 KiB blocks. It limits a hostile table to 16 MiB of memory, and sorting it to 32 MiB.
  */
 export const MAX_BLOCKS = 4 * MiB;
 
 export interface Header {
   /** Byte offset of the BAT. */
   readonly tableOffset: number;
-  /** Entries that the table has room for; only the first `blocks` of them count. */
+  /** Entries in the table; only the first `blocks` of them are used. */
   readonly tableEntries: number;
   /** Bytes, a power of two. */
   readonly blockSize: number;
   /** Blocks that the virtual size needs. */
   readonly blocks: number;
-  /** Of a differencing disk only. */
+  /** Only of a differencing disk. */
   readonly parent: Parent | undefined;
 }
 
-/** Where the header stands. Throws VHD_HEADER_OFFSET. */
+/** Byte offset of the header. Throws VHD_HEADER_OFFSET. */
 export function headerOffset(footer: Footer): number {
   const at = footer.dataOffset;
   if (at < FOOTER_SIZE || at % SECTOR !== 0 || at > Number.MAX_SAFE_INTEGER - HEADER_SIZE) {
-    throw new VdiStreamError('VHD_HEADER_OFFSET', `the footer places the header at byte ${at}, where it cannot be`, { offset: 16 });
+    throw new VdiStreamError('VHD_HEADER_OFFSET', `the dynamic header cannot be at byte ${at}, as the footer says`, { offset: 16 });
   }
   return at;
 }
 
-/** A wrong checksum or version goes to `fault`. Throws VHD_HEADER, VHD_VERSION, VHD_BLOCK_SIZE or VHD_TABLE. */
+/** A wrong checksum or version goes to `fault`. Throws VHD_HEADER, VHD_BLOCK_SIZE and the VHD_TABLE… codes. */
 export function parseHeader(bytes: Uint8Array, footer: Footer, fault: OnFault = refuse): Header {
   const wrong = (code: ErrorCode, message: string, field: number): VdiStreamError =>
     new VdiStreamError(code, message, { offset: footer.dataOffset + field });
-  if (!startsWith(bytes, 'cxsparse')) throw wrong('VHD_HEADER', 'no dynamic header: the cookie "cxsparse" is not there', 0);
+  if (!startsWith(bytes, 'cxsparse')) throw wrong('VHD_HEADER', 'no dynamic header: the cookie "cxsparse" is missing', 0);
   if (u32be(bytes, 36) !== checksum(bytes, 36)) fault(wrong('VHD_HEADER_CHECKSUM', 'the checksum of the dynamic header is wrong', 36));
   const version = u32be(bytes, 24) >>> 16;
-  if (version !== 1) fault(wrong('VHD_VERSION', `header version ${version} is not known`, 24));
+  if (version !== 1) fault(wrong('VHD_VERSION', `version ${version} of the dynamic header is not supported, only 1`, 24));
 
   const blockSize = u32be(bytes, 32);
   if (blockSize < SECTOR || blockSize > MAX_BLOCK_SIZE || !Number.isInteger(Math.log2(blockSize))) {
-    throw wrong('VHD_BLOCK_SIZE', `a block size of ${blockSize} bytes is not supported`, 32);
+    throw wrong('VHD_BLOCK_SIZE', `the block size is ${blockSize} bytes, not a power of two from 512 bytes to 256 MiB`, 32);
   }
   const tableEntries = u32be(bytes, 28);
   const blocks = Math.ceil(footer.virtualSize / blockSize);
   if (blocks > tableEntries) {
-    throw wrong('VHD_TABLE', `the table has ${tableEntries} entries, but the size needs ${blocks}`, 28);
+    throw wrong('VHD_TABLE', `the BAT has ${tableEntries} entries, but the disk needs ${blocks}`, 28);
   }
   if (blocks > MAX_BLOCKS) {
-    throw wrong('VHD_TABLE_LARGE', `${blocks} blocks of ${blockSize} bytes are more than any real disk has`, 32);
+    throw wrong(
+      'VHD_TABLE_LARGE',
+      `the disk has ${blocks} blocks of ${blockSize} bytes, but at most ${MAX_BLOCKS} blocks are supported`,
+      32,
+    );
   }
   const tableOffset = u64be(bytes, 16);
   const inFooter = tableOffset < FOOTER_SIZE;
   const inHeader = tableOffset > footer.dataOffset - SECTOR && tableOffset < footer.dataOffset + HEADER_SIZE;
   if (inFooter || inHeader || tableOffset % SECTOR !== 0 || tableOffset > Number.MAX_SAFE_INTEGER / 2) {
-    throw wrong('VHD_TABLE_OFFSET', `the block table cannot be at byte ${tableOffset}`, 16);
+    throw wrong('VHD_TABLE_OFFSET', `the BAT cannot be at byte ${tableOffset}, as the dynamic header says`, 16);
   }
   const parent = footer.type === 'differencing' ? parseParent(bytes) : undefined;
   return { tableOffset, tableEntries, blockSize, blocks, parent };

@@ -1,6 +1,6 @@
 /**
- * Layout: where the blocks of a dynamic or differencing VHD stand, in the file and on the disk. An index counts the allocated blocks in
- * file order; a number is the block's place in the table, and so on the disk.
+ * Layout: where the blocks of a dynamic or differencing VHD are, in the file and on the disk. An index counts the allocated blocks in
+ * file order; a block number is the position in the BAT, and so on the disk.
  */
 
 import { SECTOR } from '../bytes.ts';
@@ -14,20 +14,20 @@ export interface Layout {
   /** Bytes. */
   readonly blockSize: number;
   readonly bitmapBytes: number;
-  /** A clear bit lets the parent's sector show. */
+  /** Whether a sector with a clear bit reads as the parent's. */
   readonly differencing: boolean;
   /** Allocated blocks. */
   readonly count: number;
-  /** Bytes of the disk that a block covers; the last block may reach beyond its end. */
+  /** The range of the disk that a block covers; shorter for a last block that extends past the end of the disk. */
   range(index: number): Range;
-  /** The byte of the file at which a block's bitmap begins, and its data. */
+  /** Byte offset in the file of a block's bitmap, and of its data. */
   bitmapAt(index: number): number;
   dataAt(index: number): number;
-  /** Bytes of the file between the block before this one and it. */
+  /** Bytes of the file between a block and the one before it. */
   gapBefore(index: number): number;
-  /** Whether a block is the next one of the disk as well, after the one before it in the file. */
+  /** Whether a block follows the previous one in the file on the disk too. */
   isNext(index: number): boolean;
-  /** The run of absent blocks that ends right before a block, or at the end of the disk for `count`. Every run has just one such end. */
+  /** The run of absent blocks that ends at a block, or, for `count`, at the end of the disk. So each run is returned once. */
   holesBefore(index: number): Generator<EmptyExtent>;
 }
 

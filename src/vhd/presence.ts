@@ -1,25 +1,25 @@
-/** From what is read of blocks to extents: what is present as data, what is not as holes, through which a parent shows. */
+/** Turns the blocks that are read into extents: sectors that are present as data, the others as holes, which read as the parent. */
 
 import { cut } from '../disk/cut.ts';
 import { type DataExtent, discard, type EmptyExtent, type Extent } from '../disk/extent.ts';
 import type { SectorRun } from '../disk/sectors.ts';
 
-/** What has been read, or is being read, of the file. */
+/** A part of the file that has been read, or is being read. */
 export interface Read {
   readonly extent: DataExtent | EmptyExtent;
-  /** Which parts of the data are present, where not all of it is; to be asked once it is ready, unless it is `known` before. */
+  /** Which parts of the data are present; without it, all are. Call it once the data is ready, or earlier if `presenceKnown`. */
   present?(): Iterable<SectorRun>;
-  readonly known?: boolean;
+  readonly presenceKnown?: boolean;
 }
 
-/** `late`: presence is known only once a block has been read, so a few are read in advance. */
+/** With `late`, presence is known only once a block has been read, so a few are read in advance. */
 export async function* extentsOf(reads: AsyncGenerator<Read, void, void>, late: boolean): AsyncGenerator<Extent, void, void> {
-  for await (const { extent, present, known } of late ? ahead(reads, READ_AHEAD) : reads) {
+  for await (const { extent, present, presenceKnown } of late ? ahead(reads, READ_AHEAD) : reads) {
     if (extent.kind !== 'data' || present === undefined) {
       yield extent;
       continue;
     }
-    if (!known) await readyOrReleased(extent);
+    if (!presenceKnown) await readyOrReleased(extent);
     const runs = [...present()];
     yield* cut(
       extent,
@@ -38,7 +38,7 @@ async function readyOrReleased(extent: DataExtent): Promise<void> {
   }
 }
 
-/** Reads a few blocks in advance, since each has to be there before it can be cut. What nobody takes any more is given back. */
+/** Reads a few blocks in advance, since each must be complete before it can be cut. Releases those that are not consumed. */
 async function* ahead(reads: AsyncGenerator<Read, void, void>, depth: number): AsyncGenerator<Read, void, void> {
   const asked: Promise<IteratorResult<Read, void>>[] = [];
   const drop = (result: IteratorResult<Read, void>): void => {
@@ -48,7 +48,7 @@ async function* ahead(reads: AsyncGenerator<Read, void, void>, depth: number): A
     for (;;) {
       while (asked.length < depth) {
         const next = reads.next();
-        next.catch(() => {}); // thrown when it is the next to be given
+        next.catch(() => {}); // thrown below, when its turn comes
         asked.push(next);
       }
       const result = await asked.shift();

@@ -1,4 +1,4 @@
-/** Where a check says what it finds, so that it can go on behind it. */
+/** Where a check reports its findings, so that it can continue after them. */
 
 import { isOfImage, type OnFault, VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
@@ -10,7 +10,7 @@ export interface Report {
   readonly now: number;
 }
 
-/** Runs a step, and reports what it throws about the image; but nothing can be read behind what it throws about the source. */
+/** Runs a step and reports its error. Throws errors of the source and SOURCE_TRUNCATED instead: nothing can be read after them. */
 export async function attempt<T>({ fault }: Report, step: () => Promise<T>): Promise<T | undefined> {
   try {
     return await step();

@@ -106,7 +106,7 @@ describe('what a script sees', () => {
 
   test('of a full SR is what can be done about it', async () => {
     const small = await host.sr('lvm', { size: 4 * MiB });
-    expect(await refused([stored('image.vhd', vhd), '--sr', small], 1)).toMatch(/insufficient space.*\n.*Free space there.*\(SR_FULL\)\n$/);
+    expect(await refused([stored('image.vhd', vhd), '--sr', small], 1)).toMatch(/insufficient space.*\n.*Free some space.*\(SR_FULL\)\n$/);
   });
 
   test('of an xe that is not there is how to name it', async () => {

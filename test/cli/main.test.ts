@@ -166,7 +166,7 @@ describe('write', () => {
     const { status, stdout, stderr } = await cli(['write', source, target]);
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
     expect(stderr).toBe(
-      'vdistream: 0.vhd: at byte 1544: block 2 stands at byte 0, inside the footer\n' +
+      'vdistream: 0.vhd: at byte 1544: block 2, at byte 0, overlaps the footer\n' +
         `  ${ERRORS.VHD_BLOCK_METADATA.advice} (VHD_BLOCK_METADATA)\n`,
     );
   });
@@ -193,7 +193,7 @@ describe('write', () => {
 test('a source that is its own target is refused, and keeps its bytes', async () => {
   const bytes = gzipSync(tarOf([['0.vhd', vhd]]));
   const { source } = await place('image.ova', bytes);
-  expect(await cli(['write', source, source])).toMatchObject({ status: 2, stderr: expect.stringContaining('is the source itself') });
+  expect(await cli(['write', source, source])).toMatchObject({ status: 2, stderr: expect.stringContaining('is both source and target') });
   expect(readFileSync(source).equals(bytes)).toBe(true);
 });
 

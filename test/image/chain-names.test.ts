@@ -141,7 +141,7 @@ describe('is refused:', () => {
     async (_, members) => {
       await expectRefusal(members, 'VHD_DIFFERENCING');
       const path = stored(testFolder(), 'chain.tar', tarOf(members));
-      await expect(writeDisk(path, 'null:')).rejects.toMatchObject({ message: expect.stringMatching(/only what changed.*parent/) });
+      await expect(writeDisk(path, 'null:')).rejects.toMatchObject({ message: expect.stringMatching(/only the changes.*parent/) });
     },
   );
 

@@ -111,7 +111,7 @@ describe('work that fails', () => {
       FAILED,
       'download_vhd2',
       'RetryableError',
-      expect.stringMatching(/status 503 \(HTTP_SERVER\)\. Look at the log of the server/),
+      expect.stringMatching(/status 503 \(HTTP_SERVER\)\. Check the log of the server/),
     ]);
   });
 
@@ -120,13 +120,13 @@ describe('work that fails', () => {
       FAILED,
       'download_vhd2',
       'PluginError',
-      '0.vhd: at byte 1544: block 2 lies at byte 0 & <there> (VHD_BLOCK_METADATA). The image is damaged or was cut. Fetch or export it again. ' +
+      '0.vhd: at byte 1544: block 2 lies at byte 0 & <there> (VHD_BLOCK_METADATA). The image is damaged or truncated. Fetch or export it again. ' +
         'Left behind: VDI 4711, which is still plugged.',
     ]);
   });
 
   test('the causes are told too', async () => {
-    expect((await failure(nova('full')))[3]).toMatch(/^no room \(SR_FULL\)\. Free space there.* Because: xe has failed \(XE_FAILED\)\.$/);
+    expect((await failure(nova('full')))[3]).toMatch(/^no room \(SR_FULL\)\. Free some space.* Because: xe has failed \(XE_FAILED\)\.$/);
   });
 
   test('warnings are lines on stderr', async () => {

@@ -50,7 +50,7 @@ testWith('loop').each(['tapdisk', 'tapdisk2', 'qemu-system-x86_64'])('a device t
   await withLoop({ size: 8 * MIB }, async ({ path }) => {
     await withLoop({ size: 8 * MIB }, async ({ path: another }) => {
       await withServer(name, path, async (pid) => {
-        const message = `${path} is the disk of a guest: ${name.slice(0, 15)}, process ${pid} uses it`;
+        const message = `${path} is served to a guest: ${name.slice(0, 15)}, process ${pid} uses it`;
         expect(await failure(tryOpen(path))).toMatchObject({ code: 'TARGET_BUSY', guard: 'busy', device: path, message });
         await tryOpen(path, { force: ['busy'] });
         await tryOpen(path, { readOnly: true });

@@ -133,7 +133,7 @@ describe('metadata that cannot be true is refused with its own code and the byte
     ['VHDX', Buffer.concat([Buffer.from('vhdxfile'), noise(2000, 1)])],
     ['qcow', Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), noise(2000, 1)])],
     ['VMDK', Buffer.concat([Buffer.from('KDMV'), noise(2000, 1)])],
-    ['a page of a web site', Buffer.from('<!DOCTYPE html>\n<html><title>Please log in</title></html>'.padEnd(2000))],
+    ['a web page', Buffer.from('<!DOCTYPE html>\n<html><title>Please log in</title></html>'.padEnd(2000))],
   ])('another format is named: %s', async (name, bytes) => {
     const error = await failure(decodeVhd(stream(bytes, bytes.length)));
     expect(error.code).toBe('FORMAT_OTHER');
