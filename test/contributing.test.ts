@@ -10,8 +10,8 @@ const prose = (text: string): string => text.replaceAll(/^```.*?^```$/gms, '');
 const { scripts, engines } = JSON.parse(read('package.json'));
 
 /**
- * Paths in code spans that are not in the repository. A path may leave out the folders in front; `*` stands for part of a name. What is
- * built is not in the repository.
+ * Paths in code spans that are not in the repository. A path may leave out its first folders; `*` matches part of a name. What is built is
+ * not in the repository.
  */
 function brokenPaths(text: string, paths: readonly string[]): string[] {
   const spans = [...prose(text).matchAll(/`([\w.*/-]+)`/g)].map(([, span = '']) => span);

@@ -1,4 +1,4 @@
-/** The workflow on GitHub and .ci/run install the same packages and run the same commands, so that one of them cannot pass what the other fails. */
+/** The workflow on GitHub and .ci/run install the same packages and run the same commands, so what passes there passes here. */
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -71,7 +71,7 @@ test('no step of the workflow may fail unnoticed', () => {
   expect(steps.filter((step) => step['continue-on-error'] !== undefined)).toEqual([]);
 });
 
-test('these rules read scripts as bash does: joined lines, limits, report paths, several commands', () => {
+test('packages and commands are found across joined lines, with limits, and without report paths', () => {
   const script = [
     'tools() {',
     '  apt-get update -qq && apt-get install -y --no-install-recommends lvm2 \\',
