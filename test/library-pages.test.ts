@@ -10,7 +10,7 @@ import { type Module, type Node, parse, readSource, readSources } from './suppor
 
 const read = (page: string): string => readFileSync(fileURLToPath(new URL(`../${page}`, import.meta.url)), 'utf8');
 
-/** Their fields are those of the JSON: in docs/cli/, to which the page has to link, docs.test.ts compares them with what is printed. */
+/** Their fields are those of the JSON. The page has to link to its tables, which docs.test.ts compares with what is printed. */
 const RESULTS = [
   ['ImageInfo', 'DiskInfo', 'LayerInfo'],
   ['CheckResult', 'CheckedDisk', 'Finding'],
