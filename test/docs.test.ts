@@ -1,5 +1,5 @@
 /**
- * The documentation is a test. In README.md, docs/ and bench/README.md
+ * The documentation is a test. In the pages of the root, docs/ and bench/README.md
  * - a `sh` block is run by bash, with what a reader has (support/reader.ts);
  * - a `js` or `ts` block is type-checked, then run;
  * - `console` and `text` blocks only show something.
@@ -36,11 +36,39 @@ const NOT_RUN: ReadonlyArray<{ readonly text: string; readonly reason: string }>
     ].join('\n'),
     reason: 'takes minutes; CI runs the demo and the quick bench',
   },
+  {
+    text: [
+      'npm ci',
+      'npm run build:ts        # after a change in src/',
+      'npm run build:native    # after a change in native/',
+      'npm link                # optional: puts vdistream on the PATH',
+      '',
+    ].join('\n'),
+    reason: 'builds the checkout that this test runs in; CI runs npm ci, which builds everything',
+  },
+  {
+    text: [
+      'npm run check                                        # formatter, linter, types, generated docs, house rules: before each commit',
+      'npm test                                             # all tests',
+      'npx vitest run test/vhd/decode-footers.test.ts       # one file',
+      "npx vitest run test/vhd -t 'footer'                  # the tests of a folder with this text in their titles",
+      'sudo env "PATH=$PATH" npx vitest run test/xen        # with the tests that need root',
+      'FUZZ_SECONDS=600 npx vitest run fuzz/image.test.ts   # a longer fuzzing campaign; FUZZ_SEED repeats one',
+      'npm run format                                       # formats everything',
+      '',
+    ].join('\n'),
+    reason: 'runs the tests, this one among them; CI runs the check and all tests',
+  },
 ];
 
-const PAGES = ['README.md', 'bench/README.md', ...markdown('docs').map((name) => `docs/${name}`)].filter((page) =>
-  existsSync(join(root, page)),
-);
+const PAGES = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  'bench/README.md',
+  ...markdown('docs').map((name) => `docs/${name}`),
+].filter((page) => existsSync(join(root, page)));
 
 interface Block {
   readonly page: string;
