@@ -149,7 +149,7 @@ describe('a name', () => {
     ['http://host/a/b.ova', 'http://host/a/b.ova'],
     ['https://host:8443/a?token=secret#secret', 'https://host:8443/a'],
     ['http://user:secret@host/a', 'http://host/a'],
-    ['http://secret@', 'an address that cannot be understood'],
+    ['http://secret@', 'an invalid URL'],
   ])('of %s is %s', (url, name) => {
     expect(redactUrl(url)).toBe(name);
   });
