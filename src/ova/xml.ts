@@ -1,31 +1,22 @@
-/**
- * The elements of a small XML document, one after the other, with what hostile XML lives from refused: no DOCTYPE, so no
- * entities but the five of XML and character references, and bounds on depth, attributes, namespaces and elements.
- *
- * sax parses without recursion, but forgives more than XML 1.0 does: two roots, an attribute twice, NUL bytes, prefixes
- * named like a property of every object. Those are refused here.
- */
+/** The elements of an OVF in document order, as strict XML with namespaces (strict-xml.ts), and within limits on both. */
 
-import sax, { type QualifiedAttribute, type QualifiedTag, type SAXParser } from 'sax';
+import type { QualifiedAttribute, QualifiedTag } from 'sax';
 import { assert, type ErrorCode, VdiStreamError } from '../errors.ts';
 import { quote } from '../quote.ts';
+import { readStrictXml } from '../strict-xml.ts';
 
 const MAX_DEPTH = 256;
 const MAX_ELEMENTS = 131_072;
-/** Of one element, and of namespaces in scope. sax looks at each attribute for each, and at each namespace for each element. */
+/** Per element, and namespaces in scope. sax compares each attribute with each other one, and visits each namespace for each element. */
 const MAX_ATTRIBUTES = 256;
 const MAX_NAMESPACES = 64;
-/** Characters between two looks at sax, which also bounds its buffers (64 Ki characters of one comment or value) by them. */
-const SLICE = 1024;
-
-const NOT_XML = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u;
 
 export interface XmlElement {
-  /** Local names from the root to this element, with slashes between: 'Envelope/References/File'. */
+  /** Local names from the root to this element, separated by slashes: 'Envelope/References/File'. */
   readonly path: string;
   /**
-   * The attribute of this local name. The one in the element's own namespace counts before the one without a prefix, and
-   * that before any other: producers differ in what they prefix. '' counts as absent.
+   * The attribute with this local name. The one in the element's own namespace takes precedence over one without a prefix, and that over
+   * any other: producers differ in what they prefix. '' counts as absent.
    */
   attribute(local: string): string | undefined;
   /** An error at the byte of this element. */
@@ -36,67 +27,32 @@ export interface XmlElement {
 type Fail = (message: string, index: number, code?: ErrorCode) => VdiStreamError;
 
 /**
- * Calls `visit` for each element in the order of their start tags, the first of which must be a `root`, by its local name.
- * Throws OVF_XML, with the byte where parsing stopped.
+ * Calls `visit` for each element in the order of the start tags. The first must have the local name `root`. Throws OVF_XML, with the byte
+ * where parsing stopped.
  */
 export function readXml(bytes: Uint8Array, member: string, root: string, visit: (element: XmlElement) => void): void {
   const { text, offsetOf } = decodeText(bytes, member);
   const fail: Fail = (message, index, code = 'OVF_XML') => new VdiStreamError(code, message, { member, offset: offsetOf(index) });
-  const odd = text.search(NOT_XML);
-  if (odd >= 0) throw fail('the OVF holds a character that XML does not allow', odd);
-
-  // No HTML entities either; the types of sax do not know that option, so these are no literal.
-  const options = { xmlns: true, strictEntities: true };
-  const parser = new sax.SAXParser(true, options);
-  const here = (): number => Math.max(parser.startTagPosition - 1, 0);
   const tree = elementTree(root);
-  const names = new Set<string>();
-
-  parser.onerror = (error) => {
-    const [reason = ''] = error.message.split('\n');
-    throw fail(`the OVF is not well-formed XML: ${reason.slice(0, 100)}`, parser.position);
-  };
-  const refuseDeclaration = (): void => {
-    throw fail('the OVF has a DOCTYPE or another declaration, which no OVF needs', here());
-  };
-  parser.ondoctype = refuseDeclaration;
-  parser.onsgmldeclaration = refuseDeclaration;
-  parser.onopencdata = () => {
-    if (tree.depth === 0) throw fail('the OVF has text outside of its root element', here());
-  };
-  parser.onattribute = ({ name }) => {
-    if (names.has(name)) throw fail(`an element has the attribute ${quote(name)} twice`, here());
-    names.add(name);
-  };
-  parser.onclosetag = () => tree.leave();
-  parser.onopentag = (tag) => {
-    assert('ns' in tag, 'sax was asked for namespaces');
-    names.clear();
-    const wrong = tree.enter(tag) ?? wrongWithNames(tag);
-    if (wrong !== undefined) throw fail(wrong, here());
-    visit(elementOf(tag, tree.path, fail, here()));
-  };
-
-  for (let at = 0; at < text.length; at += SLICE) {
-    parser.write(text.slice(at, at + SLICE));
-    // sax reports both only at their end, and until then the time it takes grows with the square of their length.
-    if (pending(parser, 'attribList') > MAX_ATTRIBUTES) throw fail(TOO_MANY_ATTRIBUTES, here());
-    if (pending(parser, 'sgmlDecl') > '[CDATA['.length) refuseDeclaration();
-  }
-  parser.close();
-  if (tree.elements === 0) throw fail('the OVF has no element at all', text.length);
+  readStrictXml(text, {
+    namespaces: true,
+    maxDepth: MAX_DEPTH,
+    maxAttributes: MAX_ATTRIBUTES,
+    fail: (problem, index) => fail(`the OVF ${problem}`, index),
+    openTag(tag, index) {
+      assert('ns' in tag, 'sax was asked for namespaces');
+      const problem = tree.enter(tag) ?? nameProblem(tag);
+      if (problem !== undefined) throw fail(problem, index);
+      visit(elementOf(tag, tree.path, fail, index));
+    },
+    closeTag: () => tree.leave(),
+  });
 }
 
-const TOO_MANY_ATTRIBUTES = `an element has more than ${MAX_ATTRIBUTES} attributes`;
-
 interface ElementTree {
-  /** How many elements are open. */
-  readonly depth: number;
   /** Of the innermost open element. */
   readonly path: string;
-  /** How many elements have been entered. */
-  readonly elements: number;
-  /** A start tag. Says what is wrong with it where it stands. */
+  /** A start tag. Returns the problem with it, if there is one. */
   enter(tag: QualifiedTag): string | undefined;
   leave(): void;
 }
@@ -105,25 +61,16 @@ function elementTree(root: string): ElementTree {
   const open: Array<{ readonly path: string; readonly namespaces: number }> = [];
   let elements = 0;
   return {
-    get depth() {
-      return open.length;
-    },
     get path() {
       return open.at(-1)?.path ?? '';
     },
-    get elements() {
-      return elements;
-    },
     enter(tag) {
-      const attributes = Object.values(tag.attributes);
       const parent = open.at(-1);
-      const namespaces = (parent?.namespaces ?? 0) + attributes.filter(({ prefix }) => prefix === 'xmlns').length;
-      if (parent === undefined && elements > 0) return 'the OVF has two root elements';
+      const declared = Object.values(tag.attributes).filter(({ prefix }) => prefix === 'xmlns').length;
+      const namespaces = (parent?.namespaces ?? 0) + declared;
       if (parent === undefined && tag.local !== root) return `the root element is ${quote(tag.local)}, not ${quote(root)}`;
       if (++elements > MAX_ELEMENTS) return `the OVF has more than ${MAX_ELEMENTS} elements`;
-      if (open.length >= MAX_DEPTH) return `the elements of the OVF are nested more than ${MAX_DEPTH} deep`;
-      if (attributes.length > MAX_ATTRIBUTES) return TOO_MANY_ATTRIBUTES;
-      if (namespaces > MAX_NAMESPACES) return `the OVF has more than ${MAX_NAMESPACES} namespaces in one place`;
+      if (namespaces > MAX_NAMESPACES) return `the OVF has more than ${MAX_NAMESPACES} namespaces in scope`;
       open.push({ path: parent === undefined ? tag.local : `${parent.path}/${tag.local}`, namespaces });
       return undefined;
     },
@@ -133,10 +80,10 @@ function elementTree(root: string): ElementTree {
   };
 }
 
-function wrongWithNames(tag: QualifiedTag): string | undefined {
+function nameProblem(tag: QualifiedTag): string | undefined {
   for (const { name, uri } of [tag, ...Object.values(tag.attributes)]) {
-    if (!/^[^:]+(?::[^:]+)?$/.test(name)) return `the name ${quote(name)} cannot be`;
-    // sax finds a prefix such as "constructor" on the prototype of every object, as what is no string.
+    if (!/^[^:]+(?::[^:]+)?$/.test(name)) return `the name ${quote(name)} is invalid`;
+    // sax looks up a prefix such as "constructor" on Object.prototype, and finds something that is not a string.
     if (typeof uri !== 'string') return `the namespace prefix of ${quote(name)} is not declared`;
   }
   return undefined;
@@ -155,7 +102,7 @@ function elementOf(tag: QualifiedTag, path: string, fail: Fail, index: number): 
   };
 }
 
-/** More than one only for two prefixes of the element's own namespace, which XML does not allow. */
+/** More than one only for two prefixes of the same namespace, which XML does not allow. */
 function candidates(attributes: readonly QualifiedAttribute[], local: string, uri: string): string[] {
   const named = attributes.filter((attribute) => attribute.local === local && attribute.prefix !== 'xmlns');
   const own = named.filter((attribute) => attribute.uri === uri);
@@ -164,21 +111,13 @@ function candidates(attributes: readonly QualifiedAttribute[], local: string, ur
   return chosen.map(({ value }) => value);
 }
 
-/** How much sax has read of a tag's attributes, or after a "<!", that it has not reported yet. */
-function pending(parser: SAXParser, buffer: 'attribList' | 'sgmlDecl'): number {
-  const value: unknown = Reflect.get(parser, buffer);
-  return Array.isArray(value) || typeof value === 'string' ? value.length : 0;
-}
-
 interface Decoded {
   readonly text: string;
-  /** The byte of the document at which a character of the text stands. */
+  /** The byte offset of a character of the text. */
   readonly offsetOf: (index: number) => number;
 }
 
-/**
- * UTF-16 with a byte order mark, else UTF-8, whatever the XML declaration says: .NET writes "utf-16" into UTF-8 files.
- */
+/** UTF-16 with a byte order mark, else UTF-8, whatever the XML declaration says: .NET writes "utf-16" into UTF-8 files. */
 function decodeText(bytes: Uint8Array, member: string): Decoded {
   const [first, second, third] = bytes;
   const wide = first === 0xff && second === 0xfe ? 'utf-16le' : first === 0xfe && second === 0xff ? 'utf-16be' : undefined;
