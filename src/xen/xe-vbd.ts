@@ -69,7 +69,7 @@ async function devicePath(xe: Xe, vbd: string, signal: AbortSignal | undefined):
 
 const isBelowDev = (device: string): boolean => /^[\w.:+@-]+(?:\/[\w.:+@-]+)*$/.test(device) && !device.split('/').includes('..');
 
-/** Takes no signal, because cancelling calls it. */
+/** Has no signal, because cancelling calls it. */
 export async function unplug(xe: Xe, vbd: string, pause: number, onWarning?: OnWarning): Promise<void> {
   const once = (): Promise<void> => confirmDone('vbd-unplug', xe.run('vbd-unplug', { uuid: vbd }), async () => !(await isPlugged(xe, vbd)));
   await settleUdev();
