@@ -14,7 +14,7 @@ export const NOT_XML = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/
 /** Characters per write to sax. It checks its buffers (64 Ki characters of one comment or value) once per write. */
 const SLICE = 1024;
 
-export interface XmlReader {
+interface XmlReader {
   /** Tags are QualifiedTags. */
   readonly namespaces: boolean;
   readonly maxDepth: number;

@@ -28,7 +28,7 @@ export function newOwnerTag(host: string): OwnerTag {
 
 const abandoned = new Set<string>();
 
-/** This process has given up: a VDI with this tag is a left-over, even if it appears later that appears later, although its owner still runs. */
+/** This process has given up: a VDI with this tag is a left-over, even if it appears later, although its owner still runs. */
 export const abandon = ({ text }: OwnerTag): void => void abandoned.add(text);
 
 /** Whether the owner is still working on its VDI; only for an owner on this host. */

@@ -124,7 +124,7 @@ describe('what cannot be asked for is USAGE, before anything is sent', () => {
   });
 
   test('an address, also where the file of certificates holds none', async () => {
-    expect((await failure(client({ ca: 'no certificate' }).request('ftp://host/image'))).message).toContain('the address of an image');
+    expect((await failure(client({ ca: 'no certificate' }).request('ftp://host/image'))).message).toContain('the URL of an image');
   });
 
   test('a value that is no text', () => {

@@ -18,10 +18,10 @@ export function requestFrom(socket) {
     socket.once('close', () => resolve(undefined));
     socket.on('data', (/** @type {Buffer} */ part) => {
       parts.push(part);
-      const all = Buffer.concat(parts);
-      const start = all.indexOf('\n') + 1;
-      const [kind = '', length = ''] = all.toString('latin1', 0, start).trim().split(' ');
-      if (start > 0 && all.length - start >= Number(length)) resolve({ kind, body: all.toString('utf8', start) });
+      const received = Buffer.concat(parts);
+      const start = received.indexOf('\n') + 1;
+      const [kind = '', length = ''] = received.toString('latin1', 0, start).trim().split(' ');
+      if (start > 0 && received.length - start >= Number(length)) resolve({ kind, body: received.toString('utf8', start) });
     });
   });
 }
