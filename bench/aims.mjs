@@ -1,4 +1,4 @@
-/** Aims: what the project promises, each judged by two rows of the same run. */
+/** Aims: what the project promises, each judged by two rows from the same run. */
 
 import { CHAINS } from './chain-rows.mjs';
 
@@ -6,13 +6,13 @@ import { CHAINS } from './chain-rows.mjs';
  * @typedef {import('./report.mjs').ImageResult} ImageResult
  * @typedef {object} Aim
  * @property {string} text
- * @property {string} measured  as it is printed
- * @property {boolean | undefined} pass  undefined where a row is missing
+ * @property {string} measured  as printed
+ * @property {boolean | undefined} pass  undefined if a row is missing
  */
 
 const TAR = 'vdistream, tar';
 const GZIP = 'vdistream, tar.gz';
-/** The rows that do just what the others do: all of them leave alone what is empty in the image. The default also zeroes it. */
+/** The rows that do the same job as the other programs, which skip empty parts of the image. The default also zeroes those. */
 const SAME_JOB = 'vdistream --zero=assume-zero, tar';
 const SAME_JOB_GZIP = 'vdistream --zero=assume-zero, tar.gz';
 
@@ -24,7 +24,7 @@ const MAX_CHAIN = 1.2;
 /** @type {readonly { text: string, other: string, ours: string, full: string, least: number }[]} */
 const RATIOS = [
   { text: 'plain tar: 2.5 × the tuned pipeline', other: 'tar | dd, tuned, tar', ours: SAME_JOB, full: TAR, least: 2.5 },
-  { text: 'plain tar: not behind qemu-img', other: 'qemu-img convert, tar', ours: SAME_JOB, full: TAR, least: 1 },
+  { text: 'plain tar: at least as fast as qemu-img', other: 'qemu-img convert, tar', ours: SAME_JOB, full: TAR, least: 1 },
   { text: 'plain tar: 20 × the literal pipeline', other: 'tar | dd, literal, tar', ours: SAME_JOB, full: TAR, least: 20 },
   { text: 'tar.gz: 2.2 × the tuned pipeline', other: 'tar | dd, tuned, tar.gz', ours: SAME_JOB_GZIP, full: GZIP, least: 2.2 },
 ];
@@ -35,10 +35,10 @@ export function judge(images) {
   const row = (image, name) => images.find((result) => result.name === image)?.rows.find((found) => found.name === name);
 
   const ratios = RATIOS.map(({ text, other, ours, full, least }) => {
-    const [theirs, mine, whole] = [other, ours, full].map((name) => row('realistic', name)?.seconds);
-    if (!theirs || !mine || !whole) return missing(text);
-    const ratio = theirs / mine;
-    const measured = `${ratio.toFixed(2)} × for the same job; ${(theirs / whole).toFixed(2)} × when it also zeroes what is empty`;
+    const [reference, sameJob, whole] = [other, ours, full].map((name) => row('realistic', name)?.seconds);
+    if (!reference || !sameJob || !whole) return missing(text);
+    const ratio = reference / sameJob;
+    const measured = `${ratio.toFixed(2)} × for the same job; ${(reference / whole).toFixed(2)} × when it also zeroes empty parts`;
     return { text, measured, pass: ratio >= least };
   });
 
@@ -47,10 +47,10 @@ export function judge(images) {
     const pairs = row('chain', judged)?.pairs;
     if (pairs === undefined) return missing(text);
     const { low, median, high, work } = pairs;
-    const ratio = `${median.toFixed(2)} × (half of the rounds ${low.toFixed(2)} to ${high.toFixed(2)})`;
+    const ratio = `${median.toFixed(2)} × (middle half of the rounds: ${low.toFixed(2)} to ${high.toFixed(2)})`;
     const whole = full === judged ? undefined : row('chain', full)?.pairs?.median;
-    const zeroing = whole === undefined ? '' : `; ${whole.toFixed(2)} × when it also zeroes what is empty`;
-    const limit = work === undefined ? '' : `; of bytes it reads ${work.read.toFixed(2)} ×, writes ${work.written.toFixed(2)} ×`;
+    const zeroing = whole === undefined ? '' : `; ${whole.toFixed(2)} × when it also zeroes empty parts`;
+    const limit = work === undefined ? '' : `; reads ${work.read.toFixed(2)} × and writes ${work.written.toFixed(2)} × the bytes`;
     return { text, measured: `${ratio}${zeroing}${limit}`, pass: median <= MAX_CHAIN };
   });
 

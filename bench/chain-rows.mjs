@@ -1,4 +1,4 @@
-/** Chain rows: the same disk from one VHD and from a chain, by every way that a chain comes; rows.mjs says what a row is. */
+/** Chain rows: the same disk from one VHD and from a chain, in every form of a chain; rows.mjs defines a row. */
 
 import { ours, shell } from './commands.mjs';
 
@@ -10,13 +10,13 @@ import { ours, shell } from './commands.mjs';
  */
 
 /**
- * A source as rows see it.
+ * A form of source.
  * @typedef {object} Way
  * @property {string} name  of the rows, before the comma
- * @property {string} how  and behind it
+ * @property {string} how  and after it
  * @property {Row['reads']} reads
  * @property {(image: Image) => readonly string[]} files
- * @property {string} [over]  `how` of the one VHD that it is compared with; undefined for one VHD itself
+ * @property {string} [over]  `how` of the single VHD that it is compared with; undefined for a single VHD itself
  * @property {Row['work']} [work]
  * @property {boolean} [pipe]
  * @property {boolean} [toNull]  reading alone is measured too
@@ -25,7 +25,7 @@ import { ours, shell } from './commands.mjs';
 
 /** @param {Image} image */
 function chainOf({ chain, name }) {
-  if (chain === undefined) throw new Error(`the image "${name}" is no chain`);
+  if (chain === undefined) throw new Error(`the image "${name}" is not a chain`);
   return chain;
 }
 
@@ -33,7 +33,7 @@ function chainOf({ chain, name }) {
 const sum = (layers, fact) => layers.reduce((bytes, layer) => bytes + layer[fact], 0);
 
 /**
- * What is read of a chain, and what goes to the device, as multiples of the disk's allocated bytes.
+ * The bytes read from a chain, and written to the device, as multiples of the disk's allocated bytes.
  * @param {(layers: readonly LayerFacts[]) => number} read @param {'shown' | 'present'} written
  * @returns {NonNullable<Row['work']>}
  */
@@ -42,10 +42,10 @@ const work = (read, written) => (image) => {
   return { read: read(layers) / image.allocated, written: sum(layers, written) / image.allocated };
 };
 
-/** Where the rest can be jumped over. */
+/** For a seekable source. */
 const shown = (/** @type {readonly LayerFacts[]} */ layers) => sum(layers, 'shown');
 const all = (/** @type {readonly LayerFacts[]} */ layers) => sum(layers, 'allocated');
-/** A gzip file is inflated down to its leaf, which is the last, for the size of the disk, and then from its start. */
+/** A gzip file is inflated up to its leaf, the last layer, for the size of the disk, and then again from its start. */
 const twice = (/** @type {readonly LayerFacts[]} */ layers) => all(layers) + all(layers.slice(1));
 
 const size = (/** @type {Image} */ image) => [`--virtual-size=${image.size}`];
@@ -56,7 +56,7 @@ const BASE_FIRST = 'chain base first';
 const PIPED = 'tar from a pipe';
 const PIPED_GZIP = 'tar.gz from a pipe';
 
-/** Those of one file stand together: page cache for all of them at once is more than many a machine has. @type {readonly Way[]} */
+/** Rows that read the same file are adjacent: many machines lack page cache for all files at the same time. @type {readonly Way[]} */
 const PLAIN = [
   { name: ONE, how: 'tar', reads: 'tar', files: (image) => [image.tar], toNull: true },
   { name: ONE, how: PIPED, reads: 'tar', files: (image) => [image.tar], pipe: true },
@@ -122,7 +122,7 @@ const GZIP = [
   },
 ];
 
-/** Said to read zero, the device costs nothing but the data, and a chain has nothing to hide behind. */
+/** With a device assumed to read zero, only data is written, and zeroing cannot mask the cost of a chain. */
 const SAME_JOB = ' --zero=assume-zero';
 
 /** @typedef {'' | typeof SAME_JOB} Zero */
@@ -142,11 +142,11 @@ function row({ name, how, reads, files, over, work, pipe, options }, zero) {
     ...(over && { over: rowName(ONE, zero, over) }),
     ...(work && { work }),
     argv(image, device) {
-      const given = [...(zero ? [zero.trim()] : []), ...(options?.(image) ?? [])];
+      const flags = [...(zero ? [zero.trim()] : []), ...(options?.(image) ?? [])];
       const paths = files(image);
       return pipe
-        ? shell('tar=$1; shift; cat "$tar" | "$@"', paths[0] ?? '', ...ours(...given, '-', device))
-        : ours(...given, ...paths, device);
+        ? shell('tar=$1; shift; cat "$tar" | "$@"', paths[0] ?? '', ...ours(...flags, '-', device))
+        : ours(...flags, ...paths, device);
     },
   };
 }
@@ -164,11 +164,11 @@ const toNowhere = ({ work: _, ...way }) => ({
 /** @type {readonly Row[]} */
 export const CHAIN_ROWS = [
   ...PLAIN.flatMap((way) => [row(way, ''), row(way, SAME_JOB), ...(way.toNull ? [toNowhere(way)] : [])]),
-  // Inflate takes the same time each round, and much of it.
+  // Inflating takes long, and the same time each round.
   ...GZIP.map((way) => ({ ...row(way, ''), most: 5 })),
 ];
 
-/** For the aims: the row that is judged, which has nothing to hide behind, and the one that also zeroes what is empty. */
+/** For the aims: the row that is judged, which writes only data, and the row that also zeroes empty parts. */
 export const CHAINS = [...PLAIN, ...GZIP]
   .filter(({ over }) => over !== undefined)
   .map((way) => ({

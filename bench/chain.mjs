@@ -1,8 +1,8 @@
 /**
- * Chain: a disk as three VHDs, as two snapshots leave them. Flattened they are that very disk, so nobody has to be trusted
- * with flattening them: what one layer holds and a nearer one hides is old data, taken from elsewhere on the disk.
+ * Chain: a disk as three VHDs, as after two snapshots. Flattened, they are that disk again, so the result needs no reference decoder: data
+ * of a layer that is hidden by a nearer one is taken from elsewhere on the disk.
  *
- * A guest writes here and there: stretches of neighbouring blocks, some rewritten whole, the others in runs of whole pages.
+ * The simulated guest writes stretches of adjacent blocks, some rewritten whole, the others in runs of whole pages.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -19,20 +19,20 @@ const PAGES = BLOCK / PAGE;
 /** Pages: 64 KiB and 1 MiB. */
 const RUN = { least: 16, most: 256 };
 const MOST_RUNS = 4;
-/** Blocks that are written one after the other. */
+/** Maximum number of adjacent blocks written together. */
 const STRETCH = 8;
-/** Of the stretches, rewritten from end to end. */
+/** Share of stretches rewritten whole. */
 const WHOLE = 0.4;
-/** Of those, never written before. */
+/** Share of those that were never written before. */
 const FRESH = 0.3;
-/** Of the disk's blocks, touched after each of the snapshots. */
+/** Share of the disk's blocks that are written after each snapshot. */
 const SHARES = { mid: 0.25, leaf: 0.1 };
 
 /**
  * @typedef {object} LayerFacts  bytes
  * @property {number} file
  * @property {number} allocated  in blocks
- * @property {number} present  by the sector bitmaps
+ * @property {number} present  according to the sector bitmaps
  * @property {number} shown  present, and not hidden by a nearer layer
  *
  * @typedef {object} Chain
@@ -75,10 +75,10 @@ export async function makeChain(folder, raw, size) {
   return chain;
 }
 
-/** As Nova numbers them. @param {number} rank */
+/** Numbered as in Nova. @param {number} rank */
 const nameOf = (rank) => `${rank}.vhd`;
 
-/** The same image each time; a parent is older than its child. @param {number} rank */
+/** Reproducible; a parent is older than its child. @param {number} rank */
 function identityOf(rank) {
   const id = createHash('sha256').update(`vdistream bench, layer ${rank}`).digest().subarray(0, 16);
   return { id, timestamp: 800_000_000 - rank * 86_400 };
@@ -89,9 +89,9 @@ function tar(path, folder, names) {
   execFileSync('tar', ['-cf', path, '--format=ustar', '--owner=0', '--group=0', '--mode=0644', '--mtime=@0', '-C', folder, ...names]);
 }
 
-/** @typedef {Map<number, Uint8Array>} Layer  for each block that it has, in file order: a byte a page, 1 where that is present */
+/** @typedef {Map<number, Uint8Array>} Layer  for each of its blocks, in file order: one byte per page, 1 if it is present */
 
-/** Who wrote what: the layers, leaf first. @param {readonly number[]} numbers  of the blocks of the disk, ascending */
+/** The layers, leaf first. @param {readonly number[]} numbers  of the disk's blocks, ascending */
 function plan(numbers) {
   const random = randomizer();
   const mid = touch(numbers, SHARES.mid, random);
@@ -105,7 +105,7 @@ function plan(numbers) {
 }
 
 /**
- * One snapshot's writes to `share` of the blocks, in the order of their stretches, which is any order.
+ * The writes after a snapshot, to `share` of the blocks, in random order of their stretches.
  * @param {readonly number[]} numbers @param {number} share @param {() => number} random
  */
 function touch(numbers, share, random) {
@@ -143,7 +143,7 @@ function touch(numbers, share, random) {
   return { layer, fresh };
 }
 
-/** Numbers from 0 to 1, the same ones each time. */
+/** Numbers from 0 to 1, the same sequence each time. */
 function randomizer() {
   let state = 1;
   return () => {
@@ -153,8 +153,8 @@ function randomizer() {
 }
 
 /**
- * The bytes of a layer's blocks, made when they are asked for: the disk's where they show, old ones where a nearer layer hides
- * them, zeros where the layer has none.
+ * The bytes of a layer's blocks, generated on demand: those of the disk where they are visible, old data where a nearer layer hides them,
+ * zeros where the layer has none.
  * @extends {Map<number, Uint8Array>}
  */
 class LayerBlocks extends Map {
@@ -175,15 +175,15 @@ class LayerBlocks extends Map {
 
   /** @override @param {number} number */
   get(number) {
-    const mine = this.#layers[this.#rank]?.get(number);
-    if (mine === undefined) return undefined;
+    const present = this.#layers[this.#rank]?.get(number);
+    if (present === undefined) return undefined;
     const nearer = this.#layers.slice(0, this.#rank);
     const shown = this.#disk.get(number) ?? new Uint8Array(BLOCK);
     const bytes = new Uint8Array(BLOCK);
     /** @type {Uint8Array | undefined} */
     let old;
     for (let page = 0; page < PAGES; page++) {
-      if (!mine[page]) continue;
+      if (!present[page]) continue;
       const hidden = nearer.some((layer) => layer.get(number)?.[page]);
       if (hidden) old ??= this.#elsewhere(number);
       bytes.set((hidden && old ? old : shown).subarray(page * PAGE, (page + 1) * PAGE), page * PAGE);
@@ -191,7 +191,7 @@ class LayerBlocks extends Map {
     return bytes;
   }
 
-  /** Another block of the disk, another one for each layer. @param {number} number */
+  /** A different block of the disk for each layer. @param {number} number */
   #elsewhere(number) {
     const step = 97 * this.#rank;
     const other = this.#numbers[(this.#numbers.indexOf(number) + step) % this.#numbers.length] ?? number;
@@ -199,7 +199,7 @@ class LayerBlocks extends Map {
   }
 }
 
-/** A bit a sector, the most significant first; eight sectors are a page. @param {Uint8Array} pages */
+/** One bit per sector, the most significant first; eight sectors per page. @param {Uint8Array} pages */
 const bitmapOf = (pages) => pages.map((present) => (present ? 0xff : 0));
 
 /** @param {readonly Layer[]} layers  leaf first @param {number} rank @returns {Omit<LayerFacts, 'file'>} */

@@ -1,4 +1,4 @@
-/** Commands: how rows run a program. */
+/** Commands: command lines for the rows. */
 
 import { fileURLToPath } from 'node:url';
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * `npm run demo`: a first impression. Makes a small OVA, writes its disk to a file, and does the same by tar and dd. Needs
- * Node, tar, gzip and dd; no root, no device.
+ * `npm run demo`: a first impression. Makes a small OVA, writes its disk to a file, and does the same with tar and dd. Needs Node, tar, gzip
+ * and dd, but neither root nor a device.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -18,13 +18,13 @@ const BLOCKS = 100;
 
 const say = (/** @type {string} */ text) => void process.stdout.write(`${text}\n`);
 
-/** Whatever ends the demo, nothing of it stays. */
+/** Removed however the demo ends. */
 const folder = mkdtempSync(join(tmpdir(), 'vdistream-demo-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.on(signal, () => process.exit(130));
 
 await refuseUnbuilt();
-say(`A small image first: ${(BLOCKS * BLOCK) / MiB} MiB of data, scattered over a disk of ${SIZE / MiB} MiB, as a VHD in a tar.gz.`);
+say(`First, a small image: ${(BLOCKS * BLOCK) / MiB} MiB of data scattered over a ${SIZE / MiB} MiB disk, as a VHD in a tar.gz.`);
 const tar = join(folder, 'image.tar');
 await writeOva(tar, { size: SIZE, blocks: someBlocks() });
 await gzipFile(tar, join(folder, 'image.ova'));
@@ -36,22 +36,22 @@ const pipeline = `tar -xzOf image.ova ${MEMBER} | dd of=dd.raw bs=1M conv=fsync`
 const theirs = show(pipeline, 'sh', '-c', pipeline);
 
 say(`
-vdistream: ${ours.toFixed(1)} s, read back and compared.  tar | dd: ${theirs.toFixed(1)} s, ${(theirs / ours).toFixed(1)} × as long, and not compared with anything.
+vdistream: ${ours.toFixed(1)} s, read back and compared.  tar | dd: ${theirs.toFixed(1)} s, ${(theirs / ours).toFixed(1)} × as long, with nothing compared.
 
-And what dd wrote is not the disk. It is the VHD container, as it lay in the archive:
+And dd did not write the disk. It wrote the VHD container from the archive:
   disk.raw  ${facts('disk.raw')}
   dd.raw    ${facts('dd.raw')}
-A guest that is given dd.raw finds "conectix" where its partition table should be.
+A guest that boots from dd.raw finds "conectix" where the partition table should be.
 
-\`npm run bench\` measures all of this properly; README.md says what came out.`);
+\`npm run bench\` measures all of this properly; README.md has the results.`);
 
-/** Runs the command line of this checkout. @param {...string} args */
+/** Runs vdistream from this checkout. @param {...string} args */
 function vdistream(...args) {
   return show(`vdistream ${args.join(' ')}`, process.execPath, fileURLToPath(new URL('../dist/cli/main.js', import.meta.url)), ...args);
 }
 
 /**
- * Runs a command with its own output and progress bar, and returns the seconds that it took.
+ * Runs a command, showing its output and progress bar, and returns its duration in seconds.
  * @param {string} title @param {string} program @param {...string} args
  */
 function show(title, program, ...args) {
@@ -59,13 +59,13 @@ function show(title, program, ...args) {
   const started = performance.now();
   const { status, error } = spawnSync(program, args, { cwd: folder, stdio: 'inherit' });
   if (status !== 0) {
-    say(error ? `${program} cannot be run: ${error.message}` : 'The demo ends here.');
+    say(error ? `cannot run ${program}: ${error.message}` : 'The demo ends here.');
     process.exit(status ?? 1);
   }
   return (performance.now() - started) / 1000;
 }
 
-/** What a file is, at a glance. @param {string} name */
+/** Size, allocation and first bytes of a file. @param {string} name */
 function facts(name) {
   const file = openSync(join(folder, name), 'r');
   const front = Buffer.alloc(8);
@@ -73,21 +73,21 @@ function facts(name) {
   closeSync(file);
   const { size, blocks } = statSync(join(folder, name));
   const begins = /^[ -~]+$/.test(front.toString('latin1')) ? `"${front}"` : front.toString('hex');
-  return `${(size / MiB).toFixed(0).padStart(4)} MiB, ${((blocks * 512) / MiB).toFixed(0)} MiB of them on the medium, begins with ${begins}`;
+  return `${(size / MiB).toFixed(0).padStart(4)} MiB, ${((blocks * 512) / MiB).toFixed(0)} MiB of them allocated, begins with ${begins}`;
 }
 
 async function refuseUnbuilt() {
   try {
-    // By a name that is not constant: the type check must not look into what may not be there.
+    // A computed name, so that the type check does not follow it: dist/ may not exist.
     const { native } = await import(String(new URL('../dist/host/native.js', import.meta.url)));
     native();
   } catch {
-    say('vdistream is not built yet. Please run `npm run build` (it needs a C++ compiler), and then the demo again.');
+    say('vdistream is not built yet. Run `npm run build` (it needs a C++ compiler), then run the demo again.');
     process.exit(1);
   }
 }
 
-/** Blocks that compress about as well as those of a real disk, and the same ones each time. */
+/** Blocks that compress about as well as those of a real disk, the same each time. */
 function someBlocks() {
   let state = 1;
   const random = () => {
@@ -101,10 +101,10 @@ function someBlocks() {
     const block = new Uint32Array(BLOCK / 4);
     for (let at = 0; at < block.length; at += 4) {
       const from = random() >>> 8;
-      // Half of it said before, half of it new.
+      // Mostly repeated words, and one random one.
       block.set([words[from % 509] ?? 0, words[(from % 509) + 1] ?? 0, words[(from % 509) + 2] ?? 0, random()], at);
     }
-    // Scattered: long runs of blocks with gaps between them.
+    // Runs of ten blocks with gaps between them.
     blocks.set(index + 40 * Math.floor(index / 10), new Uint8Array(block.buffer));
   }
   return blocks;

@@ -1,7 +1,6 @@
 /**
- * Device: the one that every trial of a run writes to, and the state in which each trial finds it. By default it is a loop
- * device over a sparse file, large enough for every image; it lies in memory where there is enough, so that no medium
- * hides what the programs themselves cost.
+ * Device: the device that every trial of a run writes to, and its state before each trial. By default it is a loop device over a sparse
+ * file, large enough for every image, and in memory if there is enough, so that no medium masks the cost of the programs themselves.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -14,13 +13,12 @@ const MEMORY = '/dev/shm';
 /**
  * @typedef {object} Device
  * @property {string} path
- * @property {string} kind  what it is, for the reader of the results
- * @property {string} state  in which a trial finds it, likewise
+ * @property {string} kind  for the reader of the results
+ * @property {string} state  before a trial, for the reader of the results
  * @property {number} size  bytes
- * @property {(allocate: number) => void} reset  brings it into the state for the next trial: with its first `allocate` bytes
- *   allocated and the rest not, where that is ours to decide; never with a VHD at its front, which vdistream refuses to
- *   overwrite and which every pipeline leaves there
- * @property {() => void} close  idempotent, and synchronous, since it must also work when the process is being ended
+ * @property {(allocate: number) => void} reset  prepares it for the next trial: allocates the first `allocate` bytes and no others, if it
+ *   is a loop device; removes the VHD that a pipeline leaves at its start, which vdistream would refuse to overwrite
+ * @property {() => void} close  idempotent, and synchronous, because it also runs while the process exits
  */
 
 /** @param {{ dir: string, size: number, room: number }} options  `room`: bytes that trials will allocate @returns {Device} */
@@ -35,13 +33,13 @@ export function loopDevice({ dir, size, room }) {
   function close() {
     if (closed) return;
     closed = true;
-    // Lazy, if a process that is being killed still has it open.
+    // Detaches later if a process that is being killed still has it open.
     if (path) execFileSync('losetup', ['--detach', path]);
     rmSync(backing, { force: true });
   }
 
   try {
-    // Over a medium, the page cache of the backing file would take the place of the medium.
+    // Without direct I/O, the page cache of the backing file would hide the medium.
     const direct = inMemory ? [] : ['--direct-io=on'];
     path = run('losetup', ['--find', '--show', ...direct, backing]);
   } catch (error) {
@@ -57,7 +55,7 @@ export function loopDevice({ dir, size, room }) {
       flush(path);
       if (allocate === 0) run('fallocate', ['--punch-hole', '--offset', '0', '--length', String(size), backing]);
       else if (filled < allocate) fill(backing, allocate);
-      // What the trial before has punched.
+      // Allocates again what the previous trial has punched.
       else run('fallocate', ['--length', String(allocate), backing]);
       filled = allocate;
       wipeFront(path);
@@ -66,14 +64,14 @@ export function loopDevice({ dir, size, room }) {
   };
 }
 
-/** A device of the user's, whose content is lost. @param {string} path @returns {Device} */
+/** The user's device; its content is lost. @param {string} path @returns {Device} */
 export function givenDevice(path) {
-  // O_EXCL without O_CREAT: EBUSY when it is mounted or part of something. dd would not ask.
+  // O_EXCL without O_CREAT fails with EBUSY if the device is mounted or otherwise in use. dd would not check.
   closeSync(openSync(path, constants.O_RDWR | constants.O_EXCL));
   return {
     path,
     kind: `the device ${path}`,
-    state: 'as the trial before left it, except for its first MiB, which is zeroed',
+    state: 'as the previous trial left it, except for the first MiB, which is zeroed',
     size: Number(run('blockdev', ['--getsize64', path])),
     reset() {
       flush(path);
@@ -92,8 +90,8 @@ function hasRoom(bytes) {
 }
 
 /**
- * Old data, so that a disk is only right if what is empty in it was made so, and so that the first trial does not pay for
- * pages that the later ones find there. @param {string} path @param {number} bytes
+ * Fills the file with old data, so that a disk is only correct if its empty parts were zeroed, and the first trial does not pay for pages
+ * that later ones find allocated. @param {string} path @param {number} bytes
  */
 function fill(path, bytes) {
   const chunk = Buffer.alloc(4 * MiB, 0xaa);
@@ -104,7 +102,7 @@ function fill(path, bytes) {
 }
 
 /**
- * What a pipeline without O_DIRECT has left in the device's page cache is neither its neighbour's work nor its gain.
+ * Flushes what a pipeline without O_DIRECT left in the device's page cache, so that it does not affect the next trial.
  * @param {string} path
  */
 function flush(path) {

@@ -1,4 +1,4 @@
-/** Filesystem: an ext4 full of real files, taken from what the machine has, as the raw disk of a realistic image. */
+/** Filesystem: an ext4 full of this machine's own files, as the raw disk of a realistic image. */
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 const FOLDERS = ['/usr/bin', '/usr/lib', '/usr/share', '/usr/include', '/usr/local'];
 
 /**
- * Makes `path`, a sparse file of `size` bytes that holds at least `content` bytes of files. Returns how many files.
+ * Creates `path`, a sparse file of `size` bytes with at least `content` bytes of files, and returns their number.
  * @param {string} path @param {{ size: number, content: number }} options
  */
 export function makeFilesystem(path, { size, content }) {
@@ -35,8 +35,8 @@ export function makeFilesystem(path, { size, content }) {
 }
 
 /**
- * Files of `content` bytes, and how often to copy them: a small machine has less than that. They are taken in the order of a
- * hash of their names, so that programs, libraries, text and pictures come as mixed as they are on the machine.
+ * Files of `content` bytes in total, and how often to copy them if the machine has fewer. Sorted by a hash of their names, to mix
+ * programs, libraries, text and pictures as on the machine.
  * @param {number} content
  */
 function choose(content) {
@@ -72,6 +72,6 @@ function sizeOf(path) {
   try {
     return statSync(path).size;
   } catch {
-    return 0; // gone, or not for us to read
+    return 0; // gone, or not readable
   }
 }

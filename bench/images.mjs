@@ -1,4 +1,4 @@
-/** Images: what the bench writes. Each is made once, in a folder of its own, and kept for the next run. */
+/** Images: what the bench writes. Each is created once, in its own folder, and kept for the next run. */
 
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,16 +9,16 @@ import { BLOCK } from './vhd.mjs';
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
-/** A version of the recipes: images of another are made anew. */
+/** Version of the recipes: images of another version are created again. */
 const RECIPE = 2;
 
 /**
  * @typedef {object} Image
  * @property {string} name
- * @property {string} what  it is, for the reader of the results
+ * @property {string} what  description, for the reader of the results
  * @property {string} tar  path
  * @property {string} gzip  path
- * @property {string} [raw]  path of the disk itself, where it is small enough to be kept
+ * @property {string} [raw]  path of the disk itself, if it is small enough to keep
  * @property {string} member
  * @property {number} memberOffset  bytes, in the plain tar
  * @property {number} size  virtual, bytes
@@ -50,7 +50,7 @@ export function recipes({ quick }) {
     {
       name: 'empty',
       size: 2040 * GiB,
-      make: () => ({ what: 'an empty disk of the largest size that VHD has', blocks: new Map() }),
+      make: () => ({ what: 'an empty disk of the maximum VHD size', blocks: new Map() }),
     },
   ];
 }
@@ -69,7 +69,7 @@ function realistic({ size, content }) {
 }
 
 /**
- * Scattered blocks with two runs of 64 KiB used in each, as a guest leaves them that writes little and everywhere.
+ * Scattered blocks with two used runs of 64 KiB each, as left by a guest that writes a little everywhere.
  * @param {{ size: number, count: number }} options @returns {Recipe}
  */
 function sparse({ size, count }) {
@@ -96,17 +96,17 @@ function sparse({ size, count }) {
 }
 
 /**
- * The image of a recipe, from `dir` if it is there.
+ * The image of a recipe, from `dir` if it exists there.
  * @param {Recipe | ChainRecipe} recipe @param {string} dir @param {(line: string) => void} say @returns {Promise<Image>}
  */
 export async function prepareImage(recipe, dir, say) {
   const whole = 'of' in recipe ? await prepareImage(recipe.of, dir, say) : undefined;
   const folder = join(dir, `${recipe.name}-${recipe.size / GiB}g-v${RECIPE}`);
   const facts = join(folder, 'image.json');
-  // Written last, so an image that was interrupted while it was made is not taken for one.
+  // Written last, so that an incomplete image is never used.
   if (existsSync(facts)) return JSON.parse(readFileSync(facts, 'utf8'));
 
-  say(`making the image "${recipe.name}" in ${folder}; the next run finds it there`);
+  say(`creating the image "${recipe.name}" in ${folder}; the next run reuses it`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const image = 'of' in recipe ? await chained(recipe, folder, whole) : await single(recipe, folder);
@@ -137,9 +137,9 @@ async function single(recipe, folder) {
   };
 }
 
-/** A disk that is there already, as a chain too. @param {ChainRecipe} recipe @param {string} folder @param {Image | undefined} whole */
+/** An existing disk, as a chain too. @param {ChainRecipe} recipe @param {string} folder @param {Image | undefined} whole */
 async function chained(recipe, folder, whole) {
-  if (whole?.raw === undefined) throw new Error(`the image "${recipe.of.name}" has no raw disk to make a chain of`);
+  if (whole?.raw === undefined) throw new Error(`the image "${recipe.of.name}" has no raw disk to make a chain from`);
   const chain = await makeChain(folder, whole.raw, recipe.size);
   return { ...whole, name: recipe.name, what: `the disk of the image "${whole.name}", as one VHD and as a chain of three`, chain };
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * `node bench/import.mjs`: what `vdistream import` takes of its own. Each round writes an image to a loop device, and imports it to one
- * that the stand-in toolstack of the tests makes, which answers at once: what is between the two is ours. Needs root and g++.
+ * `node bench/import.mjs`: the overhead of `vdistream import`. Each round writes an image to a loop device, then imports it to one created by
+ * the tests' stand-in toolstack, which answers immediately; the difference is the overhead. Needs root and g++.
  */
 
 import { execFileSync, spawn } from 'node:child_process';
@@ -16,7 +16,7 @@ import { dynamicVhd } from '../test/support/make-vhd.mjs';
 const MiB = 2 ** 20;
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '11' }, json: { type: 'boolean', default: false } } });
 const rounds = Number(values.rounds);
-if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error('--rounds takes a number of rounds');
+if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error('--rounds must be a positive whole number');
 
 const path = (/** @type {string} */ name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const folder = mkdtempSync('/dev/shm/vdistream-bench-import-');
@@ -31,7 +31,7 @@ function time(args, env = {}) {
 /** @param {readonly number[]} numbers */
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
-/** A block of every four is there. @param {number} size bytes */
+/** One of every four blocks is allocated. @param {number} size bytes */
 function makeImage(size) {
   const numbers = Array.from({ length: size / (8 * MiB) }, (_, index) => index * 4);
   const block = Buffer.alloc(2 * MiB, 'vdistream ');
@@ -55,7 +55,7 @@ function measure(image, size, sr, env) {
       execFileSync('truncate', ['-s', '0', backing]);
     }
     const imported = time(['import', image, '--sr', sr], env);
-    // Or the next one would get memory that has never been used, and pay for it.
+    // Otherwise the next import would pay for allocating fresh memory.
     execFileSync(xe, ['vdi-destroy', `uuid=${imported.stdout}`]);
     pairs.push({ write, import: imported.seconds });
   }
@@ -79,7 +79,7 @@ try {
   const { host, vm } = JSON.parse(readFileSync(join(folder, 'xen', 'state.json'), 'utf8'));
   const inventory = join(folder, 'inventory');
   // A storage driver domain is a control domain, too.
-  const isDom0 = (/** @type {{ domId: number, residentOn: string }} */ one) => one.domId === 0 && one.residentOn === host[0].uuid;
+  const isDom0 = (/** @type {{ domId: number, residentOn: string }} */ guest) => guest.domId === 0 && guest.residentOn === host[0].uuid;
   const dom0 = vm.find(isDom0);
   writeFileSync(inventory, `INSTALLATION_UUID='${host[0].uuid}'\nCONTROL_DOMAIN_UUID='${dom0.uuid}'\n`);
   const sr = await ask(join(folder, 'xen', 'socket'), { do: 'sr', type: 'lvm', options: {} });
@@ -87,7 +87,7 @@ try {
   const results = [64 * MiB, 1024 * MiB, 4096 * MiB].map((size) => measure(makeImage(size), size, String(sr), env));
   if (values.json) console.log(JSON.stringify(results));
   else {
-    console.log('disk       write    import   its own  (least to most)');
+    console.log('disk       write    import   overhead (least to most)');
     for (const { size, own, least, most, ...row } of results) {
       const cells = [row.write, row.import, own].map((seconds) => `${seconds.toFixed(3)} s`.padEnd(9));
       console.log(`${`${size / MiB} MiB`.padEnd(10)} ${cells.join('')}(${least.toFixed(3)} to ${most.toFixed(3)} s)`);

@@ -1,6 +1,5 @@
 /**
- * Inflates a gzip file to nowhere: `node inflate.mjs CODEC FILE`. What a program that decodes with this codec cannot beat,
- * however well it writes.
+ * Inflates a gzip file and discards the result: `node inflate.mjs CODEC FILE`. A lower bound for any program that uses this codec.
  */
 
 import { createReadStream } from 'node:fs';
@@ -12,11 +11,11 @@ const [codec, path = ''] = process.argv.slice(2);
 const source = createReadStream(path, { highWaterMark: CHUNK });
 
 if (codec === 'zlib-sync') {
-  // By a name in a variable, since it is not among the dependencies: `npm i --no-save zlib-sync` brings it.
+  // Imported through a variable because it is not a dependency: `npm i --no-save zlib-sync` installs it.
   const { default: zlib } = await import(codec);
   const inflate = new zlib.Inflate({ chunkSize: CHUNK, windowBits: 31 });
   for await (const chunk of source) {
-    // Without a flush it would keep everything it has decoded in memory.
+    // Without a flush, it would keep all decoded bytes in memory.
     inflate.push(chunk, zlib.Z_SYNC_FLUSH);
     if (inflate.err < 0) throw new Error(`zlib-sync: ${inflate.msg}`);
   }

@@ -1,9 +1,9 @@
-/** Machine: what the numbers of a run were made on, and what is there to make them with. */
+/** Machine: facts about the machine that a run was measured on, and the programs it has. */
 
 import { execFileSync } from 'node:child_process';
 import os from 'node:os';
 
-/** Programs that the bench itself needs, whatever is compared. */
+/** Programs that the bench itself needs, whatever it compares. */
 const PROGRAMS = ['bash', 'blockdev', 'cmp', 'dd', 'fallocate', 'gzip', 'losetup', 'mkfs.ext4', 'python3', 'tar'];
 
 /** @param {string} program */
@@ -24,12 +24,12 @@ export async function hasModule(name) {
   );
 }
 
-/** Why there can be no bench here, as a sentence, or undefined. */
+/** Why the bench cannot run here, as a sentence, or undefined. */
 export function obstacle() {
   if (process.platform !== 'linux') return 'the bench needs Linux: it writes to a loop device';
-  if (process.getuid?.() !== 0) return 'the bench needs root: it makes a loop device and writes to it';
+  if (process.getuid?.() !== 0) return 'the bench needs root: it creates a loop device and writes to it';
   const missing = PROGRAMS.filter((program) => !hasProgram(program));
-  return missing.length > 0 ? `the bench needs ${missing.join(', ')}, not found here` : undefined;
+  return missing.length > 0 ? `the bench needs ${missing.join(', ')}, not found on this machine` : undefined;
 }
 
 export function machineFacts() {
@@ -38,7 +38,7 @@ export function machineFacts() {
     cores: os.availableParallelism(),
     cpu: os.cpus()[0]?.model.trim() ?? 'unknown',
     memory: os.totalmem(),
-    /** Above zero, something else was running: look at the spread before you believe a median. */
+    /** Above zero, something else was running: check the spread before trusting a median. */
     loadBefore: Number(os.loadavg()[0]?.toFixed(2)),
     kernel: os.release(),
     node: process.version,

@@ -1,4 +1,4 @@
-/** OVA: a tar with a VHD in it, written as a stream, so that no disk is ever held in memory. */
+/** OVA: a tar with a VHD, written as a stream, so that no disk is ever held in memory. */
 
 import { execFileSync } from 'node:child_process';
 import { closeSync, createWriteStream, fstatSync, openSync, readSync } from 'node:fs';
@@ -8,23 +8,23 @@ import { pipeline } from 'node:stream/promises';
 import tar from 'tar-stream';
 import { BLOCK, vhdBytes, vhdParts } from './vhd.mjs';
 
-/** The name that Nova gives to the disk of an image. */
+/** Nova's name for the disk of an image. */
 export const MEMBER = '0.vhd';
-/** Where the member's bytes begin: one ustar header. */
+/** Offset of the member's data, after one ustar header. */
 export const MEMBER_OFFSET = 512;
 
 /** @param {string} path @param {import('./vhd.mjs').Vhd} vhd */
 export async function writeOva(path, vhd) {
   const pack = tar.pack();
   const written = pipeline(pack, createWriteStream(path));
-  // A fixed time: the same disk gives the same image.
+  // A fixed time, so that the image is reproducible.
   const entry = pack.entry({ name: MEMBER, size: vhdBytes(vhd), mode: 0o644, mtime: new Date(0) });
   await pipeline(Readable.from(vhdParts(vhd), { objectMode: true }), entry);
   pack.finalize();
   await written;
 }
 
-/** Compresses as Nova compresses its images: gzip -6. @param {string} path @param {string} into */
+/** Compresses like Nova, with gzip -6. @param {string} path @param {string} into */
 export async function gzipFile(path, into) {
   const out = await open(into, 'w');
   execFileSync('gzip', ['-6', '-n', '-c', path], { stdio: ['ignore', out.fd, 'inherit'] });
@@ -32,8 +32,7 @@ export async function gzipFile(path, into) {
 }
 
 /**
- * The blocks of a raw disk that are not all zero, as the map that vhdParts takes; the bytes of each are read only when
- * they are asked for.
+ * The blocks of a raw disk that are not all zero, as a map for vhdParts, which reads the bytes of a block on demand.
  * @extends {Map<number, Uint8Array>}
  */
 export class RawBlocks extends Map {

@@ -1,4 +1,4 @@
-/** Report: trials in, medians and ratios out, as an object for machines and as text for people. */
+/** Report: medians and ratios of trials, as an object for programs and as text for people. */
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
@@ -13,15 +13,15 @@ const GiB = 2 ** 30;
  * @property {Row['kind']} kind
  * @property {number} seconds
  * @property {number} cpu  seconds
- * @property {number} rss  bytes; the largest of all trials, since a peak is what must fit
- * @property {number | undefined} ratio  its seconds to those of vdistream on the same file
- * @property {Pairs | undefined} pairs  of a chain: to those of one VHD
+ * @property {number} rss  bytes; the largest of all trials, because the peak must fit
+ * @property {number | undefined} ratio  of its seconds to those of vdistream on the same file
+ * @property {Pairs | undefined} pairs  for a chain: compared with one VHD
  * @property {Trial[]} trials
  *
- * @typedef {object} Pairs  ratios within a round, so that a slow minute of the machine counts on both sides
- * @property {number} low  a quarter of them is below
+ * @typedef {object} Pairs  ratios within a round, so that a slow minute of the machine affects both sides
+ * @property {number} low  first quartile
  * @property {number} median
- * @property {number} high  a quarter is above
+ * @property {number} high  third quartile
  * @property {import('./rows.mjs').Work | undefined} work
  *
  * @typedef {object} ImageResult
@@ -75,7 +75,7 @@ function pairsOf(image, row, measured) {
 /** @param {readonly number[]} values */
 const median = (values) => quantile(values, 0.5);
 
-/** @param {readonly number[]} values @param {number} share  of them that is below */
+/** @param {readonly number[]} values @param {number} share  of the values below the result */
 function quantile(values, share) {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (sorted.length - 1) * share;
@@ -84,7 +84,7 @@ function quantile(values, share) {
 }
 
 const HEAD = ['', 'trials', 'seconds', 'min', 'max', 'MiB/s', 'CPU s', 'peak MiB', '× ours'];
-const CHAIN_HEAD = ['× one VHD', 'half of the rounds', '× read', '× written'];
+const CHAIN_HEAD = ['× one VHD', 'middle half', '× read', '× written'];
 
 /** @param {Result} result */
 export function reportText({ machine, device, leftOut, images, aims }) {
@@ -92,9 +92,9 @@ export function reportText({ machine, device, leftOut, images, aims }) {
     `${machine.cores} cores (${machine.cpu}), ${(machine.memory / GiB).toFixed(0)} GiB, Linux ${machine.kernel}, Node ${machine.node}, load ${machine.loadBefore}`,
     machine.programs.join('; '),
     `device: ${device.kind}`,
-    `  a trial finds it ${device.state}`,
-    'sources: read from the page cache. One process group a trial, trials interleaved, medians; peak of the largest process.',
-    'Quote the ratios, not the seconds: a device in memory and warm sources are nobody’s production.',
+    `  before each trial: ${device.state}`,
+    'sources: in the page cache. One process group per trial, trials interleaved, medians; peak of the largest process.',
+    'Quote the ratios, not the seconds: nobody runs a device in memory and warm sources in production.',
   ];
   for (const image of images) {
     lines.push(
@@ -107,7 +107,7 @@ export function reportText({ machine, device, leftOut, images, aims }) {
   }
   if (leftOut.length > 0) lines.push('', ...leftOut.map((reason) => `left out: ${reason}`));
   lines.push('');
-  if (aims === undefined) lines.push('The aims are judged by a whole run, not by --quick.');
+  if (aims === undefined) lines.push('The aims are judged only by a full run, not with --quick.');
   const width = Math.max(0, ...(aims ?? []).map(({ text }) => text.length));
   for (const { text, measured, pass } of aims ?? []) {
     lines.push(`${pass === undefined ? '  - ' : pass ? 'pass' : 'MISS'}  ${text.padEnd(width)}  ${measured}`);
@@ -122,8 +122,8 @@ function layersText(layers) {
       ({ allocated, present, shown }, rank) =>
         `  layer ${rank}: ${mib(allocated)} MiB allocated, ${mib(present)} MiB present, ${mib(shown)} MiB of that shown`,
     ),
-    '  × read, × written: the bytes that a chain cannot do without reading (where the rest can be jumped over, those that show) and',
-    '  writing, to one VHD: no time that goes into bytes alone is below the smaller of the two.',
+    '  × read, × written: the bytes that must be read (in a seekable source, only visible ones) and written, relative to one VHD.',
+    '  If bytes were the only cost, no ratio of times would be below the smaller of the two.',
   ];
 }
 

@@ -1,4 +1,4 @@
-/** Rows: the commands that are compared. One row of the table each, as one command line that anybody can repeat by hand. */
+/** Rows: the commands that are compared, one per row of the table, each a command line that can be repeated by hand. */
 
 import { fileURLToPath } from 'node:url';
 import { CHAIN_ROWS } from './chain-rows.mjs';
@@ -11,29 +11,29 @@ const INFLATE = fileURLToPath(new URL('inflate.mjs', import.meta.url));
  * @typedef {object} Row
  * @property {string} name
  * @property {'ours' | 'pipeline' | 'qemu' | 'limit'} kind
- * @property {'tar' | 'gzip' | 'raw'} reads  which file of the image; of a chain, what is like that file
- * @property {(image: Image) => readonly string[]} [files]  what is read instead of it
- * @property {string} [over]  the row that writes the same disk from one VHD
- * @property {(image: Image) => Work} [work]  what it cannot do without
+ * @property {'tar' | 'gzip' | 'raw'} reads  which file of the image; for a chain, the comparable form
+ * @property {(image: Image) => readonly string[]} [files]  the files read instead of it
+ * @property {string} [over]  name of the row that writes the same disk from one VHD
+ * @property {(image: Image) => Work} [work]  the minimum of work
  * @property {readonly string[]} images  names
  * @property {readonly string[]} [needs]  programs besides tar, gzip and dd
  * @property {string} [module]  a package
  * @property {number} [most]  trials
- * @property {boolean} [exact]  leaves the disk of the image on the device, whatever was there before
+ * @property {boolean} [exact]  leaves exactly the disk of the image on the device, whatever was there before
  * @property {(image: Image, device: string) => string[]} argv
  *
- * @typedef {object} Work  as multiples of what one VHD of the same disk takes
+ * @typedef {object} Work  as multiples of what one VHD of the same disk needs
  * @property {number} read  bytes, decompressed
  * @property {number} written  bytes for the device
  */
 
-/** Those of one VHD. */
+/** The images with one VHD. */
 const SINGLE = ['realistic', 'sparse', 'empty'];
-/** Tar and dd leave the container on the device, and of an empty disk nothing but its table: no comparison. */
+/** Not the empty disk: tar and dd write the container, which is only a table there, so the times are not comparable. */
 const WITH_DATA = ['realistic', 'sparse'];
 const REALISTIC = ['realistic'];
 
-/** As the first design had it: dd with its blocks of 512 bytes, through the page cache, and not synced. */
+/** dd with its default blocks of 512 bytes, through the page cache, and not synced. */
 const literal = (/** @type {string} */ flags) => `tar ${flags} -f "$1" "$2" | dd of="$3" conv=notrunc`;
 
 const tuned = (/** @type {string} */ flags) =>

@@ -19,12 +19,12 @@ import { forget, runTrial, stopTrial, warm } from './trial.mjs';
 
 const HELP = `Usage: npm run bench -- [OPTIONS]
 
-  --trials N      of each row; 5 by default, the literal pipeline at most 2
-  --quick         small images and one trial, to see that all of it works
+  --trials N      trials per row; 5 by default, at most 2 for the literal pipeline
+  --quick         small images and one trial per row, to check that everything works
   --only TEXT     only rows whose IMAGE/ROW contains TEXT, such as realistic/, chain/ or tuned; may be repeated
-  --dir DIR       where images are kept; vdistream-bench in the system's temporary folder by default, about 20 GiB
-  --device PATH   write to this block device; EVERYTHING ON IT IS LOST. By default a loop device is made
-  --json          the result on stdout as JSON, in place of the table
+  --dir DIR       folder for the images, about 20 GiB; by default vdistream-bench in the system's temporary folder
+  --device PATH   write to this block device; EVERYTHING ON IT IS LOST. By default a loop device is created
+  --json          print the result as JSON instead of the table
 
 Needs root. The result is also written to bench/results/latest.json, or partial.json with --quick or --only.
 `;
@@ -37,7 +37,7 @@ Needs root. The result is also written to bench/results/latest.json, or partial.
 
 const say = (/** @type {string} */ line) => void process.stderr.write(`${line}\n`);
 
-// What went wrong, not where in the bench: a program that failed has said why, and so has a file that cannot be written.
+// Prints the message without a stack: errors come from failed programs and files that cannot be written.
 process.on('uncaughtException', (error) => {
   say(error.message);
   process.exit(1);
@@ -60,7 +60,7 @@ if (options.help) {
   process.stdout.write(HELP);
   process.exit(0);
 }
-if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error('--trials takes a number of trials');
+if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error('--trials must be a positive whole number');
 const built = existsSync(new URL('../dist/cli/main.js', import.meta.url));
 const reason = built ? obstacle() : 'vdistream is not built yet: npm run build';
 if (reason !== undefined) {
@@ -68,7 +68,7 @@ if (reason !== undefined) {
   process.exit(1);
 }
 
-// Whatever ends the process, a signal or an error, takes the running trial and the loop device with it.
+// However the process ends, it ends the running trial and removes the loop device.
 process.on('exit', stopTrial);
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.on(signal, () => process.exit(130));
 
@@ -83,7 +83,7 @@ for (const recipe of recipes(options)) {
   if (rows.length > 0) work.push({ image: await prepareImage(recipe, dir, say), rows });
 }
 if (work.length === 0) {
-  say(`no row is called like ${options.only.join(' or ')}`);
+  say(`no row name matches ${options.only.join(' or ')}`);
   process.exit(1);
 }
 
@@ -107,12 +107,12 @@ const result = { machine, device: { path, kind, state }, leftOut, images, aims: 
 const folder = fileURLToPath(new URL('results/', import.meta.url));
 mkdirSync(folder, { recursive: true });
 const json = `${JSON.stringify(result, undefined, 2)}\n`;
-// Only a whole run is worth keeping until the next one.
+// Only a full run replaces the latest results.
 const whole = !options.quick && options.only.length === 0;
 writeFileSync(join(folder, whole ? 'latest.json' : 'partial.json'), json);
 process.stdout.write(options.json ? json : reportText(result));
 
-/** The rows of an image that can run here. @param {string} image  its name */
+/** The rows of an image that can run on this machine. @param {string} image  name */
 async function rowsOf(image) {
   const rows = [];
   for (const row of ROWS) {
@@ -128,7 +128,7 @@ async function rowsOf(image) {
 }
 
 /**
- * A B C A B C, so that whatever else the machine does meets all of them alike.
+ * Interleaves the trials (A B C A B C), so that other load on the machine affects all rows alike.
  * @param {Image} image @param {readonly Row[]} rows
  */
 async function measure(image, rows) {
@@ -144,7 +144,7 @@ async function measure(image, rows) {
       trials.push(trial);
       say(`${image.name}, round ${round + 1} of ${rounds}: ${trial.seconds.toFixed(2)} s  ${row.name}`);
       if (row.exact && round === 0 && image.raw !== undefined) compare(image.raw, image.size);
-      // 8 GiB of raw disk in the page cache would push the sources out of it.
+      // 8 GiB of raw disk would evict the sources from the page cache.
       if (image.raw !== undefined) forget(image.raw);
     }
   }
@@ -152,14 +152,14 @@ async function measure(image, rows) {
 }
 
 /**
- * A disk that fits into memory is allocated before a trial; others start empty.
+ * A disk that fits in memory is allocated before a trial; others start empty.
  * @param {Image} image
  */
 function allocatedBefore(image) {
   return image.raw === undefined ? 0 : image.size;
 }
 
-/** Speed counts only where the disk is right. @param {string} raw @param {number} size */
+/** Checks the disk: a fast but wrong result does not count. @param {string} raw @param {number} size */
 function compare(raw, size) {
   const command = 'dd if="$1" bs=4M iflag=direct,count_bytes count="$2" status=none | cmp - "$3"';
   execFileSync('bash', ['-o', 'pipefail', '-c', command, 'bash', device.path, String(size), raw], { stdio: 'inherit' });

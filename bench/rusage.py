@@ -1,5 +1,5 @@
-"""Runs one command and prints what it took as JSON: wall seconds, CPU seconds of all its processes, and the peak
-resident set of the largest of them in bytes. Node cannot read RUSAGE_CHILDREN, and a shell's `time` knows no memory.
+"""Runs a command and prints its cost as JSON: wall seconds, CPU seconds of all its processes, and the peak resident
+set of the largest in bytes. Node cannot read RUSAGE_CHILDREN, and a shell's `time` does not report memory.
 
 A process that is smaller than this interpreter counts as large as this interpreter, about 10 MiB: Linux carries the
 peak of the forking image over into the program.

@@ -1,4 +1,4 @@
-/** A trial: one command in processes of its own, measured from its start to the end of the last of them. */
+/** Trial: one command in its own processes, measured from its start until the last of them ends. */
 
 import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, openSync, readSync } from 'node:fs';
@@ -19,7 +19,7 @@ let running;
 
 /** @param {readonly string[]} argv @returns {Promise<Trial>} */
 export async function runTrial(argv) {
-  // A group of its own, so that a bench that is stopped takes every process of a pipeline with it.
+  // Its own process group, so that stopping the bench ends every process of a pipeline.
   const child = spawn('python3', [RUSAGE, ...argv], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   running = child;
   let out = '';
@@ -35,7 +35,7 @@ export async function runTrial(argv) {
   });
   running = undefined;
   const { status, ...trial } = JSON.parse(out || '{}');
-  if (status !== 0) throw new Error(`${argv.join(' ')}\nended with status ${status}:\n${complaint}`);
+  if (status !== 0) throw new Error(`${argv.join(' ')}\nexited with status ${status}:\n${complaint}`);
   return trial;
 }
 
@@ -44,7 +44,7 @@ export function stopTrial() {
   try {
     process.kill(-running.pid, 'SIGKILL');
   } catch {
-    // It has just ended by itself.
+    // It has just exited.
   }
 }
 
@@ -56,7 +56,7 @@ export function warm(path) {
   closeSync(file);
 }
 
-/** Takes a file out of the page cache. @param {string} path */
+/** Evicts a file from the page cache. @param {string} path */
 export function forget(path) {
   execFileSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0', 'status=none']);
 }

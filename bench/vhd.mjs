@@ -1,6 +1,6 @@
 /**
- * VHD: a dynamic or a differencing one, block by block, so that no disk is ever held in memory. By the specification and
- * without a line of vdistream.
+ * VHD: writes a dynamic or differencing VHD block by block, so that no disk is ever held in memory. Written from the specification, without
+ * any code of vdistream.
  */
 
 export const BLOCK = 2 << 20;
@@ -8,11 +8,11 @@ const SECTOR = 512;
 const BITMAP = BLOCK / SECTOR / 8;
 const FOOTER = 512;
 const HEADER = 1024;
-/** Of the one locator that a child has. */
+/** Bytes of a child's only parent locator. */
 const LOCATOR = SECTOR;
 const ABSENT = 0xffffffff;
 
-/** tapdisk's: of a creator it does not know, qemu-img takes the size from the rounded geometry. */
+/** tapdisk's: for an unknown creator, qemu-img uses the size from the rounded geometry. */
 const CREATOR = 'tap\0';
 
 /**
@@ -22,16 +22,16 @@ const CREATOR = 'tap\0';
  *
  * @typedef {object} Vhd
  * @property {number} size  virtual, bytes
- * @property {ReadonlyMap<number, Uint8Array>} blocks  by number, in the order in which they are to stand in the file
- * @property {ReadonlyMap<number, Uint8Array>} [bitmaps]  one bit a sector, the most significant first; all set by default
+ * @property {ReadonlyMap<number, Uint8Array>} blocks  by number, in file order
+ * @property {ReadonlyMap<number, Uint8Array>} [bitmaps]  one bit per sector, the most significant first; all set by default
  * @property {Identity} [identity]
- * @property {Identity & { name: string }} [parent]  makes it a differencing one
+ * @property {Identity & { name: string }} [parent]  makes it a differencing VHD
  */
 
 /** @type {Identity} */
 const NOBODY = { id: new Uint8Array(16).fill(7), timestamp: 0 };
 
-/** Bytes of the file. @param {Vhd} vhd */
+/** Size of the file in bytes. @param {Vhd} vhd */
 export function vhdBytes(vhd) {
   return firstBlock(vhd) + vhd.blocks.size * (BITMAP + BLOCK) + FOOTER;
 }
@@ -118,7 +118,7 @@ function seal(bytes, at) {
   return bytes;
 }
 
-/** The specification's way from a size to cylinders, heads and sectors. @param {number} total  sectors */
+/** The specification's algorithm from a size to cylinders, heads and sectors. @param {number} total  sectors */
 function geometry(total) {
   const most = Math.min(total, 65535 * 16 * 255);
   let sectors = 17;

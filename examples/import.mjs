@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * Imports an image and shows how far it is: a path, a URL or `-` to a new VDI, whose uuid is printed.
+ * Imports an image (a path, a URL or `-`) to a new VDI, shows progress, and prints the uuid of the VDI.
  *
  *   node import.mjs https://images.example.org/image.ova SR-UUID web-1
  */
@@ -13,16 +13,16 @@ if (source === undefined || sr === undefined) {
   process.exit(2);
 }
 
-// The first signal cancels, and importImage removes what it has made. After a second one, `vdistream reap` does.
+// The first signal cancels, and importImage removes the VDI. After a second one, `vdistream reap` removes it.
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => stop.abort(new Error(signal)));
 
-let told = 0;
+let lastPrint = 0;
 
-/** Once a second. @type {import('vdistream').OnProgress} */
+/** Prints once a second. @type {import('vdistream').OnProgress} */
 function onProgress({ phase, done, total }) {
-  if (Date.now() < told + 1000) return;
-  told = Date.now();
+  if (Date.now() < lastPrint + 1000) return;
+  lastPrint = Date.now();
   console.error(total > 0 ? `${phase} ${Math.floor((100 * done) / total)}%` : `${phase} ${done} bytes`);
 }
 
@@ -34,7 +34,7 @@ try {
     signal: stop.signal,
     onProgress,
     onWarning: ({ code, message }) => console.error(`warning: ${message} (${code})`),
-    // Not set in Dom0, where the defaults are right.
+    // Unset in Dom0, where the defaults are right.
     xe: { program: process.env.VDISTREAM_XE, inventory: process.env.VDISTREAM_INVENTORY },
   });
   console.error(`${result.bytesWritten} bytes written, ${result.bytesSkipped} skipped, in ${result.seconds.toFixed(1)} s`);

@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 /**
- * A plugin of XAPI around the library, for a Nova that calls its own. It takes plain arguments, and answers with the uuid of the VDI:
+ * A XAPI plugin built on the library, for a Nova that calls its own plugin. It has plain arguments and returns the uuid of the VDI:
  *
  *   session.call_plugin('boot-disk', 'make_disk', {'image': id, 'endpoints': 'http://10.0.0.1:9292', 'sr': uuid, 'token': token})
  *   xe host-call-plugin host-uuid=HOST plugin=boot-disk fn=make_disk args:image=ID args:endpoints=http://10.0.0.1:9292 args:sr=UUID
  *
- * XAPI runs a plugin with the call, as XML, for its only argument. It wants one document on stdout, nothing else there, and the exit
- * status 0 for errors, too. docs/dom0.md tells how a plugin is installed.
+ * XAPI runs a plugin with the call, as XML, as its only argument. It expects exactly one document on stdout, and exit status 0 even for
+ * errors. docs/dom0.md explains how to install a plugin.
  */
 
 import { glanceImage, importImage, VdiStreamError } from 'vdistream';
@@ -20,7 +20,7 @@ const FUNCTIONS = {
     const image = glanceImage(required(args, 'image'), {
       endpoints: required(args, 'endpoints').split(','),
       headers: token === undefined ? {} : { 'X-Auth-Token': token },
-      // Nova calls again by itself, so a server that is down need not be waited for here.
+      // Nova retries the call, so there is no need to wait for a server that is down.
       retries: 1,
     });
     const { vdi } = await importImage(image, {
@@ -28,7 +28,7 @@ const FUNCTIONS = {
       name: args.get('name'),
       signal,
       onWarning: ({ code, message }) => console.error(`warning: ${message} (${code})`),
-      // Not set in Dom0, where the defaults are right.
+      // Unset in Dom0, where the defaults are right.
       xe: { program: process.env.VDISTREAM_XE, inventory: process.env.VDISTREAM_INVENTORY },
     });
     return vdi;
@@ -42,7 +42,7 @@ function required(args, name) {
   return value;
 }
 
-/** What Nova decides by: a class of this name, and it calls again. @param {unknown} error */
+/** Nova retries the call if the class is RetryableError. @param {unknown} error */
 const classOf = (error) => (error instanceof VdiStreamError && error.retryable ? 'RetryableError' : 'PluginError');
 
 /** @param {unknown} error */
@@ -52,7 +52,7 @@ function sentencesOf(error) {
 }
 
 /**
- * XAPI writes calls in one way only: strings without their tag, and `<value/>` for an empty one, which counts as not given here.
+ * XAPI always writes strings without a tag, and an empty one as `<value/>`, which counts as missing here.
  * @param {string} text
  */
 function readCall(text) {

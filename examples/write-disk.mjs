@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * Writes the disk of an image to a device or a file and compares it, as `writeDisk` with `verify` does, from the building blocks: a VHD, bare
- * or the first one in a tar, plain or compressed.
+ * Writes the disk of an image to a device or a file and verifies it, using the building blocks, like `writeDisk` with `verify`. The image is a
+ * VHD, or a tar, whose first VHD is written; either may be compressed.
  *
  *   node write-disk.mjs image.tar.gz /dev/vg/lv
  */
@@ -65,7 +65,7 @@ try {
     if (!written) throw new VdiStreamError('DISK_NONE', `${input} holds no VHD`);
   } else await writeVhd(plain, device);
   await drain(plain);
-  // The checksum of the source, where one is known.
+  // Compares the checksum of the source, if one is known.
   await source.finish();
 } catch (error) {
   if (!(error instanceof VdiStreamError)) throw error;

@@ -1,7 +1,6 @@
 /**
- * Each program becomes one file: a start that reads a hundred modules takes 26 ms longer. The dependencies stay outside, and are loaded
- * when they are first needed; but for sax in the plugin, which reads its very argument with it, and has to answer even where it was
- * installed by half.
+ * Bundles each program into one file: loading a hundred modules takes 26 ms longer. Dependencies stay outside, and are loaded on demand,
+ * except sax in the plugin: it parses the argument with it, and must answer even if the installation is incomplete.
  */
 
 import { readFileSync } from 'node:fs';

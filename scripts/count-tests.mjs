@@ -1,7 +1,7 @@
 /**
- * The last line of CI, "N passed, N failed", from reports in the JSON of vitest and the names of the steps that failed:
- * `node count-tests.mjs REPORT.json … [STEP …]`. A file that could not be loaded, a test that was skipped and a failed step are
- * failures too. Exits with 1 if there is one.
+ * Prints the last line of CI, "N passed, N failed", from vitest's JSON reports and the names of failed steps:
+ * `node count-tests.mjs REPORT.json … [STEP …]`. A file that cannot be loaded, a skipped test and a failed step count as failures too. Exits
+ * with 1 if there are any.
  */
 
 import { existsSync, readFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ const passed = tests.filter((test) => test.status === 'passed');
 const failed = tests.filter((test) => test.status === 'failed');
 const skipped = tests.filter((test) => test.status !== 'passed' && test.status !== 'failed');
 const broken = files.filter((file) => file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'));
-// A step of tests fails with its tests: it counts where nothing else does.
+// A test step fails when its tests do, so it counts only if nothing else failed.
 const others = steps.filter((step) => !['tests', 'dom0'].includes(step) || failed.length + broken.length === 0);
 
 const root = fileURLToPath(new URL('..', import.meta.url));

@@ -1,6 +1,6 @@
 /**
- * Makes docs/errors.md from the tables in src/errors.ts and src/warnings.ts. `npm run docs` writes it; with --check it only says whether the
- * page is up to date, by its exit status.
+ * Makes docs/errors.md from the tables in src/errors.ts and src/warnings.ts. `npm run docs` writes it; with --check, it only reports through
+ * its exit status whether the page is up to date.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -38,7 +38,7 @@ A warning does not stop the work and does not change the exit status. The comman
 passes it to \`onWarning\`, and the result lists it in \`warnings\`.
 `;
 
-/** A table with its columns aligned, as the formatter wants it. @param {string[]} head @param {string[][]} rows */
+/** A table with aligned columns, as the formatter expects it. @param {string[]} head @param {string[][]} rows */
 function table(head, rows) {
   const cells = [head, ...rows].map((row) => row.map((cell) => cell.replaceAll('|', '\\|')));
   const widths = head.map((_, column) => Math.max(3, ...cells.map((row) => row[column]?.length ?? 0)));
@@ -67,13 +67,13 @@ export function errorsPage({ ERRORS, WARNINGS }) {
   ].join('\n');
 }
 
-/** The tables as the source has them, so that the page does not depend on a build. @returns {Promise<Tables>} */
+/** The tables from the source, so that the page does not depend on a build. @returns {Promise<Tables>} */
 async function readTables() {
   const [{ ERRORS }, { WARNINGS }] = await Promise.all([load('errors'), load('warnings')]);
   return { ERRORS, WARNINGS };
 }
 
-/** A module of src/, with all that it imports. @param {string} name */
+/** A module of src/, bundled with its imports. @param {string} name */
 async function load(name) {
   const bundle = await rolldown({ input: fileURLToPath(new URL(`../src/${name}.ts`, import.meta.url)) });
   const { output } = await bundle.generate({ format: 'esm' });

@@ -1,6 +1,6 @@
 /**
- * Puts the addon that this checkout has built where a package carries it: prebuilds/<platform>-<arch>.node, without its
- * symbols. Run it once on each architecture before publishing.
+ * Copies the addon built in this checkout to its place in the package, prebuilds/<platform>-<arch>.node, without symbols. Run it once on
+ * each architecture before publishing.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -17,6 +17,6 @@ copyFileSync(built, prebuilt);
 try {
   execFileSync('strip', [prebuilt]);
 } catch (error) {
-  // Without binutils the package is some kilobytes larger; a strip that fails is another matter.
+  // Without binutils, the package is a few kilobytes larger; any other failure of strip is an error.
   if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
 }

@@ -1,4 +1,4 @@
-/** Endpoint: the base address of an image service, such as http://10.0.0.1:9292, and how several of them are asked in turn. */
+/** Endpoint: the base URL of an image service, such as http://10.0.0.1:9292, and how several endpoints are tried in turn. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasRemedy, VdiStreamError } from '../errors.ts';
@@ -7,39 +7,39 @@ import { pauseAfter, RETRIES, retryWarning } from '../http/retry.ts';
 import { parseUrl, redactUrl } from '../http/url.ts';
 import type { OnWarning } from '../warnings.ts';
 
-/** The address without a slash at its end. A catalogue may list it with the version; Nova cuts that off too. Throws USAGE. */
+/** The URL without a trailing slash or version, which a service catalogue may include; Nova strips it too. Throws USAGE. */
 export function baseOf(endpoint: string): string {
   const { origin, pathname } = parseUrl(endpoint);
   if (/[?#]/.test(endpoint)) {
-    throw new VdiStreamError('USAGE', `${redactUrl(endpoint)}: the address of an image service has no query and no fragment`);
+    throw new VdiStreamError('USAGE', `${redactUrl(endpoint)}: the URL of an image service must not have a query or fragment`);
   }
   return origin + pathname.replace(/\/*(\/v[12])?\/*$/, '');
 }
 
 export interface Answered<T> {
   readonly answer: T;
-  /** The one that has answered, then the others but for those that cannot help. */
+  /** The address that answered, then the others still worth trying. */
   readonly addresses: readonly string[];
 }
 
 interface AskOptions {
-  /** How often each address is asked again. */
+  /** Per address. */
   readonly retries: number | undefined;
   readonly signal: AbortSignal | undefined;
   readonly onWarning: OnWarning | undefined;
 }
 
 /**
- * The first answer. Each address is asked up to `retries` times again, one after the other, with a wait once all have been asked. Throws at
- * once an error that has no remedy there, otherwise the last one, whose message has those of all addresses, USAGE without any address, and
- * CANCELLED.
+ * Returns the first answer. Tries the addresses in turn, up to `retries` more rounds, with a pause between rounds. Throws an error that
+ * neither a retry nor another address can remedy immediately; otherwise the last error, with the messages of all addresses. Throws USAGE
+ * without an address, and CANCELLED.
  */
 export async function askInTurn<T>(
   addresses: readonly string[],
   ask: (address: string) => Promise<T>,
   { retries = RETRIES, signal, onWarning }: AskOptions,
 ): Promise<Answered<T>> {
-  /** The last error of each address, the latest one last. */
+  /** The last error of each address, the latest last. */
   const errors = new Map<string, VdiStreamError>();
   let left = addresses;
   for (let round = 0; ; round++) {
@@ -64,10 +64,10 @@ export async function askInTurn<T>(
 
 function combined(errors: readonly VdiStreamError[]): VdiStreamError {
   const last = errors.at(-1);
-  if (last === undefined) return new VdiStreamError('USAGE', 'there is no endpoint of an image service to ask');
+  if (last === undefined) return new VdiStreamError('USAGE', 'no endpoint for the image service');
   if (errors.length === 1) return last;
   const { code, status } = last;
-  return new VdiStreamError(code, `none of the endpoints helps: ${errors.map(({ message }) => message).join('; ')}`, {
+  return new VdiStreamError(code, `all endpoints failed: ${errors.map(({ message }) => message).join('; ')}`, {
     status,
     cause: last,
   });

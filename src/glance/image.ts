@@ -1,4 +1,4 @@
-/** An image of Glance, OpenStack's image service, as a source. */
+/** An image in Glance, OpenStack's image service, as a source. */
 
 import { VdiStreamError } from '../errors.ts';
 import { createHttp, type Http, type HttpOptions, statusError } from '../http/client.ts';
@@ -10,25 +10,25 @@ import { type Answered, askInTurn, baseOf } from './endpoint.ts';
 import { fieldsOfHeaders, fieldsOfJson, type Metadata, metadataOf } from './metadata.ts';
 
 export interface GlanceOptions extends HttpOptions {
-  /** Base addresses, such as http://10.0.0.1:9292, tried in turn; a path is kept, a trailing /v1 or /v2 is dropped. */
+  /** Base URLs, such as http://10.0.0.1:9292, tried in turn; a path is kept, a trailing /v1 or /v2 dropped. */
   readonly endpoints: readonly string[];
-  /** 2 by default; 1 for stores that have nothing newer. */
+  /** API version: 2 by default; 1 for old services. */
   readonly version?: 1 | 2 | undefined;
 }
 
 /**
- * An image of Glance as a source. `id`: what Glance calls it. Throws USAGE. Opening throws GLANCE_STATUS for an image that is not active,
- * GLANCE_ANSWER, SOURCE_EMPTY where the service has lost its bytes, HTTP_… and CANCELLED. Its length and its digest are compared
- * while it is read: SOURCE_CHECKSUM, HTTP_CHANGED.
+ * The Glance image with this `id` as a source. Throws USAGE. Opening throws GLANCE_STATUS for an image that is not active, GLANCE_ANSWER,
+ * SOURCE_EMPTY if the service has lost the image data, HTTP_… and CANCELLED. Reading compares length and digest: HTTP_CHANGED,
+ * SOURCE_CHECKSUM.
  */
 export function glanceImage(id: string, options: GlanceOptions): Opener {
   const { endpoints, version = 2, headers, ca, connectTimeout, idleTimeout, retries } = options;
-  if (version !== 1 && version !== 2) throw new VdiStreamError('USAGE', 'the version of Glance is 1 or 2');
-  // A dot or two would be a step in the path.
+  if (version !== 1 && version !== 2) throw new VdiStreamError('USAGE', 'the Glance version must be 1 or 2');
+  // "." and ".." would change the path.
   if (!/^[^/\p{C}]{1,255}$/u.test(id) || /^\.\.?$/.test(id)) {
-    throw new VdiStreamError('USAGE', 'the id of an image has 1 to 255 characters, and no "/" and no control character among them');
+    throw new VdiStreamError('USAGE', 'an image id must have 1 to 255 characters, without "/" or control characters');
   }
-  if (endpoints.length === 0) throw new VdiStreamError('USAGE', 'an image of Glance needs an endpoint');
+  if (endpoints.length === 0) throw new VdiStreamError('USAGE', 'a Glance image needs an endpoint');
   const addresses = endpoints.map((endpoint) => `${baseOf(endpoint)}/v${version}/images/${encodeURIComponent(id)}`);
   const name = `glance image ${id}`;
 
@@ -69,8 +69,8 @@ export function glanceImage(id: string, options: GlanceOptions): Opener {
   };
 }
 
-/** What Glance answers for an active image whose file is gone from its store (204, "no content"). */
+/** Glance responds with 204 (No Content) if an active image's file is missing from its store. */
 const lostBytes = (name: string, cause: unknown): unknown =>
   cause instanceof VdiStreamError && cause.status === 204
-    ? new VdiStreamError('SOURCE_EMPTY', `${name} is active, but the service has no bytes of it`, { status: 204, cause })
+    ? new VdiStreamError('SOURCE_EMPTY', `${name} is active, but the service has no data for it`, { status: 204, cause })
     : cause;

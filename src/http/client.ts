@@ -1,36 +1,36 @@
-/** Requests to web servers: options, trust, redirects, and what a status means. */
+/** HTTP client: options, trusted certificates, redirects, and the error for each status. */
 
 import { VdiStreamError } from '../errors.ts';
 import { type Connection, exchange, type HttpAnswer } from './exchange.ts';
 import { checkHeaders, type HeaderFields, parseUrl, redactUrl, redirectTarget } from './url.ts';
 
 export interface HttpOptions {
-  /** Sent with each request to the first host only; values never appear in names, errors, logs. */
+  /** Sent with every request to the first host only; values never appear in names, errors or logs. */
   readonly headers?: HeaderFields | undefined;
   /** PEM certificates to trust in addition to Node's own. Verification cannot be turned off. */
   readonly ca?: string | undefined;
-  /** Milliseconds until a connection stands, with TLS; 10 s by default. */
+  /** Milliseconds allowed for connecting, TLS handshake included; 10 s by default. */
   readonly connectTimeout?: number | undefined;
-  /** Milliseconds without a byte, or without the headers of an answer; 60 s by default. Not counted while nobody takes the bytes. */
+  /** Milliseconds to wait for response headers, or for the next byte; 60 s by default. Does not run while the reader is slow. */
   readonly idleTimeout?: number | undefined;
-  /** How often each server is asked again that fails without a byte of progress in between; 5 by default. */
+  /** Retries per server in a row without a byte of progress; 5 by default. */
   readonly retries?: number | undefined;
 }
 
 interface RequestOptions {
   readonly method?: 'GET' | 'HEAD' | undefined;
-  /** Of this request, and sent wherever it is redirected to: nothing secret. */
+  /** Also sent to other hosts after a redirect, so nothing secret. */
   readonly headers?: HeaderFields | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface Http {
   /**
-   * Resolves with the headers of the answer; the caller reads its body to the end, or closes it. Throws USAGE, HTTP_CONNECT,
-   * HTTP_TLS, HTTP_REDIRECT, HTTP_DROPPED, CANCELLED, and HTTP_STATUS for what is no HTTP. A status is no error here.
+   * Resolves once the response headers have arrived, whatever the status; the caller reads the body to its end or closes it. Throws
+   * USAGE, HTTP_CONNECT, HTTP_TLS, HTTP_REDIRECT, HTTP_DROPPED, CANCELLED, and HTTP_STATUS if the response is not HTTP.
    */
   request(url: string, options?: RequestOptions): Promise<HttpAnswer>;
-  /** Ends whatever is under way. */
+  /** Cancels all requests in flight. */
   close(): Promise<void>;
 }
 
@@ -38,7 +38,7 @@ const MAX_REDIRECTS = 5;
 const REDIRECTS = [301, 302, 303, 307, 308];
 const MAX_TIMEOUT = 2 ** 31 - 1;
 
-/** Throws USAGE. Nothing is loaded and no connection made before the first request. */
+/** Throws USAGE. Loads nothing and connects nowhere before the first request. */
 export function createHttp(options: HttpOptions = {}): Http {
   const { headers: ownHeaders = {}, ca, connectTimeout = 10_000, idleTimeout = 60_000, retries = 0 } = options;
   for (const [name, value] of Object.entries({ connectTimeout, idleTimeout })) {
@@ -53,11 +53,11 @@ export function createHttp(options: HttpOptions = {}): Http {
   return {
     async request(address, { method = 'GET', headers = {}, signal } = {}) {
       let url = parseUrl(address);
-      connection ??= trustedCertificates(ca).then((all) => ({ ca: all, connectTimeout, idleTimeout }));
+      connection ??= trustedCertificates(ca).then((trusted) => ({ ca: trusted, connectTimeout, idleTimeout }));
       const signals = signal === undefined ? [closing.signal] : [signal, closing.signal];
       let own = secret;
       for (let hop = 0; ; hop++) {
-        // The bytes as they are stored, with no content coding on top (RFC 9110, 12.5.3).
+        // Ask for the stored bytes, without a content coding (RFC 9110, 12.5.3).
         const fields = { 'user-agent': 'vdistream', accept: '*/*', ...own, ...headers, 'accept-encoding': 'identity' };
         const answer = await exchange({ url, method, headers: fields }, await connection, signals);
         const { location } = answer.headers;
@@ -69,7 +69,7 @@ export function createHttp(options: HttpOptions = {}): Http {
           });
         }
         const next = redirectTarget(url, location, answer.status);
-        // Once dropped they stay dropped, for the other host may redirect back to an address of its choice.
+        // Dropped for good: the other host could redirect back to a path of its choice.
         if (next.origin !== url.origin) own = {};
         url = next;
       }
@@ -80,9 +80,9 @@ export function createHttp(options: HttpOptions = {}): Http {
   };
 }
 
-/** The typed error for a status that is no success. */
+/** The error for an HTTP status other than success. */
 export function statusError(name: string, status: number): VdiStreamError {
-  return new VdiStreamError(errorCodeOf(status), `${name}: the server answers with status ${status}`, { status });
+  return new VdiStreamError(errorCodeOf(status), `${name}: HTTP status ${status}`, { status });
 }
 
 function errorCodeOf(status: number): 'HTTP_AUTH' | 'HTTP_NOT_FOUND' | 'HTTP_SERVER' | 'HTTP_STATUS' {
@@ -91,18 +91,18 @@ function errorCodeOf(status: number): 'HTTP_AUTH' | 'HTTP_NOT_FOUND' | 'HTTP_SER
   return status === 408 || status === 429 || status >= 500 ? 'HTTP_SERVER' : 'HTTP_STATUS';
 }
 
-/** Node's own certificates and these. Node takes a text without any for an empty list, so that is an error here. Throws USAGE. */
+/** Node's certificates plus those in `pem`. Throws USAGE if it has none; Node would silently accept that. */
 async function trustedCertificates(pem: string | undefined): Promise<readonly string[] | undefined> {
   if (pem === undefined) return undefined;
   const [{ rootCertificates }, { X509Certificate }] = await Promise.all([import('node:tls'), import('node:crypto')]);
-  const given = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  const wrong = (cause?: unknown): VdiStreamError =>
-    new VdiStreamError('USAGE', 'the file of certificates holds none in PEM form', { cause });
-  if (given.length === 0) throw wrong();
+  const certificates = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  const invalid = (cause?: unknown): VdiStreamError =>
+    new VdiStreamError('USAGE', 'the CA file has no valid certificate in PEM format', { cause });
+  if (certificates.length === 0) throw invalid();
   try {
-    for (const one of given) new X509Certificate(one);
+    for (const certificate of certificates) new X509Certificate(certificate);
   } catch (cause) {
-    throw wrong(cause);
+    throw invalid(cause);
   }
-  return [...rootCertificates, ...given];
+  return [...rootCertificates, ...certificates];
 }

@@ -1,4 +1,4 @@
-/** Download: an image of a web server as one unbroken stream of bytes, whatever happens to the connections that it comes through. */
+/** Download: an image on a web server as one unbroken stream of bytes, across dropped connections. */
 
 import type { Chunks } from '../cursor.ts';
 import { hasRemedy, throwIfCancelled, VdiStreamError } from '../errors.ts';
@@ -20,19 +20,18 @@ import { createRetries, RETRIES, type Retries } from './retry.ts';
 import { parseUrl, redactUrl } from './url.ts';
 
 export interface DownloadOptions extends HttpOptions {
-  /** What all bytes must hash to, where that is known beforehand. Then the rest may come from anywhere, also from another server. */
+  /** Digest of the whole image, if known beforehand. With it, a download may resume from another server. */
   readonly digest?: Digest | undefined;
-  /** Bytes of the image, where that is known beforehand. */
+  /** Bytes in the image, if known beforehand. */
   readonly length?: number | undefined;
-  /** For tests: waits between two attempts, in milliseconds. */
+  /** For tests: replaces the pause between two attempts, in milliseconds. */
   readonly wait?: ((milliseconds: number, signal: AbortSignal) => Promise<unknown>) | undefined;
 }
 
 /**
- * Asks the first address, then the others one after the other where one fails in a way that another server may not. Opening throws USAGE,
- * HTTP_CONNECT, HTTP_TLS, HTTP_AUTH, HTTP_NOT_FOUND, HTTP_STATUS, HTTP_SERVER, HTTP_REDIRECT, HTTP_DROPPED, CANCELLED, and HTTP_CHANGED
- * where the length is not the one that is known. Reading throws what asking again does, and HTTP_DROPPED, HTTP_RANGE or HTTP_CHANGED
- * with the byte as their offset.
+ * Tries the first address, then the others in turn if another server could help. Opening throws USAGE, HTTP_CONNECT, HTTP_TLS, HTTP_AUTH,
+ * HTTP_NOT_FOUND, HTTP_STATUS, HTTP_SERVER, HTTP_REDIRECT, HTTP_DROPPED, CANCELLED, and HTTP_CHANGED if the length differs from
+ * `length`. Reading throws the errors of the requests that resume, and HTTP_DROPPED, HTTP_RANGE or HTTP_CHANGED with the byte offset.
  */
 export function httpImage(urls: string | readonly string[], options: DownloadOptions = {}): Opener {
   const { headers, ca, connectTimeout, idleTimeout, retries = RETRIES, digest, length: knownLength, wait } = options;
@@ -41,7 +40,7 @@ export function httpImage(urls: string | readonly string[], options: DownloadOpt
   return {
     name,
     async open({ sha256, signal, onWarning, onRead }) {
-      if (servers.length === 0) throw new VdiStreamError('USAGE', 'there is no address to fetch the image from');
+      if (servers.length === 0) throw new VdiStreamError('USAGE', 'no URL for the image');
       for (const url of servers) parseUrl(url);
       throwIfCancelled(signal);
       const http = createHttp({ headers, ca, connectTimeout, idleTimeout, retries });
@@ -74,20 +73,20 @@ export function httpImage(urls: string | readonly string[], options: DownloadOpt
   };
 }
 
-/** A download under way. */
+/** The state of one download. */
 interface Transfer {
   readonly http: Http;
   readonly signal: AbortSignal;
   readonly retries: Retries;
-  /** The bytes are compared with a digest at the end. */
+  /** Whether the bytes are compared with a digest at the end. */
   readonly digested: boolean;
-  /** The addresses that are worth asking; the first one is asked next. */
+  /** URLs still worth trying, the next one first. */
   servers: readonly string[];
-  /** What each server said first about its image. */
+  /** How each server first described its image. */
   readonly representations: Map<string, Representation>;
-  /** Bytes that have come. */
+  /** Bytes received. */
   position: number;
-  /** Bytes of the image, once they are known. */
+  /** Bytes in the image, once known. */
   length: number | undefined;
   md5: string | undefined;
 }
@@ -97,13 +96,13 @@ interface Download {
   readonly bytes: Chunks;
 }
 
-/** Resolves with the headers of the first answer that has the image. */
+/** Resolves once the headers of the first successful response have arrived. */
 async function download(transfer: Transfer): Promise<Download> {
   const first = await nextAnswer(transfer);
   return { length: transfer.length, bytes: received(transfer, first) };
 }
 
-/** All bytes, from that answer and those that come after it. */
+/** All bytes: those of the first response, then those of each response that resumes it. */
 async function* received(transfer: Transfer, first: HttpAnswer | undefined): Chunks {
   for (let answer = first; answer !== undefined; ) {
     const name = redactUrl(answer.url);
@@ -118,18 +117,18 @@ async function* received(transfer: Transfer, first: HttpAnswer | undefined): Chu
       }
       const { position, length } = transfer;
       if (length === undefined) return;
-      problem = new VdiStreamError('HTTP_DROPPED', `${name}: the answer ends after ${position} of ${length} bytes`);
+      problem = new VdiStreamError('HTTP_DROPPED', `${name}: the response ended after ${position} of ${length} bytes`);
     } catch (error) {
       if (!hasRemedy(error, 'source', 'again')) throw error;
       problem = error;
     }
-    // What goes wrong after the last byte is of no consequence.
+    // After the last byte, a failure does no harm.
     if (transfer.position === transfer.length) return;
     answer = await nextAnswer(transfer, problem);
   }
 }
 
-/** The next answer that has the image from `position` on, after as many attempts as it takes; undefined where the image ends there. */
+/** Requests the image from `position` on until a server responds with it; undefined if the image ends there. */
 async function nextAnswer(transfer: Transfer, problem?: VdiStreamError): Promise<HttpAnswer | undefined> {
   for (let failed: unknown = problem; ; ) {
     if (failed !== undefined) await chooseServer(transfer, failed);
@@ -141,7 +140,7 @@ async function nextAnswer(transfer: Transfer, problem?: VdiStreamError): Promise
   }
 }
 
-/** An answer that has the image from `position` on; undefined where the image turns out to end there. */
+/** One such request. */
 async function ask(transfer: Transfer, url: string): Promise<HttpAnswer | undefined> {
   const { http, signal, representations, position } = transfer;
   const headers = position === 0 ? {} : restHeaders(resumePoint(transfer, url));
@@ -162,7 +161,7 @@ async function ask(transfer: Transfer, url: string): Promise<HttpAnswer | undefi
   return answer;
 }
 
-/** Before the first byte has come, any image will do that has the length that is known. */
+/** Before the first byte, any image of the expected length is accepted. */
 function acceptFirst(transfer: Transfer, answer: HttpAnswer): void {
   const name = redactUrl(answer.url);
   if (answer.status !== 200) throw statusError(name, answer.status);
@@ -171,10 +170,10 @@ function acceptFirst(transfer: Transfer, answer: HttpAnswer): void {
   transfer.md5 = md5;
 }
 
-/** Chooses the server to ask next, and waits once all have failed. Throws `problem` where asking does not help, HTTP_RANGE, HTTP_DROPPED. */
+/** Chooses the next server, and pauses once all have failed. Throws `problem` if a retry cannot help, HTTP_RANGE and HTTP_DROPPED. */
 async function chooseServer(transfer: Transfer, problem: unknown): Promise<void> {
   const { servers, position, digested, retries } = transfer;
-  // Without a digest, the rest can only come from the server that has given the start.
+  // Without a digest, only the server that sent the start can send the rest.
   const [current = '', ...others] = position === 0 || digested ? servers : servers.slice(0, 1);
   if (hasRemedy(problem, 'source', 'elsewhere') && others.length > 0) {
     transfer.servers = others;
@@ -196,4 +195,4 @@ const resumePoint = ({ position, length, md5, representations, digested }: Trans
 });
 
 const wrongLength = (name: string, found: number | string, expected: number, offset?: number): VdiStreamError =>
-  new VdiStreamError('HTTP_CHANGED', `${name}: the image has ${found} bytes, and should have ${expected}`, { offset });
+  new VdiStreamError('HTTP_CHANGED', `${name}: the image has ${found} bytes, expected ${expected}`, { offset });

@@ -1,4 +1,4 @@
-/** One request and its answer, on a connection of its own that ends with it. The only file that knows the HTTP client. */
+/** Exchange: one request and its response, on a connection of its own. The only file that imports undici. */
 
 import type { Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
@@ -9,20 +9,20 @@ import { type AnswerHead, type Incoming, type Phase, receive } from './incoming.
 import { type HeaderFields, redactUrl } from './url.ts';
 
 export interface Connection {
-  /** All certificates to trust; undefined for the ones that Node brings. */
+  /** All certificates to trust; undefined for Node's defaults. */
   readonly ca: readonly string[] | undefined;
-  /** Milliseconds until a connection stands, with TLS. */
+  /** Milliseconds allowed for connecting, TLS handshake included. */
   readonly connectTimeout: number;
-  /** Milliseconds without a byte, or without the headers of an answer. */
+  /** Milliseconds to wait for response headers, or for the next byte. */
   readonly idleTimeout: number;
 }
 
 export interface HttpAnswer extends AnswerHead {
-  /** Where the answer comes from, after redirects. */
+  /** The URL after redirects. */
   readonly url: string;
-  /** Can be read once. What has arrived before a failure is given before that is thrown: HTTP_DROPPED, or at once CANCELLED. */
+  /** Can be read once. Yields everything received before it throws HTTP_DROPPED; throws CANCELLED immediately. */
   readonly body: Chunks;
-  /** Ends the connection at once, also while the body is being waited for, which then throws CANCELLED. */
+  /** Closes the connection immediately; a pending read of the body throws CANCELLED. */
   close(): Promise<void>;
 }
 
@@ -33,20 +33,20 @@ interface RequestLine {
 }
 
 /**
- * Resolves with the headers of the answer, whatever its status. Throws HTTP_CONNECT, HTTP_TLS, HTTP_DROPPED, HTTP_STATUS for what is no
- * HTTP, and CANCELLED once one of `signals` fires.
+ * Resolves once the response headers have arrived, whatever the status. Throws HTTP_CONNECT, HTTP_TLS, HTTP_DROPPED, HTTP_STATUS if the
+ * response is not HTTP, and CANCELLED once one of `signals` fires.
  */
 export async function exchange(
   { url, method, headers }: RequestLine,
   connection: Connection,
   signals: readonly AbortSignal[],
 ): Promise<HttpAnswer> {
-  // Loading it takes some 70 ms, as long as all the rest of a short run.
+  // Loading undici takes about 70 ms, as long as the rest of a short run.
   const { Client, buildConnector } = await import('undici');
   const { ca, connectTimeout, idleTimeout } = connection;
   const failed = (cause: unknown): void => incoming.end(failure(cause, redactUrl(url.href), incoming.phase, connection));
 
-  /** What the client still holds comes first: if the whole answer is in it, that counts, whatever became of the connection. */
+  /** Drains what the client has buffered first: if the response is complete, the reset no longer matters. */
   function onEnd(reset: Error | undefined): void {
     incoming.lift();
     if (reset !== undefined) failed(reset);
@@ -77,7 +77,7 @@ export async function exchange(
   return { ...head, url: url.href, body: incoming.body(), close: async () => incoming.cancel() };
 }
 
-/** The client's events, as those of the answer. */
+/** Passes undici's events on to the response. */
 const handlerOf = (incoming: Incoming, failed: (cause: unknown) => void): Dispatcher.DispatchHandler => ({
   onRequestStart: (control) => incoming.sent(control),
   onResponseStart(_, status, fields) {
@@ -90,11 +90,11 @@ const handlerOf = (incoming: Incoming, failed: (cause: unknown) => void): Dispat
 });
 
 /**
- * Calls `onEnd` when the server ends the connection, before the client's own listener, and makes up for three mistakes. Two are of undici 7
- * (nodejs/undici#5360, fixed in 8, which needs Node 22): its parser must not be paused when the connection ends, or be paused again, or an
- * assertion that nobody can catch ends the process; and it takes a reset for the end of an answer without a length, so that part of an image
- * would pass for the whole. The third is of libuv: a reset that it sees with the last bytes is reported as an end. Then the connection has no
- * peer any more, whose address the kernel would know (getpeername(2), ENOTCONN).
+ * Calls `onEnd` when the server closes the connection, before undici's own listener, and works around three bugs. Two are in undici 7
+ * (nodejs/undici#5360, fixed in 8, which needs Node 22): if its parser is paused when the connection ends, or again afterwards, an assertion
+ * that nobody can catch ends the process; and it treats a reset as the end of a response without a length, so that a partial image would
+ * pass for a whole one. The third is in libuv: it reports a reset that arrives with the last bytes as an end. The socket then has no peer
+ * address any more (getpeername(2), ENOTCONN).
  */
 function watchEnd(socket: Socket, onEnd: (reset: Error | undefined) => void): void {
   socket.on('end', () => onEnd(socket.remoteAddress === undefined ? new Error('read ECONNRESET') : undefined));
@@ -103,34 +103,34 @@ function watchEnd(socket: Socket, onEnd: (reset: Error | undefined) => void): vo
   });
 }
 
-/** The typed error. After the headers every failure is a drop, also what TLS finds damaged. */
+/** The typed error. After the headers, every failure is a drop, TLS errors included. */
 function failure(cause: unknown, name: string, phase: Phase, { connectTimeout, idleTimeout }: Connection): VdiStreamError {
   const [kind, code] = cause instanceof Error ? [cause.name, 'code' in cause ? String(cause.code) : ''] : ['', ''];
-  // The parser's error holds what it could not parse, and a server that echoes its request would put a token there.
+  // The parser's error holds the bytes that it could not parse: a token, if the server echoes the request.
   const where = kind === 'HTTPParserError' ? {} : { cause, errno: errnoOf(cause) };
   if (code === 'UND_ERR_CONNECT_TIMEOUT') {
     return new VdiStreamError('HTTP_CONNECT', `${name}: no connection within ${inSeconds(connectTimeout)}`, where);
   }
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
-    return new VdiStreamError('HTTP_DROPPED', `${name}: the server has sent nothing for ${inSeconds(idleTimeout)}`, where);
+    return new VdiStreamError('HTTP_DROPPED', `${name}: the server sent nothing for ${inSeconds(idleTimeout)}`, where);
   }
   if (phase === 'body') return new VdiStreamError('HTTP_DROPPED', `${name}: the connection was lost: ${reasonOf(cause)}`, where);
-  if (TLS.test(code)) return new VdiStreamError('HTTP_TLS', `${name}: no secure connection: ${reasonOf(cause)}`, where);
+  if (TLS.test(code)) return new VdiStreamError('HTTP_TLS', `${name}: TLS failed: ${reasonOf(cause)}`, where);
   if (NO_HTTP.includes(kind)) {
-    return new VdiStreamError('HTTP_STATUS', `${name}: what the server answers is not HTTP: ${reasonOf(cause)}`, where);
+    return new VdiStreamError('HTTP_STATUS', `${name}: the response is not valid HTTP: ${reasonOf(cause)}`, where);
   }
   if (phase === 'headers') return new VdiStreamError('HTTP_DROPPED', `${name}: the connection was lost: ${reasonOf(cause)}`, where);
   return new VdiStreamError('HTTP_CONNECT', `${name}: cannot connect: ${reasonOf(cause)}`, where);
 }
 
-/** How Node names what OpenSSL finds wrong with a certificate (X509_V_ERR_*) or with the protocol. */
+/** Node's codes for OpenSSL's certificate errors (X509_V_ERR_*) and protocol errors. */
 const TLS = /CERT|CRL|SIGNATURE|^(ERR_(TLS|SSL|OSSL)|EPROTO$|INVALID_(CA|PURPOSE)|PATH_LENGTH|HOSTNAME_MISMATCH|UNABLE_TO)/;
-/** The last one is for several lengths that differ, as no body has come yet. */
+/** The last one comes from conflicting Content-Length fields: no body has arrived yet. */
 const NO_HTTP = ['HTTPParserError', 'HeadersOverflowError', 'ResponseContentLengthMismatchError'];
 
 const inSeconds = (milliseconds: number): string => `${milliseconds / 1000} s`;
 
-/** Each address of a host fails for a reason of its own, and Node's error for all of them has no text. */
+/** Each address of a host fails for its own reason, and Node's AggregateError has no message. */
 function reasonOf(cause: unknown): string {
   if (cause instanceof AggregateError && cause.errors.length > 0) return cause.errors.map(reasonOf).join('; ');
   return messageOf(cause);

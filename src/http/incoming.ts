@@ -1,50 +1,50 @@
-/** Incoming: an answer while it arrives. Its head, the bytes that nobody has asked for yet, and how it ends. */
+/** Incoming: a response as it arrives: its head, the bytes not read yet, and how it ends. */
 
 import type { Chunks } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 import { createWakeup } from '../host/wakeup.ts';
 
-/** What is awaited from the server. What a failure means depends on it. */
+/** What the server is expected to do next; decides which error a failure becomes. */
 export type Phase = 'connect' | 'headers' | 'body';
 
 export interface AnswerHead {
   readonly status: number;
-  /** Names in lower case; several values are joined with commas. */
+  /** Names in lower case; repeated fields are joined with commas. */
   readonly headers: Readonly<Record<string, string | undefined>>;
 }
 
-/** The sender, as far as it can be held up. */
+/** Pauses and resumes the sender. */
 interface Flow {
   pause(): void;
   resume(): void;
 }
 
-/** The first end of an answer counts: complete, failed or cancelled. */
+/** Ends once: complete, failed or cancelled, whichever comes first. */
 export interface Incoming {
   readonly phase: Phase;
   readonly ended: boolean;
-  /** The request is sent over a connection. */
+  /** The connection is open, and the request sent. */
   sent(flow: Flow): void;
   begin(head: AnswerHead): void;
   push(chunk: Uint8Array): void;
-  /** All of it is here, or with an error, nothing more will come. */
+  /** The response is complete, or with `error`, failed. */
   end(error?: VdiStreamError): void;
   cancel(): void;
-  /** The server has ended the connection, so that what it has sent must be taken now, however much it is. */
+  /** Lifts the buffer's limit: the server has closed the connection, so everything it sent must be read now. */
   lift(): void;
-  /** Resolves with the head once it is here. Throws the error that the answer ends with before that. */
+  /** Resolves once the head has arrived. Throws if the response ends with an error before that. */
   head(): Promise<AnswerHead>;
-  /** What has arrived before a failure is given before that is thrown. Left early, it cancels the answer. */
+  /** Yields everything received before it throws. Leaving the loop early cancels the response. */
   body(): Chunks;
 }
 
-/** `disconnect` is called once, when the answer has ended; CANCELLED is that end once one of `signals` fires. */
+/** Calls `disconnect` once, when the response ends. Ends with CANCELLED when one of `signals` fires. */
 export function receive(signals: readonly AbortSignal[], disconnect: () => void): Incoming {
   const buffer = receiveBuffer();
   const { wake, woken } = createWakeup();
   const ending = createEnding(signals, buffer, () => {
     wake();
-    // The client is in the middle of its own work when it calls.
+    // Not from inside one of undici's callbacks.
     queueMicrotask(disconnect);
   });
   let phase: Phase = 'connect';
@@ -104,7 +104,7 @@ interface Ending {
   cancel(): void;
 }
 
-/** Calls `onEnd` once, when the first of them has ended the answer: its end, a failure, or a signal. */
+/** Calls `onEnd` once, at whichever comes first: the end, a failure, or a signal. */
 function createEnding(signals: readonly AbortSignal[], buffer: ReceiveBuffer, onEnd: () => void): Ending {
   let outcome: Ending['outcome'];
 
@@ -116,7 +116,7 @@ function createEnding(signals: readonly AbortSignal[], buffer: ReceiveBuffer, on
   }
 
   function cancel(): void {
-    // An answer that is complete but was not read to its end must not look as if it had been.
+    // A complete response with unread bytes must not look as if it had been read to its end.
     if (buffer.clear()) outcome = undefined;
     const cause: unknown = signals.find(({ aborted }) => aborted)?.reason;
     end(new VdiStreamError('CANCELLED', 'cancelled', { cause }));
@@ -133,22 +133,22 @@ function createEnding(signals: readonly AbortSignal[], buffer: ReceiveBuffer, on
   };
 }
 
-/** Bytes that are held for a slow reader: enough that the socket is never waited for in small steps. */
+/** Bytes buffered for a slow reader: enough that it does not wait for the socket chunk by chunk. */
 const LIMIT = 256 * 1024;
-/** Bytes that the object of a chunk takes, about, beside those of its content: a server may send single ones. */
+/** Rough bytes of memory per chunk on top of its content; a server may send single bytes. */
 const OVERHEAD = 256;
 
 interface ReceiveBuffer {
   fillFrom(flow: Flow): void;
   push(chunk: Uint8Array): void;
   shift(): Uint8Array | undefined;
-  /** Takes whatever comes from now on. */
+  /** Removes the limit. */
   lift(): void;
-  /** Whether there was anything. */
+  /** Returns whether it held anything. */
   clear(): boolean;
 }
 
-/** Holds up the sender while it has `LIMIT` bytes or more. */
+/** Pauses the sender while it holds `LIMIT` bytes or more. */
 function receiveBuffer(): ReceiveBuffer {
   const chunks: Uint8Array[] = [];
   let held = 0;

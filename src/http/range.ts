@@ -1,10 +1,10 @@
 /**
- * Range: the rest of an image, asked for after a drop, and whether it belongs to what came before (RFC 9110, 8.8, 13.1.5 and 14).
+ * Range: requests the rest of an image after a drop, and checks that it belongs to the start (RFC 9110, 8.8, 13.1.5 and 14).
  *
  *   Range: bytes=N-            from byte N to the end
- *   If-Range: VALIDATOR        only if the image is still that one; otherwise the whole of it, as 200
+ *   If-Range: VALIDATOR        only if the image is unchanged; otherwise all of it, with status 200
  *   206  Content-Range: bytes N-E/TOTAL      the rest; TOTAL may be `*`
- *   416  Content-Range: bytes * /TOTAL       (without the space) there is nothing at N
+ *   416  Content-Range: bytes * /TOTAL       (without the space) the image ends at or before N
  */
 
 import { VdiStreamError } from '../errors.ts';
@@ -12,26 +12,26 @@ import { statusError } from './client.ts';
 import type { HttpAnswer } from './exchange.ts';
 import { redactUrl } from './url.ts';
 
-/** What an answer says about the whole image: its metadata as a representation (RFC 9110, 8). */
+/** How a response describes the whole image: its representation metadata (RFC 9110, 8). */
 export interface Representation {
   readonly etag: string | undefined;
   readonly modified: string | undefined;
   readonly date: string | undefined;
-  /** Of all bytes; Glance sends it with the parts as well, and no ETag. */
+  /** Of the whole image; Glance sends it even with a part, and sends no ETag. */
   readonly md5: string | undefined;
   /** Bytes. */
   readonly length: number | undefined;
 }
 
-/** Where an image is resumed, and what is known of the one that its start belongs to. */
+/** Where a download resumes, and what identifies the image its start belongs to. */
 export interface ResumePoint {
-  /** Bytes that are there; the rest begins here. */
+  /** Bytes received; the rest begins here. */
   readonly position: number;
   readonly length: number | undefined;
   readonly md5: string | undefined;
-  /** What the server that is asked said first, if it was asked before. ETags and dates of different servers cannot be compared. */
+  /** How this server first described the image, if it did. ETags and dates of different servers are not comparable. */
   readonly representation: Representation | undefined;
-  /** The bytes are compared with a digest at the end, so that no proof is needed here. */
+  /** A digest is compared at the end, so no proof is needed here. */
   readonly digested: boolean;
 }
 
@@ -41,8 +41,8 @@ export function representationOf({ status, headers }: HttpAnswer): Representatio
 }
 
 /**
- * For If-Range: a strong ETag, else the date of the last change, if the answer was made at least a second later (RFC 9110, 8.8.2.2): an
- * image that is changed twice within a second keeps its date.
+ * For If-Range: a strong ETag, else Last-Modified if the response's Date is at least a second later (RFC 9110, 8.8.2.2): two changes
+ * within one second share a date.
  */
 function validatorOf({ etag, modified, date }: Representation): string | undefined {
   if (etag !== undefined && /^"[\x21\x23-\x7e]*"$/.test(etag)) return etag;
@@ -50,7 +50,7 @@ function validatorOf({ etag, modified, date }: Representation): string | undefin
   return age >= 1000 ? modified : undefined;
 }
 
-/** Whether there is any way to know that the rest of an image belongs to its start. */
+/** Whether anything can prove that the rest of the image belongs to its start. */
 export const isProvable = ({ representation, md5, digested }: ResumePoint): boolean =>
   digested || md5 !== undefined || (representation !== undefined && validatorOf(representation) !== undefined);
 
@@ -60,8 +60,8 @@ export function restHeaders({ position, representation }: ResumePoint): Readonly
 }
 
 /**
- * Whether the answer has the rest; false where the image ends at `position`, which an answer without a length left open. Throws
- * HTTP_CHANGED, HTTP_RANGE, or what the status says.
+ * True if the response holds the rest; false if the image ends at `position`, which can happen if its length was unknown. Throws
+ * HTTP_CHANGED, HTTP_RANGE, or the error for the status.
  */
 export function hasRest(answer: HttpAnswer, resume: ResumePoint): boolean {
   const { position, length, md5, representation: before, digested } = resume;
@@ -76,16 +76,16 @@ export function hasRest(answer: HttpAnswer, resume: ResumePoint): boolean {
     [before?.modified, now.modified],
   ];
   if (pairs.some(([first, second]) => first !== undefined && second !== undefined && first !== second)) throw changed(name, position);
-  if (status === 200) throw rangeError(name, position, 'the server gives only the whole image again');
+  if (status === 200) throw rangeError(name, position, 'the server sends only the whole image again');
   if (status === 416) {
     if (length !== undefined || now.length !== position) throw changed(name, position);
   } else {
     if (contentRange(headers['content-range']).start !== position) {
-      throw rangeError(name, position, 'the server gives another part of the image');
+      throw rangeError(name, position, 'the server sends a different part of the image');
     }
-    // It may be less than all of the rest.
+    // A 206 may hold less than the rest.
     if (length === undefined && now.length === undefined) {
-      throw rangeError(name, position, 'the server does not tell where its image ends');
+      throw rangeError(name, position, 'the server does not report the length of the image');
     }
   }
   const proven = digested || now.md5 !== undefined || restHeaders(resume)['if-range'] !== undefined;
@@ -93,13 +93,13 @@ export function hasRest(answer: HttpAnswer, resume: ResumePoint): boolean {
   return status === 206;
 }
 
-export const UNPROVABLE = 'nothing that the server says can tell whether its image is still the same';
+export const UNPROVABLE = 'the server sends nothing that proves the image has not changed';
 
 export const rangeError = (name: string, offset: number, reason: string, cause?: unknown): VdiStreamError =>
   new VdiStreamError('HTTP_RANGE', `${name}: the connection was lost, and ${reason}`, { offset, cause });
 
 const changed = (name: string, offset: number): VdiStreamError =>
-  new VdiStreamError('HTTP_CHANGED', `${name}: the connection was lost, and the server now has another image`, { offset });
+  new VdiStreamError('HTTP_CHANGED', `${name}: the connection was lost, and the image on the server has changed`, { offset });
 
 /** RFC 9110, 14.4. */
 function contentRange(field: string | undefined): { readonly start: number | undefined; readonly total: number | undefined } {

@@ -1,50 +1,50 @@
-/** Addresses of web servers and headers of requests: which are taken, and what of them may be shown. */
+/** URLs and request headers: which are accepted, and how much of them messages may show. */
 
 import { VdiStreamError } from '../errors.ts';
 
 export type HeaderFields = Readonly<Record<string, string>>;
 
-/** A string that a source is opened with is an address and no path if it begins like this. */
+/** Whether a source is a URL rather than a path. */
 export const isUrl = (text: string): boolean => /^https?:\/\//i.test(text);
 
-/** For messages: scheme, host and path. User, query and fragment may hold secrets. */
+/** For messages: scheme, host and path only. User, query and fragment may hold secrets. */
 export function redactUrl(url: string): string {
-  if (!URL.canParse(url)) return 'an address that cannot be understood';
+  if (!URL.canParse(url)) return 'an invalid URL';
   const { protocol, host, pathname } = new URL(url);
   return `${protocol}//${host}${pathname}`;
 }
 
-/** Throws USAGE, which shows nothing that could be a password. */
+/** Throws USAGE, never with a password in it. */
 export function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !isUrl(url.href)) {
-    throw new VdiStreamError('USAGE', 'the address of an image must have the form http://HOST/PATH or https://HOST/PATH');
+    throw new VdiStreamError('USAGE', 'the URL of an image must have the form http://HOST/PATH or https://HOST/PATH');
   }
   if (hasUser(url)) {
     throw new VdiStreamError(
       'USAGE',
-      `${redactUrl(text)}: other users of this host could see a name or password in an address; use a file of headers (--headers FILE)`,
+      `${redactUrl(text)}: a user name or password in a URL is visible to other users of this host; put it into a headers file (--headers FILE)`,
     );
   }
   return url;
 }
 
-/** Where an answer of `from` sends its client. Throws HTTP_REDIRECT. */
+/** The URL that `from` redirects to. Throws HTTP_REDIRECT. */
 export function redirectTarget(from: URL, location: string, status: number): URL {
   const refuse = (reason: string): never => {
-    throw new VdiStreamError('HTTP_REDIRECT', `${redactUrl(from.href)} sends its clients ${reason}`, { status });
+    throw new VdiStreamError('HTTP_REDIRECT', `${redactUrl(from.href)} redirects ${reason}`, { status });
   };
-  if (!URL.canParse(location, from.href)) return refuse('to an address that cannot be understood');
+  if (!URL.canParse(location, from.href)) return refuse('to an invalid URL');
   const to = new URL(location, from);
-  if (!isUrl(to.href)) return refuse(`to another kind of place: ${to.protocol}`);
-  if (from.protocol === 'https:' && to.protocol === 'http:') return refuse('from an encrypted connection to one that is not');
-  if (hasUser(to)) return refuse('to an address with a name or password in it');
+  if (!isUrl(to.href)) return refuse(`to an unsupported scheme: ${to.protocol}`);
+  if (from.protocol === 'https:' && to.protocol === 'http:') return refuse('from https to http');
+  if (hasUser(to)) return refuse('to a URL with a user name or password');
   return to;
 }
 
 const hasUser = ({ username, password }: URL): boolean => username !== '' || password !== '';
 
-/** Lower case: what a request needs for itself, so that a header of the caller would break it. */
+/** Headers that the client sets itself; the caller's would break the request. */
 const RESERVED = new Set([
   'accept-encoding',
   'connection',
@@ -60,16 +60,16 @@ const RESERVED = new Set([
   'upgrade',
 ]);
 
-/** With names in lower case. Throws USAGE, never with a value in it. Names and values: RFC 9110, 5.1 and 5.5. */
+/** Returns them with names in lower case. Throws USAGE, never with a value in it. Syntax: RFC 9110, 5.1 and 5.5. */
 export function checkHeaders(headers: HeaderFields): HeaderFields {
   const checked = Object.entries(headers).map(([name, value]: readonly [string, unknown]) => {
-    // What stands where the name should be may be the secret itself.
+    // Not shown: the secret may be in the place of the name.
     if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) {
-      throw new VdiStreamError('USAGE', 'the name of a header may have letters, digits and hyphens, and one of them has something else');
+      throw new VdiStreamError('USAGE', 'a header name has a character other than letters, digits and hyphens');
     }
-    if (RESERVED.has(name.toLowerCase())) throw new VdiStreamError('USAGE', `the header ${name} cannot be given: vdistream sets it itself`);
+    if (RESERVED.has(name.toLowerCase())) throw new VdiStreamError('USAGE', `the header ${name} cannot be set: vdistream sets it itself`);
     if (typeof value !== 'string' || !/^[\x20-\x7e\x80-\xff]*$/.test(value)) {
-      throw new VdiStreamError('USAGE', `the value of the header ${name} has characters that no header may have`);
+      throw new VdiStreamError('USAGE', `the value of the header ${name} has a character that is not allowed in headers`);
     }
     return [name.toLowerCase(), value] as const;
   });

@@ -1,9 +1,9 @@
 /**
- * From the members of a call to the arguments of a function. They come in four ways, of which the last two are our own:
+ * Arguments: turns the members of a call into the arguments of a function. There are four forms; the last two are vdistream's own:
  *
  *     params = pickle of { args: [...], kwargs: {...} }     Nova since 2012-09; the reply is a pickle too
- *     params = pickle of {...}                              Nova before, to download_vhd; the reply is JSON
- *     params = JSON, of either shape                        the reply is JSON
+ *     params = pickle of {...}                              older Nova, calling download_vhd; the reply is JSON
+ *     params = JSON of either shape                         the reply is JSON
  *     no params: each member is an argument                 xe host-call-plugin … args:image_id=…; the reply is JSON
  */
 
@@ -12,40 +12,40 @@ import { checkHeaders, type HeaderFields } from '../http/url.ts';
 import { quote } from '../quote.ts';
 import { readPickle } from './pickle-read.ts';
 
-/** Which of the replies the caller understands: `flat` is that of Nova before 2012-09. */
+/** The form of reply that the caller expects; `flat` is that of Nova before 2012-09. */
 export type Form = 'pickle' | 'flat' | 'json';
 
 export interface Arguments {
   readonly form: Form;
-  /** All of these are undefined where it was not given, or is None or empty, and throw USAGE where it is of another kind. */
+  /** Like the others, returns undefined if the argument is missing, None or empty, and throws USAGE if it has the wrong type. */
   text(name: string): string | undefined;
-  /** One of those that `wanted` names and `fits` takes; a number, or the digits of one. */
+  /** A number, or its digits, that `fits` accepts; `wanted` describes it in messages. */
   integer(name: string, wanted: string, fits: (value: number) => boolean): number | undefined;
   flag(name: string): boolean | undefined;
-  /** A dict, or JSON of one. Names are in lower case. Headers without a value are left out: Nova sends None for what it does not know. */
+  /** A dict, or JSON of one; names become lower case. Headers that are None are left out: Nova sends None for values it lacks. */
   headers(name: string): HeaderFields | undefined;
 }
 
-/** `positional`: in the order of the function's signature. `others` are given by name only. */
+/** `positional`: in the order of the function's signature. `others`: by name only. */
 export interface Signature {
   readonly positional: readonly string[];
   readonly others: readonly string[];
 }
 
-/** Throws USAGE, without any value in it: there are tokens among them. */
+/** Throws USAGE, never with a value in it: one may be a token. */
 export function readArguments(members: ReadonlyMap<string, string>, { positional, others }: Signature): Arguments {
-  const { form, args, kwargs } = given(members);
+  const { form, args, kwargs } = unpack(members);
   if (args.length > positional.length) {
-    throw wrong(`there are ${args.length} arguments without a name, and the function takes ${positional.length}`);
+    throw wrong(`there are ${args.length} positional arguments, but the function accepts ${positional.length}`);
   }
-  const all = new Map(args.map((value, index) => [positional[index] ?? '', value]));
+  const values = new Map(args.map((value, index) => [positional[index] ?? '', value]));
   for (const [name, value] of Object.entries(kwargs)) {
     if (!positional.includes(name) && !others.includes(name)) throw wrong(`the function has no argument ${quote(name)}`);
-    if (all.has(name)) throw wrong(`Argument ${name} is given twice.`);
-    all.set(name, value);
+    if (values.has(name)) throw wrong(`Argument ${name} is given twice.`);
+    values.set(name, value);
   }
   const find = (name: string): unknown => {
-    const value = all.get(name);
+    const value = values.get(name);
     return value === null || value === '' ? undefined : value;
   };
 
@@ -79,7 +79,7 @@ export function readArguments(members: ReadonlyMap<string, string>, { positional
       const fields: [string, string][] = [];
       for (const [header, content] of Object.entries(record)) {
         if (content === null) continue;
-        if (typeof content !== 'string') throw wrong(`Argument ${name} must have strings for the values of the headers.`);
+        if (typeof content !== 'string') throw wrong(`Argument ${name} must have strings as header values.`);
         fields.push([header, content]);
       }
       return checkHeaders(Object.fromEntries(fields));
@@ -87,7 +87,7 @@ export function readArguments(members: ReadonlyMap<string, string>, { positional
   };
 }
 
-/** Throws USAGE in the words of Nova's own plugin. */
+/** Throws USAGE, worded as in Nova's own plugin. */
 export function required<T>(name: string, value: T | undefined): T {
   if (value === undefined) throw wrong(`Argument ${name} is required.`);
   return value;
@@ -95,36 +95,36 @@ export function required<T>(name: string, value: T | undefined): T {
 
 export const wrong = (message: string): VdiStreamError => new VdiStreamError('USAGE', message);
 
-interface Given {
+interface Unpacked {
   readonly form: Form;
   readonly args: readonly unknown[];
   readonly kwargs: Readonly<Record<string, unknown>>;
 }
 
-function given(members: ReadonlyMap<string, string>): Given {
+function unpack(members: ReadonlyMap<string, string>): Unpacked {
   const params = members.get('params');
-  // Nova's session adds the host to each call.
+  // Nova's session adds host_uuid to each call.
   const others = [...members].filter(([name]) => name !== 'params' && name !== 'host_uuid');
   if (params === undefined) return { form: 'json', args: [], kwargs: Object.fromEntries(others) };
-  const [[beside] = []] = others;
-  if (beside !== undefined) throw wrong(`the arguments are in params, so none may be beside it, as ${quote(beside)} is`);
-  // No pickle begins with a brace: that is no opcode.
+  const [[extra] = []] = others;
+  if (extra !== undefined) throw wrong(`the arguments are in params, so ${quote(extra)} is not allowed next to it`);
+  // No pickle begins with a brace: it is not an opcode.
   const isJson = /^\s*\{/.test(params);
   const value = isJson ? parseJson(params, 'params') : readPickle(bytesOf(params));
-  if (!isRecord(value)) throw wrong('params must hold a dict');
+  if (!isRecord(value)) throw wrong('params must be a dict');
   if (!Object.hasOwn(value, 'args') && !Object.hasOwn(value, 'kwargs')) {
     return { form: isJson ? 'json' : 'flat', args: [], kwargs: value };
   }
   const { args = [], kwargs = {}, ...rest } = value;
   if (!Array.isArray(args) || !isRecord(kwargs) || Object.keys(rest).length > 0) {
-    throw wrong('params must hold args, a list, and kwargs, a dict, and nothing else');
+    throw wrong('params must have only args, a list, and kwargs, a dict');
   }
   return { form: isJson ? 'json' : 'pickle', args, kwargs };
 }
 
 /** A pickle is bytes; those of protocol 0 that are not ASCII are Latin-1. */
 function bytesOf(text: string): Uint8Array {
-  if (/[^\0-\xff]/.test(text)) throw wrong('params is neither JSON nor a pickle: it has characters that are no bytes');
+  if (/[^\0-\xff]/.test(text)) throw wrong('params is neither JSON nor a pickle: it has characters beyond Latin-1');
   return Buffer.from(text, 'latin1');
 }
 
@@ -132,7 +132,7 @@ function parseJson(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The error of JSON.parse quotes the text, which may hold a token.
+    // The error of JSON.parse quotes the text, and a token with it.
     throw wrong(`${what} is not JSON`);
   }
 }

@@ -1,20 +1,20 @@
-/** An error as xapi and Nova want it: a code, the function, the class that Nova decides by whether to try again, a message. */
+/** Failure: an error as xapi and Nova expect it: a code, the function, a class that decides whether Nova retries, and a message. */
 
 import { VdiStreamError } from '../errors.ts';
 
 interface Circumstances {
-  /** Why the work was stopped, if it was: this is reported first, whatever else failed on the way out. */
+  /** Why the call was stopped, if it was; reported first, before anything that failed while stopping. */
   readonly reason?: unknown;
-  /** What the plugin was called with: it may hold a token. */
+  /** The plugin's argument, which may contain a token. */
   readonly argument?: string | undefined;
 }
 
-/** The description of a failure, for `failureDocument`. Nova tries again if and only if the class is RetryableError. */
+/** The description of a failure, for `failureDocument`. Nova retries if and only if the class is RetryableError. */
 export function failureOf(fn: string, error: unknown, { reason, argument = '' }: Circumstances = {}): string[] {
-  const told = reason ?? error;
-  const sentences = told instanceof VdiStreamError ? sentencesOf(told) : [defect(told, argument)];
-  if (error !== told) sentences.push(...onTheWayOut(error, argument));
-  return ['XENAPI_PLUGIN_FAILURE', fn, classOf(told), sentences.join(' ').replace(/\s+/g, ' ')];
+  const primary = reason ?? error;
+  const sentences = primary instanceof VdiStreamError ? sentencesOf(primary) : [defect(primary, argument)];
+  if (error !== primary) sentences.push(...whileStopping(error, argument));
+  return ['XENAPI_PLUGIN_FAILURE', fn, classOf(primary), sentences.join(' ').replace(/\s+/g, ' ')];
 }
 
 function classOf(error: unknown): 'RetryableError' | 'ArgumentError' | 'PluginError' {
@@ -24,15 +24,15 @@ function classOf(error: unknown): 'RetryableError' | 'ArgumentError' | 'PluginEr
 }
 
 function sentencesOf(error: VdiStreamError): string[] {
-  // What --help says is of no use here.
+  // The advice for USAGE refers to --help, which a plugin does not have.
   const sentences = [`${headline(error)}.`, ...(error.code === 'USAGE' ? [] : [error.advice])];
-  for (let cause = error.cause; cause instanceof VdiStreamError; cause = cause.cause) sentences.push(`Because: ${headline(cause)}.`);
+  for (let cause = error.cause; cause instanceof VdiStreamError; cause = cause.cause) sentences.push(`Cause: ${headline(cause)}.`);
   return [...sentences, ...leftBy(error)];
 }
 
-function onTheWayOut(error: unknown, argument: string): string[] {
-  if (!(error instanceof VdiStreamError)) return [`While it was stopped: ${defect(error, argument)}`];
-  return [...(error.code === 'CANCELLED' ? [] : [`While it was stopped: ${headline(error)}.`]), ...leftBy(error)];
+function whileStopping(error: unknown, argument: string): string[] {
+  if (!(error instanceof VdiStreamError)) return [`While stopping: ${defect(error, argument)}`];
+  return [...(error.code === 'CANCELLED' ? [] : [`While stopping: ${headline(error)}.`]), ...leftBy(error)];
 }
 
 const leftBy = ({ left }: VdiStreamError): string[] => left.map((sentence) => `Left behind: ${sentence}`);
@@ -43,29 +43,29 @@ function headline({ member, offset, message, code }: VdiStreamError): string {
 }
 
 /**
- * A mistake of ours, or of what we stand on. Its message was written for nobody in particular, so what of it was in the argument
- * is taken out: any part may be one of a token.
+ * A bug in vdistream or its dependencies. Its message may quote the argument, so every part of the argument is masked: any may belong to a
+ * token.
  */
 function defect(error: unknown, argument: string): string {
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   const [place = ''] = (error instanceof Error && /^\s+at .*$/m.exec(error.stack ?? '')) || [];
-  return `A mistake in vdistream itself, please report it: ${without(argument, `${message}${place}`)}`;
+  return `This is a bug in vdistream, please report it: ${masked(argument, `${message}${place}`)}`;
 }
 
-/** Characters in a row: fewer are in any argument by chance. */
-const TELLTALE = 8;
+/** Length of a common substring that counts: shorter ones occur by chance. */
+const MASKED_LENGTH = 8;
 
-/** The text with *** for each part of it that is in the argument as well. */
-function without(argument: string, text: string): string {
-  const isKnown = (at: number): boolean => at + TELLTALE <= text.length && argument.includes(text.slice(at, at + TELLTALE));
+/** The text with *** for each part that also occurs in the argument. */
+function masked(argument: string, text: string): string {
+  const isShared = (at: number): boolean => at + MASKED_LENGTH <= text.length && argument.includes(text.slice(at, at + MASKED_LENGTH));
   let safe = '';
   for (let at = 0; at < text.length; ) {
-    if (!isKnown(at)) {
+    if (!isShared(at)) {
       safe += text[at++];
       continue;
     }
-    while (isKnown(at)) at++;
-    at += TELLTALE - 1;
+    while (isShared(at)) at++;
+    at += MASKED_LENGTH - 1;
     safe += '***';
   }
   return safe;

@@ -1,6 +1,6 @@
 /**
- * The functions of the plugin. Names, order and meaning of their arguments are those of Nova's own plugin (os-xenapi:
- * os_xenapi/dom0/etc/xapi.d/plugins/glance.py); `OURS` are additional.
+ * The functions of the plugin. Names, order and meaning of the arguments are those of Nova's own plugin (os-xenapi:
+ * os_xenapi/dom0/etc/xapi.d/plugins/glance.py); those in `ADDITIONAL` are vdistream's own.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import { isUuid } from '../xen/uuid.ts';
 import { type Arguments, type Form, required, type Signature, wrong } from './arguments.ts';
 import type { PickleValue } from './pickle-read.ts';
 
-/** What the functions leave to others. */
+/** What the functions call; tests replace it. */
 export interface Workers {
   /** Resolves with the uuid of the new VDI. */
   importImage(image: Opener, options: ImportJob): Promise<{ readonly vdi: string }>;
@@ -28,7 +28,7 @@ export interface Workers {
 export interface ImportJob extends Work {
   /** The uuid of the storage repository. */
   readonly sr: string;
-  /** What operators see of the VDI. */
+  /** name-label of the VDI. */
   readonly name: string;
   /** A folder for the layers of a chain that comes in another order than leaf first. */
   readonly staging: string | undefined;
@@ -38,11 +38,11 @@ interface GlancePlace {
   readonly endpoints: readonly string[];
   readonly version: 1 | 2;
   readonly headers: HeaderFields;
-  /** PEM certificates to trust, too. */
+  /** PEM certificates to trust in addition. */
   readonly ca: string | undefined;
 }
 
-/** What a call is done under. */
+/** Context of a call. */
 export interface Work {
   readonly signal: AbortSignal;
   readonly onWarning: OnWarning;
@@ -58,12 +58,12 @@ interface PluginFunction extends Signature {
   run(args: Arguments, work: Work): Promise<PickleValue>;
 }
 
-/** Of either download: which SR if `sr_path` does not name it, and how the image is fetched. `ca` is a file. */
-const OURS = ['sr_uuid', 'ca', 'staging', 'cache', 'cache_size'];
-/** Of the first plugin only; the number of retries was ignored there too, as retries are the caller's. */
+/** Of both downloads: the SR if `sr_path` does not name it, and how to fetch the image. `ca` is a file. */
+const ADDITIONAL = ['sr_uuid', 'ca', 'staging', 'cache', 'cache_size'];
+/** Of Nova's first plugin only. It ignored num_retries too: the caller retries. */
 const OF_FIRST = ['auth_token', 'num_retries'];
 
-/** The version of the interface that Nova asks for. */
+/** The interface version that Nova asks for. */
 const INTERFACE = '2.1';
 
 export function createFunctions(workers: Workers): ReadonlyMap<string, PluginFunction> {
@@ -86,7 +86,7 @@ export function createFunctions(workers: Workers): ReadonlyMap<string, PluginFun
   const functions: Readonly<Record<string, PluginFunction>> = {
     download_vhd2: {
       positional: ['image_id', 'endpoint', 'uuid_stack', 'sr_path', 'extra_headers', 'api_version'],
-      others: OURS,
+      others: ADDITIONAL,
       async run(args, work) {
         const endpoint = required('endpoint', args.text('endpoint'));
         const version = args.integer('api_version', '1 or 2', (value) => value === 1 || value === 2);
@@ -95,7 +95,7 @@ export function createFunctions(workers: Workers): ReadonlyMap<string, PluginFun
     },
     download_vhd: {
       positional: ['image_id', 'glance_host', 'glance_port', 'glance_use_ssl', 'uuid_stack', 'sr_path', 'extra_headers'],
-      others: [...OF_FIRST, ...OURS],
+      others: [...OF_FIRST, ...ADDITIONAL],
       run: async (args, work) => download(args, endpointOf(args), 1, work),
     },
     get_version: {
@@ -107,19 +107,19 @@ export function createFunctions(workers: Workers): ReadonlyMap<string, PluginFun
   return new Map(Object.entries(functions));
 }
 
-/** The uuid is the one that xapi has chosen, none of `uuid_stack`: the caller goes by the reply alone. */
+/** The uuid is the one xapi chose, none of `uuid_stack`: the caller relies on the reply. */
 const replyOf = (vdi: string, form: Form): PickleValue => (form === 'flat' ? [{ vdi_type: 'os', vdi_uuid: vdi }] : { root: { uuid: vdi } });
 
-/** `sr_path` ends with the uuid of the SR, unless somebody has given the SR a mount point of another name. */
+/** `sr_path` ends with the uuid of the SR, unless its mount point was renamed. */
 function repository(args: Arguments): string {
-  const given = args.text('sr_uuid')?.toLowerCase();
-  if (given !== undefined) {
-    if (!isUuid(given)) throw wrong('Argument sr_uuid must be the uuid of a storage repository.');
-    return given;
+  const uuid = args.text('sr_uuid')?.toLowerCase();
+  if (uuid !== undefined) {
+    if (!isUuid(uuid)) throw wrong('Argument sr_uuid must be the uuid of a storage repository.');
+    return uuid;
   }
   const path = required('sr_path', args.text('sr_path')).toLowerCase();
   const last = path.split('/').findLast((part) => part !== '') ?? '';
-  if (!isUuid(last)) throw wrong('Argument sr_path does not end with the uuid of a storage repository. Give it as sr_uuid.');
+  if (!isUuid(last)) throw wrong('Argument sr_path does not end with the uuid of a storage repository. Pass the uuid as sr_uuid.');
   return last;
 }
 
@@ -147,7 +147,7 @@ function cacheOf(args: Arguments): CachePlace | undefined {
   return cache === undefined && size === undefined ? undefined : { folder: required('cache', cache), size: required('cache_size', size) };
 }
 
-/** xapi runs a plugin in no folder in particular. */
+/** Absolute, because the working directory of a plugin is undefined. */
 function file(name: string, args: Arguments): string | undefined {
   const path = args.text(name);
   if (path !== undefined && !path.startsWith('/')) throw wrong(`Argument ${name} must be an absolute path.`);

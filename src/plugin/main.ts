@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 /**
- * The XAPI plugin. The parts that it needs are loaded once the process is ready to answer, so that even a missing one is answered with a
- * document.
+ * The XAPI plugin. It loads its modules only once it can answer, so that even a missing one results in a failure document.
  */
 
 import { setFlagsFromString } from 'node:v8';

@@ -1,21 +1,21 @@
-/** What each opcode of a pickle does to the machine that `pickle-read.ts` runs, and which ones it does not have. */
+/** Opcodes: what each opcode does to the machine that `pickle-read.ts` runs, and which ones are refused. */
 
 import { KiB } from '../bytes.ts';
 import type { VdiStreamError } from '../errors.ts';
 import { finite, float, integerOrTruth, long, longInteger, malformed, quotedString, rawUnicode, utf8 } from './pickle-atoms.ts';
 
-/** While the machine runs, lists and dicts may still grow, and may be in several places, even in themselves. */
+/** While the machine runs, lists and dicts may still grow, and may be shared, or even contain themselves. */
 export type Item = null | boolean | number | string | Item[] | Map<string, Item>;
 
-/** All of these throw USAGE where the pickle does not fit. */
+/** All methods throw USAGE for a malformed pickle. */
 export interface Machine {
   readonly memo: Map<number, Item>;
   push(item: Item): void;
   pop(): Item;
-  /** Stays where it is. */
+  /** Does not pop it. */
   top(): Item;
   mark(): void;
-  /** All that was pushed since the last mark, which is gone with it. */
+  /** Pops everything since the last mark, and the mark. */
   popToMark(): Item[];
   /** The next bytes of the pickle. */
   take(count: number): Buffer;
@@ -42,8 +42,8 @@ export const STEPS: ReadonlyMap<number, Step> = byOpcode<Step>({
   d: ({ push, popToMark }) => push(dictOf(popToMark())),
   a: (machine) => append(machine, several(machine, 1)),
   s: (machine) => insert(machine, several(machine, 2)),
-  p: (machine) => put(machine, place(machine.line())),
-  g: (machine) => get(machine, place(machine.line())),
+  p: (machine) => put(machine, memoIndex(machine.line())),
+  g: (machine) => get(machine, memoIndex(machine.line())),
 
   // Protocol 1
   ']': ({ push }) => push([]),
@@ -75,7 +75,7 @@ export const STEPS: ReadonlyMap<number, Step> = byOpcode<Step>({
   '\x8b': (machine) => machine.push(long(machine.take(i32(machine)))),
 });
 
-/** Names from Python's pickletools. Each looks up a class or a function, calls one, or asks the program for an object of its own. */
+/** Names from Python's pickletools. Each looks up or calls a class or function, or requests an object from the program. */
 const NOT_DATA: ReadonlyMap<number, string> = byOpcode({
   c: 'GLOBAL',
   R: 'REDUCE',
@@ -96,8 +96,8 @@ const NOT_DATA: ReadonlyMap<number, string> = byOpcode({
 
 export function refusedOpcode(opcode: number): VdiStreamError {
   const name = NOT_DATA.get(opcode);
-  if (name !== undefined) return malformed(`has the opcode ${name}, which is more than plain data: it could run code`);
-  return malformed(`has the byte 0x${opcode.toString(16).padStart(2, '0')}, which is no opcode of plain data in protocols 0 to 2`);
+  if (name !== undefined) return malformed(`has the opcode ${name}, which could run code; only plain data is accepted`);
+  return malformed(`has the byte 0x${opcode.toString(16).padStart(2, '0')}, which is not an opcode for plain data in protocols 0 to 2`);
 }
 
 function byOpcode<T>(table: Readonly<Record<string, T>>): ReadonlyMap<number, T> {
@@ -108,10 +108,10 @@ const u8 = ({ take }: Machine): number => take(1).readUInt8();
 const i32 = ({ take }: Machine): number => take(4).readInt32LE();
 const u32 = ({ take }: Machine): number => take(4).readUInt32LE();
 
-/** From the top, the deepest one first. */
+/** Pops `count` items, and returns the deepest first. */
 const several = ({ pop }: Machine, count: number): Item[] => Array.from({ length: count }, pop).reverse();
 
-/** A list that nothing more can be appended to. */
+/** A frozen list. */
 function tuple(items: Item[]): Item {
   Object.freeze(items);
   return items;
@@ -119,49 +119,48 @@ function tuple(items: Item[]): Item {
 
 function append({ top }: Machine, items: readonly Item[]): void {
   const list = top();
-  if (!Array.isArray(list) || Object.isFrozen(list)) throw malformed('appends to what is no list');
+  if (!Array.isArray(list) || Object.isFrozen(list)) throw malformed('appends to something that is not a list');
   for (const item of items) list.push(item);
 }
 
 function insert({ top }: Machine, items: readonly Item[]): void {
   const dict = top();
-  if (!(dict instanceof Map)) throw malformed('sets an item of what is no dict');
+  if (!(dict instanceof Map)) throw malformed('sets an item of something that is not a dict');
   for (const [key, value] of dictOf(items)) dict.set(key, value);
 }
 
-/** Keys and values take turns. */
+/** Keys and values alternate. */
 function dictOf(items: readonly Item[]): Map<string, Item> {
   const dict = new Map<string, Item>();
   for (let index = 0; index < items.length; index += 2) {
     const key = items[index];
     const value = items[index + 1];
     if (value === undefined) throw malformed('has a key without a value');
-    if (typeof key !== 'string') throw malformed('has a dict with a key that is no string');
+    if (typeof key !== 'string') throw malformed('has a dict with a key that is not a string');
     dict.set(key, value);
   }
   return dict;
 }
 
-/** Python counts its places, and a pickle within the longest argument has no more steps than this. */
-const MAX_PLACES = 128 * KiB;
+/** Python numbers memo entries consecutively, and a pickle that fits in an argument has fewer opcodes than this. */
+const MAX_MEMO = 128 * KiB;
 
 function put({ memo, top }: Machine, at: number): void {
-  if (at >= MAX_PLACES) throw malformed(`has a place in the memo beyond ${MAX_PLACES}`);
+  if (at >= MAX_MEMO) throw malformed(`has a memo index beyond ${MAX_MEMO}`);
   memo.set(at, top());
 }
 
 function get({ memo, push }: Machine, at: number): void {
   const item = memo.get(at);
-  if (item === undefined) throw malformed('takes from the memo what was not put there');
+  if (item === undefined) throw malformed('gets a memo entry that was never put');
   push(item);
 }
 
-/** In the memo. */
-function place(line: string): number {
-  if (!/^\d{1,9}$/.test(line)) throw malformed('has a place in the memo that is no number');
+function memoIndex(line: string): number {
+  if (!/^\d{1,9}$/.test(line)) throw malformed('has a memo index that is not a number');
   return Number(line);
 }
 
 function protocol(version: number): void {
-  if (version > 2) throw malformed(`is of protocol ${version}; 0 to 2 are taken`);
+  if (version > 2) throw malformed(`has protocol ${version}; only 0 to 2 are supported`);
 }

@@ -1,17 +1,17 @@
 /**
- * Reads a Python pickle of plain data, protocols 0 to 2 (Lib/pickletools.py of Python describes them).
+ * Reads a Python pickle of plain data, protocols 0 to 2 (described in Python's Lib/pickletools.py).
  *
- * A pickle is a program for a stack machine. Each step is one byte, the opcode, and perhaps an argument: a line of text in
- * protocol 0, a number or counted bytes in the others. Of protocol 0:
+ * A pickle is a program for a stack machine. Each step is a one-byte opcode, perhaps with an argument: a line of text in protocol 0, a
+ * number or counted bytes in the others. Protocol 0:
  *
- *     (  l  t  d         a mark; a list, tuple or dict of all that was pushed since
- *     a  s               puts the top of the stack into the list beneath, or the two at the top into the dict beneath
- *     N  I  L  F  S  V   None, and with a line: integer or truth value, long, float, string of bytes, text
- *     p  g               puts the top of the stack into the memo under a number, gets it from there; 0 drops it
- *     .                  the end: the top of the stack is the value
+ *     (  l  t  d         pushes a mark; replaces everything since the mark with a list, tuple or dict
+ *     a  s               appends the top to the list below it; adds the top two, key and value, to the dict below them
+ *     N  I  L  F  S  V   pushes None, or from a line: integer or bool, long, float, byte string, text
+ *     p  g  0            puts the top into the memo under a number; gets it from there; pops it
+ *     .                  the end: the top is the value
  *
- * The whole language can call any function of the program that reads it. This machine has the opcodes of data only: nothing
- * in it could call or look up anything. The others are refused by name.
+ * The full language can call any function of the program that reads it. This machine only has the opcodes for data, so it cannot call or
+ * look up anything. The others are refused by name.
  */
 
 import { KiB } from '../bytes.ts';
@@ -19,12 +19,12 @@ import { VdiStreamError } from '../errors.ts';
 import { malformed } from './pickle-atoms.ts';
 import { type Item, type Machine, refusedOpcode, STEPS, STOP } from './pickle-opcodes.ts';
 
-/** A dict is a record whose keys are its own properties, also one such as `__proto__`. A tuple is a list. */
+/** A dict is a record whose keys are own properties, even `__proto__`. A tuple is a list. */
 export type PickleValue = null | boolean | number | string | readonly PickleValue[] | { readonly [key: string]: PickleValue };
 
-/** Linux passes no longer argument to a program. An opcode adds one value at most, so stack and memo are bounded too. */
+/** The longest argument that Linux passes to a program. An opcode adds at most one value, so stack and memo are bounded too. */
 const MAX_BYTES = 128 * KiB;
-/** What the memo shares counts each time: ten lists of ten lists of ten lists and so on are soon more than any memory holds. */
+/** Shared values count each time: lists of ten lists of ten lists and so on would soon exceed any memory. */
 const MAX_VALUES = 65_536;
 const MAX_DEPTH = 32;
 
@@ -50,18 +50,18 @@ export function readPickle(bytes: Uint8Array): PickleValue {
 
 interface RunningMachine extends Machine {
   position(): number;
-  /** The one value that is left at the end of the pickle. */
+  /** The only value left at the end of the pickle. */
   result(): Item;
 }
 
 function machineOf(input: Buffer): RunningMachine {
   let at = 0;
-  /** Since the last mark; those of the marks before are put away. */
+  /** The stack since the last mark; `frames` has the parts below. */
   let frame: Item[] = [];
   const frames: Item[][] = [];
 
   const present = (item: Item | undefined): Item => {
-    if (item === undefined) throw malformed('takes a value from an empty stack');
+    if (item === undefined) throw malformed('pops a value from an empty stack');
     return item;
   };
   const pop = (): Item => present(frame.pop());
@@ -79,7 +79,7 @@ function machineOf(input: Buffer): RunningMachine {
     popToMark() {
       const items = frame;
       const below = frames.pop();
-      if (below === undefined) throw malformed('goes back to a mark that is not there');
+      if (below === undefined) throw malformed('refers to a mark that does not exist');
       frame = below;
       return items;
     },
@@ -98,21 +98,21 @@ function machineOf(input: Buffer): RunningMachine {
     result() {
       const item = pop();
       if (frame.length > 0 || frames.length > 0) throw malformed('ends with more than one value');
-      // A file that the pickle was put into may have ended it with a line feed.
-      if (input.toString('latin1', at).trim() !== '') throw malformed('goes on behind its end');
+      // A pickle from a text file may have a trailing line feed.
+      if (input.toString('latin1', at).trim() !== '') throw malformed('has data after its end');
       return item;
     },
   };
 }
 
-/** A tree: what stood in several places is in each of them. */
+/** Copies the value as a tree: shared values are duplicated. */
 function settled(root: Item): PickleValue {
   let values = 0;
   const copy = (item: Item, depth: number): PickleValue => {
     if (++values > MAX_VALUES) throw malformed(`holds more than ${MAX_VALUES} values`);
-    if (depth > MAX_DEPTH) throw malformed(`is nested more than ${MAX_DEPTH} deep, or holds itself`);
-    if (Array.isArray(item)) return item.map((one) => copy(one, depth + 1));
-    // This defines properties, where assigning to `__proto__` would change what the record inherits.
+    if (depth > MAX_DEPTH) throw malformed(`is nested more than ${MAX_DEPTH} deep, or contains itself`);
+    if (Array.isArray(item)) return item.map((value) => copy(value, depth + 1));
+    // Object.fromEntries defines properties; assigning to `__proto__` would set the prototype.
     if (item instanceof Map) return Object.fromEntries([...item].map(([key, value]) => [key, copy(value, depth + 1)]));
     return item;
   };

@@ -1,12 +1,12 @@
-/** Writes a reply as a pickle of protocol 0, which every Python since 2.3 reads. All of it is printable ASCII and line feeds. */
+/** Writes a reply as a pickle of protocol 0, which every Python since 2.3 reads, in printable ASCII and line feeds. */
 
 import { assert } from '../errors.ts';
 import type { PickleValue } from './pickle-read.ts';
 
-/** Numbers must be safe integers: no reply of ours has others. */
+/** Numbers must be safe integers; replies have no others. */
 export const writePickle = (value: PickleValue): string => `${written(value)}.`;
 
-/** Without the memo, so what stands in two places is written twice. */
+/** Without the memo: a shared value is written twice. */
 function written(value: PickleValue): string {
   if (value === null) return 'N';
   if (typeof value === 'boolean') return value ? 'I01\n' : 'I00\n';
@@ -17,16 +17,16 @@ function written(value: PickleValue): string {
   return `(d${items.join('')}`;
 }
 
-/** `Array.isArray` does not take a readonly list out of the type. */
+/** Array.isArray does not narrow a type to a readonly array. */
 const isList = (value: object): value is readonly PickleValue[] => Array.isArray(value);
 
-/** `I` is a C long to Python 2. */
+/** Python 2 reads `I` as a C long. */
 function integer(value: number): string {
   assert(Number.isSafeInteger(value), 'replies have integers only');
   return Math.abs(value) < 2 ** 31 ? `I${value}\n` : `L${value}L\n`;
 }
 
-/** All but printable ASCII is escaped, and the backslash that begins an escape. */
+/** Escapes backslashes and everything but printable ASCII. */
 function escapedUnicode(text: string): string {
   return text.replace(/[^ -[\]-~]/gu, (character) => {
     const digits = (character.codePointAt(0) ?? 0).toString(16);

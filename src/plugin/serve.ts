@@ -1,6 +1,6 @@
 /**
- * The process of a plugin, as xapi runs it (xen-api: ocaml/xapi/xapi_plugins.ml): one argument in, exactly one document on standard
- * output, exit status 0, whatever happens. Everything else goes to standard error, which xapi does not keep.
+ * Serve: the plugin's process as xapi runs it (xen-api: ocaml/xapi/xapi_plugins.ml): one argument in, exactly one document on standard
+ * output, exit status 0 even after an error. Everything else goes to standard error, which xapi discards.
  */
 
 import { writeSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { type Call, failureDocument, readCall, successDocument } from './xmlrpc.
 
 const NAME = 'vdistream-plugin';
 
-/** Never returns control of the process: it exits when the answer is out. `load` may fail, as on a host where a part is missing. */
+/** Answers the call, then exits the process. `load` may fail, for example if a module is missing. */
 export async function serve(argv: readonly string[], load: () => Promise<Workers>): Promise<void> {
   const stop = new AbortController();
   const [argument] = argv;
@@ -34,9 +34,9 @@ export async function serve(argv: readonly string[], load: () => Promise<Workers
 
   guardStreams();
   listen(stop);
-  // Also where the work waits for something that can no longer come, or something else ends the process.
+  // Answers even if the event loop runs dry, or something else ends the process.
   process.on('exit', () => {
-    fail(stop.signal.aborted ? cutShort() : new Error('the work has ended without a result'));
+    fail(stop.signal.aborted ? cutShort() : new Error('the call ended without a result'));
     process.exitCode = 0;
   });
   try {
@@ -48,7 +48,7 @@ export async function serve(argv: readonly string[], load: () => Promise<Workers
   } catch (error) {
     fail(error);
   }
-  // A connection that is kept alive would keep the process, and xapi waiting.
+  // A keep-alive connection would keep the process running, and xapi waiting.
   process.exit(0);
 }
 
@@ -63,10 +63,10 @@ async function reply({ fn, members }: Call, workers: Workers, work: Work): Promi
 function onlyOne(argv: readonly string[]): string {
   const [argument] = argv;
   if (argument !== undefined && argv.length === 1) return argument;
-  throw new VdiStreamError('USAGE', `a plugin of xapi has one argument, the call as XML, and here are ${argv.length}`);
+  throw new VdiStreamError('USAGE', `a xapi plugin expects one argument, the call as XML, but got ${argv.length}`);
 }
 
-/** The first signal, or a mistake that no code has caught, cancels and cleans up. A second signal means now. */
+/** The first signal, or an uncaught error, cancels and cleans up. A second signal exits immediately. */
 function listen(stop: AbortController): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
@@ -79,25 +79,25 @@ function listen(stop: AbortController): void {
 
 function cutShort(): VdiStreamError {
   const error = new VdiStreamError('CANCELLED', 'cancelled');
-  error.left.push('what the clean-up had not reached; `vdistream reap` finds it.');
+  error.left.push('perhaps a VDI, since the clean-up was cut short; `vdistream reap` finds it.');
   return error;
 }
 
 function guardStreams(): void {
-  // Whatever some library prints must not end up in the document.
+  // Nothing that a library prints may end up in the document.
   Object.defineProperty(process, 'stdout', { get: () => process.stderr });
-  process.stderr.on('error', () => {}); // who would read it may have gone
+  process.stderr.on('error', () => {}); // the reader may be gone
 }
 
 const log = (line: string): void => void process.stderr.write(`${NAME}: ${line}\n`);
 
-/** Synchronously, for it may be the last thing that the process does. */
+/** Synchronously, because the process may exit next. */
 function print(document: string): void {
   for (let rest = Buffer.from(document); rest.length > 0; ) {
     try {
       rest = rest.subarray(writeSync(1, rest));
     } catch (error) {
-      if (codeOf(error) !== 'EAGAIN') return; // nobody is there any more to be told
+      if (codeOf(error) !== 'EAGAIN') return; // nobody is reading any more
     }
   }
 }

@@ -1,4 +1,4 @@
-/** The workers of the plugin as it is installed. */
+/** The workers of the installed plugin. */
 
 import { glanceImage } from '../glance/image.ts';
 import { cachedImage } from '../source/cache.ts';

@@ -1,7 +1,6 @@
 /**
- * Cache: whole images as they are stored, each found again by what its bytes hash to. An entry is never believed: it is hashed again each
- * time it is used, so anything may happen to the folder at any time. The folder has to be on a local file system, since only the
- * processes of one host know of each other.
+ * Cache: whole images, as stored at their source, under their digest. An entry is never trusted: it is hashed again on every use, so it may
+ * be damaged or removed at any time. The folder must be on a local file system, because the locks work between processes of one host only.
  */
 
 import { createHash } from 'node:crypto';
@@ -17,14 +16,14 @@ import { digestsOf, wrongSum } from './stream.ts';
 
 export interface CacheOptions {
   readonly folder: string;
-  /** Bytes that all images together may take. */
+  /** Maximum bytes of all images together. */
   readonly size: number;
 }
 
 /**
- * Keeps images by their checksum in `folder`, at most `size` bytes of them, and gives up the least recently used ones first. An image
- * without a known checksum, or larger than that, is only staged there. Opening throws CACHE, USAGE, CANCELLED, SOURCE_CHECKSUM, and what
- * describing, opening and reading `from` does.
+ * Keeps images by checksum in `folder`, up to `size` bytes in total, and evicts the least recently used first. An image without a known
+ * checksum, or larger than `size`, is only staged there. Opening throws CACHE, USAGE, CANCELLED, SOURCE_CHECKSUM, and the errors of
+ * describing, opening and reading `from`.
  */
 export function cachedImage(from: Opener, { folder, size }: CacheOptions): Opener {
   const { name } = from;
@@ -32,9 +31,9 @@ export function cachedImage(from: Opener, { folder, size }: CacheOptions): Opene
   return {
     name,
     async open({ sha256, signal, onWarning, onRead }) {
-      if (!(size >= 0)) throw new VdiStreamError('USAGE', 'the size of a cache is a number of bytes');
+      if (!(size >= 0)) throw new VdiStreamError('USAGE', 'the cache size must be a number of bytes, 0 or more');
       const { digest, length } = (await from.describe?.({ sha256, signal, onWarning, onRead })) ?? {};
-      // The source's own digest first: it is the same for everyone who asks for this image.
+      // The source's own digest first: everyone who requests this image gets the same one.
       const keys = digestsOf(sha256, digest).reverse().filter(isKey);
       const open = (): Promise<Source> => from.open({ sha256, signal, onWarning, onRead });
       const image: CachedImage = { name, open, signal, onRead, keys, length };
@@ -51,23 +50,23 @@ export function cachedImage(from: Opener, { folder, size }: CacheOptions): Opene
 }
 
 interface CachedImage extends RemoteImage {
-  /** All that the bytes have to hash to. An entry may have the name of any of them. */
+  /** All digests that the bytes must match. An entry may be named after any of them. */
   readonly keys: readonly Digest[];
-  /** Bytes of the image, where that is known. */
+  /** Bytes in the image, if known. */
   readonly length: number | undefined;
 }
 
-/** Of all processes that want the same image, one fetches it. */
+/** Of all processes that need the same image, one fetches it. */
 async function findOrFetch(image: CachedImage, store: ImageStore, key: Digest, size: number): Promise<Source> {
-  // A folder may have many paths.
+  // One folder may have several paths.
   const { dev, ino } = await stat(store.folder);
-  // Without the lock, a damaged entry could be replaced by another process just before it is removed.
+  // Without the lock, this could remove an intact entry that another process has just put in place of the damaged one.
   const remove = (damaged: Digest): Promise<void> => removeEntry(store.folder, damaged);
   const work = async (): Promise<Source> => (await find(image, store, remove)) ?? (await fetchEntry(image, store, key, size));
   return withLock(`cache ${dev}:${ino} ${entryName(key)}`, work, image.signal);
 }
 
-/** The first entry that is the image; `missed` is called with the key of each that is not there, or not what its name says. */
+/** The first intact entry; calls `missed` with the key of each entry that is missing or damaged. */
 async function find(image: CachedImage, store: ImageStore, missed?: (key: Digest) => Promise<void>): Promise<Source | undefined> {
   for (const key of image.keys) {
     const source = await openIntact(image, store, key);
@@ -77,7 +76,7 @@ async function find(image: CachedImage, store: ImageStore, missed?: (key: Digest
   return undefined;
 }
 
-/** Undefined where there is no such entry, or it is not what its name says. */
+/** Undefined if the entry is missing or damaged. */
 async function openIntact(image: CachedImage, store: ImageStore, key: Digest): Promise<Source | undefined> {
   const file = await openEntry(store.folder, key);
   if (file === undefined) return undefined;
@@ -93,10 +92,10 @@ async function openIntact(image: CachedImage, store: ImageStore, key: Digest): P
   }
 }
 
-/** Whether the file has what its key says. Throws SOURCE_CHECKSUM if it does, but is not the image that is wanted, and CANCELLED. */
+/** Whether the file matches its key. Throws SOURCE_CHECKSUM if it does but fails another digest of the image, and CANCELLED. */
 async function isImage(file: FileHandle, { name, keys, length, signal, onRead }: CachedImage, key: Digest): Promise<boolean> {
   const found = await file.stat();
-  // Another user could change the bytes once they have been looked at.
+  // Another user could change the bytes after they have been checked.
   if (!found.isFile() || found.uid !== process.geteuid?.()) return false;
   if (length !== undefined && found.size !== length) return false;
   const sums = keys.map((digest) => ({ ...digest, hash: createHash(digest.algorithm) }));
@@ -109,7 +108,7 @@ async function isImage(file: FileHandle, { name, keys, length, signal, onRead }:
     }
   } catch (error) {
     throwIfCancelled(signal);
-    if (error instanceof VdiStreamError) return false; // cut while it was read, or on a bad sector
+    if (error instanceof VdiStreamError) return false; // truncated while being read, or on a bad sector
     throw error;
   }
   const wrong = sums.map(({ hash, ...digest }) => ({ ...digest, found: hash.digest('hex') })).filter(({ hex, found }) => found !== hex);
@@ -118,7 +117,7 @@ async function isImage(file: FileHandle, { name, keys, length, signal, onRead }:
   return true;
 }
 
-/** Fetches the image into an entry of `key`, if it has at most `size` bytes. Leaves nothing in the folder when it fails. */
+/** Fetches the image, and makes it the entry of `key` if it has at most `size` bytes. Leaves nothing in the folder when it fails. */
 function fetchEntry(image: CachedImage, store: ImageStore, key: Digest, size: number): Promise<Source> {
   const { folder } = store;
   return fetchAnew(image.signal, async () => {
@@ -136,7 +135,7 @@ function fetchEntry(image: CachedImage, store: ImageStore, key: Digest, size: nu
       return await copySource(part.file, image, store);
     } catch (error) {
       await part.file.close();
-      await removeFile(part.path).catch(() => {}); // the first error is the one that is thrown
+      await removeFile(part.path).catch(() => {}); // the first error matters more
       throw error;
     }
   });

@@ -1,4 +1,4 @@
-/** A cursor over a regular file: it jumps, and reads several places at once. */
+/** A cursor over a regular file: it seeks, and several reads may run in parallel. */
 
 import type { FileHandle } from 'node:fs/promises';
 import { type Cursor, totalLength, truncated } from '../cursor.ts';
@@ -6,16 +6,16 @@ import { messageOf, VdiStreamError } from '../errors.ts';
 import { errnoOf } from '../host/errno.ts';
 import { readAhead } from '../host/read-ahead.ts';
 
-/** One read of the file at a time is not enough to keep a disk busy; a chunk this large is. */
+/** Bytes per chunk: large enough to keep a disk busy. */
 const CHUNK = 512 * 1024;
 
 /**
- * A cursor over the first `length` bytes of `file`. Errors call the file `name`: SOURCE_READ, and SOURCE_TRUNCATED where the file has become
- * shorter. `count` is called with the number of bytes that were read; what was only peeked at is read again, and not counted twice.
+ * A cursor over the first `length` bytes of `file`, called `name` in errors. Throws SOURCE_READ, and SOURCE_TRUNCATED if the file has
+ * become shorter. Calls `count` with the number of bytes read; bytes that were peeked at count only when they are read.
  */
 export function fileCursor(file: FileHandle, length: number, name: string, count: (bytes: number) => void): Cursor {
   let position = 0;
-  /** Counts who moves the cursor: of several `chunks`, only the one that was asked for last. */
+  /** The number of the latest reader: of several `chunks`, only the latest moves the cursor. */
   let reader = 0;
   const read = (into: readonly Uint8Array[], at: number): Promise<void> => readFully(file, name, into, at);
 
@@ -56,7 +56,7 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
       position = target;
     },
     async *chunks() {
-      const mine = ++reader;
+      const self = ++reader;
       let ahead = position;
       const parts = readAhead(CHUNK, async (buffer) => {
         const chunk = buffer.subarray(0, length - ahead);
@@ -67,8 +67,8 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
         return chunk;
       });
       for await (const chunk of parts) {
-        // A reader that was left in the middle may still be reading long after the cursor was moved elsewhere.
-        if (reader === mine) position += chunk.length;
+        // An abandoned reader may still have a read in flight long after the cursor has moved.
+        if (reader === self) position += chunk.length;
         count(chunk.length);
         yield chunk;
       }
@@ -76,24 +76,24 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
   };
 }
 
-/** Fills all of `into`, one after the other, from byte `at` on. Throws SOURCE_READ, and SOURCE_TRUNCATED where the file was cut meanwhile. */
+/** Fills the buffers of `into` in order, from byte `at` on. Throws SOURCE_READ, and SOURCE_TRUNCATED if the file has become shorter. */
 async function readFully(file: FileHandle, name: string, into: readonly Uint8Array[], at: number): Promise<void> {
   let unfilled = into.filter((bytes) => bytes.length > 0);
   const wanted = totalLength(unfilled);
-  for (let done = 0; done < wanted; ) {
+  for (let filled = 0; filled < wanted; ) {
     let bytesRead: number;
     try {
-      ({ bytesRead } = await file.readv(unfilled, at + done));
+      ({ bytesRead } = await file.readv(unfilled, at + filled));
     } catch (cause) {
-      throw readError(cause, name, at + done);
+      throw readError(cause, name, at + filled);
     }
-    if (bytesRead === 0) throw truncated(at + done);
-    done += bytesRead;
-    if (done < wanted) unfilled = skipBytes(unfilled, bytesRead);
+    if (bytesRead === 0) throw truncated(at + filled);
+    filled += bytesRead;
+    if (filled < wanted) unfilled = skipBytes(unfilled, bytesRead);
   }
 }
 
-/** `parts` but for their first `count` bytes. */
+/** `parts` without their first `count` bytes. */
 function skipBytes(parts: readonly Uint8Array[], count: number): Uint8Array[] {
   let skip = count;
   return parts.flatMap((part) => {
@@ -103,7 +103,7 @@ function skipBytes(parts: readonly Uint8Array[], count: number): Uint8Array[] {
   });
 }
 
-/** The typed form of what a read of the source throws. */
+/** The typed error for a failed read. */
 export function readError(cause: unknown, name: string, offset?: number): VdiStreamError {
   if (cause instanceof VdiStreamError) return cause;
   const reason = messageOf(cause);

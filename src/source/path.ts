@@ -1,4 +1,4 @@
-/** A path, or standard input, as a source: regular files are read at random, anything else is a stream. */
+/** A path, or standard input, as a source: regular files are seekable, anything else is a stream. */
 
 import { constants, fstatSync, openSync, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
@@ -10,14 +10,14 @@ import { fileCursor } from './file.ts';
 import { closers, type Source, type SourceOptions } from './source.ts';
 import { streamSource } from './stream.ts';
 
-/** A regular file, a FIFO or a device. With `sha256` a file is a stream, too. Throws SOURCE_OPEN. */
+/** Opens a regular file, a FIFO or a device. With `sha256`, even a regular file is a stream. Throws SOURCE_OPEN. */
 export async function openPath(path: string, options: SourceOptions): Promise<Source> {
   return pathSource(path, path, options);
 }
 
 /** Throws SOURCE_OPEN. */
 export async function openStandardInput(options: SourceOptions): Promise<Source> {
-  // `vdistream write - DEV < image.ova` is a file like any other.
+  // `vdistream write - DEV < image.ova`
   if (fstatSync(0).isFile()) return pathSource('/proc/self/fd/0', 'standard input', options);
   return nodeStreamSource('standard input', process.stdin, options, async () => {});
 }
@@ -47,12 +47,12 @@ async function pathSource(path: string, name: string, { sha256, signal, onRead }
   }
 }
 
-/** Opening a FIFO in the usual way waits for a writer, and so does each read, on a thread that no signal ends. */
+/** Without O_NONBLOCK, opening a FIFO waits for a writer, and so does each read, on a thread that no signal can interrupt. */
 function openFifo(path: string): Socket {
   return new Socket({ fd: openSync(path, constants.O_RDONLY | constants.O_NONBLOCK), readable: true, writable: false });
 }
 
-/** A regular file that is open already, and is closed with the source; `found` is what fstat(2) says about it. */
+/** An open regular file, closed with the source; `found` is its fstat(2). */
 export function fileSource(
   file: FileHandle,
   found: Stats,

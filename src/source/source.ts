@@ -1,14 +1,14 @@
-/** Source: where an image's bytes come from, and the opener that makes one. */
+/** Source: where the bytes of an image come from, and the opener that opens one. */
 
 import type { Cursor } from '../cursor.ts';
 import type { OnWarning } from '../warnings.ts';
 
 export interface Opener {
-  /** For messages; no credentials in it. */
+  /** For messages; without credentials. */
   readonly name: string;
-  /** Throws SOURCE_OPEN, or what its own kind says. Whoever gets a source closes it. */
+  /** The caller closes the source. Throws SOURCE_OPEN, or the errors of its kind. */
   open(options: SourceOptions): Promise<Source>;
-  /** What its bytes hash to and how many they are, where that can be known without reading them. Throws what `open` does. */
+  /** Digest and length, if they are known without reading the image. Throws what `open` does. */
   describe?(options: SourceOptions): Promise<{ readonly digest?: Digest | undefined; readonly length?: number | undefined }>;
 }
 
@@ -16,36 +16,36 @@ export interface Source {
   /** For messages: the path, `standard input` or `stream`. */
   readonly name: string;
   readonly cursor: Cursor;
-  /** Whether `path` is the very file or device that is being read: writing there would destroy the image. */
+  /** Whether `path` is the file or device being read: writing there would destroy the image. */
   isFile(path: string): Promise<boolean>;
   /** Bytes read so far. */
   bytesRead(): number;
-  /** Reads what is left and compares the checksum, where one is known. Throws SOURCE_CHECKSUM. */
+  /** Reads the rest and compares the checksum, if one is known. Throws SOURCE_CHECKSUM. */
   finish(): Promise<void>;
-  /** Whatever is opened on top of this source is closed with it, and before it. */
+  /** Registers something opened on top of this source; it is closed before the source. */
   own(close: () => Promise<void>): void;
   close(): Promise<void>;
 }
 
 export interface SourceOptions {
-  /** Hexadecimal SHA-256 of all bytes of the source, as they are stored. */
+  /** Hexadecimal SHA-256 of all bytes of the source, as stored. */
   readonly sha256?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Called for what went wrong and was made good: HTTP_RETRY. */
+  /** Called for a problem that was recovered from: HTTP_RETRY. */
   readonly onWarning?: OnWarning | undefined;
-  /** Called while reading, with the position and the length in bytes, of all sources together; a length of 0 is not known. */
+  /** Called while reading, with position and length in bytes, of all sources together; a length of 0 is unknown. */
   readonly onRead?: ((position: number, length: number) => void) | undefined;
 }
 
-/** What all bytes of a source, as they are stored, must hash to. */
+/** The digest that all bytes of a source, as stored, must have. */
 export interface Digest {
-  /** As node:crypto calls it: `md5`, `sha256`, `sha512`. */
+  /** Its name in node:crypto: `md5`, `sha256`, `sha512`. */
   readonly algorithm: string;
   /** Lower case. */
   readonly hex: string;
 }
 
-/** Closers that are called once, the last one first. */
+/** Closes everything once, the last opened first. */
 export function closers(first: () => Promise<void>): Pick<Source, 'own' | 'close'> {
   const open = [first];
   return {

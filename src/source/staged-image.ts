@@ -1,4 +1,4 @@
-/** Staged image: an image that is fetched whole before its first byte is used, so that it can be read at random, and fetched again if need be. */
+/** Staged image: an image fetched whole before its first byte is used, so that it is seekable, and a failed download can start over. */
 
 import type { FileHandle } from 'node:fs/promises';
 import { truncated } from '../cursor.ts';
@@ -9,8 +9,8 @@ import type { Opener, Source, SourceOptions } from './source.ts';
 import { folderError, namelessFile, prepareFolder, refuseFull } from './staging.ts';
 
 /**
- * Fetches the whole image into a file without a name in `folder` first, checks it, then opens that. Begins anew, up to three times, when
- * fetching ends with HTTP_RANGE, HTTP_CHANGED or HTTP_DROPPED. Opening throws STAGING, CANCELLED, and what opening and reading `from` does.
+ * Fetches the whole image into an unnamed file in `folder`, checks it, then opens it. Starts over, up to three times, after HTTP_RANGE,
+ * HTTP_CHANGED or HTTP_DROPPED. Opening throws STAGING, CANCELLED, and the errors of opening and reading `from`.
  */
 export function stagedImage(from: Opener, folder: string): Opener {
   const { name } = from;
@@ -31,19 +31,19 @@ export function stagedImage(from: Opener, folder: string): Opener {
 /** The folder that a fetched image is written to. */
 export interface ImageStore {
   readonly folder: string;
-  /** Of errors of the folder. */
+  /** The error code for problems with the folder. */
   readonly code: ErrorCode;
-  /** Called before the first byte, where the length is known, in bytes. Throws `code`. */
+  /** Called before the first byte if the length is known, in bytes. Throws `code`. */
   makeRoom(length: number): Promise<void>;
 }
 
-/** An image to fetch, and how the copy of it is read then. */
+/** An image to fetch, with the options for reading its copy. */
 export interface RemoteImage extends Pick<SourceOptions, 'signal' | 'onRead'> {
   readonly name: string;
   open(): Promise<Source>;
 }
 
-/** Into a file without a name, in a folder that has been prepared. Throws what `stagedImage` does when it opens. */
+/** Fetches into an unnamed file in a prepared folder. Throws what opening a `stagedImage` does. */
 export function fetchUnnamed(image: RemoteImage, store: ImageStore): Promise<Source> {
   return fetchAnew(image.signal, async () => {
     let file: FileHandle | undefined;
@@ -59,8 +59,7 @@ export function fetchUnnamed(image: RemoteImage, store: ImageStore): Promise<Sou
 }
 
 /**
- * Copies the image into `file`, and finishes its source, which compares the checksums. `onChunk` is called with all bytes in order. Resolves
- * with the length in bytes.
+ * Copies the image into `file` and compares its checksums. Calls `onChunk` with all bytes in order. Resolves with the length in bytes.
  */
 export async function fetchInto(
   file: FileHandle,
@@ -82,7 +81,7 @@ export async function fetchInto(
     await source.finish();
     if (length !== undefined && written < length) throw truncated(written);
     throwIfCancelled(signal);
-    await file.datasync(); // or what a bad disk, or a thin volume without space, has not taken would be read as zeros
+    await file.datasync(); // or data lost on a bad disk or a full thin volume would read as zeros
     return written;
   } finally {
     await source.close();
@@ -90,30 +89,30 @@ export async function fetchInto(
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
-    done += bytesWritten;
+  for (let written = 0; written < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, written, bytes.length - written, position + written);
+    written += bytesWritten;
   }
 }
 
-/** The copy of an image as a source, with the name of where it comes from. It owns `file`. */
+/** The copy as a source, under the name of the original. It owns `file`. */
 export async function copySource(file: FileHandle, { name, signal, onRead }: RemoteImage, { folder }: ImageStore): Promise<Source> {
   return { ...fileSource(file, await file.stat(), `${name} (kept in ${folder})`, { signal, onRead }), name };
 }
 
 export const storeError = ({ code, folder }: ImageStore, cause: unknown): VdiStreamError =>
-  folderError(code, `cannot keep the image in ${folder}`, cause);
+  folderError(code, `cannot store the image in ${folder}`, cause);
 
-const TIMES_ANEW = 3;
+const MAX_RESTARTS = 3;
 
-/** Runs `fetch` again as long as its error has the remedy `anew`; `fetch` leaves nothing behind when it fails. */
+/** Runs `fetch` again while its error has the remedy `anew`; `fetch` leaves nothing in the folder when it fails. */
 export async function fetchAnew<T>(signal: AbortSignal | undefined, fetch: () => Promise<T>): Promise<T> {
-  for (let times = 0; ; times++) {
+  for (let restarts = 0; ; restarts++) {
     throwIfCancelled(signal);
     try {
       return await fetch();
     } catch (error) {
-      if (times === TIMES_ANEW || !hasRemedy(error, 'source', 'anew')) throw error;
+      if (restarts === MAX_RESTARTS || !hasRemedy(error, 'source', 'anew')) throw error;
     }
   }
 }

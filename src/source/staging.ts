@@ -1,6 +1,6 @@
 /**
- * Staging: a folder for bytes that are needed again, layers of a chain that come before their leaf in a stream, and whole images. A file in
- * it has no name, or as long as it has one, the name says which process it belongs to:
+ * Staging: a folder for whole images, and for layers of a chain that precede their leaf in a stream. A file in it is unnamed, or its name
+ * has the process that owns it:
  *
  *   .vdistream-<owner>-<uuid>
  */
@@ -20,8 +20,8 @@ interface Staged {
 }
 
 /**
- * Copies what is left of `from` into `folder`, which is made if it is not there. The file loses its name before the first byte is written,
- * so nothing is left of it when the process ends, however it ends. Throws STAGING, or what reading `from` does.
+ * Copies the rest of `from` into `folder`, which is created if missing. The file is unlinked before the first byte is written, so nothing is
+ * left of it however the process ends. Throws STAGING, and the errors of reading `from`.
  */
 export async function stage(folder: string, from: Cursor): Promise<Staged> {
   try {
@@ -29,7 +29,7 @@ export async function stage(folder: string, from: Cursor): Promise<Staged> {
     const file = await namelessFile(folder);
     try {
       await writeFile(file, from.chunks());
-      await file.datasync(); // or what a bad disk, or a thin volume without space, has not taken would be read as zeros
+      await file.datasync(); // or data lost on a bad disk or a full thin volume would read as zeros
       const { size } = await file.stat();
       return { cursor: fileCursor(file, size, `a layer in ${folder}`, () => {}), close: () => file.close() };
     } catch (error) {
@@ -37,22 +37,22 @@ export async function stage(folder: string, from: Cursor): Promise<Staged> {
       throw error;
     }
   } catch (cause) {
-    throw folderError('STAGING', `cannot keep a layer in ${folder}`, cause);
+    throw folderError('STAGING', `cannot store a layer in ${folder}`, cause);
   }
 }
 
-/** Makes the folder if it is not there, and removes what processes that have died have left in it. */
+/** Creates the folder if it is missing, and removes the files of processes that have died. */
 export async function prepareFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   for (const name of await readdir(folder)) {
     const owner = partOwner(name);
     if (owner === undefined || isAlive(owner)) continue;
-    // What this user may not remove is in nobody's way.
+    // A file that this user may not remove does no harm.
     await unlink(join(folder, name)).catch(() => {});
   }
 }
 
-/** A file that other processes of vdistream leave alone as long as this one runs. */
+/** A file that other vdistream processes leave alone while this one runs. */
 export interface PartFile {
   readonly path: string;
   readonly file: FileHandle;
@@ -67,7 +67,7 @@ const PART_NAME = /^\.vdistream-(.+)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}
 
 const partOwner = (name: string): Owner | undefined => parseOwner(PART_NAME.exec(name)?.[1] ?? '');
 
-/** A file that is gone when it is closed. */
+/** A file that disappears when it is closed. */
 export async function namelessFile(folder: string): Promise<FileHandle> {
   const { path, file } = await partFile(folder);
   try {
@@ -79,7 +79,7 @@ export async function namelessFile(folder: string): Promise<FileHandle> {
   }
 }
 
-/** Nothing is wrong if it has gone already. */
+/** Succeeds if the file is already gone. */
 export async function removeFile(path: string): Promise<void> {
   try {
     await unlink(path);
@@ -88,7 +88,7 @@ export async function removeFile(path: string): Promise<void> {
   }
 }
 
-/** Bytes that this user can still write there; infinite for a file system that does not say. */
+/** Free bytes for this user; infinite if the file system does not report them. */
 export async function roomIn(folder: string): Promise<number> {
   const { bavail, blocks, bsize } = await statfs(folder);
   return blocks === 0 ? Number.POSITIVE_INFINITY : bavail * bsize;
@@ -98,12 +98,12 @@ export async function roomIn(folder: string): Promise<number> {
 export async function refuseFull(code: ErrorCode, folder: string, length: number): Promise<void> {
   const room = await roomIn(folder);
   if (room >= length) return;
-  throw new VdiStreamError(code, `${folder} has room for ${room} bytes, and the image has ${length}. ${MORE_ROOM}`);
+  throw new VdiStreamError(code, `${folder} has ${room} bytes free, but the image has ${length}. ${MORE_ROOM}`);
 }
 
-const MORE_ROOM = 'Free some space there, or name a folder with more.';
+const MORE_ROOM = 'Free some space there, or use another folder.';
 
-/** The typed form of what the file system says about a folder: `failed`, and why. */
+/** The typed error for a file system error in a folder; `failed` begins its message. */
 export function folderError(code: ErrorCode, failed: string, cause: unknown): VdiStreamError {
   if (cause instanceof VdiStreamError) return cause;
   const reason = messageOf(cause);

@@ -1,4 +1,4 @@
-/** A source that can only be read from its start to its end. */
+/** A source that can only be read from start to end. */
 
 import { createHash, type Hash } from 'node:crypto';
 import { type Chunks, drain, streamCursor } from '../cursor.ts';
@@ -7,7 +7,7 @@ import { cancellable } from '../host/cancel.ts';
 import { readError } from './file.ts';
 import { closers, type Digest, type Source, type SourceOptions } from './source.ts';
 
-/** `length` in bytes, where it is known. `close` ends the stream, even while a read of it waits. */
+/** `length` in bytes, if known. `close` ends the stream, even during a pending read. */
 interface StreamFacts {
   readonly length?: number | undefined;
   readonly digest?: Digest | undefined;
@@ -15,8 +15,8 @@ interface StreamFacts {
 }
 
 /**
- * `bytes` as a source. Their checksums, the caller's and the source's own, are made while they are read. Throws USAGE for a digest that
- * cannot be made here.
+ * `bytes` as a source. The caller's and the source's own checksum are computed while they are read. Throws USAGE for a digest that Node
+ * does not support.
  */
 export function streamSource(name: string, bytes: Chunks, { sha256, signal, onRead }: SourceOptions, facts: StreamFacts): Source {
   const { length, digest: ownDigest, close } = facts;
@@ -59,17 +59,17 @@ function hashOf(algorithm: string): Hash {
   try {
     return createHash(algorithm);
   } catch (cause) {
-    throw new VdiStreamError('USAGE', `a checksum of the kind ${algorithm} cannot be made here`, { cause });
+    throw new VdiStreamError('USAGE', `checksum algorithm ${algorithm} is not supported`, { cause });
   }
 }
 
-/** What the bytes of a source must hash to: by the caller, `sha256` in hex, and by the source itself. */
+/** The digests that a source must have: the caller's `sha256` in hex, and the source's own. */
 export function digestsOf(sha256: string | undefined, own: Digest | undefined): Digest[] {
-  const given = sha256 === undefined ? [] : [{ algorithm: 'sha256', hex: sha256.toLowerCase() }];
-  return own === undefined ? given : [...given, own];
+  const requested = sha256 === undefined ? [] : [{ algorithm: 'sha256', hex: sha256.toLowerCase() }];
+  return own === undefined ? requested : [...requested, own];
 }
 
 export const wrongSum = (name: string, found: Digest, expected: string): VdiStreamError =>
-  new VdiStreamError('SOURCE_CHECKSUM', `${name} has the ${label(found.algorithm)} ${found.hex}, not ${expected}`);
+  new VdiStreamError('SOURCE_CHECKSUM', `${name} has the ${label(found.algorithm)} checksum ${found.hex}, expected ${expected}`);
 
 const label = (algorithm: string): string => algorithm.toUpperCase().replace(/^SHA(?=\d)/, 'SHA-');

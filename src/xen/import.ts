@@ -1,4 +1,4 @@
-/** Import: from an image to a VDI on any kind of storage repository. */
+/** Import: writes an image to a new VDI on a storage repository of any type. */
 
 import { basename } from 'node:path';
 import { bytesRead, withDisk } from '../engine/job.ts';
@@ -19,38 +19,38 @@ import { createXeToolstack } from './xe-toolstack.ts';
 import { newDisksReadZero } from './zero-rule.ts';
 
 export interface ImportOptions extends Omit<WriteOptions, 'zeroTail'> {
-  /** uuid of the storage repository that the VDI is made on. */
+  /** uuid of the storage repository for the VDI. */
   readonly sr: string;
   /** name-label of the VDI; the name of the source by default. */
   readonly name?: string | undefined;
-  /** A plain volume instead of a VHD: written to directly, but it can be neither snapshotted nor cloned. */
+  /** A plain volume instead of a VHD: faster to write, but it cannot be snapshotted or cloned. */
   readonly rawVdi?: boolean | undefined;
   readonly xe?: XeOptions | undefined;
 }
 
-/** Sizes in bytes. `target` is the device that the disk was written to; it is detached again. */
+/** Sizes in bytes. `target` is the device that the disk was written to, detached by now. */
 export interface ImportResult extends WriteResult {
   /** uuid of the new VDI. */
   readonly vdi: string;
   readonly sr: string;
   readonly name: string;
-  /** Bytes of the VDI: virtualSize, rounded up by the storage repository. What follows the disk reads as zero. */
+  /** Bytes in the VDI: virtualSize, rounded up by the storage repository. The rest after the disk reads as zero. */
   readonly vdiSize: number;
 }
 
 let processPool: Pool | undefined;
 
-/** One for all imports of the process, so that its memory does not depend on how many there are. */
+/** Shared by all imports of the process, so that memory does not grow with their number. */
 const sharedPool = (): Pool => {
   processPool ??= createPool();
   return processPool;
 };
 
 /**
- * Makes a VDI on a storage repository and writes the disk of an image to it.
+ * Creates a VDI on a storage repository and writes the disk of an image to it.
  *
- * Resolves only when the disk is on the medium, was found whole, and the VDI is detached. Rejects with a VdiStreamError otherwise; the
- * VDI and its VBD are then gone, or `left` of the error says what is not.
+ * Resolves once the image has been read to its end and checked, the disk is synced to the medium, and the VDI is detached. Otherwise rejects
+ * with a VdiStreamError: the VDI and its VBD have been removed, or the error's `left` lists what has not.
  */
 export async function importImage(input: DiskInput, options: ImportOptions): Promise<ImportResult> {
   const { sr: given, name = defaultName(input), rawVdi = false, xe, zero, verify, ...disk } = options;
@@ -59,9 +59,9 @@ export async function importImage(input: DiskInput, options: ImportOptions): Pro
   const toolstack = createXeToolstack(xe);
   const stop = new AbortController();
   const signal = cancel === undefined ? stop.signal : AbortSignal.any([cancel, stop.signal]);
-  // Nothing of this needs the image, whose first bytes may take a while. Whichever fails first ends the other.
+  // This does not need the image, whose first bytes may take a while. If either fails, it stops the other.
   const preparing = orCancellation(prepare(toolstack, sr, rawVdi, signal), cancel);
-  preparing.catch(() => stop.abort()); // its error is thrown where it is awaited
+  preparing.catch(() => stop.abort()); // the error is thrown where it is awaited
   try {
     return await withDisk(input, { ...disk, signal, pool }, async (chosen, sources, job) => {
       const { readsZero, left } = await preparing;
@@ -74,13 +74,13 @@ export async function importImage(input: DiskInput, options: ImportOptions): Pro
           const written = await writeTo(target, chosen, sources, { zero, zeroTail: true, verify, force, signal, onProgress }, job);
           return { ...written, vdi, sr, name, vdiSize: size };
         },
-        // Whoever asks for a policy gets it, whatever new disks read as.
+        // An explicit `zero` policy applies even if new disks read as zero.
         { readsZero: readsZero && zero === undefined, signal, onWarning: job.warn },
       );
       return { ...imported, bytesRead: bytesRead(sources), seconds: job.seconds() };
     });
   } catch (error) {
-    // Where the preparation has stopped the rest, its error is the one to throw.
+    // If the preparation stopped the rest, throw its error.
     if (stop.signal.aborted && !cancel?.aborted) await preparing;
     stop.abort();
     await preparing.catch(() => {});
@@ -88,7 +88,7 @@ export async function importImage(input: DiskInput, options: ImportOptions): Pro
   }
 }
 
-/** A command that the signal has cut short fails for that reason alone, whatever it says. */
+/** Rejects with CANCELLED once the signal has fired, whatever error the interrupted command reports. */
 const orCancellation = <T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> =>
   work.catch((error: unknown) => {
     throw cancelledOr(error, signal);
@@ -97,15 +97,15 @@ const orCancellation = <T>(work: Promise<T>, signal: AbortSignal | undefined): P
 interface Prepared {
   /** Whether a new VDI reads as zero. */
   readonly readsZero: boolean;
-  /** What could not be removed of what earlier imports to the same place have left. */
+  /** What could not be removed of the VDIs left by earlier imports to this SR. */
   readonly left: readonly string[];
 }
 
 async function prepare(toolstack: Toolstack, sr: string, raw: boolean, signal: AbortSignal): Promise<Prepared> {
-  const asking = [toolstack.host(signal), newDisksReadZero(toolstack, sr, raw, signal)] as const;
-  const answers = Promise.all(asking);
-  // No command outlives the import, not even one beside which another has failed.
-  await Promise.allSettled([answers, ...asking]);
+  const queries = [toolstack.host(signal), newDisksReadZero(toolstack, sr, raw, signal)] as const;
+  const answers = Promise.all(queries);
+  // If one command fails, the other must not outlive the import.
+  await Promise.allSettled([answers, ...queries]);
   const [, readsZero] = await answers;
   const left = await reapWith(toolstack, { sr, dryRun: false, signal }).then(
     ({ leftOvers }) => leftOvers.flatMap((leftOver) => leftOver.left),
@@ -115,7 +115,7 @@ async function prepare(toolstack: Toolstack, sr: string, raw: boolean, signal: A
   return { readsZero, left };
 }
 
-/** The name of the source, if it has one that can be printed. */
+/** The name of the source, if it has a printable one. */
 function defaultName(input: DiskInput): string {
   const [first = input] = Array.isArray(input) ? input : [];
   const printable = sourceName(first)
@@ -124,18 +124,18 @@ function defaultName(input: DiskInput): string {
   return first === '-' || printable === '' ? 'vdistream' : printable;
 }
 
-/** The last part of a path or of an address's path, as everybody sees it: the rest of an address may be a secret. */
+/** The last part of a path, or of a URL's path: everybody can read the VDI's name, and the rest of a URL may be secret. */
 function sourceName(input: SourceInput): string {
   const name = typeof input === 'string' ? input : 'name' in input ? String(input.name) : 'stream';
   return basename(isUrl(name) ? redactUrl(name) : name);
 }
 
-/** The SR, where it is given, is only asked what its new disks read as. */
+/** `sr` is only used to find out whether its new disks read as zero. */
 export type ImportDeviceOptions = Omit<ImportOptions, 'sr' | 'name'> & { readonly sr?: string | undefined };
 
 /**
- * Writes to a device that the caller has attached and will detach: the whole of it, its end included, synced, closed, and let go by udev.
- * If the SR is given, its new disks' zeros are relied on.
+ * Writes to a device that the caller has attached and will detach: fills it to its end, syncs and closes it, and waits for udev. With `sr`,
+ * it skips zeros if new disks of that SR read as zero.
  */
 export async function importToDevice(input: DiskInput, device: string, options: ImportDeviceOptions = {}): Promise<WriteResult> {
   const { sr: given, rawVdi = false, xe, pool = sharedPool(), ...write } = options;

@@ -1,6 +1,5 @@
 /**
- * Owner tag: whose an unfinished VDI is. A tag can be set in the very call that makes the VDI, so that there is no moment in which a disk
- * of ours is not known as such.
+ * Owner tag: the import that an unfinished VDI belongs to. The call that creates the VDI sets it, so that the VDI is never without it.
  *
  *   vdistream.<host uuid>.<boot id>.<pid>.<start of the process>.<number of the import>
  */
@@ -18,10 +17,10 @@ export interface OwnerTag {
   readonly owner: Owner;
 }
 
-/** The number is random: threads, and copies of this library, know nothing of each other's. */
+/** The number is random: threads and copies of this library in one process do not coordinate theirs. */
 const MAX_NUMBER = 2 ** 48 - 1;
 
-/** One for each import, so that its disk can be found by it even where its uuid was never learnt. */
+/** Unique per import, so that its VDI can be found even if the uuid was never received. */
 export function newOwnerTag(host: string): OwnerTag {
   const owner = thisOwner();
   return { text: [PREFIX, host, ownerText(owner), randomInt(1, MAX_NUMBER)].join('.'), host, owner };
@@ -29,10 +28,10 @@ export function newOwnerTag(host: string): OwnerTag {
 
 const abandoned = new Set<string>();
 
-/** This process has done what it could: a VDI that has the tag now, or appears later, is a left-over although its owner runs. */
+/** This process has given up: a VDI with this tag is a left-over, even if it appears later, although its owner still runs. */
 export const abandon = ({ text }: OwnerTag): void => void abandoned.add(text);
 
-/** Whether the owner still works on its VDI, as far as this host knows. */
+/** Whether the owner is still working on its VDI; only for an owner on this host. */
 export const isAtWork = ({ text, owner }: OwnerTag): boolean => isAlive(owner) && !abandoned.has(text);
 
 /** Undefined for any tag that `newOwnerTag` would not have made. */

@@ -1,4 +1,4 @@
-/** Reap: removes what imports have left that were killed. Owner tags say which VDIs are theirs, and whether they can still run. */
+/** Reap: removes VDIs left behind by killed imports. Owner tags identify them, and show whether the import still runs. */
 
 import { cancelledOr, throwIfCancelled } from '../errors.ts';
 import { withLock } from '../host/lock.ts';
@@ -10,7 +10,7 @@ import type { XeOptions } from './xe.ts';
 import { createXeToolstack } from './xe-toolstack.ts';
 
 export interface ReapOptions {
-  /** uuid of the one SR to look at; all by default. */
+  /** uuid of an SR; all SRs by default. */
   readonly sr?: string | undefined;
   /** Report what would be removed, and remove nothing. */
   readonly dryRun?: boolean | undefined;
@@ -18,13 +18,13 @@ export interface ReapOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** An unfinished VDI of an import. */
+/** The unfinished VDI of an import. */
 export interface LeftOver {
   readonly vdi: string;
-  /** uuid of the host that the import ran on, and its process there. */
+  /** uuid of the host that the import ran on; `pid` is its process there. */
   readonly host: string;
   readonly pid: number;
-  /** `running`: the import is at work. `other-host`: only that host knows. Both are left alone. */
+  /** `running`: the import is at work. `other-host`: only that host can find out. Neither is removed. */
   readonly owner: 'dead' | 'running' | 'other-host';
   readonly removed: boolean;
   /** Why it could not be removed. */
@@ -38,8 +38,8 @@ export interface ReapResult {
 }
 
 /**
- * Finds the unfinished VDIs of imports, and removes those whose owner is dead, or is this process and has abandoned them, with their VBDs
- * in Dom0. Touches nothing else. Throws USAGE, and XE_UUID for an SR that is not there: nothing would be found on it.
+ * Finds the unfinished VDIs of imports, and removes those whose owner is dead, or is this process and has abandoned them, along with their
+ * VBDs in Dom0. Touches nothing else. Throws USAGE, and XE_UUID for an SR that does not exist.
  */
 export async function reap({ sr: given, dryRun = false, xe, signal }: ReapOptions = {}): Promise<ReapResult> {
   const toolstack = createXeToolstack(xe);
@@ -52,7 +52,7 @@ export async function reap({ sr: given, dryRun = false, xe, signal }: ReapOption
   }
 }
 
-/** The lock that keeps several that start at once from removing the same. */
+/** Keeps two processes from removing the same VDI. */
 const REAP_LOCK = 'reap';
 
 interface ReapScope {

@@ -1,12 +1,12 @@
-/** What the toolstack refuses: from xapi's codes to ours, and what an error proves about the state that the toolstack is in. */
+/** Refusals of the toolstack: maps xapi's codes to VdiStreamError codes, and decides what an error proves about the toolstack's state. */
 
 import { type ErrorCode, hasRemedy, VdiStreamError } from '../errors.ts';
 
-/** By xapi's code. The numbers are the storage manager's (sm: drivers/XE_SR_ERRORCODES.xml). */
+/** By xapi's code. Numbers are from the storage manager (sm: drivers/XE_SR_ERRORCODES.xml). */
 const CODES: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
   ['SR_FULL', 'SR_FULL'],
   ['SR_BACKEND_FAILURE_44', 'SR_FULL'],
-  // A thin volume gets its full size when it is attached.
+  // A thin volume grows to its full size when it is attached.
   ['SR_BACKEND_FAILURE_180', 'SR_FULL'],
   ['SR_NOT_ATTACHED', 'SR_UNAVAILABLE'],
   ['SR_HAS_NO_PBDS', 'SR_UNAVAILABLE'],
@@ -31,17 +31,17 @@ const CODES: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
   ['HANDLE_INVALID', 'XE_UUID'],
 ]);
 
-/** The error for a code of xapi; XE_FAILED for one that is not in the table. */
+/** The error for a xapi code; XE_FAILED for one not in the table. */
 export const refusalError = (xapi: string, message: string): VdiStreamError =>
   new VdiStreamError(CODES.get(xapi) ?? 'XE_FAILED', message, { xapi });
 
-/** Whether what was asked may have been carried out all the same. */
+/** Whether the command may have taken effect despite the error. */
 export const isOutcomeUnknown = (error: unknown): boolean => hasRemedy(error, 'toolstack', 'again');
 
-/** Whether the toolstack said no, or was never asked. */
+/** Whether the toolstack refused the command, or never received it. */
 export const isRefused = (error: unknown): boolean =>
   error instanceof VdiStreamError && (error.xapi !== undefined || error.atFault !== 'toolstack');
 
-/** Whether it was refused with one of these codes of xapi. */
+/** Whether xapi refused it with one of these codes. */
 export const isRefusedWith = (error: unknown, codes: readonly string[]): boolean =>
   error instanceof VdiStreamError && error.xapi !== undefined && codes.includes(error.xapi);

@@ -1,17 +1,17 @@
-/** Removing a VDI of ours, in whatever state its import has left it. */
+/** Removes the VDI of an import, in whatever state the import left it. */
 
 import { messageOf, VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import type { Toolstack } from './toolstack.ts';
 
 /**
- * Removes a VDI and the VBDs that attach it on our side, as far as that can be done. Resolves with what could not, in sentences; never
- * rejects. A VDI that another machine has got hold of is left alone.
+ * Removes a VDI and its VBDs in Dom0, as far as possible. Resolves with a sentence for each thing it could not remove; never rejects. Leaves
+ * a VDI alone that another VM has attached.
  */
 export async function removeVdi(toolstack: Toolstack, vdi: string, onWarning?: OnWarning): Promise<string[]> {
   try {
     const { ours, others } = await toolstack.vbdsOf(vdi);
-    if (others.length > 0) return [`VDI ${vdi}: another machine has it attached, by VBD ${others.join(', ')}`];
+    if (others.length > 0) return [`VDI ${vdi}: attached to another VM by VBD ${others.join(', ')}`];
     for (const vbd of ours) {
       await toolstack.unplug(vbd, onWarning).catch((error: unknown) => {
         throw new VdiStreamError('VBD_DETACH', `VBD ${vbd} is still plugged: ${messageOf(error)}`, { cause: error });

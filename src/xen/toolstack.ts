@@ -1,19 +1,18 @@
 /**
- * The toolstack of a Xen host, in verbs: all that the life of a VDI takes. Whoever uses them does not know how they are spoken. The
- * command line in Dom0 is one way (xe-toolstack.ts).
+ * The toolstack of a Xen host: the operations an import needs, whatever the transport. xe in Dom0 is one (xe-toolstack.ts).
  *
- * A verb resolves when the toolstack has it so. Silence is no answer: where the answer is lost, the verb reads the state again, and
- * rejects only if the change is not there or nothing can be read. It rejects with a VdiStreamError, and refusal.ts says what that proves.
+ * A change resolves once the toolstack has made it. If the response is lost, the state is read back; the call rejects only if the change
+ * is missing or the state cannot be read. All reject with a VdiStreamError; refusal.ts decides what it proves.
  *
- * A verb that takes a signal asks nothing more once it has fired, and rejects with CANCELLED; what was asked before may still take effect.
- * The others take none because cancelling is made of them.
+ * With a signal, a call sends nothing more once it has fired, and rejects with CANCELLED; what was sent before may still take effect. Calls
+ * without one are the ones that undo an import.
  */
 
 import type { TargetOpener } from '../target/target.ts';
 import type { OnWarning } from '../warnings.ts';
 
 export interface Toolstack {
-  /** uuid of the host that this process runs on; asked for once. Throws DOM0_UNKNOWN. */
+  /** uuid of the host that this process runs on; looked up once. Throws DOM0_UNKNOWN. */
   host(signal?: AbortSignal): Promise<string>;
 
   /** Throws XE_UUID for an SR that does not exist. */
@@ -21,20 +20,20 @@ export interface Toolstack {
   /** The sm-config of an SR. */
   srConfig(sr: string, signal?: AbortSignal): Promise<ReadonlyMap<string, string>>;
 
-  /** Makes a VDI that has the tag from its first moment, and gives its uuid. */
+  /** Creates a VDI that has the tag from the start, and resolves with its uuid. */
   createVdi(vdi: NewVdi, tag: string, signal?: AbortSignal): Promise<string>;
-  /** Bytes: what the SR has made of the size that was asked for. */
+  /** Bytes, after the SR has rounded the requested size. */
   vdiSize(vdi: string, signal?: AbortSignal): Promise<number>;
-  /** Takes its detached VBDs along. */
+  /** Also destroys its unplugged VBDs. */
   destroyVdi(vdi: string): Promise<void>;
 
-  /** Makes a VDI writable from here. Where it fails halfway, `vbdsOf` finds what it has made. */
+  /** Makes a VDI writable in Dom0. If it fails halfway, `vbdsOf` finds the VBD it created. */
   attach(vdi: Vdi, signal?: AbortSignal): Promise<Attachment>;
   vbdsOf(vdi: string): Promise<Vbds>;
-  /** Detaches one of our VBDs, whoever has attached it; fine if it is detached already. Waits a while for what still uses its device. */
+  /** Unplugs a VBD in Dom0; succeeds if it is already unplugged. Retries for a while if its device is in use. */
   unplug(vbd: string, onWarning?: OnWarning): Promise<void>;
 
-  /** Resolves only if the VDI is still there and has the tag no more. */
+  /** Resolves only if the VDI still exists and no longer has the tag. */
   untag(vdi: string, tag: string): Promise<void>;
   /** All tags of the VDIs on one SR, or on all. */
   listTags(sr: string | undefined, signal?: AbortSignal): Promise<string[]>;
@@ -53,29 +52,28 @@ export interface NewVdi {
   readonly raw: boolean;
 }
 
-/** As it was made. */
+/** A VDI as created. */
 export interface Vdi {
   readonly uuid: string;
   readonly sr: string;
   /** Bytes, rounded. */
   readonly size: number;
   readonly raw: boolean;
-  /** What has not been written to it can be relied on to read as zero. */
+  /** Whether unwritten parts are certain to read as zero. */
   readonly readsZero: boolean;
 }
 
-/** A VDI while it is writable from here. */
+/** A VDI while it is writable in Dom0. */
 export interface Attachment {
-  /** Opens what the engine writes to. */
   readonly target: TargetOpener;
-  /** Resolves when nothing on our side has the VDI attached any more. Call it when the target is closed. */
+  /** Resolves once the VDI is detached from Dom0. Close the target first. */
   detach(onWarning?: OnWarning): Promise<void>;
 }
 
 /** uuids of the VBDs of a VDI, plugged or not. */
 export interface Vbds {
-  /** Those that an attachment makes. */
+  /** Those in this host's Dom0. */
   readonly ours: readonly string[];
-  /** Those of guests and of other hosts. */
+  /** Those of guests and other hosts. */
   readonly others: readonly string[];
 }

@@ -1,10 +1,10 @@
-/** The uuids that name every object of the toolstack. */
+/** uuids of toolstack objects. */
 
 import { VdiStreamError } from '../errors.ts';
 
 export const isUuid = (text: string): boolean => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text);
 
-/** The uuid of an SR as people give it, in the toolstack's own form. Throws USAGE. */
+/** The uuid of an SR in the toolstack's form, lower case. Throws USAGE. */
 export function parseSrUuid(given: string): string {
   const sr = given.toLowerCase();
   if (isUuid(sr)) return sr;

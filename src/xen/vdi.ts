@@ -1,6 +1,6 @@
 /**
- * The life of a VDI: made, with its owner tag in the same call, attached, filled, detached, and only then untagged. If anything goes
- * wrong on the way, it is gone afterwards, or the error says what is left.
+ * The life of a VDI: created with its owner tag, attached, filled, detached, and only then untagged. If any step fails, the VDI is removed,
+ * or the error lists what is left.
  */
 
 import { cancelledOr, messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
@@ -13,23 +13,22 @@ import type { NewVdi, Toolstack } from './toolstack.ts';
 
 interface AttachedVdi {
   readonly vdi: string;
-  /** Bytes that it really has, all of which have to be filled: the SR may have rounded the size up. */
+  /** Bytes to fill: its actual size, which the SR may have rounded up. */
   readonly size: number;
-  /** Opens what is to be written to. */
   readonly target: TargetOpener;
 }
 
 interface VdiOptions {
-  /** What has not been written to it can be relied on to read as zero. */
+  /** Whether unwritten parts are certain to read as zero. */
   readonly readsZero: boolean;
   readonly signal?: AbortSignal | undefined;
-  /** Called with VBD_RETRY when a detach takes its time. */
+  /** Called with VBD_RETRY when a VBD cannot be unplugged yet. */
   readonly onWarning?: OnWarning | undefined;
 }
 
 /**
- * Makes a VDI, attaches it and lets `use` fill it. Resolves once it is detached and no longer tagged as unfinished. Rejects with the first
- * error, whose `left` lists what could not be removed; CANCELLED once `signal` has fired.
+ * Creates a VDI, attaches it and lets `use` fill it. Resolves once it is detached and its owner tag removed. Rejects with the first error,
+ * whose `left` lists what could not be removed; with CANCELLED once `signal` has fired.
  */
 export async function withVdi<T>(
   toolstack: Toolstack,
@@ -47,7 +46,7 @@ export async function withVdi<T>(
     const result = await use({ vdi, size, target });
     await detach(onWarning);
     throwIfCancelled(signal);
-    // If it is not known whether the tag is off, this is no success: a later clean-up would take the VDI for a left-over.
+    // Fails unless the tag is certain to be gone: otherwise a later clean-up would remove the VDI as a left-over.
     await toolstack.untag(vdi, tag.text);
     return result;
   } catch (cause) {
@@ -55,7 +54,7 @@ export async function withVdi<T>(
     const left = await undo(toolstack, vdi, tag, cause, onWarning);
     if (left.length === 0) throw error;
     abandon(tag);
-    // What a callback of the caller throws may be of any kind, and then has no `left`.
+    // A callback of the caller may throw anything, and only a VdiStreamError has `left`.
     const typed = error instanceof VdiStreamError ? error : new VdiStreamError('XE_FAILED', messageOf(error), { cause: error });
     typed.left.push(...left);
     throw typed;
@@ -65,10 +64,10 @@ export async function withVdi<T>(
 async function roundedSize(toolstack: Toolstack, vdi: string, wanted: number, signal: AbortSignal | undefined): Promise<number> {
   const size = await toolstack.vdiSize(vdi, signal);
   if (size >= wanted) return size;
-  throw new VdiStreamError('XE_FAILED', `VDI ${vdi} was made for ${wanted} bytes, but its virtual-size is ${size}`);
+  throw new VdiStreamError('XE_FAILED', `VDI ${vdi} was created with ${wanted} bytes, but its virtual-size is ${size}`);
 }
 
-/** Resolves with what is left, in sentences; never rejects. */
+/** Resolves with a sentence for each thing left; never rejects. */
 async function undo(
   toolstack: Toolstack,
   vdi: string | undefined,
@@ -77,13 +76,13 @@ async function undo(
   onWarning: OnWarning | undefined,
 ): Promise<string[]> {
   if (vdi !== undefined) return removeVdi(toolstack, vdi, onWarning);
-  // A VDI whose uuid was never learnt may be there all the same, even after an error, and is found by its tag.
-  const hint = '`vdistream reap` removes it should it still come';
+  // Even after an error, the VDI may exist although its uuid was never received; the tag finds it.
+  const hint = '`vdistream reap` removes it if it appears later';
   try {
     const found = await toolstack.listTagged(tag.text);
-    if (found.length === 0) return isOutcomeUnknown(cause) ? [`perhaps a VDI that xapi is still making; ${hint}`] : [];
-    return (await Promise.all(found.map((one) => removeVdi(toolstack, one, onWarning)))).flat();
+    if (found.length === 0) return isOutcomeUnknown(cause) ? [`perhaps a VDI that xapi is still creating; ${hint}`] : [];
+    return (await Promise.all(found.map((uuid) => removeVdi(toolstack, uuid, onWarning)))).flat();
   } catch (error) {
-    return isRefused(cause) ? [] : [`perhaps a VDI, since xapi does not answer (${messageOf(error)}); ${hint}`];
+    return isRefused(cause) ? [] : [`perhaps a VDI: xapi does not answer (${messageOf(error)}); ${hint}`];
   }
 }

@@ -1,13 +1,13 @@
 /**
- * Commands that change something, carried out for sure: after an error that leaves it open, and after words where there should be none,
- * what the toolstack then has is what counts. xapi itself may queue a call for a long time, so one that timed out may have been done.
+ * Confirms that a command took effect: after an ambiguous error or unexpected output, it reads the toolstack's state back. xapi may queue a
+ * call for a long time, so a command that timed out may still have taken effect.
  */
 
 import { VdiStreamError } from '../errors.ts';
 import { isOutcomeUnknown } from './refusal.ts';
 import type { Xe } from './xe.ts';
 
-/** What a command prints, or what `find` finds that it has made. `find` gives undefined for nothing. */
+/** The result of a command, or after an ambiguous error, the result that `find` discovers; undefined if it finds none. */
 export async function confirmResult<T>(running: Promise<T>, find: () => Promise<T | undefined>): Promise<T> {
   try {
     return await running;
@@ -18,7 +18,7 @@ export async function confirmResult<T>(running: Promise<T>, find: () => Promise<
   }
 }
 
-/** For a command that prints nothing. Resolves if it succeeds, or if `isDone` although it does not. */
+/** For a command that prints nothing. Resolves if it succeeds, or if it fails but `isDone` reports its effect. */
 export async function confirmDone(command: string, running: Promise<string>, isDone: () => Promise<boolean>): Promise<void> {
   const failure = await running.then(
     (printed) => (printed.trim() === '' ? undefined : unexpected(command, printed)),
@@ -28,13 +28,13 @@ export async function confirmDone(command: string, running: Promise<string>, isD
 }
 
 const unexpected = (command: string, printed: string): VdiStreamError =>
-  new VdiStreamError('XE_FAILED', `xe ${command} should print nothing, but says ${JSON.stringify(printed.slice(0, 100))}`);
+  new VdiStreamError('XE_FAILED', `xe ${command} printed unexpected output: ${JSON.stringify(printed.slice(0, 100))}`);
 
 type Kind = 'vbd' | 'vdi';
 
 export const exists = async (xe: Xe, kind: Kind, uuid: string): Promise<boolean> => (await xe.list(`${kind}-list`, { uuid })).length > 0;
 
-/** Fine for what is gone already. */
+/** Succeeds if the object is already gone. */
 export function destroy(xe: Xe, kind: Kind, uuid: string): Promise<void> {
   const command = `${kind}-destroy`;
   return confirmDone(command, xe.run(command, { uuid }), async () => !(await exists(xe, kind, uuid)));

@@ -1,4 +1,4 @@
-/** This host and its control domain, by uuid. */
+/** The uuids of this host and its control domain. */
 
 import { readFile } from 'node:fs/promises';
 import { VdiStreamError } from '../errors.ts';
@@ -12,24 +12,24 @@ export interface Host {
 }
 
 /**
- * From the inventory file, lines of KEY='value'; from the toolstack where that lacks the control domain, with `resident-on`, since
- * storage driver domains are control domains too. Throws DOM0_UNKNOWN, or what xe says.
+ * Reads the inventory file, lines of KEY='value'. If it lacks the control domain, asks the toolstack for the one with `dom-id` 0 on this
+ * host, since storage driver domains are control domains too. Throws DOM0_UNKNOWN, and the errors of xe.
  */
 export async function findHost(xe: Xe, inventory: string, signal?: AbortSignal): Promise<Host> {
   let text = '';
   try {
     text = await readFile(inventory, 'utf8');
   } catch (cause) {
-    throw new VdiStreamError('DOM0_UNKNOWN', `cannot read ${inventory}, which tells the uuid of this host`, { cause });
+    throw new VdiStreamError('DOM0_UNKNOWN', `cannot read ${inventory}, which has the uuid of this host`, { cause });
   }
   const uuid = uuidIn(text, 'INSTALLATION_UUID');
   if (uuid === undefined) throw new VdiStreamError('DOM0_UNKNOWN', `${inventory} has no INSTALLATION_UUID`);
-  const known = uuidIn(text, 'CONTROL_DOMAIN_UUID');
-  if (known !== undefined) return { uuid, dom0: known };
+  const listed = uuidIn(text, 'CONTROL_DOMAIN_UUID');
+  if (listed !== undefined) return { uuid, dom0: listed };
   const found = await xe.list('vm-list', { 'is-control-domain': 'true', 'resident-on': uuid, 'dom-id': 0 }, signal);
   const [dom0] = found;
   if (found.length !== 1 || dom0 === undefined || !isUuid(dom0)) {
-    throw new VdiStreamError('DOM0_UNKNOWN', `${inventory} has no CONTROL_DOMAIN_UUID, and xe names ${found.length} control domains`);
+    throw new VdiStreamError('DOM0_UNKNOWN', `${inventory} has no CONTROL_DOMAIN_UUID, and xe lists ${found.length} control domains`);
   }
   return { uuid, dom0 };
 }

@@ -1,9 +1,9 @@
-/** What xe prints, read back. Its client prints its usage with exit status 0, so nothing is taken for what it should be unseen. */
+/** Parses what xe prints. xe can print its usage with exit status 0, so all output is checked. */
 
 import { VdiStreamError } from '../errors.ts';
 import { isUuid } from './uuid.ts';
 
-/** `a,b` with `\,` and `\\` inside the values; nothing at all is no value (--minimal; xen-api: ocaml/xapi-cli-server/cli_printer.ml). */
+/** `a,b`, with `\,` and `\\` inside values; empty output has no values (--minimal; xen-api: ocaml/xapi-cli-server/cli_printer.ml). */
 export function splitMinimal(text: string): string[] {
   if (text === '') return [];
   const values = [''];
@@ -14,7 +14,7 @@ export function splitMinimal(text: string): string[] {
   return values;
 }
 
-/** `k: v; k: v`, as maps are printed. */
+/** A map, printed as `k: v; k: v`. */
 export function parseMap(text: string): Map<string, string> {
   const pairs = text.split(';').map((pair) => {
     const colon = pair.indexOf(':');
@@ -27,5 +27,5 @@ export function parseMap(text: string): Map<string, string> {
 export function printedUuid(command: string, printed: string): string {
   const text = printed.trim();
   if (isUuid(text)) return text;
-  throw new VdiStreamError('XE_FAILED', `xe ${command} printed no uuid, but: ${JSON.stringify(text.slice(0, 100))}`);
+  throw new VdiStreamError('XE_FAILED', `xe ${command} did not print a uuid, but: ${JSON.stringify(text.slice(0, 100))}`);
 }

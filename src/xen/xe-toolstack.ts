@@ -1,4 +1,4 @@
-/** The toolstack as xe speaks it, on the host whose Dom0 this process runs in. */
+/** The toolstack of this host, through xe in Dom0. */
 
 import { VdiStreamError } from '../errors.ts';
 import type { Toolstack } from './toolstack.ts';
@@ -25,7 +25,7 @@ export function createXeToolstack(options: XeOptions = {}): Toolstack {
     async srType(sr, signal) {
       const type = await srParameter(sr, 'type', signal);
       if (/^[\w-]+$/.test(type)) return type;
-      throw new VdiStreamError('XE_FAILED', `SR ${sr} has no type, but: ${JSON.stringify(type.slice(0, 100))}`);
+      throw new VdiStreamError('XE_FAILED', `SR ${sr} has no valid type: ${JSON.stringify(type.slice(0, 100))}`);
     },
     srConfig: async (sr, signal) => parseMap(await srParameter(sr, 'sm-config', signal)),
 

@@ -1,4 +1,4 @@
-/** VBDs by xe: a VDI attached to Dom0, from the plug to the unplug, with the retries that hosts of all ages need. */
+/** VBDs through xe: plugs and unplugs a VDI in Dom0, with the retries that old and new hosts need. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, VdiStreamError } from '../errors.ts';
@@ -12,13 +12,13 @@ import type { Xe } from './xe.ts';
 import { confirmDone, confirmResult, destroy } from './xe-confirm.ts';
 import { printedUuid } from './xe-output.ts';
 
-/** Held for each plug and unplug by all processes of a host: XenServer 6 breaks when several run at once (Launchpad bugs 1217972, 1251716). */
+/** One plug or unplug at a time per host: XenServer 6 fails when several run concurrently (Launchpad bugs 1217972, 1251716). */
 const PLUG_LOCK = 'xapi plug';
 const UNPLUG_TRIES = 30;
-/** These pass when whoever has the device open closes it, or the host is less busy. Nova's `unplug_vbd` retries the same. */
+/** These go away once the device is closed, or the host is less busy. Nova's `unplug_vbd` retries the same codes. */
 const RETRYABLE: readonly string[] = ['DEVICE_DETACH_REJECTED', 'INTERNAL_ERROR', 'VM_MISSING_PV_DRIVERS'];
 
-/** `dom0`: uuid of the control domain's VM. `pause`: milliseconds between two tries to unplug. */
+/** `dom0`: uuid of the control domain's VM. `pause`: milliseconds between attempts to unplug. */
 interface PlugOptions {
   readonly dom0: string;
   readonly pause: number;
@@ -60,16 +60,16 @@ async function createVbd(xe: Xe, vdi: string, dom0: string, signal: AbortSignal 
 const isPlugged = async (xe: Xe, vbd: string, signal?: AbortSignal): Promise<boolean> =>
   (await xe.list('vbd-list', { uuid: vbd, 'currently-attached': 'true' }, signal)).length > 0;
 
-/** Throws DEVICE_MISSING. `device` keeps its old value after an unplug, so it counts only for what is attached. */
+/** Throws DEVICE_MISSING. `device` keeps its value after an unplug, so only that of a plugged VBD counts. */
 async function devicePath(xe: Xe, vbd: string, signal: AbortSignal | undefined): Promise<string> {
   const [device] = await xe.list('vbd-list', { uuid: vbd, 'currently-attached': 'true', params: 'device' }, signal);
   if (device !== undefined && isBelowDev(device)) return `/dev/${device}`;
-  throw new VdiStreamError('DEVICE_MISSING', `the toolstack gives no device for VBD ${vbd}, but ${JSON.stringify(device ?? '')}`);
+  throw new VdiStreamError('DEVICE_MISSING', `the toolstack reports no valid device for VBD ${vbd}: ${JSON.stringify(device ?? '')}`);
 }
 
 const isBelowDev = (device: string): boolean => /^[\w.:+@-]+(?:\/[\w.:+@-]+)*$/.test(device) && !device.split('/').includes('..');
 
-/** Never cancelled, as cancelling takes it. */
+/** Has no signal, because cancelling calls it. */
 export async function unplug(xe: Xe, vbd: string, pause: number, onWarning?: OnWarning): Promise<void> {
   const once = (): Promise<void> => confirmDone('vbd-unplug', xe.run('vbd-unplug', { uuid: vbd }), async () => !(await isPlugged(xe, vbd)));
   await settleUdev();
@@ -79,7 +79,7 @@ export async function unplug(xe: Xe, vbd: string, pause: number, onWarning?: OnW
     } catch (error) {
       if (tries === UNPLUG_TRIES || !isRefusedWith(error, RETRYABLE)) throw error;
       if (tries === 1)
-        onWarning?.({ code: 'VBD_RETRY', message: `VBD ${vbd}: ${messageOf(error)}; trying again, ${UNPLUG_TRIES} times at most` });
+        onWarning?.({ code: 'VBD_RETRY', message: `VBD ${vbd}: ${messageOf(error)}; retrying, at most ${UNPLUG_TRIES} times` });
       await sleep(pause);
     }
   }

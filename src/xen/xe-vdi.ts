@@ -1,4 +1,4 @@
-/** VDIs and their tags, by xe. */
+/** VDIs and their tags through xe. */
 
 import { VdiStreamError } from '../errors.ts';
 import type { NewVdi } from './toolstack.ts';
@@ -8,7 +8,7 @@ import { confirmDone, confirmResult, exists } from './xe-confirm.ts';
 import { printedUuid } from './xe-output.ts';
 
 /**
- * Besides the name, tags are all that vdi-create can mark a VDI with: it takes neither other-config nor a description (xen-api:
+ * Besides the name, vdi-create can only set tags: it accepts neither other-config nor a description (xen-api:
  * ocaml/xapi-cli-server/cli_frontend.ml).
  */
 export async function createVdi(xe: Xe, { sr, name, size, raw }: NewVdi, tag: string, signal: AbortSignal | undefined): Promise<string> {
@@ -31,7 +31,7 @@ export async function vdiSize(xe: Xe, vdi: string, signal: AbortSignal | undefin
   const printed = await xe.run('vdi-param-get', { uuid: vdi, 'param-name': 'virtual-size' }, signal);
   const size = Number(printed);
   if (/^\d+$/.test(printed) && Number.isSafeInteger(size)) return size;
-  throw new VdiStreamError('XE_FAILED', `VDI ${vdi} was made, but its virtual-size is ${JSON.stringify(printed)}`);
+  throw new VdiStreamError('XE_FAILED', `VDI ${vdi} was created, but its virtual-size is ${JSON.stringify(printed)}`);
 }
 
 export async function untag(xe: Xe, vdi: string, tag: string): Promise<void> {
@@ -39,7 +39,7 @@ export async function untag(xe: Xe, vdi: string, tag: string): Promise<void> {
   await confirmDone('vdi-param-remove', removing, async () => (await exists(xe, 'vdi', vdi)) && !(await tagged(xe, tag)).includes(vdi));
 }
 
-/** One value for each VDI, its tags joined (xen-api: ocaml/xapi-cli-server/records.ml). */
+/** xe prints one value per VDI, its tags joined with commas (xen-api: ocaml/xapi-cli-server/records.ml). */
 export async function listTags(xe: Xe, sr: string | undefined, signal: AbortSignal | undefined): Promise<string[]> {
   const joined = await xe.list('vdi-list', { ...on(sr), params: 'tags' }, signal);
   return joined.flatMap((tags) => tags.split(', '));

@@ -1,12 +1,12 @@
 /**
- * What a failed xe command said, from its words to an error. The exit status is 1 whatever went wrong. A code is printed only for what
- * xe has no sentence for, or with --trace (xen-api: ocaml/xapi-cli-server/xapi_cli.ml and cli_util.ml).
+ * Turns the output of a failed xe command into an error. The exit status is always 1, and xe prints a code only if it has no sentence for
+ * it, or with --trace (xen-api: ocaml/xapi-cli-server/xapi_cli.ml and cli_util.ml).
  */
 
 import { VdiStreamError } from '../errors.ts';
 import { refusalError } from './refusal.ts';
 
-/** The sentences of the codes that xe prints without the code itself (xen-api: ocaml/idl/datamodel_errors.ml). */
+/** The sentences that xe prints in place of a code (xen-api: ocaml/idl/datamodel_errors.ml). */
 const SENTENCES: ReadonlyArray<readonly [string, string]> = [
   ['The SR is full.', 'SR_FULL'],
   ['This operation cannot be performed because this VDI is in use', 'VDI_IN_USE'],
@@ -21,25 +21,25 @@ const SENTENCES: ReadonlyArray<readonly [string, string]> = [
 
 const UNREACHABLE = /Lost connection to the server|Unable to contact server|Connection refused|Connection reset/;
 
-/** The typed form of what a failed command said. Throws nothing. */
-export function commandError(command: string, said: string): VdiStreamError {
+/** The typed error for what a failed command printed. */
+export function commandError(command: string, printed: string): VdiStreamError {
   const xapi =
-    /Raised (?:[\w.]+\.)?Server_error\((\w+)/.exec(said)?.[1] ??
-    /^Error code: (\w+)/m.exec(said)?.[1] ??
-    SENTENCES.find(([sentence]) => said.includes(sentence))?.[1];
-  const message = `xe ${command}: ${inOneLine(said)}`;
+    /Raised (?:[\w.]+\.)?Server_error\((\w+)/.exec(printed)?.[1] ??
+    /^Error code: (\w+)/m.exec(printed)?.[1] ??
+    SENTENCES.find(([sentence]) => printed.includes(sentence))?.[1];
+  const message = `xe ${command}: ${inOneLine(printed)}`;
   if (xapi !== undefined) return refusalError(xapi, message);
-  return new VdiStreamError(UNREACHABLE.test(said) ? 'XE_CONNECTION' : 'XE_FAILED', message);
+  return new VdiStreamError(UNREACHABLE.test(printed) ? 'XE_CONNECTION' : 'XE_FAILED', message);
 }
 
 const MAX_SHOWN = 500;
 
-/** Without the trace that was asked for. */
-function inOneLine(said: string): string {
-  const lines = said.split(/^(?:Raised |Backtrace:)/m)[0]?.split('\n') ?? [];
-  const line = lines
-    .map((one) => one.trim())
-    .filter((one) => one !== '')
+/** Without the output of --trace. */
+function inOneLine(printed: string): string {
+  const lines = printed.split(/^(?:Raised |Backtrace:)/m)[0]?.split('\n') ?? [];
+  const joined = lines
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
     .join('; ');
-  return line === '' ? 'it failed and said nothing' : line.replace(/[^ -~]+/g, ' ').slice(0, MAX_SHOWN);
+  return joined === '' ? 'failed without a message' : joined.replace(/[^ -~]+/g, ' ').slice(0, MAX_SHOWN);
 }

@@ -1,6 +1,6 @@
 /**
- * xe: the toolstack's command line, one process per command. No shell, no environment of the caller's, and a limit on time: a command that
- * does not come back is killed.
+ * xe: the toolstack's command line, one process per command, without a shell or the caller's environment. A command that does not finish in
+ * time is killed.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -12,13 +12,13 @@ import { commandError } from './xe-words.ts';
 export interface XeOptions {
   /** The program; `xe` on the PATH by default. */
   readonly program?: string | undefined;
-  /** Milliseconds for one command, 5 minutes by default: the storage manager alone retries for up to two. */
+  /** Milliseconds per command; 5 minutes by default, as the storage manager alone retries for up to two. */
   readonly timeout?: number | undefined;
-  /** Milliseconds that a running command still gets once the caller has been cancelled; 10 s by default. */
+  /** Milliseconds a running command has left to finish after a cancel; 10 s by default. */
   readonly grace?: number | undefined;
-  /** Milliseconds between two attempts to detach; 1 s by default. */
+  /** Milliseconds between two attempts to unplug; 1 s by default. */
   readonly pause?: number | undefined;
-  /** The file that has the uuids of this host and its control domain; /etc/xensource-inventory by default. */
+  /** The file with the uuids of this host and its control domain; /etc/xensource-inventory by default. */
   readonly inventory?: string | undefined;
 }
 
@@ -26,20 +26,20 @@ type Parameters = Readonly<Record<string, string | number>>;
 
 export interface Xe {
   /**
-   * Runs a command and gives what it printed, without the newline at the end. Throws XE_TIMEOUT and XE_CONNECTION, after which the
-   * command may have been carried out or not; what the toolstack refuses, by its code; USAGE for a value with control characters;
-   * CANCELLED if the signal has fired before it is sent.
+   * Runs a command and resolves with its output, without the final newline. Throws XE_TIMEOUT and XE_CONNECTION, after which the command
+   * may or may not have taken effect; the error for a refusal by the toolstack; USAGE for a value with control characters; CANCELLED if
+   * the signal has fired before the command starts.
    */
   run(command: string, parameters: Parameters, signal?: AbortSignal): Promise<string>;
-  /** The values that a list command prints with `--minimal`. */
+  /** Runs a list command with `--minimal` and resolves with its values. */
   list(command: string, parameters: Parameters, signal?: AbortSignal): Promise<string[]>;
 }
 
 const MAX_OUTPUT = 4 * 1024 * 1024;
-/** The longest delay that setTimeout takes; a longer one would end after a millisecond. */
+/** The longest delay for setTimeout; it turns a longer one into 1 ms. */
 const MAX_TIMEOUT = 2 ** 31 - 1;
 
-/** How commands are run. Times in milliseconds. */
+/** Times in milliseconds. */
 interface Running {
   readonly program: string;
   readonly timeout: number;
@@ -51,17 +51,17 @@ export function createXe({ program = 'xe', timeout = 300_000, grace = 10_000 }: 
   const run = async (command: string, flag: string, parameters: Parameters, signal?: AbortSignal): Promise<string> =>
     runCommand(running, command, [flag, ...Object.entries(parameters).map(argument)], signal);
   return {
-    // Without a trace, words alone say what went wrong. Old list commands take the flag for a filter.
+    // --trace makes xe print the error code. Old list commands would treat it as a filter.
     run: (command, parameters, signal) => run(command, '--trace', parameters, signal),
     list: async (command, parameters, signal) => splitMinimal(await run(command, '--minimal', parameters, signal)),
   };
 }
 
-/** The client joins its arguments with newlines, so that one in a value would be an argument of its own. */
+/** xe joins its arguments with newlines, so a newline in a value would start another argument. */
 function argument([key, value]: [string, string | number]): string {
   const text = `${key}=${value}`;
   const isControl = (character: string): boolean => character < ' ' || character === '\x7f';
-  if ([...text].some(isControl)) throw new VdiStreamError('USAGE', `the ${key} of an xe command has a control character in it`);
+  if ([...text].some(isControl)) throw new VdiStreamError('USAGE', `the ${key} of an xe command has a control character`);
   return text;
 }
 
@@ -77,7 +77,7 @@ function runCommand(
   const kill = (): void => {
     isLate = true;
     child.kill('SIGKILL');
-    // A child of its own could still hold the pipes.
+    // A grandchild could still hold the pipes open.
     child.stdout?.destroy();
     child.stderr?.destroy();
   };
@@ -97,11 +97,11 @@ function runCommand(
     child.once('error', (cause) => reject(startError(program, cause)));
     child.once('close', (status, killedBy) => {
       if (isLate) {
-        const reason = signal?.aborted ? 'was not done when it was cancelled' : `was not done after ${timeout / 1000} s`;
+        const reason = signal?.aborted ? 'did not finish after it was cancelled' : `did not finish within ${timeout / 1000} s`;
         reject(new VdiStreamError('XE_TIMEOUT', `xe ${command} ${reason}`));
-      } else if (killedBy !== null) reject(new VdiStreamError('XE_CONNECTION', `xe ${command} was ended by ${killedBy}`));
+      } else if (killedBy !== null) reject(new VdiStreamError('XE_CONNECTION', `xe ${command} was killed by ${killedBy}`));
       else if (status !== 0) reject(commandError(command, output.stderr || output.stdout));
-      // Half an answer would pass for a whole one, and what is not in it for what is not there.
+      // A truncated list would pass for a complete one, and whatever is missing for absent.
       else if (output.stdout.length > MAX_OUTPUT) reject(new VdiStreamError('XE_FAILED', `xe ${command} printed more than 4 MiB`));
       else resolve(output.stdout.replace(/\r?\n$/, ''));
     });
@@ -111,14 +111,14 @@ function runCommand(
   });
 }
 
-/** The child has no streams if there was no room for them: an `error` follows. */
+/** A child that failed to start may have no streams; it emits `error` next. */
 function start(program: string, args: readonly string[]): ChildProcess {
   try {
     return spawn(program, args, {
-      // Without HOME and XE_EXTRA_ARGS it neither goes to another host nor under another name.
+      // Without HOME and XE_EXTRA_ARGS, it cannot log in to another host or as another user.
       env: { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin' },
       stdio: ['ignore', 'pipe', 'pipe'],
-      // Ctrl-C on the terminal is for us: the command may be the very one that cleans up.
+      // Keeps Ctrl-C away from the command, which may be part of the clean-up.
       detached: true,
     });
   } catch (cause) {
@@ -126,7 +126,7 @@ function start(program: string, args: readonly string[]): ChildProcess {
   }
 }
 
-/** Want of memory or descriptors, or arguments that are too long, do not mean that the program is missing. */
+/** XE_MISSING only if the program is missing, not for a lack of memory or descriptors, or arguments that are too long. */
 function startError(program: string, cause: unknown): VdiStreamError {
   const isMissing = ['ENOENT', 'EACCES'].includes(codeOf(cause));
   const reason = messageOf(cause);

@@ -1,6 +1,6 @@
 /**
- * Whether a new VDI reads as zero: xapi's own rule (xen-api: ocaml/xapi/sm_fs_ops.ml, `must_write_zeroes_into_new_vdi`). A VHD reads as
- * zero where it was never written; a raw logical volume holds what its last owner left there.
+ * Whether a new VDI reads as zero: xapi's own rule (xen-api: ocaml/xapi/sm_fs_ops.ml, `must_write_zeroes_into_new_vdi`). Unwritten parts of
+ * a VHD read as zero; a raw logical volume still holds its previous owner's data.
  */
 
 import type { Toolstack } from './toolstack.ts';
@@ -8,7 +8,7 @@ import type { Toolstack } from './toolstack.ts';
 const LVM: readonly string[] = ['lvm', 'lvmoiscsi', 'lvmohba'];
 
 interface StorageKind {
-  /** Of the SR, in small letters. */
+  /** Of the SR, in lower case. */
   readonly type: string;
   /** The VDI's own sm-config type=raw. */
   readonly raw: boolean;
@@ -16,14 +16,14 @@ interface StorageKind {
   readonly smConfig: ReadonlyMap<string, string>;
 }
 
-/** Pure: the rule itself. */
+/** The rule itself, without I/O. */
 export function readsZero({ type, raw, smConfig }: StorageKind): boolean {
   if (type === 'cslg') return false;
   if (type === 'equal') return ![...smConfig].some((pair) => pair.join(': ').toLowerCase() === 'allocation: thick');
   return !LVM.includes(type) || (!raw && smConfig.get('use_vhd') === 'true');
 }
 
-/** Asks the toolstack for what the rule needs. Throws XE_UUID for an SR that does not exist. */
+/** Applies the rule to an SR. Throws XE_UUID for an SR that does not exist. */
 export async function newDisksReadZero(toolstack: Toolstack, sr: string, raw: boolean, signal?: AbortSignal): Promise<boolean> {
   const type = (await toolstack.srType(sr, signal)).toLowerCase();
   const dependsOnConfig = LVM.includes(type) || type === 'equal';

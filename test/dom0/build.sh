@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The machine that run.mjs boots, made of Debian packages. Nothing is installed here: packages are only fetched and unpacked.
+# Builds the machine that run.mjs boots, from Debian packages. Nothing is installed on this host: packages are only fetched and unpacked.
 #
-#   build.sh versions            every package and its version; run.mjs builds again when this changes
+#   build.sh versions            prints every package and its version; run.mjs rebuilds when this changes
 #   build.sh into FOLDER NODE    fills FOLDER:
-#     qemu/                      the emulator; empty where the host has one
-#     xen, vmlinux, initrd.gz    what is booted
+#     qemu/                      the emulator; empty if the host has one
+#     xen, vmlinux, initrd.gz    to boot
 #     root.img                   the root file system: LVM, xl, kernel modules, and NODE with the libraries it needs
 #
 # Needs root, apt-get with package lists (apt-get update), tar, xz and mke2fs.
@@ -12,7 +12,7 @@ set -euo pipefail
 
 guest=(bash coreutils util-linux kmod busybox-static lvm2 e2fsprogs strace libstdc++6
   xen-hypervisor-4.17-amd64 xen-utils-4.17 xenstore-utils linux-image-amd64)
-# Packages that the guest's programs depend on, but nothing that runs there.
+# Dependencies of the guest's packages that nothing there uses.
 useless='adduser|cpio|debconf|dpkg|initramfs-tools.*|klibc-utils|libklibc|libdb5.3|libpam-.*|libsqlite3-0|linux-.*|media-types|passwd'
 useless+='|perl.*|python3.*|libpython3.*|sensible-utils|tar|ucf|udev|xen-hypervisor-.*'
 
@@ -21,9 +21,9 @@ trap 'rm -rf "$scratch"' EXIT
 mkdir -p "$scratch"/{guest,host}/archives/partial
 : >"$scratch/nothing"
 
-# The lock is for installing, and would be in the way of whoever else uses apt.
+# apt's lock is only needed for installing, and would block other users of apt.
 apt() { apt-get -qq -y -o APT::Install-Recommends=false -o APT::Sandbox::User=root -o Debug::NoLocking=1 -o Acquire::Retries=3 "$@"; }
-# As if nothing were installed, so that all the guest needs is fetched, whatever the host has.
+# Pretends that nothing is installed, so that everything the guest needs is fetched, whatever the host has.
 apt_guest() { apt -o Dir::Cache="$scratch/guest" -o Dir::State::status="$scratch/nothing" "$@" install "${guest[@]}"; }
 apt_host() { type -P qemu-system-x86_64 >/dev/null || apt -o Dir::Cache="$scratch/host" "$@" install qemu-system-x86; }
 
@@ -47,14 +47,14 @@ host_programs() {
   done
 }
 
-# qemu loads Xen by its multiboot header, which is in sight only after gunzip.
+# qemu loads Xen by its multiboot header, which it can only find after gunzip.
 hypervisor() {
   unpack "$debs"/xen-hypervisor-4.17-amd64_*.deb "$scratch/xen"
   gunzip -c "$scratch"/xen/boot/xen-4.17-amd64.gz >"$out/xen"
 }
 
-# Unpacked here, the kernel starts seconds earlier than if emulated code unpacks it. Where its compressed part lies is in the
-# header of the boot protocol (Documentation/x86/boot.rst): setup_sects, payload_offset, payload_length.
+# Unpacked here, the kernel starts seconds earlier than if emulated code had to unpack it. The boot header
+# (Documentation/x86/boot.rst) locates the compressed part: setup_sects, payload_offset, payload_length.
 kernel() {
   local image modules='./lib/modules/*'
   unpack "$debs"/linux-image-6*.deb "$scratch/kernel" --wildcards './boot/vmlinuz-*' "$modules"/modules.{builtin,builtin.modinfo,order} \
@@ -75,7 +75,7 @@ root_file_system() {
     [[ ${name%%_*} =~ ^($useless)$ ]] && continue
     unpack "$deb" "$root" --exclude=./usr/share/{doc,man,locale,info,i18n,bash-completion}
   done
-  # A Debian of today has these as links; packages still bring folders.
+  # Current Debian has links here, but packages may still contain the folders.
   for folder in bin sbin lib lib64; do
     mkdir -p "$root/$folder" "$root/usr/$folder"
     [ -L "$root/$folder" ] || { cp -a "$root/$folder/." "$root/usr/$folder/" && rm -rf "${root:?}/$folder"; }
@@ -90,7 +90,7 @@ root_file_system() {
     [ -e "$root/usr/bin/$name" ] || [ -e "$root/usr/sbin/$name" ] || ln -s busybox "$root/usr/bin/$name"
   done
   cp "$node" "$root/usr/bin/node"
-  # Only what Debian's own packages have not brought: two C libraries in one process do not get along.
+  # Only libraries that Debian's packages lack: one process must not load two C libraries.
   for library in $(ldd "$node" | grep -o '/[^ ]*'); do
     [ -e "$root$library" ] || install -D "$library" "$root$library"
   done
@@ -106,8 +106,8 @@ root_file_system() {
   mke2fs -q -t ext4 -O ^has_journal -m 0 -d "$root" "$out/root.img"
 }
 
-# Debian's kernel has neither virtio nor ext4 built in: a first file system, in memory, loads them. Not crc32c-intel, which they
-# would like to have, but a plain processor has not.
+# Debian's kernel has neither virtio nor ext4 built in, so the initrd loads them. Without crc32c-intel, an optional module that a plain
+# processor does not support.
 first_file_system() {
   local name first=$scratch/first
   mkdir -p "$first"/{bin,proc,sys,dev,root,modules}

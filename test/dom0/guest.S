@@ -1,4 +1,4 @@
-# The smallest guest that Xen takes: a paravirtual kernel that halts at once. It is never let run; all it does is to have a disk.
+# The smallest guest that Xen accepts: a paravirtual kernel that halts immediately. It is created paused and never runs; it only has a disk.
   .globl _start
 _start:
   hlt

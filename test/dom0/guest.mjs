@@ -1,4 +1,4 @@
-/** What runs in the guest: all tests, or those that the host has asked for. */
+/** Runs in the guest: all tests, or those that the host selected. */
 
 import { readFileSync } from 'node:fs';
 import './guest/volumes.mjs';

@@ -1,7 +1,7 @@
 #!/bin/bash
-# What xl runs when it attaches or detaches a block device, in place of Xen's own script: this tells the backend the numbers of the
-# device, and that is all that a block device needs. Xen's also takes a lock and looks for other users of the device, in some sixty
-# processes, which is most of the time that an attach takes here.
+# xl runs this instead of Xen's own script when it attaches or detaches a block device: it passes the device's numbers to the backend, which
+# is all that a block device needs. Xen's script also takes a lock and checks for other users of the device, in some sixty processes, which
+# would be most of the time of an attach here.
 [ "$1" = add ] || exit 0
 numbers=$(stat -L -c %t:%T "$(xenstore-read "$XENBUS_PATH/params")") &&
   exec xenstore-write "$XENBUS_PATH/physical-device" "$numbers" "$XENBUS_PATH/hotplug-status" connected

@@ -1,12 +1,12 @@
 #!/bin/bash
-# The first process in the guest: makes a Dom0 of it, unpacks what the host has brought, and runs the tests. Whatever is printed
-# goes to the console, which the host keeps for the case that something breaks; the tests have a channel of their own.
+# The first process in the guest: turns it into a Dom0, unpacks the payload, and runs the tests. Output goes to the console, which the
+# host keeps in case something breaks; the tests have their own channel.
 export PATH=/usr/lib/xen-4.17/bin:/usr/sbin:/usr/bin HOME=/root LANG=C NO_COLOR=1
 
-# There is no udev: device-mapper is not to wait for it, and makes its nodes itself.
+# There is no udev: device-mapper must create its nodes itself, and not wait for it.
 export DM_DISABLE_UDEV=1
 
-# The host ends the machine as soon as it has read the end, whatever that is. Should it be gone, the machine is not to stay.
+# The host kills the machine once the tests have ended or failed. If the host process is gone, the machine powers itself off.
 end() {
   sleep 60
   echo o >/proc/sysrq-trigger
@@ -31,7 +31,7 @@ file_systems() {
   rm -rf /var/run && ln -s /run /var/run
 }
 
-# xl and its friends are called from their own folder: those in /usr/sbin only look for the Xen that runs.
+# xl and the other Xen tools run from their own folder: those in /usr/sbin are wrappers that look up the running Xen.
 xen() {
   modprobe -a xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-blkback xen-blkfront &&
     mount -t xenfs xenfs /proc/xen && grep -q control_d /proc/xen/capabilities || return
@@ -40,7 +40,7 @@ xen() {
   xen-init-dom0 && xenconsoled --pid-file=/run/xenconsoled.pid
 }
 
-# Two volume groups named as SM names them, on a disk with sectors of 512 bytes and on one of 4096.
+# Two volume groups, named like SM's, on disks with sectors of 512 and 4096 bytes.
 volume_groups() {
   modprobe -a dm-mod dm-flakey dm-delay dm-snapshot dm-thin-pool || return
   printf '%s\n' 'devices { use_devicesfile=0 }' 'activation { udev_sync=0 udev_rules=0 monitoring=0 }' \
@@ -49,13 +49,13 @@ volume_groups() {
     vgcreate -qq -s 1m VG_XenStorage-00004096-0000-4000-8000-000000000000 /dev/vdc
 }
 
-# From the fourth disk; as a file system of the host (9p) it would be one more driver to trust.
+# The fourth disk is the tar; sharing a host folder (9p) would need one more driver.
 payload() {
   tar -x -C /work -f /dev/vdd && hostname dom0
 }
 
-# The channel is a virtio port: no line discipline, and no kernel message between two lines. Its node has the number that the
-# bus gave to the device.
+# The channel is a virtio port: it has no line discipline, and no kernel messages among its lines. The name of its node depends on the
+# device's number on the bus.
 tests() {
   local port
   modprobe virtio_console || return

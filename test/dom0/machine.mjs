@@ -1,4 +1,4 @@
-/** The machine as files: made once by build.sh, kept until one of the things that it is made of changes. */
+/** The machine's files: built once by build.sh, and rebuilt when one of its inputs changes. */
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSy
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** What it takes to build the machine and its payload, by package. @type {Record<string, string>} */
+/** Programs needed to build the machine and its payload, with their packages. @type {Record<string, string>} */
 const PROGRAMS = {
   'apt-get': 'apt',
   tar: 'tar',
@@ -18,19 +18,21 @@ const PROGRAMS = {
 const SCRIPTS = ['build.sh', 'init.sh', 'hotplug.sh'];
 const script = (/** @type {string} */ name) => fileURLToPath(new URL(name, import.meta.url));
 
-/** The machine could not be started, or broke: nothing is known about what was to be tested. */
+/** The machine could not be built or started, which says nothing about vdistream. */
 export class MachineError extends Error {}
 
 /**
- * The folder with the files that build.sh lists. It has the name of what it is made of (packages, scripts, Node), and is the
- * only one that `cache` keeps. Throws a MachineError.
+ * The folder with the files that build.sh lists, named after a hash of its inputs (packages, scripts, Node). `cache` keeps only the latest.
+ * Throws a MachineError.
  * @param {string} cache @param {(line: string) => void} say
  */
 export function prepareMachine(cache, say) {
-  if (process.getuid?.() !== 0) throw new MachineError('it can be built by root only (chroot)');
+  if (process.getuid?.() !== 0) throw new MachineError('building it needs root (chroot)');
   const folders = (process.env.PATH ?? '').split(delimiter);
-  const missing = Object.keys(PROGRAMS).filter((program) => !folders.some((one) => existsSync(join(one, program))));
-  if (missing.length > 0) throw new MachineError(`missing: ${missing.map((one) => `${one} (package ${PROGRAMS[one]})`).join(', ')}`);
+  const missing = Object.keys(PROGRAMS).filter((program) => !folders.some((folder) => existsSync(join(folder, program))));
+  if (missing.length > 0) {
+    throw new MachineError(`missing: ${missing.map((program) => `${program} (package ${PROGRAMS[program]})`).join(', ')}`);
+  }
   const hash = createHash('sha256').update(build(['versions']));
   for (const file of [...SCRIPTS.map(script), process.execPath]) hash.update(readFileSync(file));
   const name = hash.digest('hex').slice(0, 16);
@@ -46,7 +48,7 @@ export function prepareMachine(cache, say) {
   for (const old of readdirSync(cache, { withFileTypes: true })) {
     if (old.isDirectory() && /^[0-9a-f]{16}$/.test(old.name)) rmSync(join(cache, old.name), { recursive: true });
   }
-  // Somebody else may have been faster.
+  // Another run may have finished first.
   if (existsSync(folder)) discard();
   else renameSync(unfinished, folder);
   process.off('exit', discard);
@@ -62,12 +64,12 @@ function build(args) {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
   } catch (error) {
-    const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
-    throw new MachineError(`build.sh ${args[0]} failed; it needs Debian's package lists (apt-get update)\n${said}`, { cause: error });
+    const output = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
+    throw new MachineError(`build.sh ${args[0]} failed; it needs Debian's package lists (apt-get update)\n${output}`, { cause: error });
   }
 }
 
-/** The emulator of a machine, and where it finds its files and libraries if it is not an installed one. @param {string} machine */
+/** The emulator, with the paths to its files and libraries if it is not installed on the host. @param {string} machine */
 export function emulator(machine) {
   const root = join(machine, 'qemu');
   if (!existsSync(join(root, 'usr/bin/qemu-system-x86_64'))) return { command: ['qemu-system-x86_64'], env: process.env };

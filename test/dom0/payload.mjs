@@ -1,4 +1,4 @@
-/** What goes into the guest, as one tar: vdistream as it is installed, the tests, and images whose disks are known. */
+/** Payload: the tar for the guest, with vdistream as installed, the tests, and images with known disks. */
 
 import { execFileSync } from 'node:child_process';
 import { createCipheriv, createHash } from 'node:crypto';
@@ -11,14 +11,14 @@ const MIB = 1 << 20;
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
- * What the tests know of an image.
+ * An image, and what its disk must be.
  * @typedef {object} Image
  * @property {string} path  in the guest
  * @property {number} size  of its disk, bytes
  * @property {string} sha256  of its disk, as qemu-img sees it
  */
 
-/** What has to be built first, or nothing. */
+/** What must be built first, as a sentence, or undefined. */
 export function missing() {
   if (!existsSync(join(root, 'dist/cli/main.js'))) return 'vdistream is not built yet: npm run build:ts';
   if (!existsSync(join(root, 'build/Release/vdistream.node'))) return 'the native addon is not built yet: npm run build:native';
@@ -26,7 +26,7 @@ export function missing() {
 }
 
 /**
- * The path of the tar. `only` is for the guest: the tests to run have it in their names.
+ * Creates the tar and returns its path. The guest runs only tests with `only` in their names.
  * @param {string} folder @param {string} only
  */
 export function makePayload(folder, only) {
@@ -42,14 +42,14 @@ export function makePayload(folder, only) {
   return tar;
 }
 
-/** Folders of the packages that an installed vdistream has. */
+/** Folders of the packages that vdistream depends on. */
 function runtimePackages() {
   /** @type {{ packages: Record<string, { dev?: boolean }> }} */
   const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
   return Object.entries(lock.packages).flatMap(([path, { dev }]) => (path !== '' && !dev && existsSync(join(root, path)) ? [path] : []));
 }
 
-/** The client of the stand-in toolstack; static, since nothing of the host's is in the guest. @param {string} path */
+/** The client of the stand-in toolstack; static, because the guest does not have the host's libraries. @param {string} path */
 function compileXe(path) {
   execFileSync('g++', ['-std=c++17', '-O1', '-static', '-o', path, join(root, 'test/stand-in/xe.cc')]);
 }
@@ -60,14 +60,14 @@ function compileGuest(path) {
   execFileSync('g++', [...options, '-o', path, join(root, 'test/dom0/guest.S')]);
 }
 
-/** Bytes without a pattern, the same in each run. @param {number} length @param {number} seed */
+/** Pseudo-random bytes, the same in each run. @param {number} length @param {number} seed */
 function noise(length, seed) {
   return createCipheriv('aes-128-ctr', Buffer.alloc(16, 'dom0'), Buffer.alloc(16, seed)).update(Buffer.alloc(length));
 }
 
 /** @param {string} images @param {string} folder  for what does not stay */
 function makeImages(images, folder) {
-  // Blocks in disorder. One is half zero, so that zeros are found in data, too. The last is empty, and half of it is behind the disk.
+  // Blocks out of order. One is half zero, so that there are zeros within data. The last is empty, and extends beyond the disk.
   const half = Buffer.concat([noise(MIB, 5), Buffer.alloc(MIB)]);
   const blocks = new Map([1, 4, 10].map((block) => [block, noise(2 * MIB, block)])).set(5, half);
   writeFileSync(join(images, 'patchy.vhd'), dynamicVhd({ size: 23 * MIB, blocks, order: [10, 1, 5, 4] }));
@@ -81,15 +81,15 @@ function makeImages(images, folder) {
   execFileSync('qemu-img', ['convert', ...options, raw, join(images, 'qemu.vhd')]);
 
   /** @param {string} name @param {string} [disk]  the same disk, where qemu-img can read it @returns {Image} */
-  const known = (name, disk = name) => ({ path: `/work/images/${name}`, ...diskOf(join(images, disk), join(folder, 'disk.raw')) });
-  return { patchy: known('patchy.vhd'), archive: known('patchy.tar.gz', 'patchy.vhd'), full: known('full.vhd'), qemu: known('qemu.vhd') };
+  const image = (name, disk = name) => ({ path: `/work/images/${name}`, ...diskOf(join(images, disk), join(folder, 'disk.raw')) });
+  return { patchy: image('patchy.vhd'), archive: image('patchy.tar.gz', 'patchy.vhd'), full: image('full.vhd'), qemu: image('qemu.vhd') };
 }
 
 /** @typedef {ReturnType<typeof makeImages>} Images */
 
-/** The disk of a VHD by another program than ours. @param {string} vhd @param {string} raw */
+/** Size and digest of a VHD's disk, as decoded by qemu-img. @param {string} vhd @param {string} raw */
 function diskOf(vhd, raw) {
-  // The size field counts, not the geometry, which qemu believes of makers that it does not know.
+  // Use the size field; for unknown creators, qemu would use the geometry.
   const source = `driver=vpc,force_size_calc=current_size,file.driver=file,file.filename=${vhd.replaceAll(',', ',,')}`;
   execFileSync('qemu-img', ['convert', '--image-opts', source, '-O', 'raw', raw]);
   const bytes = readFileSync(raw);

@@ -1,4 +1,4 @@
-/** The results in the shape of vitest's JSON report, so that scripts/count-tests.mjs counts both alike. */
+/** Report: writes the results like vitest's JSON report, for scripts/count-tests.mjs. */
 
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * `npm run test:dom0`: boots a real Xen with a Debian Dom0 in an emulator, and lets vdistream write to the devices there:
- * logical volumes of device-mapper, and /dev/xvda of blkfront on blkback.
+ * `npm run test:dom0`: boots a real Xen with a Debian Dom0 in an emulator, where vdistream writes to logical volumes, and to /dev/xvda, which
+ * is blkfront on blkback.
  */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,16 +16,16 @@ import { writeReport } from './report.mjs';
 
 const HELP = `Usage: npm run test:dom0 -- [OPTIONS]
 
-  -t, --timeout SECONDS  for one life of the machine; 600 by default
+  -t, --timeout SECONDS  for one run of the machine; 600 by default
   --only TEXT            only tests with TEXT in their names
-  --report FILE          write the results there, as JSON in the shape of vitest's
+  --report FILE          write the results to FILE in vitest's JSON format
   --console              show the console of the machine, too
 
 The machine is kept in $VDISTREAM_DOM0_DIR, or else in node_modules/.cache/vdistream-dom0. Needs root.
 Exit status: 0 all passed, 1 a test failed, 125 no machine: it could not be built or started, hung or crashed, twice.
 `;
 
-/** The status of a run that says nothing about vdistream. */
+/** Exit status of a run without a result. */
 const NO_MACHINE = 125;
 const TAIL = 60;
 
@@ -49,7 +49,7 @@ if (options.help) {
   process.stdout.write(HELP);
   process.exit(0);
 }
-if (!(timeout > 0)) fail('--timeout takes seconds');
+if (!(timeout > 0)) fail('--timeout must be a number of seconds');
 const unbuilt = missing();
 if (unbuilt !== undefined) fail(unbuilt);
 
@@ -57,7 +57,7 @@ const started = Date.now();
 const folder = mkdtempSync(join(tmpdir(), 'vdistream-dom0-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.on(signal, () => process.exit(130));
-// Results of an earlier run are none of this one.
+// Results of an earlier run must not pass for those of this one.
 if (options.report !== undefined) rmSync(options.report, { force: true });
 
 const cache = resolve(
@@ -68,15 +68,15 @@ let payload = '';
 const first = await attempt();
 let last = first;
 if (first.broken !== undefined) {
-  complain(first, 'once more');
+  complain(first, 'trying once more');
   last = await attempt();
 }
 const { broken, running } = last;
 if (broken !== undefined) {
-  // A machine that breaks by chance does not break twice at the same place: what that test does is to blame.
+  // If it breaks twice in the same test, that is no coincidence: the test is to blame.
   const isToBlame = running !== undefined && running === first.running;
-  complain(last, isToBlame ? 'in the same test as before, so that test has failed' : 'given up: what was not tested is not known');
-  if (isToBlame) last.results.push({ name: running, passed: false, ms: 0, message: `the machine broke, twice: ${broken}` });
+  complain(last, isToBlame ? 'in the same test as before, so that test has failed' : 'giving up: the remaining tests have no result');
+  if (isToBlame) last.results.push({ name: running, passed: false, ms: 0, message: `the machine broke twice: ${broken}` });
   else if (last.results.every(({ passed }) => passed)) process.exit(NO_MACHINE);
 }
 if (last.results.length === 0) fail(`no test has "${options.only}" in its name`);
@@ -84,7 +84,7 @@ if (last.results.length === 0) fail(`no test has "${options.only}" in its name`)
 if (options.report !== undefined) writeReport(options.report, last.results);
 const failed = last.results.filter(({ passed }) => !passed);
 for (const { name, message } of failed) say(`failed: ${name}\n${message.replace(/^/gm, '  ')}`);
-say(`done after ${seconds(Date.now() - started)}`);
+say(`finished in ${seconds(Date.now() - started)}`);
 say(`${last.results.length - failed.length} passed, ${failed.length} failed`);
 process.exitCode = failed.length > 0 ? 1 : 0;
 
@@ -120,7 +120,7 @@ async function attempt() {
 /** @param {import('./boot.mjs').Life} life @param {string} consequence */
 function complain({ broken, running, console }, consequence) {
   const where = running === undefined ? '' : `, during: ${running}`;
-  say(`${console.length > 0 ? 'THE MACHINE BROKE' : 'NO MACHINE'} (this is no test result)${where}`);
+  say(`${console.length > 0 ? 'THE MACHINE BROKE' : 'NO MACHINE'} (this is not a test result)${where}`);
   say(`${broken}`);
   console.slice(-TAIL).forEach(show);
   say(consequence);

@@ -1,12 +1,12 @@
 /**
- * Disks of a real Dom0: a volume is LVM's, and a plug is what xenopsd asks of the toolstack, `xl block-attach` to Dom0 itself. So the
- * device is blkfront's, on blkback on the volume.
+ * Disks in a real Dom0: LVM volumes, plugged as xenopsd does it, with `xl block-attach` to Dom0 itself. The device is thus blkfront on
+ * blkback on the volume.
  *
- * As a storage of the stand-in toolstack (test/stand-in/), whose devices are named xvdX as those of a pool with force_loopback_vbd:
+ * As a storage of the stand-in toolstack (test/stand-in/), it names devices xvdX, like a pool with force_loopback_vbd:
  *
  *   VG/LV-<vdi>     a raw disk on LVM, full of old data
- *   VG/disk-<vdi>   any other disk as a guest sees it: zeros. That of a VHD comes from tapdisk on a real host
- *   VG/VHD-<vdi>    stands for the container of a VHD on LVM: it begins like one and holds nothing of the disk
+ *   VG/disk-<vdi>   any other disk as a guest sees it, zeroed; on a real host, tapdisk provides that of a VHD
+ *   VG/VHD-<vdi>    represents the container of a VHD on LVM: begins like one, but has no data of the disk
  *   /dev/sm/phy/<sr>/<vdi>   on LVM, symlink to the volume of a raw disk, or to the container
  */
 
@@ -17,16 +17,16 @@ import { isLvm, isRaw, showsOldData } from '../stand-in/sizes.mjs';
 import { Busy, Missing } from '../stand-in/storage.mjs';
 import { run, waitFor } from './guest/programs.mjs';
 
-/** What another tenant has left on a volume. */
+/** Data that a previous owner left on a volume. */
 export const OLD_DATA = 0xaa;
 const MIB = 1 << 20;
 
-/** Of the guest's two volume groups, which init.sh makes: by the sectors of their disks. @param {number} sector */
+/** The guest's volume group, created by init.sh, on disks with this sector size. @param {number} sector */
 const groupOf = (sector) => `VG_XenStorage-${String(sector).padStart(8, '0')}-0000-4000-8000-000000000000`;
 const SECTORS = [512, 4096];
 
 /**
- * A volume full of old data, which is how SM leaves it to its next owner, or of zeros.
+ * A volume full of old data, as SM hands it to its next owner, or of zeros.
  * @param {{ name: string, size: number, sector?: number, fill?: number }} options  `size` in bytes, a multiple of 1 MiB
  */
 export function create({ name, size, sector = 512, fill = OLD_DATA }) {
@@ -46,18 +46,18 @@ export function destroy(path) {
   run('lvremove', '-qq', '--yes', path.slice('/dev/'.length));
 }
 
-/** A disk as xl understands it. @param {string} path @param {string} name @param {'ro' | 'rw'} access */
+/** A disk in xl's syntax. @param {string} path @param {string} name @param {'ro' | 'rw'} access */
 export const diskOf = (path, name, access) => `format=raw,vdev=${name},access=${access},script=vdistream,target=${path}`;
 
 /**
- * Attaches a block device to Dom0, and returns the path of the new one when its node is there.
+ * Attaches a block device to Dom0, waits for the node of the new device, and returns its path.
  * @param {string} path @param {boolean} [readOnly]
  */
 export function plug(path, readOnly = false) {
-  const name = [...'abcdefghijklmnop'].map((letter) => `xvd${letter}`).find((one) => !existsSync(`/sys/class/block/${one}`));
+  const name = [...'abcdefghijklmnop'].map((letter) => `xvd${letter}`).find((candidate) => !existsSync(`/sys/class/block/${candidate}`));
   run('xl', 'block-attach', '0', diskOf(path, String(name), readOnly ? 'ro' : 'rw'));
   const device = `/dev/${name}`;
-  waitFor(`${device} is there`, () => existsSync(device) && statSync(device).isBlockDevice());
+  waitFor(`${device} exists`, () => existsSync(device) && statSync(device).isBlockDevice());
   return device;
 }
 
@@ -112,7 +112,7 @@ export const xlStorage = () => ({
   unplug(sr, { uuid, disk }) {
     if (disk.plugged === undefined) return;
     const { node } = disk.plugged;
-    // What the front end says itself, but only after xl has waited for it.
+    // xl would report the same error itself, but only after a timeout.
     const openers = openersOf(node);
     if (openers.length > 0) throw new Busy(`Device in use; refusing to close (${openers.join(', ')})`);
     unplug(node);
@@ -120,7 +120,7 @@ export const xlStorage = () => ({
   },
 
   sweep() {
-    for (const name of readdirSync('/sys/class/block').filter((one) => one.startsWith('xvd'))) unplug(`/dev/${name}`);
+    for (const name of readdirSync('/sys/class/block').filter((name) => name.startsWith('xvd'))) unplug(`/dev/${name}`);
     for (const group of SECTORS.map(groupOf)) run('lvremove', '-qq', '--yes', group);
     rmSync('/dev/sm', { recursive: true, force: true });
   },

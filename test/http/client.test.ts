@@ -124,7 +124,7 @@ describe('what cannot be asked for is USAGE, before anything is sent', () => {
   });
 
   test('an address, also where the file of certificates holds none', async () => {
-    expect((await failure(client({ ca: 'no certificate' }).request('ftp://host/image'))).message).toContain('the address of an image');
+    expect((await failure(client({ ca: 'no certificate' }).request('ftp://host/image'))).message).toContain('the URL of an image');
   });
 
   test('a value that is no text', () => {
@@ -149,7 +149,7 @@ describe('a name', () => {
     ['http://host/a/b.ova', 'http://host/a/b.ova'],
     ['https://host:8443/a?token=secret#secret', 'https://host:8443/a'],
     ['http://user:secret@host/a', 'http://host/a'],
-    ['http://secret@', 'an address that cannot be understood'],
+    ['http://secret@', 'an invalid URL'],
   ])('of %s is %s', (url, name) => {
     expect(redactUrl(url)).toBe(name);
   });

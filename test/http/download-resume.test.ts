@@ -281,5 +281,5 @@ test('who watches is told of each drop, and where it went on', async () => {
     ['HTTP_RETRY', 100_000],
     ['HTTP_RETRY', 150_000],
   ]);
-  expect(told[0]?.message).toMatch(/127\.0\.0\.1.*; asking again in 0\.5 s$/);
+  expect(told[0]?.message).toMatch(/127\.0\.0\.1.*; retrying in 0\.5 s$/);
 });

@@ -121,11 +121,11 @@ describe('an attack is refused before it costs anything', () => {
     ['an entity without a DOCTYPE', '<!ENTITY a "b"><Envelope>&a;</Envelope>', /DOCTYPE/],
     ['a DOCTYPE without end', `<!DOCTYPE a [${fill('<!ENTITY a "b">')}`, /./],
     ['a declaration without end', `<Envelope><!${fill('a')}`, /declaration/],
-    ['100,000 elements in each other', `<Envelope>${'<a>'.repeat(100_000)}`, /256 levels deep/],
+    ['100,000 elements in each other', `<Envelope>${'<a>'.repeat(100_000)}`, /nested more than 256 deep/],
     [
       '100,000 elements in each other, and out again',
       `<Envelope>${'<a>'.repeat(100_000)}${'</a>'.repeat(100_000)}</Envelope>`,
-      /256 levels deep/,
+      /nested more than 256 deep/,
     ],
     ['a million elements', `<Envelope>${fill('<a/>')}</Envelope>`, /131072 elements/],
     ['380,000 attributes', `<Envelope ${Array.from({ length: 380_000 }, (_, index) => `a${index}=""`).join(' ')}`, /256 attributes/],

@@ -18,7 +18,7 @@ describe('arguments that are wrong', () => {
     ['headers that are no JSON', { extra_headers: `{"X-Auth-Token": "${TOKEN}` }, /^Argument extra_headers is not JSON/],
     ['a header that is a number', { extra_headers: { 'X-Auth-Token': 1 } }, /^Argument extra_headers must have strings/],
     ['a header with a line feed', { extra_headers: { 'X-Auth-Token': `${TOKEN}\nHost: evil` } }, /^the value of the header X-Auth-Token/],
-    ['a name of a header that is none', { extra_headers: { [`${TOKEN}: x`]: 'x' } }, /^the name of a header/],
+    ['a name of a header that is none', { extra_headers: { [`${TOKEN}: x`]: 'x' } }, /^a header name has a character/],
     ['a relative folder', { staging: 'tmp' }, /^Argument staging must be an absolute path/],
     ['a cache of no size', { cache: '/c', cache_size: 0 }, /^Argument cache_size must be a number of bytes/],
     ['a size in words', { cache: '/c', cache_size: '10 GiB' }, /^Argument cache_size must be a number of bytes/],
@@ -53,10 +53,10 @@ describe('arguments that are wrong', () => {
   });
 
   test.each([
-    ['more arguments than there are', { args: [1, 2, 3, 4, 5, 6, 7] }, /^there are 7 arguments without a name/],
+    ['more arguments than there are', { args: [1, 2, 3, 4, 5, 6, 7] }, /^there are 7 positional arguments/],
     ['an argument given twice', { args: ['good'], kwargs: { image_id: 'good' } }, /^Argument image_id is given twice/],
-    ['a pickle of a list', { members: { params: '(l.' } }, /^params must hold a dict/],
-    ['something beside args and kwargs', { members: { params: '{"kwargs": {}, "more": 1}' } }, /^params must hold args/],
+    ['a pickle of a list', { members: { params: '(l.' } }, /^params must be a dict/],
+    ['something beside args and kwargs', { members: { params: '{"kwargs": {}, "more": 1}' } }, /^params must have only args/],
     ['a pickle that runs code', { members: { params: "cos\nsystem\n(S'true'\ntR." } }, /^at byte 0: the pickle has the opcode GLOBAL/],
     ['an argument beside params', { members: { params: '{"image_id": "good"}', sr_uuid: SR } }, /^the arguments are in params.*"sr_uuid"/],
     ['params that are empty', { members: { params: '' } }, /^at byte 0: the pickle ends/],
@@ -82,19 +82,19 @@ describe('what is no call', () => {
   const member = '<member><name>a</name><value/></member>';
 
   const cases: [string, readonly string[], RegExp][] = [
-    ['no argument', [], /one argument.*here are 0/],
-    ['two arguments', ['a', 'b'], /one argument.*here are 2/],
-    ['an empty argument', [''], /it is empty/],
-    ['garbage', ['\x01\x02 rm -rf & < garbage'], /not well-formed/],
+    ['no argument', [], /one argument.*got 0/],
+    ['two arguments', ['a', 'b'], /one argument.*got 2/],
+    ['an empty argument', [''], /it has no elements/],
+    ['garbage', ['\x01\x02 rm -rf & < garbage'], /a character that XML does not allow/],
     ['100 KiB of garbage', ['x'.repeat(100 * 1024)], /not well-formed/],
     ['100 KiB of elements', ['<a>'.repeat(35_000)], /nested more than 16 deep/],
     ['100 KiB of attributes', [`<methodCall ${'a=""'.repeat(25_000)}`], /an attribute/],
-    ['another document', ['<html/>'], /begins with "html"/],
+    ['another document', ['<html/>'], /root element is "html"/],
     ['a document that is cut', [xml(value('s') + value(struct(''))).slice(0, -3)], /not well-formed/],
     ['two documents', [`${xml(value('s') + value(struct('')))}<a/>`], /not well-formed|two root elements/],
-    ['a DOCTYPE', [`<!DOCTYPE a [<!ENTITY e "x">]>${xml(value('s') + value(struct('')))}`], /a DOCTYPE/],
-    ['a declaration', [`<!ELEMENT a>${xml(value('s') + value(struct('')))}`], /a declaration/],
-    ['text in front', [`<![CDATA[x]]>${xml(value('s') + value(struct('')))}`], /text outside of its elements/],
+    ['a DOCTYPE', [`<!DOCTYPE a [<!ENTITY e "x">]>${xml(value('s') + value(struct('')))}`], /a DOCTYPE or another declaration/],
+    ['a declaration', [`<!ELEMENT a>${xml(value('s') + value(struct('')))}`], /a DOCTYPE or another declaration/],
+    ['text in front', [`<![CDATA[x]]>${xml(value('s') + value(struct('')))}`], /text outside its root element/],
     ['an entity', [xml(value('&e;') + value(struct('')))], /not well-formed/],
     ['an entity of HTML', [xml(value('&eacute;') + value(struct('')))], /not well-formed/],
     ['a reference to what is no character', [xml(value('&#1;') + value(struct('')))], /not well-formed/],
@@ -102,11 +102,15 @@ describe('what is no call', () => {
     ['the same in CDATA', [xml(value('<![CDATA[\x01]]>') + value(struct('')))], /a character that XML does not allow/],
     ['one parameter', [xml(value('s'))], /1 parameters/],
     ['three parameters', [xml(value('s') + value(struct('')) + value('s'))], /3 parameters/],
-    ['no function', [xml(value('s') + value(struct(''))).replace(/<methodName>.*<\/methodName>/, '')], /0 of <methodName>/],
-    ['no struct', [xml(value('s') + value('s'))], /0 of <struct>/],
-    ['a number for a value', [xml(value('s') + value(struct(member.replace('<value/>', '<value><i4>1</i4></value>'))))], /0 of <string>/],
-    ['a member that is there twice', [xml(value('s') + value(struct(member + member)))], /"a" is there twice/],
-    ['something else in the struct', [xml(value('s') + value(struct('<b/>')))], /has "b" where only <member> may be/],
+    ['no function', [xml(value('s') + value(struct(''))).replace(/<methodName>.*<\/methodName>/, '')], /0 <methodName> elements/],
+    ['no struct', [xml(value('s') + value('s'))], /0 <struct> elements/],
+    [
+      'a number for a value',
+      [xml(value('s') + value(struct(member.replace('<value/>', '<value><i4>1</i4></value>'))))],
+      /0 <string> elements/,
+    ],
+    ['a member that is there twice', [xml(value('s') + value(struct(member + member)))], /the member "a" twice/],
+    ['something else in the struct', [xml(value('s') + value(struct('<b/>')))], /has a child "b", expected only <member>/],
   ];
   test.each(cases)('%s is one Failure', async (_what, argv, message) => {
     const description = await failure({ argv });

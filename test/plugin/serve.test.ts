@@ -126,7 +126,7 @@ describe('work that fails', () => {
   });
 
   test('the causes are told too', async () => {
-    expect((await failure(nova('full')))[3]).toMatch(/^no room \(SR_FULL\)\. Free some space.* Because: xe has failed \(XE_FAILED\)\.$/);
+    expect((await failure(nova('full')))[3]).toMatch(/^no room \(SR_FULL\)\. Free some space.* Cause: xe has failed \(XE_FAILED\)\.$/);
   });
 
   test('warnings are lines on stderr', async () => {
@@ -138,7 +138,7 @@ describe('work that fails', () => {
     expect([code, fn, kind]).toEqual([FAILED, 'download_vhd2', 'PluginError']);
     // What follows the token is no part of it, and hides nothing.
     expect(text).toMatch(
-      /^A mistake in vdistream itself, please report it: TypeError: cannot send the header "\*\*\*", nor \*\*\*:\*\*\*\. at /,
+      /^This is a bug in vdistream, please report it: TypeError: cannot send the header "\*\*\*", nor \*\*\*:\*\*\*\. at /,
     );
   });
 
@@ -152,7 +152,7 @@ describe('work that fails', () => {
   test.each([['never'], ['exit']])('work that ends without a result, by %s, is a PluginError', async (image) => {
     const [code, fn, kind, text] = await failure(nova(image));
     expect([code, fn, kind]).toEqual([FAILED, 'download_vhd2', 'PluginError']);
-    expect(text).toMatch(/the work has ended without a result/);
+    expect(text).toMatch(/the call ended without a result/);
   });
 
   test('nothing that is printed on the way comes into the document, and a warning of Node neither', async () => {
@@ -181,22 +181,20 @@ describe('signals', () => {
     const [code, fn, kind, text] = reply?.ErrorDescription ?? [];
     expect([code, fn, kind]).toEqual(['XENAPI_PLUGIN_FAILURE', 'download_vhd2', 'RetryableError']);
     expect(text).toMatch(new RegExp(`^cancelled by ${signal} \\(CANCELLED\\)\\.`));
-    expect(text).not.toContain('While it was stopped');
+    expect(text).not.toContain('While stopping');
     expect(stderr).toContain('cleaned up');
   });
 
   test('what fails on the way out is told behind the signal', async () => {
     const [, , kind, text] = await failure({ ...nova('slow and stuck'), signals: ['SIGTERM'] });
     expect(kind).toBe('RetryableError');
-    expect(text).toMatch(
-      /^cancelled by SIGTERM.* While it was stopped: the device is still open \(VBD_DETACH\)\. Left behind: VBD 4711\.$/,
-    );
+    expect(text).toMatch(/^cancelled by SIGTERM.* While stopping: the device is still open \(VBD_DETACH\)\. Left behind: VBD 4711\.$/);
   });
 
   test('a mistake of ours on the way out is told behind the signal', async () => {
     const [, , kind, text] = await failure({ ...nova('slow and defect'), signals: ['SIGTERM'] });
     expect(kind).toBe('RetryableError');
-    expect(text).toMatch(/^cancelled by SIGTERM.* While it was stopped: A mistake in vdistream.*TypeError: the clean-up has a mistake at /);
+    expect(text).toMatch(/^cancelled by SIGTERM.* While stopping: This is a bug in vdistream.*TypeError: the clean-up has a mistake at /);
   });
 
   test('work that is done in spite of the signal has its result', async () => {

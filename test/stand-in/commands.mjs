@@ -1,4 +1,4 @@
-/** The table of commands, and the one way in which a line of arguments becomes a call of one. */
+/** Commands: the table of commands, and how a command line becomes a call. */
 
 import { booleanOf, parseLine } from './line.mjs';
 import { printed } from './printer.mjs';
@@ -15,10 +15,10 @@ import { vdiCreate, vdiDestroy, vdiResize } from './vdi.mjs';
  * @typedef {Toolstack & Values} Call
  *
  * @typedef {object} Values
- * @property {readonly (readonly [name: string, value: string])[]} parameters without those that every command has
+ * @property {readonly (readonly [name: string, value: string])[]} parameters without the ones common to all commands
  * @property {(name: string) => string} value of a required parameter
  * @property {(name: string) => string | undefined} optional
- * @property {(name: string, otherwise: boolean) => boolean} flag
+ * @property {(name: string, fallback: boolean) => boolean} flag
  * @property {(prefix: string) => Record<string, string>} map all `prefix:key=value`
  */
 
@@ -26,7 +26,7 @@ import { vdiCreate, vdiDestroy, vdiResize } from './vdi.mjs';
  * @typedef {object} Command
  * @property {readonly string[]} required
  * @property {readonly string[]} optional names, and prefixes that end with a colon
- * @property {boolean} [any] it looks at its other parameters itself
+ * @property {boolean} [any] it checks its other parameters itself
  * @property {(call: Call) => Output | void | Promise<void>} run
  */
 
@@ -44,7 +44,7 @@ const COMMANDS = new Map([
 ]);
 
 /**
- * What a call has come to: text for both streams, and the exit status.
+ * The result of a call: text for both streams, and the exit status.
  * @typedef {{ stdout: string, stderr: string, status: number }} Answer
  */
 
@@ -52,11 +52,11 @@ const COMMANDS = new Map([
  * @typedef {object} Toolstack
  * @property {World} world
  * @property {import('./storage.mjs').Storage} storage
- * @property {(make: () => void) => void} appear when the node of a plugged device is made; at once, if nothing is wrong
+ * @property {(make: () => void) => void} appear creates the node of a plugged device: immediately, unless a fault delays it
  */
 
 /**
- * Carries a command out, and gives what it prints.
+ * Runs a command and returns what it prints.
  * @param {readonly string[]} args @param {Toolstack} toolstack @returns {Promise<Answer>}
  */
 export async function carryOut(args, toolstack) {
@@ -65,12 +65,12 @@ export async function carryOut(args, toolstack) {
     const { command: name, parameters } = parseLine(args);
     const command = COMMANDS.get(name);
     if (command === undefined) throw misused('Unknown command', name);
-    // On a list it is a filter, as it was in older ones.
-    const own = parameters.filter(([one]) => one !== 'minimal' && (isList(name) || one !== 'trace'));
+    // For a list, `trace` is a filter, as in old versions.
+    const own = parameters.filter(([parameter]) => parameter !== 'minimal' && (isList(name) || parameter !== 'trace'));
     const output = (await command.run({ ...toolstack, ...valuesOf(command, own) })) ?? {};
     return { stdout: printed(output, isOn(parameters, 'minimal')), stderr: '', status: 0 };
   } catch (error) {
-    // Anything else is a fault of the stand-in itself, and must not pass for an answer.
+    // Anything else is a bug in the stand-in, and must not pass for an answer.
     if (!(error instanceof Refusal)) throw error;
     return refused(args, error, world);
   } finally {
@@ -78,7 +78,7 @@ export async function carryOut(args, toolstack) {
   }
 }
 
-/** What an error prints for this call. @param {readonly string[]} args @param {Refusal} refusal @param {World} world @returns {Answer} */
+/** What a refusal prints for this call. @param {readonly string[]} args @param {Refusal} refusal @param {World} world @returns {Answer} */
 export function refused(args, { lines, raised }, world) {
   const isTraced = !isList(args[0] ?? '') && (args.includes('--trace') || args.includes('trace=true'));
   const trace = isTraced ? [`Raised ${raised}`, 'Backtrace:', ''] : [];
@@ -90,36 +90,35 @@ const isList = (command) => command.endsWith('-list') && !command.endsWith('-par
 
 /** @param {Call['parameters']} parameters @param {string} name */
 function isOn(parameters, name) {
-  const found = parameters.find(([one]) => one === name);
+  const found = parameters.find(([parameter]) => parameter === name);
   return found !== undefined && booleanOf(name, found[1]);
 }
 
 /**
- * Stricter than the real one, which takes no notice of a parameter that it does not know, and of all but the first of a name: here
- * both are refused.
+ * Stricter than the real xe, which ignores unknown parameters, and all but the first with the same name: here both are refused.
  * @param {Command} command @param {Call['parameters']} parameters @returns {Values}
  */
 function valuesOf({ required, optional, any = false }, parameters) {
   for (const name of required) {
-    if (!parameters.some(([one]) => one === name)) throw misused('Required parameter not found', name);
+    if (!parameters.some(([parameter]) => parameter === name)) throw misused('Required parameter not found', name);
   }
   const known = [...required, ...optional];
   for (const [index, [name]] of parameters.entries()) {
     const colon = name.indexOf(':') + 1;
-    // A prefix alone is nothing.
+    // A prefix without a key does not count.
     const isKnown = colon !== name.length && known.includes(colon > 0 ? name.slice(0, colon) : name);
     if (!isKnown && !any) throw failed(`the stand-in refuses parameter '${name}', which the command does not have`);
-    const isFirst = parameters.findIndex(([one]) => one === name) === index;
+    const isFirst = parameters.findIndex(([parameter]) => parameter === name) === index;
     if (!isFirst && isKnown) throw failed(`the stand-in refuses parameter '${name}' a second time`);
   }
-  const optionalOf = (/** @type {string} */ name) => parameters.find(([one]) => one === name)?.[1];
+  const optionalOf = (/** @type {string} */ name) => parameters.find(([parameter]) => parameter === name)?.[1];
   return {
     parameters,
     value: (name) => optionalOf(name) ?? '',
     optional: optionalOf,
-    flag(name, otherwise) {
+    flag(name, fallback) {
       const text = optionalOf(name);
-      return text === undefined ? otherwise : booleanOf(name, text);
+      return text === undefined ? fallback : booleanOf(name, text);
     },
     map: (prefix) =>
       Object.fromEntries(

@@ -1,4 +1,4 @@
-/** Control: what a test can ask of the server besides xe. */
+/** Control: requests that a test can send to the server besides xe commands. */
 
 import { realpathSync } from 'node:fs';
 import { identity, named } from './world.mjs';
@@ -12,15 +12,15 @@ import { identity, named } from './world.mjs';
  * @typedef {{ do: 'fault', rule: import('./faults.mjs').Rule } | { do: 'no-faults' } | { do: 'release' } | { do: 'calls' }
  *   | { do: 'called', command: string, count: number } | { do: 'idle' }
  *   | { do: 'sr', type: string, options: SrOptions }
- *   | { do: 'change', kind: import('./world.mjs').Class, uuid: string, fields: Record<string, unknown> }} Wish
+ *   | { do: 'change', kind: import('./world.mjs').Class, uuid: string, fields: Record<string, unknown> }} ControlRequest
  */
 
-/** @param {Server} server @param {Wish} wish @returns {Promise<unknown>} */
-export async function control(server, wish) {
+/** @param {Server} server @param {ControlRequest} request @returns {Promise<unknown>} */
+export async function control(server, request) {
   const { world, faults, calls, late, pending, watchers } = server;
-  switch (wish.do) {
+  switch (request.do) {
     case 'fault':
-      return faults.add(wish.rule);
+      return faults.add(request.rule);
     case 'no-faults':
       return faults.clear();
     case 'release': {
@@ -32,15 +32,15 @@ export async function control(server, wish) {
     case 'calls':
       return calls;
     case 'called': {
-      const isDone = () => calls.filter(([command]) => command === wish.command).length >= wish.count;
+      const isReached = () => calls.filter(([command]) => command === request.command).length >= request.count;
       await new Promise((/** @type {(value: void) => void} */ resolve) => {
-        const look = () => {
-          if (!isDone()) return;
-          watchers.delete(look);
+        const check = () => {
+          if (!isReached()) return;
+          watchers.delete(check);
           resolve();
         };
-        watchers.add(look);
-        look();
+        watchers.add(check);
+        check();
       });
       return;
     }
@@ -48,9 +48,9 @@ export async function control(server, wish) {
       await Promise.all(pending);
       return;
     case 'sr':
-      return addSr(world, wish.type, wish.options);
+      return addSr(world, request.type, request.options);
     case 'change':
-      Object.assign(world.get(wish.kind, wish.uuid), wish.fields);
+      Object.assign(world.get(request.kind, request.uuid), request.fields);
       return world.save();
   }
 }
@@ -71,7 +71,7 @@ export function addSr(world, type, { attached = true, ...options }) {
     place: '',
     ...options,
   };
-  // The kernel gives the files of loop devices by their real names.
+  // The kernel reports the real paths of files backing loop devices.
   if (sr.place !== '') sr.place = realpathSync(sr.place);
   objects.sr.push(sr);
   for (const host of sr.shared ? objects.host : [world.here()]) {

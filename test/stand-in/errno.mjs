@@ -1,2 +1,2 @@
-/** The name of a system error, as ENOENT. @param {unknown} error */
+/** The name of a system error, such as ENOENT. @param {unknown} error */
 export const errnoOf = (error) => (error instanceof Error && 'code' in error ? String(error.code) : undefined);

@@ -1,6 +1,6 @@
 /**
- * The fields of each class, in the order in which they are printed whatever the order in which they are asked for. Those that nobody
- * needs are left out, and so are the ones that the real one calls deprecated.
+ * The fields of each class, in the order in which they are printed, whatever the order of the request. Leaves out those that no test needs
+ * and those that xapi calls deprecated.
  */
 
 import { booleanOf } from './line.mjs';
@@ -15,9 +15,9 @@ import { physicalUtilisation, usedOf } from './sizes.mjs';
  * @typedef {object} Field
  * @property {string} name
  * @property {(record: R, world: World) => string | string[] | Record<string, string>} get a text, a set or a map
- * @property {(record: R, text: string) => void} [set] of a text
- * @property {boolean} [writable] of a set or a map, which get() then gives itself
- * @property {string} [joint] of a set, how it is printed
+ * @property {(record: R, text: string) => void} [set] for a text
+ * @property {boolean} [writable] for a set or a map, which get() then returns itself, not a copy
+ * @property {string} [joint] for a set, the separator when printed
  */
 
 const NONE = '<not in database>';
@@ -103,7 +103,7 @@ export const FIELDS = {
   ],
 };
 
-/** What a list shows of each record unless `params` says otherwise. @type {Readonly<Record<Class, readonly string[]>>} */
+/** The fields that a list prints without `params`. @type {Readonly<Record<Class, readonly string[]>>} */
 export const SHOWN = {
   host: ['uuid', 'name-label', 'name-description'],
   pool: ['uuid', 'name-label', 'name-description', 'master', 'default-SR'],

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ask as askServer } from './ask.mjs';
-import type { SrOptions, Wish } from './control.mjs';
+import type { ControlRequest, SrOptions } from './control.mjs';
 import type { Rule } from './faults.mjs';
 import { loopStorage } from './loop.mjs';
 import type { Class, Objects } from './world.mjs';
@@ -91,7 +91,7 @@ export async function startHost({ faults = [] }: { readonly faults?: readonly Ru
     throw error;
   });
 
-  const ask = (wish: Wish): Promise<unknown> => askServer(join(folder, 'socket'), wish);
+  const ask = (request: ControlRequest): Promise<unknown> => askServer(join(folder, 'socket'), request);
   const state = (): Objects => JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8'));
   const kill = async (): Promise<void> => {
     if (server.exitCode !== null || server.signalCode !== null) return;

@@ -1,18 +1,18 @@
-/** A command line as the server reads it, and the values in it. */
+/** Line: a command line as the server reads it, and its values. */
 
 import { failed, misused } from './refusal.mjs';
 
 /**
  * @typedef {object} Line
  * @property {string} command
- * @property {readonly (readonly [name: string, value: string])[]} parameters in their order
+ * @property {readonly (readonly [name: string, value: string])[]} parameters in order
  */
 
-/** Bytes of one request; more is refused before it is read. */
+/** Maximum bytes of a request; more is refused unparsed. */
 export const MAX_BODY = 200 * 1024;
 
 /**
- * One argument on each line of the body, wherever the newlines came from: a value with a newline makes another argument.
+ * One argument per line of the body, so a value with a newline makes another argument.
  * @param {string} body
  */
 export const argumentsOf = (body) => body.split('\n').map((text) => (text.endsWith('\r') ? text.slice(0, -1) : text));
@@ -22,7 +22,7 @@ export function parseLine([command = '', ...args]) {
   if (command === '' || command.includes('=')) throw misused('Syntax error', '');
   const parameters = args.map((text) => {
     if (text.startsWith('--')) return /** @type {const} */ ([text.slice(2), 'true']);
-    // The switches that take a value are the client's, which has taken them out.
+    // The client has removed its own switches, the ones with a value.
     if (text.startsWith('-')) throw misused('Syntax error', '');
     const equals = text.indexOf('=');
     return equals < 0 ? /** @type {const} */ ([text, '']) : /** @type {const} */ ([text.slice(0, equals), text.slice(equals + 1)]);

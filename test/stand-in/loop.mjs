@@ -1,8 +1,8 @@
 /**
- * Storage on loop devices over files, one for each disk.
+ * Storage on loop devices over files, one per disk.
  *
- *   <place>/<vdi>                 the disk as a guest sees it, be it a VHD's or a raw one's
- *   <place>/<vdi>.vhd             stands for the container of a VHD: it begins like one and holds nothing of the disk
+ *   <place>/<vdi>                 the disk as a guest sees it, whether VHD or raw
+ *   <place>/<vdi>.vhd             represents the container of a VHD: begins like one, but has no data of the disk
  *   /dev/sm/backend/<sr>/<vdi>    node of the device, with the numbers of the loop device
  *   /dev/sm/phy/<sr>/<vdi>        on LVM, symlink: to the device for a raw disk, to the container for a VHD
  */
@@ -28,7 +28,7 @@ import { openersOf, pause } from './openers.mjs';
 import { isLvm, isRaw, showsOldData } from './sizes.mjs';
 import { Busy, Missing } from './storage.mjs';
 
-/** What another tenant has left on the volume. */
+/** Data that a previous owner left on the volume. */
 const OLD_DATA = 0xaa;
 
 /** @typedef {import('./world.mjs').Sr} Sr */
@@ -107,14 +107,14 @@ export function nodesIn(kind, sr) {
   return existsSync(folder) ? readdirSync(folder) : [];
 }
 
-/** Loop devices over files below a folder, also over those that are removed. @param {string} folder */
+/** Loop devices over files below a folder, including deleted files. @param {string} folder */
 export function loopsIn(folder) {
   if (folder === '') return [];
   const names = readdirSync('/sys/class/block').filter((name) => /^loop\d+$/.test(name));
   return names.filter((name) => backingOf(name).startsWith(`${folder}/`)).map((name) => `/dev/${name}`);
 }
 
-/** Whoever has opened it in the meantime keeps it for as long; half a second at most is waited for that. @param {string} node */
+/** A process that has just opened the device delays the detach; waits up to half a second for that. @param {string} node */
 function detach(node) {
   const backing = backingOf(basename(node));
   run('losetup', ['--detach', node]);
@@ -130,7 +130,7 @@ function backingOf(name) {
   }
 }
 
-/** Gives what is new of a disk its old data. @param {Vdi} vdi */
+/** Fills the new part of a disk with old data. @param {Vdi} vdi */
 function fill({ virtualSize, disk }) {
   const chunk = Buffer.alloc(2 ** 20, OLD_DATA);
   const file = openSync(disk.path, 'r+');
@@ -143,7 +143,7 @@ function fill({ virtualSize, disk }) {
 /** @param {string} program @param {readonly string[]} args */
 const run = (program, args) => execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
 
-/** Other hosts may be removing the folders above while they are empty. @param {string} path @param {(path: string) => void} make */
+/** Retries, because other hosts may be removing the parent folders while those are empty. @param {string} path @param {(path: string) => void} make */
 function inFolderOf(path, make) {
   for (let tries = 1; ; tries++) {
     try {
@@ -155,7 +155,7 @@ function inFolderOf(path, make) {
   }
 }
 
-/** With the folders above, as far as they are empty then. @param {string} path */
+/** Also removes parent folders that become empty. @param {string} path */
 function removeNode(path) {
   rmSync(path, { force: true });
   for (let folder = dirname(path); folder !== '/dev'; folder = dirname(folder)) {
@@ -163,7 +163,7 @@ function removeNode(path) {
       rmdirSync(folder);
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') continue;
-      return; // others have something there
+      return; // not empty
     }
   }
 }

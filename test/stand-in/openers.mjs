@@ -1,22 +1,22 @@
-/** Who has a block device open. */
+/** Openers: the processes that have a block device open. */
 
 import { closeSync, constants, openSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { errnoOf } from './errno.mjs';
 
 /**
- * Programs that look at every device there is, for a moment and not on anybody's behalf: `losetup --find` opens one that was free when
- * it asked. They are waited for. What opens the device for its own sake never has such a name.
+ * Programs that briefly open any device: `losetup --find`, for one, opens a device that was free a moment ago. They are waited for. A
+ * program under test never has such a name.
  */
-const PASSERS_BY = /^(losetup|blkid|lsblk|lvm|lv.*|vg.*|pv.*|\(?udev.*|systemd-udevd|multipath.*)$/;
+const PROBERS = /^(losetup|blkid|lsblk|lvm|lv.*|vg.*|pv.*|\(?udev.*|systemd-udevd|multipath.*)$/;
 
-/** Milliseconds between two looks, and for how many of them it is waited. */
+/** Milliseconds between two checks, and how many checks to wait for. */
 const PAUSE = 10;
 const LOOKS = 200;
 const CLAIMED_LOOKS = 10;
 
 /**
- * The processes that have it open, by whatever name they know it, or `kernel` if it is mounted or part of another device. Asking for
- * sole use is refused only while others have that, so the descriptors of all processes are looked at. Root sees them all.
+ * The processes that have the device open under any name, or `kernel` if it is mounted or part of another device. O_EXCL fails only while
+ * another opener has it exclusively, so this reads the descriptors of all processes, which root can see.
  * @param {string} device
  */
 export function openersOf(device) {
@@ -25,18 +25,18 @@ export function openersOf(device) {
     const openers = pids()
       .filter((pid) => descriptorsOf(pid).some((path) => numberOf(path) === rdev))
       .map((pid) => ({ pid, name: nameOf(pid) }));
-    const staying = openers.filter(({ name }) => !PASSERS_BY.test(name));
+    const staying = openers.filter(({ name }) => !PROBERS.test(name));
     if (staying.length > 0 || looks === LOOKS) return (staying.length > 0 ? staying : openers).map(({ pid, name }) => `${pid} ${name}`);
     if (openers.length === 0) {
       if (!isClaimed(device)) return [];
-      // It may have been opened since the descriptors were looked at.
+      // A process may have opened it since the descriptors were read.
       if (++claimed === CLAIMED_LOOKS) return ['kernel'];
     }
     pause();
   }
 }
 
-/** The toolstack does one thing after the other, so all of it waits. */
+/** Blocks the whole toolstack, which does one thing at a time. */
 export const pause = () => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE);
 
 const pids = () => readdirSync('/proc').filter((name) => /^\d+$/.test(name));
@@ -44,7 +44,7 @@ const pids = () => readdirSync('/proc').filter((name) => /^\d+$/.test(name));
 /** @param {string} pid */
 const nameOf = (pid) => tolerant('', () => readFileSync(`/proc/${pid}/comm`, 'utf8').trim());
 
-/** Those that may be of a device. @param {string} pid */
+/** Those that may refer to a device. @param {string} pid */
 function descriptorsOf(pid) {
   const folder = `/proc/${pid}/fd`;
   return tolerant([], () => readdirSync(folder))
@@ -70,7 +70,7 @@ function isClaimed(device) {
   }
 }
 
-/** Processes and descriptors go while one looks at them. @template T @template {T} F @param {F} fallback @param {() => T} look */
+/** Processes and descriptors may disappear while they are read. @template T @template {T} F @param {F} fallback @param {() => T} look */
 function tolerant(fallback, look) {
   try {
     return look();

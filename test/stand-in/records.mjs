@@ -1,4 +1,4 @@
-/** The commands that every class has: X-list and X-param-*. */
+/** Records: the commands that every class has: X-list and X-param-*. */
 
 import { FIELDS, SHOWN } from './fields.mjs';
 import { failed, serverError } from './refusal.mjs';
@@ -15,7 +15,7 @@ import { failed, serverError } from './refusal.mjs';
  * @property {string | string[] | Record<string, string>} value
  * @property {((text: string) => void) | undefined} set
  * @property {boolean} writable whether members can be added to the set or map
- * @property {string} text the value as it is printed
+ * @property {string} text the value as printed
  */
 
 /** @template {Class} C @param {C} kind @param {import('./world.mjs').Objects[C][number]} record @param {World} world @returns {Bound[]} */
@@ -32,19 +32,19 @@ function textOf(value, joint) {
   if (typeof value === 'string') return value;
   if (Array.isArray(value)) return value.join(joint);
   return Object.entries(value)
-    .map(([key, one]) => `${key}: ${one}`)
+    .map(([key, text]) => `${key}: ${text}`)
     .join('; ');
 }
 
 /** @param {Bound} field @returns {readonly [string, string]} */
 function shown({ name, value, set, writable, text }) {
-  const mark = typeof value === 'string' ? ' ' : Array.isArray(value) ? 'S' : 'M';
-  return [`${name} (${mark}${set !== undefined || writable ? 'RW' : 'RO'})`, text];
+  const type = typeof value === 'string' ? ' ' : Array.isArray(value) ? 'S' : 'M';
+  return [`${name} (${type}${set !== undefined || writable ? 'RW' : 'RO'})`, text];
 }
 
 /** @param {readonly Bound[]} fields @param {string} name */
 function lookUp(fields, name) {
-  const field = fields.find((one) => one.name === name);
+  const field = fields.find((candidate) => candidate.name === name);
   if (field === undefined) throw serverError('Missing parameter', name);
   return field;
 }
@@ -54,7 +54,7 @@ function passes(fields, [name, wanted]) {
   const plain = fields.find((field) => field.name === name);
   if (plain !== undefined) return plain.text === wanted;
   const colon = name.indexOf(':');
-  const field = fields.find((one) => colon > 0 && one.name === name.slice(0, colon));
+  const field = fields.find((candidate) => colon > 0 && candidate.name === name.slice(0, colon));
   if (field === undefined) throw failed(`Unknown field '${name}'`);
   const key = name.slice(colon + 1);
   if (typeof field.value === 'string') throw failed(`Field '${field.name}' is not a set or map`);
@@ -64,8 +64,8 @@ function passes(fields, [name, wanted]) {
 }
 
 /**
- * Unlike the real one it refuses unknown fields also where there is no record to learn the fields from, and in `params`. `trace` is a
- * filter here, as it was in older ones, and thus an unknown field.
+ * Unlike the real xe, it refuses unknown fields even if there are no records, and in `params`. `trace` is a filter, as in old versions, and
+ * thus an unknown field.
  * @param {Class} kind @returns {Command}
  */
 const list = (kind) => ({
@@ -123,7 +123,7 @@ export const recordCommands = (kind) => [
   [
     `${kind}-param-set`,
     about(kind, { required: [], optional: [], any: true }, (fields, { parameters }) => {
-      for (const [name, text] of parameters.filter(([one]) => one !== 'uuid')) setField(fields, name, text);
+      for (const [name, text] of parameters.filter(([parameter]) => parameter !== 'uuid')) setField(fields, name, text);
     }),
   ],
   [
@@ -186,7 +186,7 @@ function setField(fields, name, text) {
   }
   if (plain !== undefined) throw failed(`Field '${name}' is read-only.`);
   const colon = name.indexOf(':');
-  const field = fields.find((one) => colon > 0 && one.name === name.slice(0, colon));
+  const field = fields.find((candidate) => colon > 0 && candidate.name === name.slice(0, colon));
   if (field === undefined) throw failed(`Unknown field '${name}'`);
   if (typeof field.value === 'string') throw failed(`Field '${field.name}' is not a set or map`);
   if (Array.isArray(field.value)) throw failed('Cannot param-set on set fields');

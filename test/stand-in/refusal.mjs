@@ -1,13 +1,13 @@
 /**
- * What the toolstack says when it refuses (xen-api: ocaml/xapi-cli-server/cli_util.ml and xapi_cli.ml). A known code is printed as its
- * sentence and named parameters, without the code; any other, as all of the storage manager's are, as code and parameters. With --trace
- * the exception itself follows.
+ * Refusal: what xe prints for an error (xen-api: ocaml/xapi-cli-server/cli_util.ml and xapi_cli.ml). A known code is printed as a sentence
+ * with named parameters, without the code; any other, such as all codes of the storage manager, as code and parameters. With --trace, the
+ * exception follows.
  */
 
 export class Refusal extends Error {
   /**
-   * @param {string} raised as --trace prints it
-   * @param {(describe: (ref: string) => string) => string[]} lines what goes to stderr; `describe` turns references into names
+   * @param {string} raised as printed by --trace
+   * @param {(describe: (ref: string) => string) => string[]} lines for stderr; `describe` turns references into names
    */
   constructor(raised, lines) {
     super(raised);
@@ -76,10 +76,10 @@ export function serverError(code, ...values) {
   });
 }
 
-/** An error of the storage manager: three parameters, of which the middle one speaks. @param {number} number @param {string} text */
+/** An error of the storage manager: three parameters, the middle one being the message. @param {number} number @param {string} text */
 export const backendFailure = (number, text) => serverError(`SR_BACKEND_FAILURE_${number}`, '', text, '');
 
-/** What the command line itself does not like about a value. @param {string} text */
+/** An error of the command line itself. @param {string} text */
 export const failed = (text) => new Refusal(`Cli_util.Cli_failure(${JSON.stringify(text)})`, () => [`Error: ${text}`]);
 
 /** @param {'Required parameter not found' | 'Unknown command' | 'Syntax error'} what @param {string} about */

@@ -1,7 +1,7 @@
 /**
- * What the storage manager makes of a size, by the type of the SR (sm: drivers/vhdutil.py, lvhdutil.py, LVHDSR.py and FileSR.py): whether
- * it makes disks at all, how it rounds, what it refuses, how much room a disk takes, and whether a new one shows what its last owner left
- * (xen-api: ocaml/xapi/sm_fs_ops.ml).
+ * Sizes: how the storage manager treats sizes, by SR type (sm: drivers/vhdutil.py, lvhdutil.py, LVHDSR.py and FileSR.py): whether it can
+ * create disks, how it rounds, what it refuses, how much space a disk uses, and whether a new disk shows its previous owner's data (xen-api:
+ * ocaml/xapi/sm_fs_ops.ml).
  */
 
 import { backendFailure, serverError } from './refusal.mjs';
@@ -14,7 +14,7 @@ const MiB = 2 ** 20;
 const BLOCK = 2 * MiB;
 const EXTENT = 4 * MiB;
 const MAX = 2_088_960 * MiB;
-/** Header, block table and bitmaps of a VHD that may grow to 2 TiB. */
+/** Bytes of header, BAT and batmap of a VHD that may grow to 2 TiB. */
 const TABLES = 4_329_472;
 
 const FILE = ['ext', 'file', 'nfs', 'smb'];
@@ -28,7 +28,7 @@ export const isLvm = (sr) => LVM.includes(sr.type);
 const roundUp = (size, unit) => Math.ceil(size / unit) * unit;
 
 /**
- * A plain volume or file instead of a VHD: wanted by the VDI, or of an LVM SR from before there were VHDs on them.
+ * A plain volume or file instead of a VHD: requested for the VDI, or on an LVM SR that predates VHDs.
  * @param {Sr} sr @param {Readonly<Record<string, string>>} smConfig of the VDI
  */
 export const isRaw = (sr, smConfig) =>
@@ -40,7 +40,7 @@ export function showsOldData(sr, smConfig) {
 }
 
 /**
- * Bytes of the disk that comes of a wish. Throws SR_OPERATION_NOT_SUPPORTED, 78 and 79.
+ * Bytes of the disk created for a requested size. Throws SR_OPERATION_NOT_SUPPORTED, 78 and 79.
  * @param {Sr} sr @param {Readonly<Record<string, string>>} smConfig of the VDI @param {number} wanted
  */
 export function sizeFor(sr, smConfig, wanted) {
@@ -55,11 +55,11 @@ export function sizeFor(sr, smConfig, wanted) {
   throw backendFailure(79, `VDI Invalid size [opterr=VDI size must be between 1 MB and ${MAX / MiB} MB]`);
 }
 
-/** Bytes that a disk takes of its SR. @param {Sr} sr @param {Pick<Vdi, 'virtualSize' | 'smConfig'> & { disk?: Vdi['disk'] }} vdi */
+/** Bytes that a disk uses on its SR. @param {Sr} sr @param {Pick<Vdi, 'virtualSize' | 'smConfig'> & { disk?: Vdi['disk'] }} vdi */
 export function physicalUtilisation(sr, { virtualSize, smConfig, disk }) {
   if (isRaw(sr, smConfig)) return virtualSize;
   if (!isLvm(sr)) return 20 * KiB;
-  // Thin: made small, blown up while it is attached for writing.
+  // Thin: created small, and inflated while it is attached for writing.
   if (isThin(sr) && disk?.plugged?.readOnly !== false) return 2 * EXTENT;
   return thickSize(virtualSize);
 }
@@ -67,7 +67,7 @@ export function physicalUtilisation(sr, { virtualSize, smConfig, disk }) {
 /** @param {Sr} sr */
 export const isThin = (sr) => isLvm(sr) && sr.smConfig.allocation === 'thin';
 
-/** The logical volume of a VHD that never has to grow. @param {number} virtualSize */
+/** Size of a logical volume for a VHD that never has to grow. @param {number} virtualSize */
 export const thickSize = (virtualSize) => roundUp(virtualSize + TABLES + Math.ceil(virtualSize / BLOCK) * 4 * KiB, EXTENT);
 
 /** @param {Sr} sr @param {readonly Vdi[]} vdis */

@@ -1,6 +1,6 @@
-/** The commands about storage repositories. */
+/** The commands for storage repositories. */
 
-/** There is nothing to find that is not known, but the SR has to be there. @type {import('./commands.mjs').Command} */
+/** A scan finds nothing new, but the SR must exist. @type {import('./commands.mjs').Command} */
 export const srScan = {
   required: ['uuid'],
   optional: [],

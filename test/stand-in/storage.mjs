@@ -1,39 +1,39 @@
 /**
- * Storage: where the disks of the stand-in are and how they get a device. The toolstack knows no more of it than this.
+ * Storage: where the stand-in's disks are and how they get a device. The toolstack uses only this interface.
  *
- * All of it is done before the call returns: the toolstack does one thing after the other.
+ * All calls are synchronous: the toolstack does one thing at a time.
  */
 
 /** @typedef {import('./world.mjs').Sr} Sr */
 /** @typedef {import('./world.mjs').Vdi} Vdi */
 
 /**
- * @typedef {object} Disk what a storage has to remember of a disk, as JSON
+ * @typedef {object} Disk what a storage keeps about a disk, as JSON
  * @property {string} path
- * @property {number} filled bytes that have got their old data
+ * @property {number} filled bytes filled with old data
  * @property {Plugged} [plugged]
  */
 
 /**
  * @typedef {object} Plugged
- * @property {string} device what the toolstack gives: the path below /dev
- * @property {string} node the kernel's own name of it: a path
+ * @property {string} device what the toolstack reports: the path below /dev
+ * @property {string} node path with the kernel's own name
  * @property {boolean} readOnly
  */
 
 /**
  * @typedef {object} Storage
  * @property {(sr: Sr, vdi: Omit<Vdi, 'disk'>) => Disk} create
- * @property {(sr: Sr, vdi: Vdi) => void} resize to the size that it says now
- * @property {(sr: Sr, vdi: Vdi) => void} destroy of one that is not plugged
- * @property {(sr: Sr, vdi: Vdi, readOnly: boolean) => Plugged} plug throws Missing; its node may still have to appear
- * @property {(sr: Sr, vdi: Vdi) => void} show makes the node of what is plugged, where none comes by itself
- * @property {(sr: Sr, vdi: Vdi) => void} unplug throws Busy while somebody has the device open
- * @property {(srs: readonly Sr[]) => void} sweep detaches and removes all there is, open or not
+ * @property {(sr: Sr, vdi: Vdi) => void} resize to the VDI's current size
+ * @property {(sr: Sr, vdi: Vdi) => void} destroy a disk that is not plugged
+ * @property {(sr: Sr, vdi: Vdi, readOnly: boolean) => Plugged} plug throws Missing; the node may appear later
+ * @property {(sr: Sr, vdi: Vdi) => void} show creates the node of a plugged disk, unless the kernel does
+ * @property {(sr: Sr, vdi: Vdi) => void} unplug throws Busy while the device is open
+ * @property {(srs: readonly Sr[]) => void} sweep detaches and removes everything, open or not
  */
 
-/** The device is open, with who has it in the message. */
+/** The device is open; the message lists the openers. */
 export class Busy extends Error {}
 
-/** There is no such disk where it should be. */
+/** The disk is not where it should be. */
 export class Missing extends Error {}

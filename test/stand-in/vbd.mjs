@@ -1,4 +1,7 @@
-/** The commands about VBDs (xen-api: ocaml/xapi-cli-server/cli_frontend.ml, ocaml/xapi/xapi_vbd.ml). Only in this host's own Dom0 does a plug make a device that is there. */
+/**
+ * The commands for VBDs (xen-api: ocaml/xapi-cli-server/cli_frontend.ml, ocaml/xapi/xapi_vbd.ml). Only a plug in this host's own Dom0 creates
+ * a real device.
+ */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backendFailure, failed, serverError } from './refusal.mjs';
@@ -35,7 +38,7 @@ export const vbdCreate = {
 };
 
 /**
- * For Dom0 nobody is asked whether another machine has the disk.
+ * A plug in Dom0 does not check whether another VM has the disk.
  * @type {Command}
  */
 export const vbdPlug = {
@@ -49,8 +52,8 @@ export const vbdPlug = {
     const sr = world.get('sr', vdi.sr);
     const writes = vbd.mode === 'RW';
     if (!vm.isControlDomain && !vdi.sharable) {
-      const others = world.vbdsOf(vdi.uuid).filter((one) => one.currentlyAttached && !world.get('vm', one.vm).isControlDomain);
-      if (others.some((one) => writes || one.mode === 'RW')) throw serverError('VDI_IN_USE', vdi.ref);
+      const others = world.vbdsOf(vdi.uuid).filter((other) => other.currentlyAttached && !world.get('vm', other.vm).isControlDomain);
+      if (others.some((other) => writes || other.mode === 'RW')) throw serverError('VDI_IN_USE', vdi.ref);
     }
     if (writes && vdi.readOnly) throw serverError('VDI_READONLY', vdi.ref);
     if (world.isDom0Here(vm)) {
@@ -65,7 +68,7 @@ export const vbdPlug = {
           if (vdi.disk.plugged === plugged) storage.show(sr, vdi);
         });
       }
-      // What is attached for reading cannot be made writable on the way.
+      // A disk that is attached read-only cannot become writable.
       if (writes && vdi.disk.plugged.readOnly) throw serverError('VDI_IN_USE', vdi.ref, 'attach');
       vdi.smConfig[`host_${world.here().ref}`] = vdi.disk.plugged.readOnly ? 'RO' : 'RW';
       vbd.device = vdi.disk.plugged.device;
@@ -76,14 +79,14 @@ export const vbdPlug = {
   },
 };
 
-/** What `device` says stays there. @type {Command} */
+/** `device` keeps its value. @type {Command} */
 export const vbdUnplug = {
   required: ['uuid'],
   optional: ['timeout', 'force'],
   async run({ world, storage, value, optional, flag }) {
     const timeout = Number(optional('timeout') ?? '0');
     if (Number.isNaN(timeout)) throw failed("Failed to parse parameter 'timeout': expecting a float");
-    flag('force', false); // of a device in Dom0 it makes no difference
+    flag('force', false); // makes no difference in Dom0
     const { vbd, vm } = pluggable(world, value('uuid'));
     if (!vbd.unpluggable) throw serverError('VBD_NOT_UNPLUGGABLE', vbd.ref);
     if (!vbd.currentlyAttached) throw serverError('DEVICE_ALREADY_DETACHED', vbd.ref);
@@ -91,7 +94,7 @@ export const vbdUnplug = {
       detach(world, storage, vbd, vm);
     } catch (error) {
       if (!(error instanceof Busy)) throw error;
-      // It is not tried again: the one that keeps it is waited for, and asked only every five seconds whether it let go.
+      // Not retried: xapi only waits for the VBD to be unplugged elsewhere, and checks every five seconds.
       for (const end = Date.now() + timeout * 1000; vbd.currentlyAttached && Date.now() < end; ) await sleep(5000);
       if (vbd.currentlyAttached) throw serverError('DEVICE_DETACH_REJECTED', 'VBD', vbd.ref, error.message);
     }
@@ -105,14 +108,16 @@ export const vbdDestroy = {
   run({ world, value }) {
     const vbd = world.get('vbd', value('uuid'));
     if (vbd.currentlyAttached) throw serverError('OPERATION_NOT_ALLOWED', `VBD '${vbd.uuid}' still attached to '${vbd.vm}'`);
-    world.objects.vbd = world.objects.vbd.filter((one) => one !== vbd);
+    world.objects.vbd = world.objects.vbd.filter((other) => other !== vbd);
   },
 };
 
 /** @param {World} world @param {import('./storage.mjs').Storage} storage @param {Vbd} vbd @param {Vm} vm */
 function detach(world, storage, vbd, vm) {
   const vdi = world.get('vdi', vbd.vdi);
-  const others = world.vbdsOf(vdi.uuid).filter((one) => one !== vbd && one.currentlyAttached && world.isDom0Here(world.get('vm', one.vm)));
+  const others = world
+    .vbdsOf(vdi.uuid)
+    .filter((other) => other !== vbd && other.currentlyAttached && world.isDom0Here(world.get('vm', other.vm)));
   if (world.isDom0Here(vm) && others.length === 0) {
     storage.unplug(world.get('sr', vdi.sr), vdi);
     delete vdi.disk.plugged;
@@ -148,7 +153,7 @@ function oneOf(values, text, complaint) {
   return value;
 }
 
-/** The number of a device by its name, or of the first that is free. @param {World} world @param {Vm} vm @param {string} device */
+/** The number of a device by name, or the first free number. @param {World} world @param {Vm} vm @param {string} device */
 function deviceNumber(world, vm, device) {
   const used = new Set(world.objects.vbd.filter((vbd) => vbd.vm === vm.uuid).map((vbd) => Number(vbd.userdevice)));
   const count = vm.isControlDomain ? 256 : 16;

@@ -1,4 +1,4 @@
-/** The commands about VDIs (xen-api: ocaml/xapi-cli-server/cli_frontend.ml, ocaml/xapi/xapi_vdi.ml). */
+/** The commands for VDIs (xen-api: ocaml/xapi-cli-server/cli_frontend.ml, ocaml/xapi/xapi_vdi.ml). */
 
 import { bytesOf } from './line.mjs';
 import { backendFailure, failed, serverError } from './refusal.mjs';
@@ -9,7 +9,7 @@ import { named } from './world.mjs';
 
 const TYPES = ['system', 'user', 'suspend', 'crashdump'];
 
-/** The tags and the name are all that a VDI can be given in the call that makes it. @type {Command} */
+/** Name and tags are the only labels that the creating call can set. @type {Command} */
 export const vdiCreate = {
   required: ['sr-uuid', 'name-label', 'virtual-size'],
   optional: ['sm-config:', 'sharable', 'tags:', 'type'],
@@ -38,7 +38,7 @@ export const vdiCreate = {
   },
 };
 
-/** Only up, and only of what nobody has attached. @type {Command} */
+/** Only grows, and only a VDI that is not attached. @type {Command} */
 export const vdiResize = {
   required: ['uuid', 'disk-size'],
   optional: ['online'],
@@ -57,7 +57,7 @@ export const vdiResize = {
   },
 };
 
-/** VBDs that are not attached go with it. @type {Command} */
+/** Also destroys the VDI's unplugged VBDs. @type {Command} */
 export const vdiDestroy = {
   required: ['uuid'],
   optional: [],
@@ -69,7 +69,7 @@ export const vdiDestroy = {
     world.assertAttached(sr);
     storage.destroy(sr, vdi);
     objects.vbd = objects.vbd.filter((vbd) => vbd.vdi !== vdi.uuid);
-    objects.vdi = objects.vdi.filter((one) => one !== vdi);
+    objects.vdi = objects.vdi.filter((other) => other !== vdi);
   },
 };
 
@@ -80,7 +80,7 @@ function assertUnused(world, vdi, operation) {
 }
 
 /**
- * A volume group that is full refuses; a file system takes any disk, and is full when it is written to.
+ * A full volume group refuses; a file system accepts any disk, and fails when it is written to.
  * @param {import('./world.mjs').World} world @param {import('./world.mjs').Sr} sr @param {number} needed
  */
 function assertRoom(world, sr, needed) {

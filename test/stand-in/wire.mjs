@@ -1,5 +1,5 @@
 /**
- * What goes over the socket, as xe.cc says it. Besides `xe`, whoever tests may send `control` with JSON, and gets JSON.
+ * Wire: the protocol of the socket, as xe.cc speaks it. Besides `xe`, a test may send `control` with JSON, and receives JSON.
  */
 
 import { MAX_BODY } from './line.mjs';
@@ -7,7 +7,7 @@ import { MAX_BODY } from './line.mjs';
 /** @typedef {import('node:net').Socket} Socket */
 
 /**
- * The one request of a connection; none if it ends before.
+ * The single request of a connection; undefined if the connection ends first.
  * @param {Socket} socket @returns {Promise<{ kind: string, body: string } | undefined>}
  */
 export function requestFrom(socket) {
@@ -18,10 +18,10 @@ export function requestFrom(socket) {
     socket.once('close', () => resolve(undefined));
     socket.on('data', (/** @type {Buffer} */ part) => {
       parts.push(part);
-      const all = Buffer.concat(parts);
-      const start = all.indexOf('\n') + 1;
-      const [kind = '', length = ''] = all.toString('latin1', 0, start).trim().split(' ');
-      if (start > 0 && all.length - start >= Number(length)) resolve({ kind, body: all.toString('utf8', start) });
+      const received = Buffer.concat(parts);
+      const start = received.indexOf('\n') + 1;
+      const [kind = '', length = ''] = received.toString('latin1', 0, start).trim().split(' ');
+      if (start > 0 && received.length - start >= Number(length)) resolve({ kind, body: received.toString('utf8', start) });
     });
   });
 }
@@ -39,5 +39,5 @@ export function sendAnswer(socket, { stdout, stderr, status }) {
   socket.end();
 }
 
-/** What becomes of a body that is too long. @param {string} body */
+/** Whether a body exceeds the limit. @param {string} body */
 export const isTooLong = (body) => Buffer.byteLength(body) > MAX_BODY;

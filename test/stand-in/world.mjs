@@ -1,6 +1,6 @@
 /**
- * World: the objects that the toolstack keeps, each with a uuid and a reference of its own. A pool of two hosts, so that what a caller
- * takes for "the" control domain has to be the right one, and a guest that runs.
+ * World: the objects of the toolstack, each with a uuid and a reference. A pool of two hosts, so that a caller must pick the right control
+ * domain, and a running guest.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -25,7 +25,7 @@ import { serverError } from './refusal.mjs';
  */
 
 /**
- * @typedef {object} Objects by which uuids refer to each other; '' is none
+ * @typedef {object} Objects refer to each other by uuid; '' for none
  * @property {Host[]} host
  * @property {Pool[]} pool
  * @property {Vm[]} vm
@@ -37,7 +37,7 @@ import { serverError } from './refusal.mjs';
 
 /** @typedef {keyof Objects} Class */
 
-/** What the toolstack calls a class in UUID_INVALID. */
+/** The name of a class in UUID_INVALID. */
 const TYPES = { host: 'host', pool: 'pool', vm: 'VM', sr: 'SR', pbd: 'PBD', vdi: 'VDI', vbd: 'VBD' };
 
 /** @returns {Identity} */
@@ -79,11 +79,11 @@ function newObjects() {
 
 /** @typedef {ReturnType<typeof createWorld>} World */
 
-/** The objects of a file, or new ones if it is not there. @param {string} file */
+/** The objects from a file, or new ones if it does not exist. @param {string} file */
 export function createWorld(file) {
   const objects = load(file) ?? newObjects();
   const everything = () => Object.values(objects).flat();
-  /** uuids of what a call is at work on. @type {Set<string>} */
+  /** uuids of objects that a running call works on. @type {Set<string>} */
   const busy = new Set();
 
   const world = {
@@ -91,7 +91,7 @@ export function createWorld(file) {
 
     /** Throws UUID_INVALID. @template {Class} C @param {C} kind @param {string} uuid @returns {Objects[C][number]} */
     get(kind, uuid) {
-      const found = objects[kind].find((one) => one.uuid === uuid);
+      const found = objects[kind].find((object) => object.uuid === uuid);
       if (found === undefined) throw serverError('UUID_INVALID', TYPES[kind], uuid);
       return found;
     },
@@ -106,7 +106,7 @@ export function createWorld(file) {
     vbdsOf: (vdi) => objects.vbd.filter((vbd) => vbd.vdi === vdi),
 
     /**
-     * A call is at work on the object that it names; the function that is returned ends that.
+     * Marks the object that a call names as busy; the returned function ends that.
      * @param {readonly string[]} args
      */
     begin(args) {
@@ -116,12 +116,12 @@ export function createWorld(file) {
     },
 
     /**
-     * Throws OTHER_OPERATION_IN_PROGRESS, which the real one does after it has waited for a while.
-     * @param {'VBD' | 'VDI'} type @param {Vbd | Vdi} one
+     * Throws OTHER_OPERATION_IN_PROGRESS immediately; the real xapi waits a while first.
+     * @param {'VBD' | 'VDI'} type @param {Vbd | Vdi} object
      */
-    assertIdle(type, one) {
-      const isBusy = [one, ...(type === 'VDI' ? world.vbdsOf(one.uuid) : [])].some(({ uuid }) => busy.has(uuid));
-      if (isBusy) throw serverError('OTHER_OPERATION_IN_PROGRESS', type, one.ref);
+    assertIdle(type, object) {
+      const isBusy = [object, ...(type === 'VDI' ? world.vbdsOf(object.uuid) : [])].some(({ uuid }) => busy.has(uuid));
+      if (isBusy) throw serverError('OTHER_OPERATION_IN_PROGRESS', type, object.ref);
     },
 
     /** Throws SR_HAS_NO_PBDS unless this host has the SR attached. @param {Sr} sr */
@@ -130,14 +130,14 @@ export function createWorld(file) {
       if (!isAttached) throw serverError('SR_HAS_NO_PBDS', sr.ref);
     },
 
-    /** References are printed as "uuid (name)" in messages. @param {string} ref */
+    /** How messages print a reference: "uuid (name)". @param {string} ref */
     describe(ref) {
-      const found = everything().find((one) => one.ref === ref);
+      const found = everything().find((object) => object.ref === ref);
       if (found === undefined) return ref;
       return 'nameLabel' in found ? `${found.uuid} (${found.nameLabel})` : found.uuid;
     },
 
-    /** For whoever looks from outside, and for the next start. Never seen half written. */
+    /** For tests, and for the next start. Atomic. */
     save() {
       writeFileSync(`${file}.new`, JSON.stringify(objects, null, 1));
       renameSync(`${file}.new`, file);

@@ -1,11 +1,11 @@
 /**
  * xapi: the server of the stand-in toolstack. `node xapi.mjs FOLDER [OPTIONS]` serves FOLDER/socket and keeps its objects in
- * FOLDER/state.json, from which another start resumes. It says `ready` when it is.
+ * FOLDER/state.json, which the next start reads. It prints `ready` once it is.
  *
  *   FOLDER/xensource-inventory    the uuids of host and Dom0
- *   FOLDER/bin/xe                 where xe.cc has to be compiled to
+ *   FOLDER/bin/xe                 the program, compiled from xe.cc
  *
- * SIGTERM ends it, with every device that it has made. Started by another Node it ends with that one, and takes the folder along.
+ * SIGTERM ends it and removes its devices. Forked by another Node process, it ends with that process and removes the folder.
  */
 
 import { once } from 'node:events';
@@ -27,10 +27,10 @@ import { createWorld } from './world.mjs';
  * @typedef {object} Options
  * @property {keyof typeof STORAGES} [storage]
  * @property {import('./faults.mjs').Rule[]} [faults]
- * @property {{ type: string, options?: import('./control.mjs').SrOptions }[]} [srs] of a host that has none yet
+ * @property {{ type: string, options?: import('./control.mjs').SrOptions }[]} [srs] for a host that has none yet
  */
 
-/** Where disks can be. */
+/** Where disks are kept. */
 const STORAGES = { loop: loopStorage, xl: xlStorage };
 
 /** @typedef {ReturnType<typeof createToolstack>} Server */
@@ -45,19 +45,19 @@ function createToolstack(folder, { storage = 'loop', faults: rules = [], srs = [
     world,
     storage: STORAGES[storage](folder),
     faults,
-    /** The arguments of all calls, in the order in which they came. @type {string[][]} */
+    /** The arguments of all calls, in order. @type {string[][]} */
     calls: [],
-    /** What waits for the test's word. @type {Set<() => void>} */
+    /** Resumed on `release`. @type {Set<() => void>} */
     late: new Set(),
-    /** Answers that are still to come, those that never will left out. @type {Set<Promise<void>>} */
+    /** Pending answers, except those that will never be sent. @type {Set<Promise<void>>} */
     pending: new Set(),
-    /** Told of each call. */
+    /** Called for each call. */
     watchers: new Set(/** @type {(() => void)[]} */ ([])),
   };
 }
 
 /** @param {Server} server @returns {Promise<void>} */
-const theWord = (server) =>
+const released = (server) =>
   new Promise((resolve) => {
     server.late.add(resolve);
   });
@@ -75,7 +75,7 @@ async function serve(server, socket, body) {
   /** @param {() => void} make */
   const appear = (make) => {
     if (node === 0) make();
-    else if (node === 'late') theWord(server).then(make);
+    else if (node === 'late') released(server).then(make);
     else if (node !== 'missing') pending(server, sleep(node).then(make));
   };
   const act = () => carryOut(args, { world: server.world, storage: server.storage, appear });
@@ -83,7 +83,7 @@ async function serve(server, socket, body) {
   if (what === 'late' || what === 'gone') {
     const early = when === 'after' ? await act() : undefined;
     const end = early === undefined ? server.world.begin(args) : () => {};
-    await (what === 'late' ? theWord(server) : socket.closed || once(socket, 'close'));
+    await (what === 'late' ? released(server) : socket.closed || once(socket, 'close'));
     end();
     return sendAnswer(socket, early ?? (await act()));
   }

@@ -39,7 +39,7 @@ const WORK: Readonly<Record<string, (job: ImportJob) => Promise<unknown>>> = {
   good: async () => {},
   odd: async ({ onWarning }) => onWarning({ code: 'VHD_TIMESTAMP', message: 'the footer is of 2038', member: '0.vhd' }),
   busy: async () => {
-    throw new VdiStreamError('HTTP_SERVER', 'http://10.0.0.1:9292/v2/images/busy/file: the server answers with status 503', {
+    throw new VdiStreamError('HTTP_SERVER', 'http://10.0.0.1:9292/v2/images/busy/file: HTTP status 503', {
       status: 503,
     });
   },

@@ -79,7 +79,7 @@ describe.concurrent('a signal that fires', () => {
         expect(error?.code).toBe('CANCELLED');
         expect(clientsOf(host)).toEqual([]);
         // What is still at work on the disk may keep it from being removed, or make it when nobody is there any more.
-        if (step === 'vdi-create') expect(error?.left).toEqual([expect.stringMatching(/^perhaps a VDI that xapi is still making/)]);
+        if (step === 'vdi-create') expect(error?.left).toEqual([expect.stringMatching(/^perhaps a VDI that xapi is still creating/)]);
         else if (error?.left.length === 0) assertClean(host);
         else expect(error?.left).toEqual([expect.stringMatching(/^VDI \S+: .* Another operation/)]);
         await finished(place);

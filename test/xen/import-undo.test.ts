@@ -53,11 +53,11 @@ const CASES: ReadonlyArray<readonly [step: string, ends: string, rule: Omit<Rule
   ['vbd-list 2', 'is never answered', { what: 'hang' }, WHAT_VBDS],
   ['vbd-list 2', 'has its connection ended', { what: 'die' }, WHAT_VBDS],
   ['vbd-list 2', 'has its client killed', { what: { kill: 9 } }, WHAT_VBDS],
-  ['vbd-list 2', 'answers senselessly', { what: USAGE }, /^VDI DISK: another machine has it attached, by VBD PLUG$/],
+  ['vbd-list 2', 'answers senselessly', { what: USAGE }, /^VDI DISK: attached to another VM by VBD PLUG$/],
   ['vbd-list 3', 'is refused', { what: fail('HANDLE_INVALID') }, WHAT_VBDS],
   ['vbd-list 3', 'is never answered', { what: 'hang' }, WHAT_VBDS],
   ['vbd-list 3', 'has its connection ended', { what: 'die' }, WHAT_VBDS],
-  ['vbd-list 3', 'answers senselessly', { what: USAGE }, /^VDI DISK: another machine has it attached, by VBD Usage/],
+  ['vbd-list 3', 'answers senselessly', { what: USAGE }, /^VDI DISK: attached to another VM by VBD Usage/],
 
   ['vbd-unplug', 'is rejected once', { what: fail('DEVICE_DETACH_REJECTED') }, 'nothing'],
   ['vbd-unplug', 'is rejected for ever', { what: fail('DEVICE_DETACH_REJECTED'), always: true }, PLUGGED],
@@ -187,7 +187,7 @@ describe.concurrent('a command that is done too late', () => {
       const { host, xe } = place;
       await host.fault({ command: 'vdi-create', what: 'late' });
       const told = await importedElsewhere(place, place.image, { xe: { ...xe, timeout: SOON } });
-      expect(told.error).toMatchObject({ code: 'XE_TIMEOUT', left: [expect.stringMatching(/^perhaps a VDI that xapi is still making/)] });
+      expect(told.error).toMatchObject({ code: 'XE_TIMEOUT', left: [expect.stringMatching(/^perhaps a VDI that xapi is still creating/)] });
       assertClean(host);
       await host.release();
       await host.idle();

@@ -59,7 +59,7 @@ describe('what is no left-over', () => {
     const ours = await plug(vdi);
     const theirs = isPlugged ? await plug(vdi, vm()) : await xe('vbd-create', `vm-uuid=${vm()}`, `vdi-uuid=${vdi}`, 'device=0');
     const before = place.host.state();
-    const left = [`VDI ${vdi}: another machine has it attached, by VBD ${theirs}`];
+    const left = [`VDI ${vdi}: attached to another VM by VBD ${theirs}`];
     expect(await reaping()).toEqual({ leftOvers: [{ ...removed(vdi), removed: false, left }], removed: 0, failed: 1 });
     expect(place.host.state()).toEqual(before);
     assertClean(place.host, { vdis: [vdi], vbds: [ours, theirs] });

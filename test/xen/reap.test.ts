@@ -92,7 +92,7 @@ describe('a left-over', () => {
     const left = new Map(result.leftOvers.map((leftOver) => [leftOver.vdi, leftOver.left]));
     expect(left.get(rejected)).toEqual([expect.stringContaining(`VBD ${vbd} is still plugged: xe vbd-unplug: The VM rejected`)]);
     expect(left.get(refused)).toEqual([expect.stringContaining('xe vdi-destroy: Error code: SR_BACKEND_FAILURE_80')]);
-    expect(left.get(unanswered)).toEqual([expect.stringContaining('xe vdi-destroy was not done after 1 s')]);
+    expect(left.get(unanswered)).toEqual([expect.stringContaining('xe vdi-destroy did not finish within 1 s')]);
     assertClean(place.host, { vdis: [rejected, refused, unanswered], vbds: [vbd] });
 
     await place.host.noFaults();

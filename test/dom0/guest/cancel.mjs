@@ -1,4 +1,4 @@
-/** Ctrl-C while a slow device still has writes to do. */
+/** Ctrl-C while a slow device still has pending writes. */
 
 import assert from 'node:assert/strict';
 import { readdirSync, statSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { full } from './images.mjs';
 import { isWriting, until, vdistream } from './programs.mjs';
 import { test } from './runner.mjs';
 
-/** Processes that have the device open, by whatever name. @param {string} path */
+/** Processes that have the device open under any name. @param {string} path */
 function holders(path) {
   const { rdev } = statSync(path);
   return readdirSync('/proc').filter((pid) => {
@@ -32,7 +32,7 @@ async function interrupt({ path }) {
   assert.deepEqual(holders(path), []);
 }
 
-/** A second a write. @param {import('./runner.mjs').Test} t @param {import('./devices.mjs').Device} beneath */
+/** A device that delays each write by a second. @param {import('./runner.mjs').Test} t @param {import('./devices.mjs').Device} beneath */
 const slow = (t, { path, size }) => mapped(t, 'slow', [[size, `delay ${path} 0 0 ${path} 0 1000`]]);
 
 test('Ctrl-C during a write to a slow device ends with 130, and nobody holds the device: it can be removed at once', async (t) => {

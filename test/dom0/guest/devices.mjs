@@ -1,4 +1,4 @@
-/** Block devices for tests, taken away when the test is over, and what is on them, read past every cache. */
+/** Block devices for tests, removed when the test ends, and their contents, read without any cache. */
 
 import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { bytes, run } from './programs.mjs';
 
 export const MIB = 1 << 20;
 
-/** Of device-mapper's tables, bytes. */
+/** Unit of device-mapper's tables, in bytes. */
 const SECTOR = 512;
 /** @typedef {import('./runner.mjs').Test} Test */
 /** @typedef {{ path: string, size: number }} Device */
@@ -18,19 +18,19 @@ const SECTOR = 512;
  * @param {{ size: number, sector?: number, name?: string }} options  `size` in bytes, a multiple of 1 MiB
  */
 export function volume(t, { size, sector = 512, name = 'LV-6f6c6420-6461-4461-8a61-000000000000' }) {
-  const made = create({ name, size, sector });
-  t.after(() => destroy(made.path));
-  return made;
+  const device = create({ name, size, sector });
+  t.after(() => destroy(device.path));
+  return device;
 }
 
-/** A new device in front of another one, attached by Xen. @param {Test} t @param {Device} behind @returns {Device} */
-export function attached(t, behind) {
-  const path = plug(behind.path);
+/** A new xvd device on top of another device, attached by Xen. @param {Test} t @param {Device} beneath @returns {Device} */
+export function attached(t, beneath) {
+  const path = plug(beneath.path);
   t.after(() => unplug(path));
-  return { path, size: behind.size };
+  return { path, size: beneath.size };
 }
 
-/** Makes a guest whose disk it is. The guest does not run, which nobody can see from here. @param {Test} t @param {Device} disk */
+/** Creates a guest that has the device as its disk. The guest is paused, which makes no difference to the device. @param {Test} t @param {Device} disk */
 export function givenToGuest(t, { path }) {
   const file = '/tmp/guest.cfg';
   const disk = diskOf(path, 'xvda', 'rw');
@@ -40,7 +40,7 @@ export function givenToGuest(t, { path }) {
 }
 
 /**
- * A device-mapper device: its targets one behind the other, each as long as it says, with what its line says after the length.
+ * A device-mapper device of consecutive targets, each with its length and the rest of its table line.
  * @param {Test} t @param {string} name @param {readonly (readonly [length: number, line: string])[]} targets  lengths in bytes
  * @returns {Device}
  */
@@ -58,7 +58,7 @@ export function mapped(t, name, targets) {
   return { path: `/dev/mapper/${name}`, size };
 }
 
-/** Makes one byte another one. @param {Device} device @param {number} at */
+/** Changes one byte. @param {Device} device @param {number} at */
 export function spoil({ path }, at) {
   const fd = openSync(path, 'r+');
   const byte = Buffer.alloc(1);
@@ -69,7 +69,7 @@ export function spoil({ path }, at) {
 }
 
 /**
- * Bytes as the medium has them. `from` and `length` are multiples of 4096.
+ * Bytes as on the medium. `from` and `length` are multiples of 4096.
  * @param {Device} device @param {number} from @param {number} length
  */
 export function bytesOf({ path }, from, length) {
@@ -77,16 +77,16 @@ export function bytesOf({ path }, from, length) {
   return bytes('dd', `if=${path}`, ...range, 'bs=1M', 'status=none');
 }
 
-/** Of the first `length` bytes. @param {Device} device @param {number} length */
+/** Digest of the first `length` bytes. @param {Device} device @param {number} length */
 export const sha256 = (device, length) =>
   createHash('sha256')
     .update(bytesOf(device, 0, length))
     .digest('hex');
 
-/** Whether [from, to) holds nothing but one byte. @param {Device} device @param {number} byte @param {number} from @param {number} to */
+/** Whether every byte in [from, to) is `byte`. @param {Device} device @param {number} byte @param {number} from @param {number} to */
 const holds = (device, byte, from, to) => bytesOf(device, from, to - from).equals(Buffer.alloc(to - from, byte));
 
-/** Whether what was there before is there still. @param {Device} device @param {number} [from] @param {number} [to] */
+/** Whether the old data is still there. @param {Device} device @param {number} [from] @param {number} [to] */
 export const isOld = (device, from = 0, to = device.size) => holds(device, OLD_DATA, from, to);
 
 /** @param {Device} device @param {number} [from] @param {number} [to] */

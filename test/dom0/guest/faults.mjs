@@ -1,4 +1,4 @@
-/** Storage that fails: by device-mapper at a place of our choice, by a volume that is full before its end, through Xen as well. */
+/** Storage that fails: device-mapper with errors at a chosen offset, volumes without enough space, directly and through Xen. */
 
 import assert from 'node:assert/strict';
 import { attached, MIB, mapped, volume } from './devices.mjs';
@@ -9,7 +9,7 @@ import { test } from './runner.mjs';
 const EIO = 5;
 const ENOSPC = 28;
 
-/** What dm-flakey does a second: nothing, and then to fail writes, for ever. */
+/** dm-flakey: up for 0 s, then failing writes for 1 s, repeated. */
 const failing = (/** @type {string} */ path, /** @type {number} */ from) => `flakey ${path} ${from / 512} 0 1 1 error_writes`;
 
 /**
@@ -35,17 +35,17 @@ test('a bad range in the middle of a device is an error at that place', async (t
 
 test('a bad range beneath the backend is an error at that place of the xvd device', async (t) => {
   const beneath = volume(t, { size: full.size });
-  const behind = mapped(t, 'bad', [
+  const bad = mapped(t, 'bad', [
     [8 * MIB, `linear ${beneath.path} 0`],
     [8 * MIB, failing(beneath.path, 8 * MIB)],
   ]);
-  const { path } = attached(t, behind);
+  const { path } = attached(t, bad);
   await fails(path, { code: 'TARGET_WRITE', errno: EIO, from: 8 * MIB });
 });
 
 test('a device that takes all data, but cannot bring it to rest, is an error of the sync', async (t) => {
   const beneath = volume(t, { size: full.size + 4 * MIB });
-  // Data goes where no fault is; a flush goes to every target.
+  // Data only goes to the part without errors; a flush goes to every target.
   const { path } = mapped(t, 'restless', [
     [full.size, `linear ${beneath.path} 0`],
     [4 * MIB, failing(beneath.path, full.size)],
@@ -57,7 +57,7 @@ test('a device that takes all data, but cannot bring it to rest, is an error of 
 test('a thin volume whose pool is full has no space left; seen through Xen that is an I/O error', async (t) => {
   const data = volume(t, { size: 8 * MIB });
   const metadata = volume(t, { size: 4 * MIB, name: 'LV-6f6c6420-6461-4461-8a61-000000000002' });
-  // Zeros are what the kernel takes for a pool that is still to be made.
+  // Zeroed metadata makes the kernel create a new pool.
   run('dd', 'if=/dev/zero', `of=${metadata.path}`, 'bs=4096', 'count=1', 'conv=fsync', 'status=none');
   const pool = mapped(t, 'pool', [[data.size, `thin-pool ${metadata.path} ${data.path} 128 0 1 error_if_no_space`]]);
   run('dmsetup', 'message', 'pool', '0', 'create_thin 0');

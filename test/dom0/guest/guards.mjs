@@ -1,4 +1,4 @@
-/** Targets that are refused before a byte is written, with exit status 3: what is on them is compared afterwards. */
+/** Targets that are refused with exit status 3 before a byte is written; their contents are compared afterwards. */
 
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
@@ -18,7 +18,7 @@ test('the container of a VHD, a volume that SM has named so, is refused by any o
   const { rdev } = statSync(container.path);
   const names = [
     container.path,
-    // As LVM names it there: each dash within a name doubled.
+    // LVM doubles each dash within a name.
     `/dev/mapper/${container.path.slice('/dev/'.length).replaceAll('-', '--').replace('/', '-')}`,
     `/dev/dm-${rdev & 0xff}`,
   ];

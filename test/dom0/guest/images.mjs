@@ -1,4 +1,4 @@
-/** The images that the host has made, and what is known of their disks. */
+/** The images that the host created, with size and digest of their disks. */
 
 import { readFileSync } from 'node:fs';
 

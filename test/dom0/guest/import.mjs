@@ -1,4 +1,4 @@
-/** Import: VDIs made by the stand-in toolstack, on real volumes, plugged by Xen. */
+/** Import: VDIs created by the stand-in toolstack, on real volumes, plugged by Xen. */
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ const VDI_SIZE = 24 * MIB;
 const xvdDevices = () => readdirSync('/sys/class/block').filter((name) => name.startsWith('xvd'));
 
 /**
- * Imports the image, sees that all is as it has to be afterwards, and gives what is known of the VDI.
+ * Imports the image, checks the resulting state, and returns the VDI.
  * @param {Toolstack} host @param {readonly string[]} args
  */
 async function imported(host, ...args) {
@@ -52,7 +52,7 @@ for (const sector of [512, 4096]) {
 }
 
 /**
- * Begins an import that cannot end, since half of the image is missing, and sends the signal while it writes.
+ * Starts an import that cannot finish, because half of the image is missing, and sends the signal while it writes.
  * @param {Toolstack} host @param {string} sr @param {'SIGINT' | 'SIGKILL'} signal
  */
 function stopped(host, sr, signal) {
@@ -61,7 +61,7 @@ function stopped(host, sr, signal) {
   return vdistream(['import', '-', '--sr', sr, '--xe', host.xe], {
     input: 'pipe',
     async during(child) {
-      child.stdin?.on('error', () => {}); // it will not take all of it
+      child.stdin?.on('error', () => {}); // the import ends before it has read everything
       child.stdin?.write(image.subarray(0, image.length / 2));
       await until('it writes', () => isWriting(child.pid));
       assert.equal(xvdDevices().length, others.length + 1);

@@ -1,4 +1,4 @@
-/** Programs of Dom0, and vdistream as an operator runs it. */
+/** Runs programs of Dom0, and vdistream as an operator would. */
 
 import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const MAIN = '/work/dist/cli/main.js';
 
 /**
- * Runs a program to its end and returns what it printed. Another exit status than 0 is an error, with its words.
+ * Runs a program to its end and returns its output. An exit status other than 0 is an error, with the program's message.
  * @param {string} program @param {readonly string[]} args
  */
 export function bytes(program, ...args) {
@@ -20,32 +20,32 @@ export function bytes(program, ...args) {
   throw new Error(`${program} ${args.join(' ')}: ${error?.message ?? signal ?? `exit status ${status}`}\n${stderr}`);
 }
 
-/** The same, as text. @param {string} program @param {readonly string[]} args */
+/** Like `bytes`, but returns text. @param {string} program @param {readonly string[]} args */
 export const run = (program, ...args) => bytes(program, ...args).toString();
 
 const INTERVAL = 10;
 const TRIES = 3000;
 
-/** Waits for a state that no call tells of. @param {string} what @param {() => boolean} state */
+/** Polls for a state that no event reports. @param {string} what @param {() => boolean} state */
 export async function until(what, state) {
   for (let tries = 0; !state(); tries++) {
-    if (tries === TRIES) throw new Error(`waited in vain: ${what}`);
+    if (tries === TRIES) throw new Error(`timed out waiting until ${what}`);
     await sleep(INTERVAL);
   }
 }
 
-/** The same, for calls that are not to return before. @param {string} what @param {() => boolean} state */
+/** Like `until`, but synchronous. @param {string} what @param {() => boolean} state */
 export function waitFor(what, state) {
-  const nobody = new Int32Array(new SharedArrayBuffer(4));
+  const never = new Int32Array(new SharedArrayBuffer(4));
   for (let tries = 0; !state(); tries++) {
-    if (tries === TRIES) throw new Error(`waited in vain: ${what}`);
-    Atomics.wait(nobody, 0, 0, INTERVAL);
+    if (tries === TRIES) throw new Error(`timed out waiting until ${what}`);
+    Atomics.wait(never, 0, 0, INTERVAL);
   }
 }
 
 /**
- * Whether a process has given data to a block device, perhaps more than that has finished yet (proc(5)). A megabyte, since what its
- * files' times cost on the root file system is counted, too. @param {number | undefined} pid
+ * Whether a process has submitted data to a block device, finished or not (proc(5)). At least 1 MiB, because updates of file times on the
+ * root file system count too. @param {number | undefined} pid
  */
 export const isWriting = (pid) => Number(/^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1]) >= 1 << 20;
 
@@ -54,13 +54,12 @@ export const isWriting = (pid) => Number(/^write_bytes: (\d+)$/m.exec(readFileSy
 /**
  * @typedef {object} Outcome
  * @property {number | null} status
- * @property {Record<string, unknown>} result  what was printed on stdout; empty after an error
+ * @property {Record<string, unknown>} result  stdout, parsed; empty after an error
  * @property {Record<string, unknown>} error  empty after success
  */
 
 /**
- * Runs `vdistream ARGS --json --quiet`. `under` is a program with its arguments that runs it in turn; `during` is called with
- * the running process.
+ * Runs `vdistream ARGS --json --quiet`. `under` is a wrapper program with its arguments; `during` is called with the running process.
  * @param {readonly string[]} args
  * @param {{ input?: number | 'pipe', under?: readonly string[], during?: (child: ChildProcess) => Promise<void> }} [options]
  * @returns {Promise<Outcome>}

@@ -1,4 +1,4 @@
-/** The stand-in toolstack (test/stand-in/) in a real Dom0: its disks are logical volumes, its plugs those of Xen. */
+/** The stand-in toolstack (test/stand-in/) in a real Dom0: its disks are logical volumes, plugged by Xen. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -32,15 +32,15 @@ export async function toolstack(t) {
   /** @returns {Objects} */
   const state = () => JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8'));
   const { host, vm } = state();
-  const dom0 = vm.find((one) => one.residentOn === host[0]?.uuid && one.domId === 0)?.uuid ?? '';
+  const dom0 = vm.find(({ residentOn, domId }) => residentOn === host[0]?.uuid && domId === 0)?.uuid ?? '';
   writeFileSync(INVENTORY, `INSTALLATION_UUID='${host[0]?.uuid}'\nCONTROL_DOMAIN_UUID='${dom0}'\n`);
   return {
     xe,
     dom0,
     state,
-    /** A command of the toolstack, and what it prints. @param {readonly string[]} args */
+    /** Runs an xe command and returns its output. @param {readonly string[]} args */
     run: (...args) => run(xe, ...args).trim(),
-    /** Adds an SR of that type; gives its uuid. @param {string} type @param {number} sector */
+    /** Adds an SR and returns its uuid. @param {string} type @param {number} sector */
     sr: async (type, sector) => String(await ask(join(folder, 'socket'), { do: 'sr', type, options: { sector, device: 'kernel' } })),
   };
 }

@@ -1,4 +1,4 @@
-/** Logical volumes: the way of raw VDIs on LVM, where vdistream writes to the volume itself. */
+/** Logical volumes: the path of raw VDIs on LVM, where vdistream writes to the volume itself. */
 
 import assert from 'node:assert/strict';
 import { isOld, MIB, sha256, spoil, volume } from './devices.mjs';

@@ -1,6 +1,6 @@
 /**
- * /dev/xvda: blkfront in Dom0 on blkback in Dom0 on a logical volume, the way of a VDI that xapi has plugged with a loopback VBD.
- * What is written there is looked at on the volume beneath.
+ * /dev/xvda: blkfront in Dom0 on blkback in Dom0 on a logical volume, the path of a VDI that xapi plugged with a loopback VBD. What was
+ * written is checked on the volume beneath.
  */
 
 import assert from 'node:assert/strict';
@@ -57,7 +57,7 @@ test('a compressed archive from standard input becomes the disk on an xvd device
 });
 
 test('a backend without indirect requests, 11 segments each, gets the same disk', async (t) => {
-  // The backend of this kernel offers them; a front end that was loaded with 0 does not take them.
+  // This kernel's backend offers them; a frontend loaded with 0 does not use them.
   run('modprobe', '-r', 'xen-blkfront');
   run('modprobe', 'xen-blkfront', 'max_indirect_segments=0');
   t.after(() => {
