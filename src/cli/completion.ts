@@ -22,9 +22,14 @@ const OTHERS = [
 
 const readsImage = (command: CommandName): boolean => COMMANDS[command].operands.includes('SRC');
 
+interface OptionUse {
+  readonly option: NamedOption;
+  readonly commands: CommandName[];
+}
+
 /** The options of all commands; those that are alike in several commands come once, with the names of these. */
-function optionUses(): Array<{ readonly option: NamedOption; readonly commands: CommandName[] }> {
-  const uses = new Map<string, { option: NamedOption; commands: CommandName[] }>();
+function optionUses(): OptionUse[] {
+  const uses = new Map<string, OptionUse>();
   for (const command of COMMAND_NAMES) {
     for (const option of optionsOf(command)) {
       const key = `${option.name} ${optionSentence(option)}`;
@@ -36,14 +41,20 @@ function optionUses(): Array<{ readonly option: NamedOption; readonly commands: 
   return [...uses.values()];
 }
 
+/** How bash completes the value of an option. */
+function bashStep({ values, path }: NamedOption): string {
+  if (values !== undefined) return `words='${values.join(' ')}'`;
+  return path === undefined ? 'return' : `paths=-${path === 'file' ? 'f' : 'd'}`;
+}
+
 function bashScript(): string {
-  const valued = new Map<string, string[]>();
-  for (const { option, commands } of optionUses()) {
-    if (option.argument === undefined) continue;
-    const { values, path } = option;
-    const step = values ? `words='${values.join(' ')}'` : path ? `paths=-${path === 'file' ? 'f' : 'd'}` : 'return';
-    valued.set(step, [...(valued.get(step) ?? []), ...commands.map((command) => `${command}:--${option.name}`)]);
-  }
+  const uses = optionUses().filter(({ option }) => option.argument !== undefined);
+  const valueCases = uses.map((use) => {
+    const { name } = use.option;
+    const isSameEverywhere = uses.every(({ option }) => option.name !== name || bashStep(option) === bashStep(use.option));
+    const patterns = isSameEverywhere ? [`*:--${name}`] : use.commands.map((command) => `${command}:--${name}`);
+    return `    ${patterns.join(' | ')}) ${bashStep(use.option)} ;;`;
+  });
   const flags = (command: CommandName): string =>
     [...optionsOf(command).flatMap(({ name, short }) => [`--${name}`, ...(short ? [`-${short}`] : [])]), '--help'].join(' ');
   return `# bash completion for vdistream
@@ -60,7 +71,7 @@ _vdistream() {
     command=''
   fi
   case $command:$previous in
-${[...valued].map(([step, patterns]) => `    ${patterns.join(' | ')}) ${step} ;;`).join('\n')}
+${[...new Set(valueCases)].join('\n')}
     :*) words='${[...COMMAND_NAMES, ...OTHERS.map(([name]) => name), '--help', '--version'].join(' ')}' ;;
     help:*) words='${TOPICS}' ;;
     completion:*) words='${SHELL_NAMES}' ;;
@@ -138,7 +149,7 @@ function fishScript(): string {
   const line = (...words: readonly string[]): string => ['complete -c vdistream', ...words].join(' ');
   const within = (commands: readonly string[]): string => `-n '__fish_seen_subcommand_from ${commands.join(' ')}'`;
   const described = [...COMMAND_NAMES.map((name) => [name, COMMANDS[name].summary] as const), ...OTHERS];
-  const optionLine = ({ option, commands }: ReturnType<typeof optionUses>[number]): string => {
+  const optionLine = ({ option, commands }: OptionUse): string => {
     const { name, short, argument, values, path } = option;
     const files = path === 'folder' ? `-x -a '(__fish_complete_directories)'` : path === 'file' ? '-r -F' : '-x';
     const value = argument === undefined ? '' : values ? `-x -a '${values.join(' ')}'` : files;

@@ -79,15 +79,18 @@ const optionLines = (options: readonly NamedOption[]): string =>
 export const optionLabel = ({ name, short, argument }: NamedOption): string =>
   `${short === undefined ? '' : `-${short}, `}--${name}${argument === undefined ? '' : ` ${argument}`}`;
 
-/** With its values and its default. */
-export function optionSentence({ sentence, values, default: unset, repeatable }: NamedOption): string {
-  const isValue = unset !== undefined && values?.includes(unset) === true;
-  const words = values?.map((value) => (value === unset ? `${value} (default)` : value));
+/** With its values and its default. `code` formats words that are typed. */
+export function optionSentence(
+  { sentence, values, default: preset, repeatable }: NamedOption,
+  code = (word: string): string => word,
+): string {
+  const words = values?.map((value) => (value === preset ? `${code(value)} (default)` : code(value)));
   const notes = [
-    ...(unset === undefined || isValue ? [] : [`default: ${unset}`]),
+    ...(preset === undefined || values?.includes(preset) ? [] : [`default: ${preset}`]),
     ...(repeatable === undefined ? [] : ['may be repeated']),
   ];
-  return `${sentence}${words === undefined ? '' : `: ${listed(words)}`}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`;
+  const formatted = sentence.replaceAll(/--[a-z-]+/g, code);
+  return `${formatted}${words === undefined ? '' : `: ${listed(words)}`}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`;
 }
 
 function aligned(rows: ReadonlyArray<readonly [string, string]>): string {
