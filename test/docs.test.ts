@@ -205,9 +205,9 @@ describe('docs/cli/', () => {
   });
 
   onHost('lists every field of the result of a reap, and no other', async () => {
-    // Of a process of another boot, so that it is a left-over whatever runs here.
-    const mark = `vdistream.${reader.host?.uuid}.00000000-0000-4000-8000-000000000000.1.1.1`;
-    await reader.shell(`xe vdi-create sr-uuid=$SR name-label=left virtual-size=2097152 tags:${mark}=`);
+    // Of a process of another boot, so that it is a left-over VDI, no matter what runs here.
+    const ownerTag = `vdistream.${reader.host?.uuid}.00000000-0000-4000-8000-000000000000.1.1.1`;
+    await reader.shell(`xe vdi-create sr-uuid=$SR name-label=left virtual-size=2097152 tags:${ownerTag}=`);
     const result = await json('vdistream reap --json');
     expect(result).toMatchObject({ removed: 1, failed: 0 });
     const [leftOver] = result.leftOvers as unknown as object[];
@@ -215,10 +215,10 @@ describe('docs/cli/', () => {
   });
 
   test('lists every field of a progress line, and no other', async () => {
-    // The line itself is tested with a clock in reporter.test.ts: what the library tells, and the seconds.
-    const told: Progress[] = [];
-    await writeDisk(join(reader.folder, 'image.ova'), 'null:', { onProgress: (progress) => told.push(progress) });
-    expect(fields('Progress')).toEqual([...keys(told[0] ?? {}), 'seconds'].sort());
+    // The line itself is tested with a clock in reporter.test.ts: what the library reports, and the seconds.
+    const reports: Progress[] = [];
+    await writeDisk(join(reader.folder, 'image.ova'), 'null:', { onProgress: (progress) => reports.push(progress) });
+    expect(fields('Progress')).toEqual([...keys(reports[0] ?? {}), 'seconds'].sort());
   });
 
   test('lists every field of a warning', async () => {

@@ -41,7 +41,7 @@ describe('help and usage', () => {
     },
   );
 
-  test('help of a command is its page, and a call without anything is a mistake that is told on stderr', async () => {
+  test('help of a command is its page, and a call without anything is a usage error on stderr', async () => {
     expect(await cli(['help', 'import'])).toEqual(await cli(['import', '--help']));
     const { stdout } = await cli(['--help']);
     expect(await cli(['help', 'toString'])).toEqual({ status: 0, stdout, stderr: '' });
@@ -80,7 +80,7 @@ describe('write', () => {
     ['a VHD.gz', 'image.vhd.gz', gzipSync(vhd)],
     ['a tar', 'image.tar', tarOf([['image.vhd', vhd]])],
     ['a tar.gz under another name', 'image.bin', gzipSync(tarOf([['./0.vhd', vhd]]))],
-  ])('takes %s, told by its content', async (_what, name, bytes) => {
+  ])('accepts %s, detected by its content', async (_what, name, bytes) => {
     const { source, target } = await place(name, bytes);
     const { status, stdout, stderr } = await cli(['write', source, target, '--verify']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
@@ -88,7 +88,7 @@ describe('write', () => {
     expect(readFileSync(target).equals(model)).toBe(true);
   });
 
-  test('takes standard input, from a pipe', async () => {
+  test('reads standard input, from a pipe', async () => {
     const { target } = await place('unused', new Uint8Array());
     const { status } = await cli(['write', '-', target], { input: gzipSync(tarOf([['0.vhd', vhd]])) });
     expect(status).toBe(0);
@@ -123,7 +123,7 @@ describe('write', () => {
     expect(await cli(['write', source, target, '-q'])).toEqual({ status: 0, stdout: '', stderr: '' });
   });
 
-  test('with --disk takes that member, and without it refuses to choose, before anything is written where it can jump', async () => {
+  test('with --disk writes that member, and without it refuses to choose, before anything is written where it can jump', async () => {
     const other = fixedVhd(Buffer.alloc(MIB, 'other'));
     const archive = tarOf([
       ['a.vhd', vhd],
@@ -142,7 +142,7 @@ describe('write', () => {
     });
   });
 
-  test('a second disk behind the first in a stream is an error too, and the file is removed', async () => {
+  test('a second disk after the first in a stream is an error too, and the file is removed', async () => {
     const archive = gzipSync(tarOf([['a.vhd', vhd], ['b.vhd', vhd]])); // biome-ignore format: one line
     const { source, target } = await place('two.tar.gz', archive);
     expect(await cli(['write', source, target])).toMatchObject({ status: 1, stderr: expect.stringContaining('DISK_AMBIGUOUS') });
@@ -159,7 +159,7 @@ describe('write', () => {
     expect(existsSync(`${target}2`)).toBe(false);
   });
 
-  test('a broken image is one readable story that names member and byte, and no stack', async () => {
+  test('a broken image is one readable error that names member and byte, and no stack', async () => {
     const broken = Buffer.from(vhd);
     broken.writeUInt32BE(0, 1536 + 4 * 2);
     const { source, target } = await place('image.ova', gzipSync(tarOf([['0.vhd', broken]])));
@@ -288,12 +288,12 @@ describe('info', () => {
     expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringContaining(sentence) });
   });
 
-  test('that nobody wants to read any more is no failure', async () => {
+  test('whose reader has gone away is no failure', async () => {
     const { source } = await place('image.vhd', vhd);
     expect(await cli(['info', source], { during: (child) => child.stdout?.destroy() })).toEqual({ status: 0, stdout: '', stderr: '' });
   });
 
-  test('with --quick ends at the virtual size, though the stream goes on for ever', async () => {
+  test('with --quick ends at the virtual size, though the stream never ends', async () => {
     const { status, stdout } = await cli(['info', '-', '--quick', '--json'], {
       input: tarOf([['0.vhd', vhd]]).subarray(0, 64 * 1024),
       during() {},
