@@ -1,16 +1,19 @@
 /**
- * Makes docs/errors.md from the tables in src/errors.ts and src/warnings.ts. `npm run docs` writes it; with --check, it only reports through
- * its exit status whether the page is up to date.
+ * Makes what the tables of the source say in other forms: docs/errors.md, the tables in docs/cli/, the shell completions and the man page.
+ * `npm run docs` writes them; with --check it only reports, by its exit status, whether they are up to date.
  */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { rolldown } from 'rolldown';
+import { manPage } from './man-page.mjs';
+import { code, table } from './markdown.mjs';
+import { rowsOfCommand, rowsOfGroup } from './option-rows.mjs';
 
 /** @typedef {{ exit: number, meaning: string, advice: string, atFault: string, remedies?: readonly string[], guard?: string }} Kind */
 /** @typedef {{ ERRORS: Record<string, Kind>, WARNINGS: Record<string, { meaning: string }> }} Tables */
 
-const page = fileURLToPath(new URL('../docs/errors.md', import.meta.url));
+const root = new URL('..', import.meta.url);
 
 const INTRO = `<!-- Made by \`npm run docs\` from src/errors.ts. Do not edit. -->
 
@@ -38,15 +41,6 @@ A warning does not stop the work and does not change the exit status. The comman
 passes it to \`onWarning\`, and the result lists it in \`warnings\`.
 `;
 
-/** A table with aligned columns, as the formatter expects it. @param {string[]} head @param {string[][]} rows */
-function table(head, rows) {
-  const cells = [head, ...rows].map((row) => row.map((cell) => cell.replaceAll('|', '\\|')));
-  const widths = head.map((_, column) => Math.max(3, ...cells.map((row) => row[column]?.length ?? 0)));
-  const line = (/** @type {string[]} */ row) => `| ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
-  const [first = [], ...others] = cells;
-  return `${[line(first), line(widths.map((width) => '-'.repeat(width))), ...others.map(line)].join('\n')}\n`;
-}
-
 /** The whole page. @param {Tables} tables */
 export function errorsPage({ ERRORS, WARNINGS }) {
   const errors = Object.entries(ERRORS).map(([code, { exit, atFault, guard, remedies = [], meaning, advice }]) => [
@@ -67,25 +61,76 @@ export function errorsPage({ ERRORS, WARNINGS }) {
   ].join('\n');
 }
 
-/** The tables from the source, so that the page does not depend on a build. @returns {Promise<Tables>} */
-async function readTables() {
-  const [{ ERRORS }, { WARNINGS }] = await Promise.all([load('errors'), load('warnings')]);
-  return { ERRORS, WARNINGS };
+/** @typedef {import('./man-page.mjs').Tables} CliTables */
+
+/**
+ * What goes between the markers `<!-- KIND: NAME -->` and `<!-- end -->` of a page in docs/cli/.
+ * @param {CliTables} tables @param {string} page @param {string} kind @param {string} name
+ */
+function generatedTable(tables, page, kind, name) {
+  const { COMMAND_NAMES, ENVIRONMENT, EXIT_STATUSES } = tables;
+  if (kind === 'environment')
+    return table(
+      ['Variable', 'Meaning'],
+      ENVIRONMENT.map((row) => [code(row.name), row.meaning]),
+    );
+  if (kind === 'exit')
+    return table(
+      ['Status', 'Meaning'],
+      EXIT_STATUSES.map(({ status, meaning }) => [String(status), meaning]),
+    );
+  const command = COMMAND_NAMES.find((known) => known === name);
+  const rows = command === undefined ? rowsOfGroup(tables, name, code) : rowsOfCommand(tables, command, code);
+  const linked = (/** @type {import('./option-rows.mjs').Row} */ { label, page: more }) =>
+    more === undefined ? code(label) : `[${code(label)}](${more.startsWith(`${page}#`) ? more.slice(page.length) : more})`;
+  return table(
+    ['Option', 'Meaning'],
+    rows.map((row) => [linked(row), row.meaning]),
+  );
 }
 
-/** A module of src/, bundled with its imports. @param {string} name */
+/** A page of docs/cli/ with its tables made anew. @param {CliTables} tables @param {string} page @param {string} text */
+const withTables = (tables, page, text) =>
+  text.replaceAll(
+    /^(<!-- (\w+)(?:: (\w+))? -->\n)[\s\S]*?^(<!-- end -->)$/gm,
+    (_, start, kind, name, end) => `${start}\n${generatedTable(tables, page, kind, name)}\n${end}`,
+  );
+
+/** Each file that is made, by its path, with the text it should have. @returns {Promise<Map<string, string>>} */
+export async function generatedFiles() {
+  const [errors, warnings, options, commands, help, completion] = await Promise.all(
+    ['errors', 'warnings', 'cli/options', 'cli/commands', 'cli/help', 'cli/completion'].map(load),
+  );
+  const tables = { ...options, ...commands, ...help };
+  const { version } = JSON.parse(read('package.json'));
+  const pages = readdirSync(new URL('docs/cli', root)).filter((name) => name.endsWith('.md'));
+  return new Map([
+    ['docs/errors.md', errorsPage({ ...errors, ...warnings })],
+    ...pages.map((page) => /** @type {const} */ ([`docs/cli/${page}`, withTables(tables, page, read(`docs/cli/${page}`))])),
+    ['man/vdistream.1', manPage(tables, version)],
+    ['completions/vdistream.bash', completion.completionScript('bash')],
+    ['completions/_vdistream', completion.completionScript('zsh')],
+    ['completions/vdistream.fish', completion.completionScript('fish')],
+  ]);
+}
+
+/** @param {string} path */
+const read = (path) => readFileSync(new URL(path, root), 'utf8');
+
+/** A module of src/ as the source has it, with all that it imports, so that nothing here depends on a build. @param {string} name */
 async function load(name) {
-  const bundle = await rolldown({ input: fileURLToPath(new URL(`../src/${name}.ts`, import.meta.url)) });
+  const bundle = await rolldown({ input: fileURLToPath(new URL(`src/${name}.ts`, root)), platform: 'node' });
   const { output } = await bundle.generate({ format: 'esm' });
   await bundle.close();
   return import(`data:text/javascript,${encodeURIComponent(output[0].code)}`);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const wanted = errorsPage(await readTables());
-  if (!process.argv.includes('--check')) writeFileSync(page, wanted);
-  else if (readFileSync(page, 'utf8') !== wanted) {
-    console.error('docs/errors.md is not up to date: run `npm run docs`');
-    process.exitCode = 1;
+  for (const [path, text] of await generatedFiles()) {
+    if (!process.argv.includes('--check')) writeFileSync(new URL(path, root), text);
+    else if (!existsSync(new URL(path, root)) || read(path) !== text) {
+      console.error(`${path} is not up to date: run \`npm run docs\``);
+      process.exitCode = 1;
+    }
   }
 }

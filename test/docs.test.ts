@@ -12,17 +12,19 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { errorsPage } from '../scripts/make-docs.mjs';
-import { ERRORS, VdiStreamError } from '../src/errors.ts';
+import { generatedFiles } from '../scripts/make-docs.mjs';
+import { VdiStreamError } from '../src/errors.ts';
 import { type Progress, writeDisk } from '../src/index.ts';
-import { WARNINGS } from '../src/warnings.ts';
 import { assertClean } from './stand-in/clean.ts';
 import { testWith } from './support/needs.ts';
 import { newReader, type Reader } from './support/reader.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const read = (page: string): string => readFileSync(join(root, page), 'utf8');
-const markdown = (folder: string): string[] => readdirSync(join(root, folder)).filter((name) => name.endsWith('.md'));
+const markdown = (folder: string): string[] =>
+  readdirSync(join(root, folder))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `${folder}/${name}`);
 
 const NOT_RUN: ReadonlyArray<{ readonly text: string; readonly reason: string }> = [
   { text: 'npm ci && npm run demo\nnpm ci && npm test\n', reason: 'builds the checkout that this test stands in; CI runs each line' },
@@ -67,7 +69,7 @@ const PAGES = [
   'CONTRIBUTING.md',
   'SECURITY.md',
   'bench/README.md',
-  ...markdown('docs').map((name) => `docs/${name}`),
+  ...['docs', 'docs/cli'].flatMap(markdown),
 ].filter((page) => existsSync(join(root, page)));
 
 interface Block {
@@ -181,13 +183,15 @@ test('every block that is listed as not run is still there', () => {
   expect(gone).toEqual([]);
 });
 
-test('docs/errors.md is what `npm run docs` makes of the tables', () => {
-  expect(read('docs/errors.md')).toBe(errorsPage({ ERRORS, WARNINGS }));
+test('the tables, the completions and the man page are what `npm run docs` makes of the source', async () => {
+  const files = await generatedFiles();
+  expect([...files.keys()]).toEqual(expect.arrayContaining(['docs/errors.md', 'docs/cli/write.md', 'man/vdistream.1']));
+  for (const [path, text] of files) expect(read(path), path).toBe(text);
 });
 
-describe('docs/cli.md', () => {
-  const page = read('docs/cli.md');
-  const section = (title: string): string => page.split(/^#+ /m).find((text) => text.startsWith(`${title}\n`)) ?? '';
+describe('docs/cli/', () => {
+  const pages = markdown('docs/cli').map(read).join('\n');
+  const section = (title: string): string => pages.split(/^#+ /m).find((text) => text.startsWith(`${title}\n`)) ?? '';
   /** The first cells of the tables of a section, sorted. */
   const fields = (...titles: string[]): string[] =>
     titles.flatMap((title) => [...section(title).matchAll(/^\| `(\w+)`/gm)].map(([, name = '']) => name)).sort();
@@ -231,9 +235,9 @@ describe('docs/cli.md', () => {
   });
 
   onHost('lists every field of the result of a reap, and no other', async () => {
-    // Of a process of another boot, so that it is a left-over whatever runs here.
-    const mark = `vdistream.${reader.host?.uuid}.00000000-0000-4000-8000-000000000000.1.1.1`;
-    await reader.shell(`xe vdi-create sr-uuid=$SR name-label=left virtual-size=2097152 tags:${mark}=`);
+    // Of a process of another boot, so that it is a left-over VDI, no matter what runs here.
+    const ownerTag = `vdistream.${reader.host?.uuid}.00000000-0000-4000-8000-000000000000.1.1.1`;
+    await reader.shell(`xe vdi-create sr-uuid=$SR name-label=left virtual-size=2097152 tags:${ownerTag}=`);
     const result = await json('vdistream reap --json');
     expect(result).toMatchObject({ removed: 1, failed: 0 });
     const [leftOver] = result.leftOvers as unknown as object[];
@@ -241,10 +245,10 @@ describe('docs/cli.md', () => {
   });
 
   test('lists every field of a progress line, and no other', async () => {
-    // The line itself is tested with a clock in reporter.test.ts: what the library tells, and the seconds.
-    const told: Progress[] = [];
-    await writeDisk(join(reader.folder, 'image.ova'), 'null:', { onProgress: (progress) => told.push(progress) });
-    expect(fields('Progress')).toEqual([...keys(told[0] ?? {}), 'seconds'].sort());
+    // The line itself is tested with a clock in reporter.test.ts: what the library reports, and the seconds.
+    const reports: Progress[] = [];
+    await writeDisk(join(reader.folder, 'image.ova'), 'null:', { onProgress: (progress) => reports.push(progress) });
+    expect(fields('Progress')).toEqual([...keys(reports[0] ?? {}), 'seconds'].sort());
   });
 
   test('lists every field of a warning', async () => {
@@ -259,19 +263,24 @@ describe('docs/cli.md', () => {
     expect(fields('Error')).toEqual(keys(error.toJSON()));
   });
 
-  test.each([
-    ['info', 'info --help'],
-    ['check', 'check --help'],
-    ['write', 'write --help'],
-    ['verify', 'verify --help'],
-    ['import', 'import --help'],
-    ['reap', 'reap --help'],
-    ['Sources', 'help sources'],
-  ])('lists in "%s" the options that `vdistream %s` lists, and no other', async (title, command) => {
-    const { stdout: help } = await reader.shell(`vdistream ${command}`);
-    const rows = [...section(title).matchAll(/^\| `.*?` +\|/gm)].join('\n');
-    const options = (text: string): string[] => [...new Set(text.match(/--[a-z][a-z0-9-]*/g))].sort();
-    const described = help.split('\n').filter((line) => /^ {2}(-q, )?--/.test(line));
-    expect(options(rows)).toEqual(options(described.map((line) => line.slice(0, 18)).join('\n')));
+  /** The options in the tables of a page: all of them, or those of a group. */
+  const optionsIn = (page: string, group = '\\w+'): string[] =>
+    [...read(`docs/cli/${page}`).matchAll(new RegExp(`<!-- options: ${group} -->(.*?)<!-- end -->`, 'gs'))].flatMap(([, rows = '']) =>
+      [...rows.matchAll(/^\| \[?`(?:-q, )?(--[a-z0-9-]+)/gm)].map(([, name = '']) => name),
+    );
+  const optionsOfHelp = async (command: string): Promise<string[]> => {
+    const { stdout } = await reader.shell(`vdistream ${command}`);
+    return [...stdout.matchAll(/^ {2}(?:-q, )?(--[a-z0-9-]+)/gm)].map(([, name = '']) => name);
+  };
+
+  test.each(['info', 'check', 'write', 'verify', 'import', 'reap'])('has in the tables of "%s" the options of its --help', async (name) => {
+    const shared =
+      name === 'reap' ? [] : optionsIn('images.md', 'image').filter((option) => option !== '--virtual-size' || !/info|check/.test(name));
+    const tables = [...optionsIn(`${name}.md`), ...shared, ...optionsIn('output.md')];
+    expect(tables.sort()).toEqual((await optionsOfHelp(`${name} --help`)).sort());
+  });
+
+  test('has in the table of sources the options of `vdistream help sources`', async () => {
+    expect(optionsIn('images.md', 'source')).toEqual(await optionsOfHelp('help sources'));
   });
 });

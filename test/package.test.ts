@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -43,11 +43,15 @@ async function script(text: string): Promise<string> {
   return (await run(process.execPath, ['--input-type=module', '--eval', text], { cwd: folder })).stdout;
 }
 
-test('the package holds the compiled library, the bundled programs, the addon and the documents, and nothing else', () => {
+test('the package holds the compiled library, the bundled programs, the addon, the documents and the completions, and nothing else', () => {
   const modules = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts') && !/^(cli|plugin)\//.test(name))
     .flatMap((name) => ['.js', '.d.ts'].map((end) => `dist/${name.replace(/\.ts$/, end)}`));
-  const pages = ['docs', 'examples'].flatMap((folder) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}`));
+  const pages = ['docs', 'examples', 'completions', 'man'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(root, join(entry.parentPath, entry.name))),
+  );
   const documents = ['ARCHITECTURE.md', 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', ...pages];
   const prebuilds = readdirSync(join(root, 'prebuilds')).map((name) => `prebuilds/${name}`);
   expect(packed).toContain(prebuilt);

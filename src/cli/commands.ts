@@ -1,153 +1,122 @@
-/** The commands: what each takes and what it prints. */
-
-import { check } from '../engine/check.ts';
-import { info } from '../engine/info.ts';
-import { ZERO_POLICIES } from '../engine/plan.ts';
-import { verifyDisk } from '../engine/verify.ts';
-import { writeDisk } from '../engine/write.ts';
-import { VdiStreamError } from '../errors.ts';
-import { type ImportOptions, importImage, importToDevice } from '../xen/import.ts';
-import { reap } from '../xen/reap.ts';
-import { HELP } from './help.ts';
-import { COMMON, diskOptions, imageOptions, ONE_DISK, oneOf, operands, parse, seconds, sourcesAndTarget } from './options.ts';
-import { type Reporter, reporter } from './reporter.ts';
-import { inputsFrom, namesOf } from './sources.ts';
-import { unprinted } from './story.ts';
-import { checkTable, importSummary, infoTable, reapFailures, reapTable, verifySummary, writeSummary } from './tables.ts';
+/** The commands: the table that help, the completions, the man page and the parser are made from. What they do is in actions.ts. */
 
 export interface Command {
-  readonly help: string;
-  /** Resolves with the exit status. */
-  run(argv: readonly string[], signal: AbortSignal): Promise<number>;
+  /** Without a full stop. */
+  readonly summary: string;
+  /** What follows the name on the usage line. */
+  readonly usage: string;
+  /** In their order; the first may be given several times. */
+  readonly operands: readonly ('SRC' | 'TARGET')[];
+  readonly description: string;
+  readonly examples: readonly string[];
+  readonly exit: readonly ExitStatus[];
 }
 
-export const COMMANDS: Readonly<Record<string, Command>> = {
+export type CommandName = 'info' | 'check' | 'write' | 'verify' | 'import' | 'reap';
+
+export interface ExitStatus {
+  readonly status: number;
+  /** In a few words, for one line of help. */
+  readonly brief: string;
+  readonly meaning: string;
+}
+
+/** Of `info`, `write`, `verify` and `import`. */
+export const EXIT_STATUSES: readonly ExitStatus[] = [
+  { status: 0, brief: 'success', meaning: 'Success.' },
+  { status: 1, brief: 'failure', meaning: 'Failure. `check`: the image has errors. `reap`: something could not be removed.' },
+  { status: 2, brief: 'wrong usage', meaning: 'The command line is wrong.' },
+  {
+    status: 3,
+    brief: 'refused by a guard',
+    meaning: 'A guard of TARGET refused, and nothing was written. The guard `parent` exits with 1.',
+  },
+  { status: 4, brief: 'verify mismatch', meaning: 'TARGET does not match the image.' },
+  { status: 130, brief: 'cancelled', meaning: 'Cancelled by a signal.' },
+];
+
+/** Those of a command that touches no target. */
+const withoutTarget = (success: string, failure: string): readonly ExitStatus[] =>
+  EXIT_STATUSES.filter(({ status }) => status !== 3 && status !== 4).map((row) => ({
+    ...row,
+    brief: [success, failure][row.status] ?? row.brief,
+  }));
+
+export const COMMANDS: Readonly<Record<CommandName, Command>> = {
   info: {
-    help: HELP.info,
-    async run(argv, signal) {
-      const { values, positionals } = parse(argv, { ...COMMON, quick: { type: 'boolean' } });
-      const inputs = inputsFrom(operands(positionals, ['SRC']), values);
-      const out = reporter(values);
-      const options = { ...imageOptions(values), quick: values.quick };
-      const result = await info(inputs, { ...options, signal, onProgress: out.progress, onWarning: out.warn }).finally(out.close);
-      // --quiet is about warnings here: the table is what was asked for.
-      return print({ ...out, quiet: false }, result, () => infoTable(namesOf(inputs), result));
-    },
+    summary: 'show what an image holds, and its virtual size',
+    usage: 'SRC... [OPTIONS]',
+    operands: ['SRC'],
+    description: 'Shows the disks in an image: type, sizes, and where the data lies.',
+    examples: ['vdistream info image.ova', 'vdistream info leaf.vhd base.vhd', 'vdistream info image.ova --quick --json | jq .virtualSize'],
+    exit: withoutTarget('success', 'failure'),
   },
-
   check: {
-    help: HELP.check,
-    async run(argv, signal) {
-      const { values, positionals } = parse(argv, COMMON);
-      const inputs = inputsFrom(operands(positionals, ['SRC']), values);
-      const out = reporter(values);
-      const { strict, ...options } = imageOptions(values);
-      const result = await check(inputs, { ...options, signal, onProgress: out.progress }).finally(out.close);
-      const lost = await print({ ...out, quiet: false }, result, () => checkTable(namesOf(inputs), result));
-      return result.ok && !(strict && result.findings.length > 0) ? lost : 1;
-    },
+    summary: 'list everything that is wrong with an image',
+    usage: 'SRC... [OPTIONS]',
+    operands: ['SRC'],
+    description: `Reads an image from end to end and lists everything that is wrong with it: code, place and advice.
+Continues past damage where it can. Writes nothing.`,
+    examples: ['vdistream check image.ova', 'vdistream check image.ova --manifest=require --json | jq .findings'],
+    exit: withoutTarget('no errors, maybe warnings', 'errors'),
   },
-
   write: {
-    help: HELP.write,
-    async run(argv, signal) {
-      const { values, positionals } = parse(argv, {
-        ...ONE_DISK,
-        zero: { type: 'string' },
-        'zero-tail': { type: 'boolean' },
-        verify: { type: 'boolean' },
-      });
-      const { sources, target } = sourcesAndTarget(positionals);
-      const { zero, 'zero-tail': zeroTail, verify } = values;
-      const out = reporter(values);
-      const options = { ...diskOptions(values), zero: oneOf(ZERO_POLICIES, zero, '--zero'), zeroTail, verify };
-      const told = { signal, onProgress: out.progress, onWarning: out.warn };
-      const result = await writeDisk(inputsFrom(sources, values), target, { ...options, ...told }).finally(out.close);
-      return print(out, result, () => writeSummary(result));
-    },
+    summary: 'write the disk in an image to a block device or a file',
+    usage: 'SRC... TARGET [OPTIONS]',
+    operands: ['SRC', 'TARGET'],
+    description: `Writes the disk in an image to TARGET in one pass; flattens a chain. TARGET is a block device, a logical
+volume, a file (created if missing, sparse), or null: to measure how fast SRC can be read.`,
+    examples: [
+      'vdistream write image.ova /dev/sm/backend/SR/VDI --zero=assume-zero --verify',
+      'vdistream write leaf.vhd parent.vhd base.vhd disk.raw',
+      'vdistream write - disk.raw < image.tar.gz',
+    ],
+    exit: EXIT_STATUSES,
   },
-
   verify: {
-    help: HELP.verify,
-    async run(argv, signal) {
-      const { values, positionals } = parse(argv, ONE_DISK);
-      const { sources, target } = sourcesAndTarget(positionals);
-      const out = reporter(values);
-      const told = { signal, onProgress: out.progress, onWarning: out.warn };
-      const result = await verifyDisk(inputsFrom(sources, values), target, { ...diskOptions(values), ...told }).finally(out.close);
-      return print(out, result, () => verifySummary(result));
-    },
+    summary: 'compare a block device or a file with an image',
+    usage: 'SRC... TARGET [OPTIONS]',
+    operands: ['SRC', 'TARGET'],
+    description: 'Compares TARGET with the disk in an image, empty regions included. Reports the first difference.',
+    examples: ['vdistream verify image.ova /dev/sm/backend/SR/VDI'],
+    exit: EXIT_STATUSES,
   },
-
   import: {
-    help: HELP.import,
-    async run(argv, signal) {
-      const { values, positionals } = parse(argv, {
-        ...ONE_DISK,
-        sr: { type: 'string' },
-        name: { type: 'string' },
-        'raw-vdi': { type: 'boolean' },
-        device: { type: 'string' },
-        zero: { type: 'string' },
-        verify: { type: 'boolean' },
-        xe: { type: 'string' },
-        'xe-timeout': { type: 'string' },
-      });
-      const inputs = inputsFrom(operands(positionals, ['SRC']), values);
-      const { sr, name, device, verify, zero, 'raw-vdi': rawVdi } = values;
-      const out = reporter(values);
-      const told = { signal, onProgress: out.progress, onWarning: out.warn };
-      const how = { zero: oneOf(ZERO_POLICIES, zero, '--zero'), verify, name, rawVdi, xe: toolstack(values) };
-      const options: Omit<ImportOptions, 'sr'> = { ...diskOptions(values), ...how, ...told };
-      if (device !== undefined) {
-        if (name !== undefined) throw new VdiStreamError('USAGE', '--name is for a new VDI, and --device makes none');
-        operands([device], ['the path of --device']);
-        const result = await importToDevice(inputs, device, { ...options, sr }).finally(out.close);
-        return print(out, result, () => writeSummary(result));
-      }
-      if (sr === undefined) throw new VdiStreamError('USAGE', 'where to? Give --sr UUID, or --device PATH');
-      const result = await importImage(inputs, { ...options, sr }).finally(out.close);
-      // The uuid is the result, and goes where a script finds it alone.
-      if (!out.json && !out.quiet) process.stderr.write(importSummary(result));
-      return print({ ...out, quiet: false }, result, () => `${result.vdi}\n`);
-    },
+    summary: 'create a VDI on this Xen host and write the disk in an image to it',
+    usage: 'SRC... --sr UUID [OPTIONS]',
+    operands: ['SRC'],
+    description: `Creates a VDI on a storage repository (SR), writes the disk in an image to it, and prints its UUID.
+Removes the VDI if anything fails; after kill -9, the next import or \`vdistream reap\` removes it.`,
+    examples: ['vdistream import glance:ID --glance http://10.0.0.1:9292 --sr UUID --verify'],
+    exit: EXIT_STATUSES,
   },
-
   reap: {
-    help: HELP.reap,
-    async run(argv, signal) {
-      const { values, positionals } = parse(argv, {
-        json: { type: 'boolean' },
-        quiet: { type: 'boolean', short: 'q' },
-        sr: { type: 'string' },
-        'dry-run': { type: 'boolean' },
-        xe: { type: 'string' },
-        'xe-timeout': { type: 'string' },
-      });
-      if (positionals.length > 0) throw new VdiStreamError('USAGE', 'reap takes no operand');
-      const { sr, 'dry-run': dryRun } = values;
-      const out = reporter(values);
-      const result = await reap({ sr, dryRun, signal, xe: toolstack(values) }).finally(out.close);
-      const lost = await print(out, result, () => reapTable(result));
-      if (out.quiet && !out.json) process.stderr.write(reapFailures(result));
-      return result.failed > 0 ? 1 : lost;
-    },
+    summary: 'remove the VDIs left behind by killed imports',
+    usage: '[OPTIONS]',
+    operands: [],
+    description: `Removes VDIs left behind by killed imports on this host, and their VBDs in Dom0. They are
+identified by the owner tag that \`vdistream import\` sets; nothing else is touched.`,
+    examples: ['vdistream reap --dry-run', 'vdistream reap --sr UUID --json | jq .removed'],
+    exit: withoutTarget('nothing left to remove', 'something could not be removed'),
   },
 };
 
-/** The environment is for tests and for hosts that keep these elsewhere. */
-function toolstack({ xe, 'xe-timeout': timeout }: { xe?: string | undefined; 'xe-timeout'?: string | undefined }): ImportOptions['xe'] {
-  const { VDISTREAM_XE, VDISTREAM_INVENTORY } = process.env;
-  return { program: xe ?? VDISTREAM_XE, inventory: VDISTREAM_INVENTORY, timeout: seconds(timeout, '--xe-timeout') };
+export const isCommand = (name: string | undefined): name is CommandName => name !== undefined && Object.hasOwn(COMMANDS, name);
+
+export const COMMAND_NAMES: readonly CommandName[] = Object.keys(COMMANDS).filter(isCommand);
+
+interface EnvironmentVariable {
+  readonly name: string;
+  readonly meaning: string;
 }
 
-/** Resolves with the exit status. A result that is lost is no success: a script would go on without it. */
-async function print(out: Reporter, result: object, human: () => string): Promise<0 | 1> {
-  const text = out.json ? `${JSON.stringify(result)}\n` : out.quiet ? '' : human();
-  if (text === '') return 0;
-  const error = await new Promise<NodeJS.ErrnoException | null | undefined>((resolve) => process.stdout.write(text, resolve));
-  // A reader that goes away has what it wanted.
-  if (!error || error.code === 'EPIPE') return 0;
-  process.stderr.write(unprinted(error, out.json));
-  return 1;
-}
+export const ENVIRONMENT: readonly EnvironmentVariable[] = [
+  { name: 'OS_TOKEN', meaning: 'The token for Glance, sent as `X-Auth-Token` to the image service only.' },
+  { name: 'VDISTREAM_XE', meaning: 'The `xe` program to run. `--xe` overrides it.' },
+  {
+    name: 'VDISTREAM_INVENTORY',
+    meaning: 'The file with the UUIDs of this host and of Dom0, if it is not `/etc/xensource-inventory`.',
+  },
+  { name: 'VDISTREAM_DEBUG', meaning: 'If not empty, a bug in vdistream is reported with its stack.' },
+  { name: 'NO_COLOR', meaning: 'Has no effect: vdistream prints no colours. On a terminal, it only moves the cursor.' },
+];

@@ -1,137 +1,220 @@
-/** From arguments to the options of the library. Throws USAGE. */
+/** The options: the table that the parser, help, the documentation, the completions and the man page are made from. */
 
-import { parseArgs } from 'node:util';
-import { ERRORS, type Guard, VdiStreamError } from '../errors.ts';
+import { ZERO_POLICIES } from '../engine/plan.ts';
+import { ERRORS } from '../errors.ts';
 import { MANIFEST_MODES } from '../ova/member-digests.ts';
+import type { CommandName } from './commands.ts';
 
-/** Of every command that reads an image. */
-export const COMMON = {
-  json: { type: 'boolean' },
-  quiet: { type: 'boolean', short: 'q' },
-  disk: { type: 'string' },
-  raw: { type: 'boolean' },
-  manifest: { type: 'string' },
-  strict: { type: 'boolean' },
-  sha256: { type: 'string' },
-  headers: { type: 'string' },
-  ca: { type: 'string' },
-  glance: { type: 'string', multiple: true },
-  'glance-version': { type: 'string' },
-  staging: { type: 'string' },
-  cache: { type: 'string' },
-  'cache-size': { type: 'string' },
-} as const;
-
-/** Of those that read one disk of it. */
-export const ONE_DISK = {
-  ...COMMON,
-  'virtual-size': { type: 'string' },
-  force: { type: 'string', multiple: true },
-} as const;
-
-type Options = NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>['options']>;
-
-interface Config<T extends Options> {
-  readonly args: string[];
-  readonly options: T;
-  readonly allowPositionals: true;
-  readonly strict: true;
+export interface Option {
+  readonly short?: string;
+  /** What help calls its value; a flag has none. */
+  readonly argument?: string;
+  /** Without a full stop; help adds the values and the default. */
+  readonly sentence: string;
+  readonly commands: readonly CommandName[];
+  /** Options of many commands that are described together; the others are the command's own. */
+  readonly group?: OptionGroup;
+  readonly default?: string;
+  /** All values that it accepts. */
+  readonly values?: readonly string[];
+  /** What a shell completes its value with. */
+  readonly path?: 'file' | 'folder';
+  readonly repeatable?: true;
+  /** Where docs/cli/ says more. */
+  readonly page?: string;
+  /** What is different about it in some commands. */
+  readonly override?: Readonly<Partial<Record<CommandName, Partial<Pick<Option, 'sentence' | 'default' | 'values'>>>>>;
 }
 
-export function parse<T extends Options>(argv: readonly string[], options: T): ReturnType<typeof parseArgs<Config<T>>> {
-  try {
-    return parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
-  } catch (cause) {
-    throw new VdiStreamError('USAGE', cause instanceof Error ? (cause.message.split('. ')[0] ?? '') : String(cause));
-  }
+/** `image`: which disk of SRC, and what it must be. `source`: how SRC is fetched. `output`: what is printed. */
+export type OptionGroup = 'image' | 'source' | 'output';
+
+const READERS = ['info', 'check', 'write', 'verify', 'import'] as const;
+const WITH_TARGET = ['write', 'verify', 'import'] as const;
+const WITH_TOOLSTACK = ['import', 'reap'] as const;
+
+export const GUARDS = Object.values(ERRORS).flatMap((kind) => ('guard' in kind ? [kind.guard] : []));
+export const GLANCE_VERSIONS = ['1', '2'] as const;
+
+/** In the order of help. */
+export const OPTIONS = {
+  quick: { sentence: 'stop as soon as the virtual size is known; not with --sha256', commands: ['info'] },
+  sr: {
+    argument: 'UUID',
+    sentence: 'create the VDI on this storage repository',
+    commands: WITH_TOOLSTACK,
+    override: { reap: { sentence: 'search only this storage repository' } },
+  },
+  name: { argument: 'TEXT', sentence: 'name-label of the VDI', commands: ['import'], default: 'the name of SRC' },
+  'raw-vdi': {
+    sentence: 'create a plain volume instead of a VHD: no tapdisk, no snapshots, no clones',
+    commands: ['import'],
+    page: 'import.md#raw-vdis',
+  },
+  device: {
+    argument: 'PATH',
+    sentence: 'write to this device, which you have attached; create no VDI',
+    commands: ['import'],
+    path: 'file',
+    page: 'import.md#a-device-of-your-own',
+  },
+  verify: {
+    sentence: 'read everything back after writing, and compare checksums',
+    commands: ['write', 'import'],
+    override: { import: { sentence: 'read everything back before the VDI is unplugged, and compare checksums' } },
+  },
+  zero: {
+    argument: 'POLICY',
+    sentence: 'policy for empty regions',
+    commands: ['write', 'import'],
+    default: 'auto',
+    values: ZERO_POLICIES,
+    page: 'write.md#empty-regions',
+    override: { import: { default: 'by SR type' } },
+  },
+  'zero-tail': { sentence: 'also zero the rest of a TARGET that is larger than the disk', commands: ['write'] },
+  'dry-run': { sentence: 'list what would be removed, and remove nothing', commands: ['reap'] },
+  force: {
+    argument: 'GUARD',
+    sentence: 'lift a guard',
+    commands: WITH_TARGET,
+    values: GUARDS,
+    repeatable: true,
+    page: 'write.md#guards',
+    override: { verify: { values: ['parent', 'type', 'size'] } },
+  },
+  xe: { argument: 'PROGRAM', sentence: 'the xe program to run', commands: WITH_TOOLSTACK, default: 'xe on the PATH', path: 'file' },
+  'xe-timeout': {
+    argument: 'S',
+    sentence: 'seconds that each xe command may take',
+    commands: WITH_TOOLSTACK,
+    default: '300',
+  },
+  disk: {
+    argument: 'NAME',
+    sentence: 'use this member of the archive, with its parents',
+    commands: READERS,
+    group: 'image',
+  },
+  raw: {
+    sentence: 'the disk is raw: SRC itself, or the first file of the archive',
+    commands: READERS,
+    group: 'image',
+    page: 'images.md#raw-disks',
+  },
+  manifest: {
+    argument: 'HOW',
+    sentence: 'compare the digests in a manifest',
+    commands: READERS,
+    group: 'image',
+    default: 'if-present',
+    values: MANIFEST_MODES,
+    page: 'images.md#ovf-and-manifest',
+  },
+  strict: {
+    sentence: 'treat anything unusual in the image as an error',
+    commands: READERS,
+    group: 'image',
+    page: 'images.md#odd-images',
+    override: { check: { sentence: 'exit with status 1 for warnings, too' } },
+  },
+  sha256: { argument: 'HEX', sentence: 'compare the bytes of SRC, as stored, with this SHA-256', commands: READERS, group: 'image' },
+  'virtual-size': {
+    argument: 'BYTES',
+    sentence: 'size of a raw disk, or of a chain whose leaf is not first, in a stream',
+    commands: WITH_TARGET,
+    group: 'image',
+    page: 'images.md#order-and-the-size-of-the-leaf',
+  },
+  glance: {
+    argument: 'URL',
+    sentence: 'base address of the image service; several are tried in turn',
+    commands: READERS,
+    group: 'source',
+    repeatable: true,
+    page: 'images.md#glance',
+  },
+  'glance-version': {
+    argument: 'N',
+    sentence: 'version of the Glance API',
+    commands: READERS,
+    group: 'source',
+    default: '2',
+    values: GLANCE_VERSIONS,
+  },
+  headers: {
+    argument: 'FILE',
+    sentence: 'send these headers, one "Name: value" per line, to the first host only',
+    commands: READERS,
+    group: 'source',
+    path: 'file',
+    page: 'images.md#secrets',
+  },
+  ca: {
+    argument: 'FILE',
+    sentence: 'also trust the certificates in this PEM file',
+    commands: READERS,
+    group: 'source',
+    path: 'file',
+  },
+  staging: {
+    argument: 'DIR',
+    sentence: 'download the whole image to DIR first; of a pipe, keep layers before the leaf',
+    commands: READERS,
+    group: 'source',
+    path: 'folder',
+    page: 'images.md#staging-and-cache',
+  },
+  cache: {
+    argument: 'DIR',
+    sentence: 'download the whole image to DIR first, and keep it; needs --cache-size',
+    commands: READERS,
+    group: 'source',
+    path: 'folder',
+    page: 'images.md#staging-and-cache',
+  },
+  'cache-size': {
+    argument: 'SIZE',
+    sentence: 'limit in bytes, or with K, M, G or T; evicts the least recently used images',
+    commands: READERS,
+    group: 'source',
+  },
+  json: {
+    sentence: 'print one JSON object on stdout, and progress as JSON lines on stderr',
+    commands: [...READERS, 'reap'],
+    group: 'output',
+    page: 'output.md#json',
+    override: { reap: { sentence: 'print one JSON object on stdout' } },
+  },
+  quiet: {
+    short: 'q',
+    sentence: 'print no progress, no warnings and no summary',
+    commands: [...READERS, 'reap'],
+    group: 'output',
+    override: {
+      info: { sentence: 'print no progress and no warnings' },
+      check: { sentence: 'print no progress' },
+      import: { sentence: 'print no progress, no warnings and no summary, only the UUID' },
+      reap: { sentence: 'print no table; what could not be removed goes to stderr' },
+    },
+  },
+} as const satisfies Readonly<Record<string, Option>>;
+
+type OptionName = keyof typeof OPTIONS;
+type NameOf<Shape> = { [Name in OptionName]: (typeof OPTIONS)[Name] extends Shape ? Name : never }[OptionName];
+
+export type ListName = NameOf<{ readonly argument: string; readonly repeatable: true }>;
+export type TextName = Exclude<NameOf<{ readonly argument: string }>, ListName>;
+export type FlagName = Exclude<OptionName, TextName | ListName>;
+
+export interface NamedOption extends Option {
+  readonly name: string;
 }
 
-/** At least the operands that are named; more of the first one are a chain. */
-export function operands(given: readonly string[], names: readonly string[]): readonly string[] {
-  // An empty one is a variable of a script that was never set.
-  const empty = given.at(-1) === '' ? names.at(-1) : given.includes('') ? names[0] : undefined;
-  const missing = names[given.length] ?? empty;
-  if (missing !== undefined) throw new VdiStreamError('USAGE', `${missing} is missing`);
-  return given;
-}
+export const allOptions = (): NamedOption[] => Object.entries<Option>(OPTIONS).map(([name, option]) => ({ name, ...option }));
 
-export function sourcesAndTarget(given: readonly string[]): { readonly sources: readonly string[]; readonly target: string } {
-  const all = operands(given, ['SRC', 'TARGET']);
-  return { sources: all.slice(0, -1), target: all.at(-1) ?? '' };
-}
-
-interface ImageValues {
-  readonly disk?: string | undefined;
-  readonly raw?: boolean | undefined;
-  readonly manifest?: string | undefined;
-  readonly strict?: boolean | undefined;
-  readonly sha256?: string | undefined;
-}
-
-export function imageOptions({ disk, raw, manifest, strict, sha256 }: ImageValues) {
-  return { disk, raw, strict, manifest: oneOf(MANIFEST_MODES, manifest, '--manifest'), sha256: sha256Digits(sha256) };
-}
-
-interface DiskValues extends ImageValues {
-  readonly 'virtual-size'?: string | undefined;
-  readonly staging?: string | undefined;
-  readonly force?: readonly string[] | undefined;
-}
-
-export function diskOptions(values: DiskValues) {
-  const { staging, force, 'virtual-size': virtualSize } = values;
-  return { ...imageOptions(values), staging, virtualSize: bytes(virtualSize), force: guards(force) };
-}
-
-/** Of a disk: a positive multiple of 512. */
-function bytes(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const size = Number(text);
-  if (!/^\d+$/.test(text) || size === 0 || size % 512 !== 0 || size > Number.MAX_SAFE_INTEGER) {
-    throw new VdiStreamError('USAGE', '--virtual-size takes bytes, a multiple of 512');
-  }
-  return size;
-}
-
-function sha256Digits(sha256: string | undefined): string | undefined {
-  if (sha256 !== undefined && !/^[0-9a-f]{64}$/i.test(sha256)) {
-    throw new VdiStreamError('USAGE', '--sha256 takes 64 hexadecimal digits');
-  }
-  return sha256;
-}
-
-export function oneOf<const T extends string>(known: readonly T[], name: string | undefined, option: string): T | undefined {
-  const found = known.find((one) => one === name);
-  if (name !== undefined && found === undefined) throw new VdiStreamError('USAGE', `${option} takes ${known.join(', ')}`);
-  return found;
-}
-
-const GUARDS: readonly Guard[] = Object.values(ERRORS).flatMap((kind) => ('guard' in kind ? [kind.guard] : []));
-
-function guards(names: readonly string[] | undefined): Guard[] {
-  return (names ?? [])
-    .flatMap((list) => list.split(','))
-    .map((name) => {
-      const guard = GUARDS.find((known) => known === name);
-      if (guard === undefined) throw new VdiStreamError('USAGE', `--force takes the name of a guard: ${GUARDS.join(', ')}`);
-      return guard;
-    });
-}
-
-/** Milliseconds. */
-export function seconds(text: string | undefined, option: string): number | undefined {
-  if (text === undefined) return undefined;
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new VdiStreamError('USAGE', `${option} takes seconds`);
-  return Number(text) * 1000;
-}
-
-const UNITS = ['', 'K', 'M', 'G', 'T'];
-
-/** Bytes, or with K, M, G or T behind them: powers of 1024. */
-export function amount(text: string, option: string): number {
-  const [, digits = '', unit = ''] = /^(\d{1,15})([KMGT]?)(?:i?B)?$/i.exec(text) ?? [];
-  const size = Number(digits) * 1024 ** UNITS.indexOf(unit.toUpperCase());
-  if (digits === '' || !Number.isSafeInteger(size))
-    throw new VdiStreamError('USAGE', `${option} takes bytes, or a number with K, M, G or T`);
-  return size;
-}
+/** As they are in this command. */
+export const optionsOf = (command: CommandName): NamedOption[] =>
+  allOptions()
+    .filter(({ commands }) => commands.includes(command))
+    .map((option) => ({ ...option, ...option.override?.[command] }));

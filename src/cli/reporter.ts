@@ -1,33 +1,26 @@
-/**
- * What a person, a log or a program is told while the work goes on, on stderr: a bar on a terminal, a line a second
- * elsewhere, JSON lines with --json, nothing with --quiet.
- */
+/** Progress and warnings, on stderr: a bar on a terminal, a line a second elsewhere, JSON lines with --json, nothing with --quiet. */
 
 import type { SingleBar } from 'cli-progress';
 import type { OnProgress, Progress } from '../engine/progress.ts';
 import type { OnWarning } from '../warnings.ts';
 import { clock, human, rate } from './sizes.ts';
 
-export interface Reporter {
-  readonly json: boolean;
-  readonly quiet: boolean;
-  readonly progress: OnProgress;
-  readonly warn: OnWarning;
-  /** Leaves the terminal clean. Idempotent. */
+interface Reporter {
+  readonly onProgress: OnProgress;
+  readonly onWarning: OnWarning;
+  /** Removes the bar from the terminal. Idempotent. */
   close(): void;
 }
 
 const LINE_EVERY = 1000;
 const BAR_EVERY = 100;
 
-export function reporter({ json = false, quiet = false }: { json?: boolean | undefined; quiet?: boolean | undefined }): Reporter {
+export function createReporter({ json = false, quiet = false }: { readonly json?: boolean; readonly quiet?: boolean }): Reporter {
   const terminal = process.stderr.isTTY === true;
   const show = quiet ? undefined : json ? jsonLines() : terminal ? bar() : lines();
   return {
-    json,
-    quiet,
-    progress: (progress) => show?.update(progress),
-    warn(warning) {
+    onProgress: (progress) => show?.update(progress),
+    onWarning(warning) {
       if (quiet) return;
       show?.close();
       const where = warning.member === undefined ? '' : `${warning.member}: `;
@@ -44,7 +37,7 @@ interface Show {
   close(): void;
 }
 
-/** Speed and time left of the running phase, from the data moved: holes cost nothing and would make both lie. */
+/** Speed and time left of the current phase, from the data moved: holes cost no time and would distort both. */
 function pace(): (progress: Progress) => { seconds: number; left: number } {
   let phase = '';
   let started = 0;
@@ -59,7 +52,7 @@ function pace(): (progress: Progress) => { seconds: number; left: number } {
   };
 }
 
-/** Lets one update through every `interval` ms, and the first after that time: short work stays silent. */
+/** True once every `interval` ms, and not before the first interval is over: short work prints nothing. */
 function every(interval: number): () => boolean {
   let next = Date.now() + interval;
   return () => {
@@ -70,17 +63,17 @@ function every(interval: number): () => boolean {
   };
 }
 
-/** A stream does not say how long it is. */
+/** The length of a stream is unknown. */
 const share = ({ done, total }: Progress): string =>
   total > 0 ? `${Math.floor((100 * done) / total)}% of ${human(total)}` : `${human(done)}`;
 
 function lines(): Show {
-  const due = every(LINE_EVERY);
-  const of = pace();
+  const isDue = every(LINE_EVERY);
+  const paceOf = pace();
   return {
     update(progress) {
-      const { seconds, left } = of(progress);
-      if (!due()) return;
+      const { seconds, left } = paceOf(progress);
+      if (!isDue()) return;
       process.stderr.write(
         `vdistream: ${progress.phase} ${share(progress)}, ${human(progress.moved)} of data, ${rate(progress.moved, seconds)}${progress.total > 0 ? `, ${clock(left)} left` : ''}\n`,
       );
@@ -90,21 +83,21 @@ function lines(): Show {
 }
 
 function jsonLines(): Show {
-  const due = every(LINE_EVERY);
-  const of = pace();
+  const isDue = every(LINE_EVERY);
+  const paceOf = pace();
   return {
     update(progress) {
-      const { seconds } = of(progress);
-      if (due()) process.stderr.write(`${JSON.stringify({ progress: { ...progress, seconds } })}\n`);
+      const { seconds } = paceOf(progress);
+      if (isDue()) process.stderr.write(`${JSON.stringify({ progress: { ...progress, seconds } })}\n`);
     },
     close() {},
   };
 }
 
 function bar(): Show {
-  const due = every(BAR_EVERY);
-  const of = pace();
-  // Loaded when there is something to show: most runs on a fast device are over before that.
+  const isDue = every(BAR_EVERY);
+  const paceOf = pace();
+  // Loaded when there is something to show: most runs on a fast device end before that.
   let library: typeof import('cli-progress') | undefined;
   let shown: { readonly phase: string; readonly bar: SingleBar } | undefined;
 
@@ -113,30 +106,30 @@ function bar(): Show {
     shown = undefined;
   }
 
-  // A second signal ends the process where it stands, and would leave the terminal without cursor and line wrapping.
+  // A second signal ends the process immediately, which would leave the terminal without cursor and line wrapping.
   process.once('exit', close);
 
   function start({ SingleBar, Presets }: typeof import('cli-progress'), progress: Progress): SingleBar {
-    const known = `{bar} {percentage}% | {size} | {speed} | {left} left`;
-    const format = `${progress.phase.padEnd(6)} ${progress.total > 0 ? known : '{size} | {speed}'}`;
-    const made = new SingleBar(
+    const withTotal = `{bar} {percentage}% | {size} | {speed} | {left} left`;
+    const format = `${progress.phase.padEnd(6)} ${progress.total > 0 ? withTotal : '{size} | {speed}'}`;
+    const started = new SingleBar(
       { format, stream: process.stderr, clearOnComplete: true, hideCursor: true, barsize: 30 },
       Presets.shades_classic,
     );
-    made.start(Math.max(1, progress.total), 0, { size: human(progress.total || progress.done), speed: '', left: '--:--' });
-    return made;
+    started.start(Math.max(1, progress.total), 0, { size: human(progress.total || progress.done), speed: '', left: '--:--' });
+    return started;
   }
 
   return {
     update(progress) {
-      const { seconds, left } = of(progress);
-      if (!due()) return;
+      const { seconds, left } = paceOf(progress);
+      if (!isDue()) return;
       if (library === undefined) {
         import('cli-progress').then(
           (loaded) => {
             library = loaded.default;
           },
-          () => {}, // then there is no bar, which is no reason to end the work
+          () => {}, // without the library there is no bar; the work continues
         );
         return;
       }

@@ -1,4 +1,4 @@
-/** Numbers for people. */
+/** Numbers as text for people. */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
@@ -12,7 +12,7 @@ export function human(bytes: number): string {
   return `${Number.isInteger(value) ? value : value.toFixed(value < 10 ? 2 : 1)} ${UNITS[unit]}`;
 }
 
-/** Decimal megabytes a second, as disks are sold. */
+/** Decimal megabytes per second, the unit of disk vendors. */
 export const rate = (bytes: number, seconds: number): string => `${Math.round(bytes / 1e6 / Math.max(seconds, 0.001))} MB/s`;
 
 export function clock(seconds: number): string {

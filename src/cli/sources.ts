@@ -1,4 +1,4 @@
-/** What SRC can be besides a path: a URL, an image of Glance, and either of them fetched first. */
+/** SRC: a path, a URL, or an image of Glance. */
 
 import { readFileSync } from 'node:fs';
 import { messageOf, VdiStreamError } from '../errors.ts';
@@ -6,61 +6,55 @@ import { glanceImage } from '../glance/image.ts';
 import type { HttpOptions } from '../http/client.ts';
 import { httpImage } from '../http/download.ts';
 import { isUrl } from '../http/url.ts';
-import { cachedImage } from '../source/cache.ts';
+import { type LocalCopy, withLocalCopy } from '../source/local-copy.ts';
 import type { Opener } from '../source/source.ts';
-import { stagedImage } from '../source/staged-image.ts';
-import { amount, oneOf } from './options.ts';
+import { GLANCE_VERSIONS } from './options.ts';
+import type { Values } from './parse.ts';
+import { cacheSize, choice } from './values.ts';
 
-interface SourceValues {
-  readonly headers?: string | undefined;
-  readonly ca?: string | undefined;
-  readonly glance?: readonly string[] | undefined;
-  readonly 'glance-version'?: string | undefined;
-  readonly staging?: string | undefined;
-  readonly cache?: string | undefined;
-  readonly 'cache-size'?: string | undefined;
-}
+export type Input = string | Opener;
 
-type Input = string | Opener;
-
-/** For people: of an address without its query, which may be a secret. */
+/** For people. A URL comes without its query, which may hold a secret. */
 export const namesOf = (inputs: readonly Input[]): string =>
   inputs.map((input) => (typeof input === 'string' ? input : input.name)).join(' ');
 
-export function inputsFrom(sources: readonly string[], values: SourceValues): Input[] {
-  const http: HttpOptions = { headers: headersOf(values.headers), ca: values.ca === undefined ? undefined : textOf(values.ca) };
+export function inputsFrom(sources: readonly string[], values: Values): Input[] {
+  const http = httpOptions(values);
   return sources.map((source) => {
-    if (source.startsWith('glance:')) return fetchedFirst(glance(source.slice('glance:'.length), values, http), values);
-    return isUrl(source) ? fetchedFirst(httpImage(source, http), values) : source;
+    if (source.startsWith('glance:')) return withLocalCopy(glance(source.slice('glance:'.length), values, http), localCopy(values));
+    return isUrl(source) ? withLocalCopy(httpImage(source, http), localCopy(values)) : source;
   });
 }
 
-function glance(id: string, { glance: endpoints = [], 'glance-version': version }: SourceValues, http: HttpOptions): Opener {
-  if (endpoints.length === 0) throw new VdiStreamError('USAGE', 'which image service? Give --glance ENDPOINT');
-  // A script may leave it empty for a service that wants none.
+function httpOptions(values: Values): HttpOptions {
+  const ca = values.text('ca');
+  return { headers: headersOf(values.text('headers')), ca: ca === undefined ? undefined : textOf(ca) };
+}
+
+function glance(id: string, values: Values, { headers: given, ca }: HttpOptions): Opener {
+  const endpoints = values.list('glance');
+  if (endpoints.length === 0) throw new VdiStreamError('USAGE', 'glance:ID needs the address of an image service: add --glance URL');
+  // A script may leave it empty for a service without authentication.
   const { OS_TOKEN: token = '' } = process.env;
-  const headers = token === '' ? http.headers : { 'x-auth-token': token, ...http.headers };
-  const known = oneOf(['1', '2'], version, '--glance-version');
-  return glanceImage(id, { ...http, headers, endpoints, version: known === '1' ? 1 : 2 });
+  const headers = token === '' ? given : { 'x-auth-token': token, ...given };
+  const version = choice(GLANCE_VERSIONS, values.text('glance-version') ?? '2', '--glance-version');
+  return glanceImage(id, { headers, ca, endpoints, version: version === '1' ? 1 : 2 });
 }
 
-function fetchedFirst(image: Opener, { staging, cache, 'cache-size': size }: SourceValues): Opener {
-  if (cache !== undefined) {
-    if (size === undefined) throw new VdiStreamError('USAGE', 'how large may the cache become? Give --cache-size BYTES');
-    return cachedImage(image, { folder: cache, size: amount(size, '--cache-size') });
-  }
-  return staging === undefined ? image : stagedImage(image, staging);
+function localCopy(values: Values): LocalCopy {
+  const folder = values.text('cache');
+  return { cache: folder === undefined ? undefined : { folder, size: cacheSize(values) }, staging: values.text('staging') };
 }
 
-/** `Name: value` lines. A file, since arguments are there for everybody to see. */
+/** `Name: value` lines. They come from a file because everybody on the host can see arguments. */
 function headersOf(path: string | undefined): Record<string, string> | undefined {
   if (path === undefined) return undefined;
   const lines = textOf(path).split(/\r?\n/);
   const pairs = lines.flatMap((line, index): Array<[string, string]> => {
     if (line.trim() === '' || line.startsWith('#')) return [];
     const colon = line.indexOf(':');
-    // The line itself is a secret.
-    if (colon < 1) throw new VdiStreamError('USAGE', `${path}: line ${index + 1} is no "Name: value"`);
+    // The line itself may hold a secret, so the message does not quote it.
+    if (colon < 1) throw new VdiStreamError('USAGE', `${path}: line ${index + 1} is not "Name: value"`);
     return [[line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim()]];
   });
   return Object.fromEntries(pairs);

@@ -1,4 +1,4 @@
-/** Results for people. */
+/** Results as text for people. */
 
 import type { CheckResult, Finding } from '../engine/check.ts';
 import type { DiskInfo, ImageInfo, LayerInfo } from '../engine/info.ts';
@@ -29,15 +29,17 @@ function diskTable(disk: DiskInfo): string {
     ...rows,
     row('allocated', allocated(disk)),
     row('block size', disk.blockSize === undefined ? 'none' : human(disk.blockSize)),
-    row('creator', disk.creator ?? 'not known'),
+    row('creator', disk.creator ?? 'unknown'),
     row('data', drawMap(disk.map)),
   ].join('\n');
 }
 
 function layerRows(layer: LayerInfo, index: number): string {
   const blocks = layer.blockSize === undefined ? '' : `, blocks of ${human(layer.blockSize)}`;
-  const what = `${layer.type}, ${human(layer.virtualSize)}, ${allocated(layer)}${blocks}, by ${layer.creator ?? 'unknown'}`;
-  return [row(index === 0 ? 'leaf' : `parent ${index}`, `${layer.member ?? '(a file)'}: ${what}`), row('', drawMap(layer.map))].join('\n');
+  const summary = `${layer.type}, ${human(layer.virtualSize)}, ${allocated(layer)}${blocks}, by ${layer.creator ?? 'unknown'}`;
+  return [row(index === 0 ? 'leaf' : `parent ${index}`, `${layer.member ?? '(a file)'}: ${summary}`), row('', drawMap(layer.map))].join(
+    '\n',
+  );
 }
 
 function allocated({ allocatedBytes, virtualSize }: LayerInfo): string {
@@ -46,7 +48,7 @@ function allocated({ allocatedBytes, virtualSize }: LayerInfo): string {
 
 const SHADES = ['░', '▒', '▓', '█'];
 
-/** One character a cell: · for nothing, then a quarter, half, three quarters, all. */
+/** One character per cell: · is empty, then a quarter, half, three quarters, all. */
 function drawMap(map: readonly number[]): string {
   return map.map((share) => (share === 0 ? '·' : (SHADES[Math.min(3, Math.floor(share * 4))] ?? ''))).join('');
 }
@@ -58,10 +60,10 @@ export function writeSummary(result: WriteResult): string {
   if (result.bytesRewritten > 0) parts.push(`${human(result.bytesRewritten)} written again`);
   const verified = result.verified ? ', verified' : '';
   const pace = `${result.seconds.toFixed(2)} s, ${rate(result.bytesWritten, result.seconds)}`;
-  return `Wrote ${what} (${human(result.virtualSize)}) to ${result.target}: ${parts.join(', ')}${verified}; ${pace}.\n${leftOut(result.ignored)}`;
+  return `Wrote ${what} (${human(result.virtualSize)}) to ${result.target}: ${parts.join(', ')}${verified}; ${pace}.\n${ignoredLine(result.ignored)}`;
 }
 
-const leftOut = (ignored: readonly string[]): string => (ignored.length === 0 ? '' : `Not part of the disk: ${ignored.join(', ')}.\n`);
+const ignoredLine = (ignored: readonly string[]): string => (ignored.length === 0 ? '' : `Not part of the disk: ${ignored.join(', ')}.\n`);
 
 export function verifySummary(result: VerifyResult): string {
   const pace = `${result.seconds.toFixed(2)} s, ${rate(result.bytesCompared, result.seconds)}`;
@@ -86,15 +88,16 @@ export const importSummary = (result: ImportResult): string =>
   `${writeSummary(result)}VDI ${result.vdi} "${result.name}" has ${human(result.vdiSize)} on SR ${result.sr}.\n`;
 
 export const reapTable = ({ leftOvers }: ReapResult): string =>
-  leftOvers.length === 0 ? 'No unfinished VDI of an import is there.\n' : fates(leftOvers);
+  leftOvers.length === 0 ? 'No left-over VDIs found.\n' : leftOverLines(leftOvers);
 
-/** Those that could not be removed: an error for whom the table is too much. */
-export const reapFailures = ({ leftOvers }: ReapResult): string => fates(leftOvers.filter(({ left }) => left.length > 0));
+/** Those that could not be removed, which --quiet does not suppress. */
+export const reapFailures = ({ leftOvers }: ReapResult): string => leftOverLines(leftOvers.filter(({ left }) => left.length > 0));
 
-const fates = (leftOvers: readonly LeftOver[]): string => leftOvers.map((leftOver) => `${leftOver.vdi}  ${fate(leftOver)}\n`).join('');
+const leftOverLines = (leftOvers: readonly LeftOver[]): string =>
+  leftOvers.map((leftOver) => `${leftOver.vdi}  ${statusOf(leftOver)}\n`).join('');
 
-function fate({ owner, host, pid, removed, left }: LeftOver): string {
-  if (owner === 'running') return `left alone: the import that makes it is running (pid ${pid})`;
+function statusOf({ owner, host, pid, removed, left }: LeftOver): string {
+  if (owner === 'running') return `left alone: its import is still running (pid ${pid})`;
   if (owner === 'other-host') return `left alone: its import ran on host ${host}`;
   if (removed) return 'removed';
   return left.length === 0 ? 'a left-over: would be removed' : `could not be removed: ${left.join('; ')}`;

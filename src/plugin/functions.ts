@@ -6,6 +6,8 @@
 import { readFile } from 'node:fs/promises';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { checkHeaders, type HeaderFields } from '../http/url.ts';
+import type { CacheOptions } from '../source/cache.ts';
+import type { LocalCopy } from '../source/local-copy.ts';
 import type { Opener } from '../source/source.ts';
 import type { OnWarning } from '../warnings.ts';
 import { isUuid } from '../xen/uuid.ts';
@@ -17,10 +19,8 @@ export interface Workers {
   /** Resolves with the uuid of the new VDI. */
   importImage(image: Opener, options: ImportJob): Promise<{ readonly vdi: string }>;
   glanceImage(id: string, where: GlancePlace): Opener;
-  /** The same image, fetched whole into a folder before it is read. */
-  stagedImage(image: Opener, folder: string): Opener;
-  /** The same image, from the cache if it is there. */
-  cachedImage(image: Opener, place: CachePlace): Opener;
+  /** The same image, staged or cached where the call asks for that. */
+  withLocalCopy(image: Opener, copy: LocalCopy): Opener;
   /** Of the package. */
   version(): string;
 }
@@ -48,12 +48,6 @@ export interface Work {
   readonly onWarning: OnWarning;
 }
 
-interface CachePlace {
-  readonly folder: string;
-  /** Bytes that all images together may take. */
-  readonly size: number;
-}
-
 interface PluginFunction extends Signature {
   run(args: Arguments, work: Work): Promise<PickleValue>;
 }
@@ -73,14 +67,8 @@ export function createFunctions(workers: Workers): ReadonlyMap<string, PluginFun
     const job = { sr: repository(args), name: `glance ${id}`, staging, ...work };
     const cache = cacheOf(args);
     const image = workers.glanceImage(id, { endpoints: [endpoint], version, headers: headersOf(args), ca: await certificates(args) });
-    const { vdi } = await workers.importImage(fetched(image, cache, staging), job);
+    const { vdi } = await workers.importImage(workers.withLocalCopy(image, { cache, staging }), job);
     return replyOf(vdi, args.form);
-  }
-
-  /** What is in the cache need not be staged as well. */
-  function fetched(image: Opener, cache: CachePlace | undefined, staging: string | undefined): Opener {
-    if (cache !== undefined) return workers.cachedImage(image, cache);
-    return staging === undefined ? image : workers.stagedImage(image, staging);
   }
 
   const functions: Readonly<Record<string, PluginFunction>> = {
@@ -141,7 +129,7 @@ function endpointOf(args: Arguments): string {
 }
 
 /** Both of its arguments or none. */
-function cacheOf(args: Arguments): CachePlace | undefined {
+function cacheOf(args: Arguments): CacheOptions | undefined {
   const cache = file('cache', args);
   const size = args.integer('cache_size', 'a number of bytes', (bytes) => bytes > 0);
   return cache === undefined && size === undefined ? undefined : { folder: required('cache', cache), size: required('cache_size', size) };

@@ -80,18 +80,18 @@ describe('what a script sees', () => {
 
   test.each([
     [[], 2, 'SRC is missing'],
-    [['image.vhd'], 2, 'where to? Give --sr UUID, or --device PATH'],
+    [['image.vhd'], 2, 'import needs a destination: add --sr UUID, or --device PATH'],
     [['image.vhd', '--sr', 'local'], 2, 'is not the uuid of a storage repository'],
-    [['image.vhd', '--device', '/dev/loop0', '--name', 'web-1'], 2, '--name is for a new VDI'],
+    [['image.vhd', '--device', '/dev/loop0', '--name', 'web-1'], 2, '--name has no effect with --device'],
     [['image.vhd', '--device', ''], 2, 'the path of --device is missing'],
     [['image.vhd', '--device', '/dev/loop0', '--sr', 'local'], 2, 'is not the uuid of a storage repository'],
-    [['image.vhd', '--sr', ID, '--zero=none'], 2, '--zero takes auto, assume-zero, write'],
-    [['image.vhd', '--sr', ID, '--xe-timeout=0'], 2, '--xe-timeout takes seconds'],
+    [['image.vhd', '--sr', ID, '--zero=none'], 2, '--zero accepts auto, assume-zero or write, not "none"'],
+    [['image.vhd', '--sr', ID, '--xe-timeout=0'], 2, '--xe-timeout expects seconds'],
     [['image.vhd', '--sr', ID, '--zero-tail'], 2, "Unknown option '--zero-tail'"],
-    [['glance:ID', '--sr', ID], 2, 'Give --glance ENDPOINT'],
-    [['glance:ID', '--sr', ID, '--glance', 'http://127.0.0.1', '--glance-version=3'], 2, '--glance-version takes 1, 2'],
-    [['http://127.0.0.1/a', '--sr', ID, '--cache', '/nowhere'], 2, 'Give --cache-size BYTES'],
-    [['http://127.0.0.1/a', '--sr', ID, '--cache', '/nowhere', '--cache-size=1Q'], 2, '--cache-size takes bytes'],
+    [['glance:ID', '--sr', ID], 2, 'add --glance URL'],
+    [['glance:ID', '--sr', ID, '--glance', 'http://127.0.0.1', '--glance-version=3'], 2, '--glance-version accepts 1 or 2, not "3"'],
+    [['http://127.0.0.1/a', '--sr', ID, '--cache', '/nowhere'], 2, 'add --cache-size SIZE'],
+    [['http://127.0.0.1/a', '--sr', ID, '--cache', '/nowhere', '--cache-size=1Q'], 2, '--cache-size expects bytes'],
     [['/nowhere/image.vhd', '--sr', ID], 1, '(SOURCE_OPEN)'],
   ])('of %j is exit status %i and a sentence', async (args, status, sentence) => {
     expect(await refused(args, status)).toContain(sentence);
@@ -127,7 +127,7 @@ describe('reap', () => {
   test('finds nothing on a clean host, and says so', async () => {
     const nothing = { leftOvers: [], removed: 0, failed: 0 };
     for (const more of [[], ['--dry-run'], ['--sr', sr], ['--sr', sr.toUpperCase()]]) {
-      expect(await run(['reap', ...more])).toEqual({ status: 0, stdout: 'No unfinished VDI of an import is there.\n', stderr: '' });
+      expect(await run(['reap', ...more])).toEqual({ status: 0, stdout: 'No left-over VDIs found.\n', stderr: '' });
       const { status, stdout, stderr } = await run(['reap', '--json', ...more]);
       expect({ status, stderr, result: JSON.parse(stdout) }).toEqual({ status: 0, stderr: '', result: nothing });
       expect(await run(['reap', '--quiet', ...more])).toEqual({ status: 0, stdout: '', stderr: '' });
@@ -171,7 +171,7 @@ describe('reap', () => {
   });
 
   test.each([
-    [['everything'], 2, 'reap takes no operand'],
+    [['everything'], 2, 'reap accepts no operand'],
     [['--sr', 'local'], 2, 'is not the uuid of a storage repository'],
     [['--sr', ID], 1, '(XE_UUID)'],
     [['--all'], 2, "Unknown option '--all'"],

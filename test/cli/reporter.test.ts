@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { reporter } from '../../src/cli/reporter.ts';
+import { createReporter } from '../../src/cli/reporter.ts';
 
 const MIB = 1 << 20;
 const terminal = process.stderr.isTTY;
@@ -21,11 +21,11 @@ afterEach(() => {
 });
 
 /** Ten seconds of writing 10 MiB of data a second, in a disk that is half empty, told of every 100 ms. */
-function work(options: Parameters<typeof reporter>[0]): void {
-  const out = reporter(options);
+function work(options: Parameters<typeof createReporter>[0]): void {
+  const out = createReporter(options);
   for (let tick = 0; tick <= 100; tick++) {
     const moved = tick * MIB;
-    out.progress({ phase: 'write', done: 2 * moved, total: 200 * MIB, moved, toMove: 100 * MIB });
+    out.onProgress({ phase: 'write', done: 2 * moved, total: 200 * MIB, moved, toMove: 100 * MIB });
     vi.advanceTimersByTime(100);
   }
   out.close();
@@ -46,20 +46,20 @@ test('with --json each line is an object', () => {
 
 test('with --quiet there is nothing, warnings included', () => {
   work({ quiet: true });
-  reporter({ quiet: true }).warn({ code: 'TAR_END_MISSING', message: 'no end' });
+  createReporter({ quiet: true }).onWarning({ code: 'TAR_END_MISSING', message: 'no end' });
   expect(said).toBe('');
 });
 
 test('a warning is one line that names the member and the code', () => {
-  reporter({}).warn({ code: 'VHD_GEOMETRY', message: 'odd', member: '0.vhd' });
+  createReporter({}).onWarning({ code: 'VHD_GEOMETRY', message: 'odd', member: '0.vhd' });
   expect(said).toBe('vdistream: warning: 0.vhd: odd (VHD_GEOMETRY)\n');
 });
 
 test('a process that ends while a bar is shown gives the terminal back', async () => {
   Object.defineProperty(process.stderr, 'isTTY', { value: true, configurable: true, writable: true });
   const before = process.listeners('exit');
-  const out = reporter({});
-  const tell = (): void => out.progress({ phase: 'write', done: 1, total: 2, moved: 1, toMove: 2 });
+  const out = createReporter({});
+  const tell = (): void => out.onProgress({ phase: 'write', done: 1, total: 2, moved: 1, toMove: 2 });
   vi.advanceTimersByTime(200);
   tell();
   await import('cli-progress');
@@ -74,8 +74,8 @@ test('a process that ends while a bar is shown gives the terminal back', async (
 });
 
 test('work that is over within a second shows no progress', () => {
-  const out = reporter({});
-  out.progress({ phase: 'write', done: 1, total: 1, moved: 1, toMove: 1 });
+  const out = createReporter({});
+  out.onProgress({ phase: 'write', done: 1, total: 1, moved: 1, toMove: 1 });
   out.close();
   expect(said).toBe('');
 });

@@ -60,6 +60,9 @@ export type Need =
   | 'mkfs.ext4'
   | 'glance'
   | 'openssl'
+  | 'zsh'
+  | 'fish'
+  | 'mandoc'
   | 'g++';
 
 /** True, or what is missing. */
@@ -80,6 +83,9 @@ const NEEDS: Readonly<Record<Need, () => true | string>> = {
   lvm: () => found('lvcreate') || 'LVM (package lvm2)',
   glance: () => existsSync('/usr/lib/python3/dist-packages/glance') || 'Glance (package python3-glance)',
   openssl: () => found('openssl') || 'openssl',
+  zsh: () => found('zsh') || 'zsh',
+  fish: () => found('fish') || 'fish',
+  mandoc: () => found('mandoc') || 'mandoc',
   'g++': () => found('g++') || 'g++',
   'mkfs.ext4': () => found('mkfs.ext4') || 'mkfs.ext4 (package e2fsprogs)',
 };

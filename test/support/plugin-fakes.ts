@@ -101,12 +101,9 @@ const workers: Workers = {
     say('glance', { id, ...where });
     return image(id);
   },
-  stagedImage: ({ name }, folder) => {
-    say('staged', { folder });
-    return image(name);
-  },
-  cachedImage: ({ name }, place) => {
-    say('cached', place);
+  withLocalCopy: ({ name }, { cache, staging }) => {
+    if (cache !== undefined) say('cached', cache);
+    else if (staging !== undefined) say('staged', { folder: staging });
     return image(name);
   },
   async importImage({ name }, job) {

@@ -17,7 +17,7 @@ describe('vdistream reap', () => {
   };
 
   test('says so when there is nothing', async () => {
-    expect(await run()).toEqual({ status: 0, stdout: 'No unfinished VDI of an import is there.\n', stderr: '' });
+    expect(await run()).toEqual({ status: 0, stdout: 'No left-over VDIs found.\n', stderr: '' });
     expect(await run('--json')).toEqual({ status: 0, stdout: '{"leftOvers":[],"removed":0,"failed":0}\n', stderr: '' });
     expect(await run('--quiet')).toEqual({ status: 0, stdout: '', stderr: '' });
   });

@@ -20,7 +20,7 @@ describe('what is no left-over', () => {
     const running = { vdi, host: place.host.uuid, pid: child.pid, owner: 'running', removed: false, left: [] };
     expect(await reaping()).toEqual({ leftOvers: [running], removed: 0, failed: 0 });
     const { stdout, status } = await commandLine(place, ['reap']).ended;
-    expect([status, stdout]).toEqual([0, `${vdi}  left alone: the import that makes it is running (pid ${child.pid})\n`]);
+    expect([status, stdout]).toEqual([0, `${vdi}  left alone: its import is still running (pid ${child.pid})\n`]);
     await place.host.release();
     expect(await done).toEqual({ vdi });
     expectArrived(place, vdi);

@@ -1,0 +1,52 @@
+# bash completion for vdistream
+
+_vdistream() {
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} words='' paths=''
+  # bash splits --option=value at the equals sign.
+  if [[ $current == = ]]; then
+    current=''
+  elif [[ $previous == = ]]; then
+    previous=${COMP_WORDS[COMP_CWORD - 2]}
+  fi
+  if ((COMP_CWORD == 1)); then
+    command=''
+  fi
+  case $command:$previous in
+    *:--disk) return ;;
+    *:--manifest) words='require if-present ignore' ;;
+    *:--sha256) return ;;
+    *:--glance) return ;;
+    *:--glance-version) words='1 2' ;;
+    *:--headers) paths=-f ;;
+    *:--ca) paths=-f ;;
+    *:--staging) paths=-d ;;
+    *:--cache) paths=-d ;;
+    *:--cache-size) return ;;
+    *:--zero) words='auto assume-zero write' ;;
+    write:--force | import:--force) words='parent type busy size vhd' ;;
+    *:--virtual-size) return ;;
+    verify:--force) words='parent type size' ;;
+    *:--sr) return ;;
+    *:--name) return ;;
+    *:--device) paths=-f ;;
+    *:--xe) paths=-f ;;
+    *:--xe-timeout) return ;;
+    :*) words='info check write verify import reap help completion --help --version' ;;
+    help:*) words='info check write verify import reap sources' ;;
+    completion:*) words='bash zsh fish' ;;
+    info:*) words='--quick --disk --raw --manifest --strict --sha256 --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
+    check:*) words='--disk --raw --manifest --strict --sha256 --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
+    write:*) words='--verify --zero --zero-tail --force --disk --raw --manifest --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
+    verify:*) words='--force --disk --raw --manifest --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
+    import:*) words='--sr --name --raw-vdi --device --verify --zero --force --xe --xe-timeout --disk --raw --manifest --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
+    reap:*) words='--sr --dry-run --xe --xe-timeout --json --quiet -q --help' ;;
+  esac
+  if [[ -n $paths && ($current != -* || -z $words) ]]; then
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen "$paths" -- "$current")
+  else
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+  fi
+}
+
+complete -F _vdistream vdistream

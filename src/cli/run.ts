@@ -1,0 +1,32 @@
+/** One run of a command: arguments in, a result on stdout, and an exit status. */
+
+import { ACTIONS, type Outcome } from './actions.ts';
+import type { CommandName } from './commands.ts';
+import { outputErrorText } from './error-text.ts';
+import { parseCommandLine } from './parse.ts';
+import { createReporter } from './reporter.ts';
+import { inputsFrom } from './sources.ts';
+
+/** Resolves with the exit status. */
+export async function run(name: CommandName, argv: readonly string[], signal: AbortSignal): Promise<0 | 1> {
+  const { values, sources, target } = parseCommandLine(name, argv);
+  const inputs = inputsFrom(sources, values);
+  const json = values.flag('json');
+  const { onProgress, onWarning, close } = createReporter({ json, quiet: values.flag('quiet') });
+  const outcome = await ACTIONS[name]({ values, inputs, target, signal, onProgress, onWarning }).finally(close);
+  return print(outcome, json);
+}
+
+/** A result that could not be printed is a failure: a script would continue without it. */
+async function print({ result, stdout = '', stderr = '', failed = false }: Outcome, json: boolean): Promise<0 | 1> {
+  if (!json) process.stderr.write(stderr);
+  const text = json ? `${JSON.stringify(result)}\n` : stdout;
+  const error = text === '' ? undefined : await written(text);
+  // A reader that closes the pipe has read enough.
+  if (!error || error.code === 'EPIPE') return failed ? 1 : 0;
+  process.stderr.write(outputErrorText(error, json));
+  return 1;
+}
+
+const written = (text: string): Promise<NodeJS.ErrnoException | null | undefined> =>
+  new Promise((resolve) => process.stdout.write(text, resolve));
