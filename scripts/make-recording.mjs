@@ -22,7 +22,7 @@ const COMMANDS = [
   'head -c 100M image.ova > cut.ova',
   'vdistream check cut.ova',
 ];
-const COLUMNS = 106;
+const COLUMNS = 110;
 const ROWS = 30;
 const PROMPT = '\x1b[1;32m$\x1b[0m ';
 const BASHRC = `PS1='\\[\\e[1;32m\\]$\\[\\e[0m\\] '\n`;
@@ -73,7 +73,7 @@ function makeBlocks() {
   const blocks = new Map();
   let number = 0;
   while (blocks.size < BLOCKS) {
-    const gap = (random() >>> 16) % 60;
+    const gap = (random() >>> 16) % 220;
     const run = 5 + ((random() >>> 16) % 60);
     number += gap;
     for (let index = 0; index < run && blocks.size < BLOCKS; index++) {
