@@ -15,7 +15,7 @@ import { type Input, namesOf } from './sources.ts';
 import { checkTable, importSummary, infoTable, reapFailures, reapTable, verifySummary, writeSummary } from './tables.ts';
 import { guards, manifestMode, sha256Digits, virtualSize, xeOptions, zeroPolicy } from './values.ts';
 
-export interface Call {
+interface Invocation {
   readonly values: Values;
   readonly inputs: readonly Input[];
   readonly target: string;
@@ -36,18 +36,18 @@ export interface Outcome extends Shown {
   readonly result: object;
 }
 
-type Action = (call: Call) => Promise<Outcome>;
+type Action = (call: Invocation) => Promise<Outcome>;
 
 const action =
-  <R extends object>(work: (call: Call) => Promise<R>, show: (result: R, call: Call) => Shown): Action =>
+  <R extends object>(work: (call: Invocation) => Promise<R>, show: (result: R, call: Invocation) => Shown): Action =>
   async (call) => {
     const result = await work(call);
     return { result, ...show(result, call) };
   };
 
-const isQuiet = ({ values }: Call): boolean => values.flag('quiet');
+const isQuiet = ({ values }: Invocation): boolean => values.flag('quiet');
 
-const showWritten = (result: WriteResult, call: Call): Shown => (isQuiet(call) ? {} : { stdout: writeSummary(result) });
+const showWritten = (result: WriteResult, call: Invocation): Shown => (isQuiet(call) ? {} : { stdout: writeSummary(result) });
 
 const importToSr = action(
   async (call) => {
@@ -110,7 +110,7 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
 };
 
 /** Of the commands that read an image. */
-const imageOptions = ({ values, signal, onProgress }: Call) => ({
+const imageOptions = ({ values, signal, onProgress }: Invocation) => ({
   disk: values.text('disk'),
   raw: values.flag('raw'),
   strict: values.flag('strict'),
@@ -121,7 +121,7 @@ const imageOptions = ({ values, signal, onProgress }: Call) => ({
 });
 
 /** Of those that read one disk in it. */
-const diskOptions = (call: Call) => ({
+const diskOptions = (call: Invocation) => ({
   ...imageOptions(call),
   staging: call.values.text('staging'),
   virtualSize: virtualSize(call.values),
@@ -129,7 +129,7 @@ const diskOptions = (call: Call) => ({
   onWarning: call.onWarning,
 });
 
-const importOptions = (call: Call) => ({
+const importOptions = (call: Invocation) => ({
   ...diskOptions(call),
   zero: zeroPolicy(call.values),
   verify: call.values.flag('verify'),

@@ -25,7 +25,7 @@ export interface ExitStatus {
 export const EXIT_STATUSES: readonly ExitStatus[] = [
   { status: 0, brief: 'success', meaning: 'Success.' },
   { status: 1, brief: 'failure', meaning: 'Failure. `check`: the image has errors. `reap`: something could not be removed.' },
-  { status: 2, brief: 'wrong usage', meaning: 'The command line is wrong.' },
+  { status: 2, brief: 'usage', meaning: 'The command line is wrong.' },
   {
     status: 3,
     brief: 'refused by a guard',

@@ -6,16 +6,16 @@ import { messageOf, VdiStreamError } from '../errors.ts';
 export function errorText(error: unknown, json: boolean): string {
   if (!(error instanceof VdiStreamError)) return defectText(error, json);
   if (json) return `${JSON.stringify({ error: error })}\n`;
-  const lines = [`vdistream: ${placeOf(error)}${error.message}`, `  ${error.advice} (${error.code})`];
+  const lines = [`vdistream: ${whereOf(error)}${error.message}`, `  ${error.advice} (${error.code})`];
   if (error.guard !== undefined) lines.push(`  If you are sure, lift this guard with --force=${error.guard}.`);
   for (let cause = error.cause; cause instanceof VdiStreamError; cause = cause.cause)
-    lines.push(`  because: ${placeOf(cause)}${cause.message}`);
+    lines.push(`  because: ${whereOf(cause)}${cause.message}`);
   for (const sentence of error.left) lines.push(`  left behind: ${sentence}`);
   return `${lines.join('\n')}\n`;
 }
 
 /** The member of an archive, and the byte in it. The message itself names a device. */
-function placeOf(error: VdiStreamError): string {
+function whereOf(error: VdiStreamError): string {
   const at = error.offset === undefined ? '' : `at byte ${error.offset}: `;
   return error.member === undefined ? at : `${error.member}: ${at}`;
 }
