@@ -138,7 +138,7 @@ function flatten(story: Story, stack: readonly Fake[], buffers: CountedBuffers, 
   return overlay(arriving(), buffers, { size, given: story.given ? first : undefined });
 }
 
-test('layers in any order are the disk of the model, and every extent says rightly whether it overwrites', async () => {
+test('layers in any order make the disk of the model, and every extent correctly reports whether it overwrites', async () => {
   await fc.assert(
     fc.asyncProperty(stories, async (story) => {
       const stack = told(story);
@@ -196,7 +196,7 @@ test('layers in any order are the disk of the model, and every extent says right
   );
 });
 
-test('a consumer that goes away early leaves no buffer behind, and every layer closed', async () => {
+test('a consumer that stops early leaves every buffer released and every layer closed', async () => {
   await fc.assert(
     fc.asyncProperty(stories, async (story) => {
       const watch = noWatch();
@@ -217,7 +217,7 @@ test('a consumer that goes away early leaves no buffer behind, and every layer c
   );
 });
 
-describe('what a layer cannot read', () => {
+describe('a range that a layer cannot read', () => {
   const layer = (kinds: Kind[]): Fake => ({ kinds, cuts: new Set(), seed: 1, late: false });
 
   /** A leaf, and a parent whose every read fails. */
@@ -233,9 +233,9 @@ describe('what a layer cannot read', () => {
   }
 
   test.each<[string, Kind[], number]>([
-    ['is told with each of its pieces', ['hole', 'data', 'hole', 'zero', 'hole'], 3],
-    ['is told to nobody where a nearer layer has it all', ['data', 'data', 'zero', 'zero', 'data'], 0],
-  ])('%s, and its buffer comes back', async (_, leaf, pieces) => {
+    ['is reported with each of its pieces', ['hole', 'data', 'hole', 'zero', 'hole'], 3],
+    ['is not reported where a layer above covers all of it', ['data', 'data', 'zero', 'zero', 'data'], 0],
+  ])('%s, and its buffer is released', async (_, leaf, pieces) => {
     const [buffers, failures] = [plainBuffers(MOST * SECTOR, 4), [] as unknown[]];
     for await (const extent of overlay(failing(leaf), buffers, { size: leaf.length * SECTOR })) {
       if (extent.kind !== 'data') continue;

@@ -51,7 +51,7 @@ test.each([
   ['tar', cooked('tar')],
   ['gzip', cooked('pack')],
   ['chain', chains.map((bytes): Image => ({ bytes, [fc.toStringMethod]: () => `a chain of ${bytes.length} bytes` }))],
-] as const)('whatever is changed in a %s, check comes to an end, and calls nothing good that cannot be written', async (_, images) => {
+] as const)('whatever is corrupted in a %s, check terminates and calls no image good that cannot be written', async (_, images) => {
   const folder = testFolder();
   await fc.assert(
     fc.asyncProperty(images, chunkSizes, async ({ bytes }, sizes) => {

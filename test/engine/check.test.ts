@@ -55,18 +55,18 @@ async function tells(vhd: Buffer, ...expected: string[]): Promise<void> {
   }
 }
 
-describe('nothing is found', () => {
+describe('a good image has no findings:', () => {
   test.each<[string, Buffer]>([
-    ['in a dynamic disk', good],
+    ['a dynamic disk', good],
     [
-      'with a batmap, a long table, gaps and garbage',
+      'a disk with a batmap, a long table, gaps and garbage',
       sample({ batmap: true, spare: 700, gap: 7, garbage: false, shuffled: true, idle: 2 }),
     ],
-    ['with rubbish under clear bits', sample({ garbage: true })],
-    ['where the last block is cut', sample({ short: true })],
-    ['where the footer is a byte short', good.subarray(0, -1)],
-    ['in a disk without blocks', dynamicVhd({ size: 1 << 30, blocks: new Map() })],
-    ['in a disk of 2040 GiB', dynamicVhd({ size: 2040 * 2 ** 30, blocks: new Map() })],
+    ['a disk with garbage under clear bits', sample({ garbage: true })],
+    ['a disk whose last block is partial', sample({ short: true })],
+    ['a disk whose footer is one byte short', good.subarray(0, -1)],
+    ['a disk without blocks', dynamicVhd({ size: 1 << 30, blocks: new Map() })],
+    ['a disk of 2040 GiB', dynamicVhd({ size: 2040 * 2 ** 30, blocks: new Map() })],
   ])('%s', async (_, vhd) => {
     await tells(vhd);
     for (const { input } of waysOf(vhd)) {
@@ -75,7 +75,7 @@ describe('nothing is found', () => {
     }
   });
 
-  test('in a fixed disk, also where it begins as a VHD does', async () => {
+  test('a fixed disk, even if its content begins like a VHD', async () => {
     const inner = Buffer.concat([good, Buffer.alloc(512)]);
     for (const content of [Buffer.from(noise(70_144, 1)), inner]) {
       const input = stored(testFolder(), 'fixed.vhd', fixedVhd(content));
@@ -109,11 +109,11 @@ const footers: [string, string[], Change, Buffer?][] = [
   ['a header between sectors', ['error VHD_HEADER_OFFSET@16'], (footer) => footer.writeBigUInt64BE(513n, 16)],
 ];
 
-test.each(footers)('in the footer: %s is %j', async (_, expected, change, vhd = good) => {
+test.each(footers)('a footer whose %s is %j', async (_, expected, change, vhd = good) => {
   await tells(withFooters(vhd, 'both', change), ...expected);
 });
 
-describe('one defect', () => {
+describe('exactly one finding is reported for', () => {
   const at = (block: number): string => `@${1536 + block * 4}`;
   // With room for a block in front of each.
   const roomy = sample({ gap: 200 });
@@ -153,17 +153,17 @@ describe('one defect', () => {
     ['a header whose checksum is wrong', withHeader(good, (header) => header.writeUInt8(1, 800), false), ['error VHD_HEADER_CHECKSUM@548']],
     ['a header of a later version', withHeader(good, (header) => header.writeUInt32BE(0x00020000, 24)), ['error VHD_VERSION@536']],
     ['no header', withHeader(good, (header) => header.fill(0, 0, 8)), ['error VHD_HEADER@512']],
-    ['blocks of no size', withHeader(good, (header) => header.writeUInt32BE(0, 32)), ['error VHD_BLOCK_SIZE@544']],
+    ['a block size of zero', withHeader(good, (header) => header.writeUInt32BE(0, 32)), ['error VHD_BLOCK_SIZE@544']],
     ['a table that is too short', withHeader(good, (header) => header.writeUInt32BE(6, 28)), ['error VHD_TABLE@540']],
     ['a table inside the header', withHeader(good, (header) => header.writeBigUInt64BE(1024n, 16)), ['error VHD_TABLE_OFFSET@528']],
-    ['a block on the table', withEntry(roomy, 3, 3), [`error VHD_BLOCK_METADATA${at(3)}`]],
-    ['a block on the footer', withEntry(roomy, 3, 0), [`error VHD_BLOCK_METADATA${at(3)}`]],
-    ['a block on another', withEntry(roomy, 3, entryOf(roomy, 1) + 1), [`error VHD_BLOCK_OVERLAP${at(3)}`]],
-    ['entries behind the disk', sample({ spare: 5, garbage: true }), ['warning VHD_TABLE_SPARE@1564']],
+    ['a block that overlaps the table', withEntry(roomy, 3, 3), [`error VHD_BLOCK_METADATA${at(3)}`]],
+    ['a block that overlaps the footer', withEntry(roomy, 3, 0), [`error VHD_BLOCK_METADATA${at(3)}`]],
+    ['a block that overlaps another', withEntry(roomy, 3, entryOf(roomy, 1) + 1), [`error VHD_BLOCK_OVERLAP${at(3)}`]],
+    ['entries past the end of the disk', sample({ spare: 5, garbage: true }), ['warning VHD_TABLE_SPARE@1564']],
     ['a batmap that was changed', batmap((area) => area.writeUInt8(1, 1000)), [`warning VHD_BATMAP@${batmapOffset(tapped)}`]],
-    ['a batmap that is nowhere', batmap((area) => area.writeBigUInt64BE(1n << 33n, 8)), [`warning VHD_BATMAP@${batmapOffset(tapped)}`]],
+    ['a batmap outside of the file', batmap((area) => area.writeBigUInt64BE(1n << 33n, 8)), [`warning VHD_BATMAP@${batmapOffset(tapped)}`]],
     [
-      'a batmap that calls a partly filled block full',
+      'a batmap that marks a partly filled block as full',
       batmap((area) => sealMap(area.fill(0xff, 512, 513))),
       [`warning VHD_BATMAP@${entryOf(tapped, 1) * 512}`],
     ],
@@ -172,7 +172,7 @@ describe('one defect', () => {
     await tells(vhd, ...expected);
   });
 
-  test('a block beyond the end is found where the end is known', async () => {
+  test('a block beyond the end is reported if the end is known', async () => {
     for (const { input, name } of waysOf(withEntry(good, 3, 1 << 20))) {
       const { ok, findings } = await check(input);
       expect(ok, name).toBe(false);
@@ -180,7 +180,7 @@ describe('one defect', () => {
     }
   });
 
-  test('a batmap of tapdisk 1.1, whose checksum is over signed bytes, is none', async () => {
+  test('a tapdisk 1.1 batmap, whose checksum sums signed bytes, is not a finding', async () => {
     await tells(
       batmap((area) => {
         const map = area.subarray(512, 1024);

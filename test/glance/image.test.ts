@@ -37,7 +37,7 @@ describe('an image of a real Glance', () => {
     'real/ocaml-vhd/test.vhd.gz',
     'generated/qemu-convert-fixed-24M.vhd.gz',
     'generated/xo-bs512K.vhd.gz',
-  ])('is on the device as other decoders read it: %s', async (file) => {
+  ])('is written to the device as other decoders read it: %s', async (file) => {
     const entry = entryOf(file);
     const path = await unpack(entry, testFolder());
     const image = glanceImage(await glance.upload(path), { endpoints: [glance.endpoint] });
@@ -50,7 +50,7 @@ describe('an image of a real Glance', () => {
     });
   });
 
-  test('has the name, the length and the digest that Glance knows it by', async () => {
+  test('has the name, the length and the digest that Glance reports', async () => {
     const { vhd } = sample(1);
     const id = await glance.upload(vhd);
     const image = glanceImage(id, { endpoints: [`${glance.endpoint}/v2/`] });
@@ -62,7 +62,7 @@ describe('an image of a real Glance', () => {
     await source.close();
   });
 
-  test('comes from the second endpoint where nobody listens at the first', async () => {
+  test('comes from the second endpoint if nothing listens at the first', async () => {
     const { vhd, content } = sample(2);
     const id = await glance.upload(vhd);
     const dead = `http://127.0.0.1:${closedPort()}`;
@@ -76,7 +76,7 @@ describe('an image of a real Glance', () => {
   });
 });
 
-describe('an image without bytes is told as what it is, and the target stays as it was', () => {
+describe('the reason is reported, and the target does not change, for an image', () => {
   async function refused(id: string, version?: 1 | 2): Promise<unknown> {
     const before = Buffer.alloc(MIB, 0xaa);
     const target = stored(testFolder(), 'disk', before);
@@ -85,38 +85,38 @@ describe('an image without bytes is told as what it is, and the target stays as 
     return error;
   }
 
-  test('one that does not exist', async () => {
+  test('that does not exist', async () => {
     const id = '2f5e9b0c-6f4e-4a57-9d43-0f3a3e1b7c11';
     expect(await refused(id)).toMatchObject({ code: 'HTTP_NOT_FOUND', status: 404, message: expect.stringContaining(id) });
   });
 
-  test('one that nothing was uploaded to', async () => {
+  test('to which nothing was uploaded', async () => {
     expect(await refused(await glance.create())).toMatchObject({ code: 'GLANCE_STATUS', message: expect.stringContaining('queued') });
   });
 
-  test('one that an operator has taken out of use', async () => {
+  test('that an operator has deactivated', async () => {
     const id = await glance.upload(sample(3).vhd);
     await glance.deactivate(id);
     expect(await refused(id)).toMatchObject({ code: 'GLANCE_STATUS', message: expect.stringContaining('deactivated') });
   });
 
-  test('one that is empty', async () => {
+  test('that is empty', async () => {
     expect(await refused(await glance.upload(new Uint8Array(0)))).toMatchObject({ code: 'SOURCE_EMPTY' });
   });
 
-  test('one whose file is gone from the store', async () => {
+  test('whose file is missing from the store', async () => {
     const id = await glance.upload(sample(4).vhd);
     glance.lose(id);
     expect(await refused(id)).toMatchObject({ code: 'SOURCE_EMPTY', status: 204 });
   });
 
-  test('one that is asked for in version 1, which is gone', async () => {
+  test('requested in version 1, which is no longer supported', async () => {
     expect(await refused(await glance.upload(sample(5).vhd), 1)).toMatchObject({ code: 'HTTP_NOT_FOUND' });
   });
 });
 
 describe('through a proxy', () => {
-  test('that cuts the connection anywhere, again and again, the download goes on where it was', async () => {
+  test('that keeps cutting the connection, the download resumes where it stopped', async () => {
     const { vhd, content } = sample(6);
     const id = await glance.upload(vhd);
     const cuts = fc.array(fc.integer({ min: 0, max: vhd.length >> 2 }), { minLength: 1, maxLength: 2 });
@@ -134,7 +134,7 @@ describe('through a proxy', () => {
     );
   });
 
-  test('that changes one bit anywhere in the disk, no success is told and no file is left', async () => {
+  test('that flips any one bit of the disk, no success is reported and no file is left', async () => {
     const entry = entryOf('real/rdisk/vhd_fixed_small.vhd.gz');
     const id = await glance.upload(await unpack(entry, testFolder()));
     await fc.assert(
@@ -149,7 +149,7 @@ describe('through a proxy', () => {
     );
   });
 
-  test('that changes a bit which no other check would find, that is found too', async () => {
+  test('that flips a bit that no other check would find, the change is still detected', async () => {
     const id = await glance.upload(await unpack(entryOf('ova/nova-dot-chain3.ova'), testFolder()));
     // The time in the header of the gzip.
     const proxy = await proxyOf(glance.endpoint, () => ({ flip: 4 }));
