@@ -19,7 +19,7 @@ const small = (entry: CorpusFile): boolean => sizeOf(entry) <= 256 * MIB;
 
 describe.each([512, 4096] as const)('on a loop device with %d-byte sectors', (sector) => {
   testWith('corpus', 'loop').each(accepted)(
-    '$file decodes to the bytes of other decoders, and the rest of the device stays',
+    '$file decodes to the bytes that other decoders produce, and the rest of the device is kept',
     async (entry) => {
       const source = await unpackChain(entry, testFolder());
       const size = Math.ceil((sizeOf(entry) + MIB) / 4096) * 4096;
@@ -47,7 +47,7 @@ describe.each([512, 4096] as const)('on a loop device with %d-byte sectors', (se
   );
 });
 
-testWith('corpus').each(accepted)('info of $file gives the size for vdi-create', async (entry) => {
+testWith('corpus').each(accepted)('info reports the size of $file for vdi-create', async (entry) => {
   const source = await unpackChain(entry, testFolder());
   for (const quick of [false, true]) {
     const found = await info(source, { quick });
@@ -58,7 +58,7 @@ testWith('corpus').each(accepted)('info of $file gives the size for vdi-create',
 });
 
 testWith('corpus').each(accepted.filter(({ type }) => type === 'differencing'))(
-  '$file alone is refused, and is told to be incomplete',
+  '$file alone is refused, and reported as incomplete',
   async (entry) => {
     const alone = writeDisk(await unpack(entry, testFolder()), 'null:');
     await expect(alone).rejects.toMatchObject({ code: 'VHD_DIFFERENCING', message: expect.stringContaining('parent') });
@@ -69,7 +69,7 @@ describe('hostile files', () => {
   const child = fileURLToPath(new URL('./support/write-once.mjs', import.meta.url));
   const hostile = files.filter((entry) => entry.expect === 'error' || entry.mayDiffer);
 
-  testWith('corpus', 'loop').each(hostile)('$file is refused by a typed error, or decodes to the right bytes', async (entry) => {
+  testWith('corpus', 'loop').each(hostile)('$file is refused with a typed error, or decodes to the right bytes', async (entry) => {
     const source = JSON.stringify(await unpackChain(entry, testFolder()));
     const size = 64 * MIB;
     await withLoop({ size, fill: 0xaa }, async (device) => {
@@ -106,7 +106,7 @@ async function ours(source: string, folder: string): Promise<Buffer> {
   return head(raw, virtualSize);
 }
 
-describe('judged by other decoders, here and now', () => {
+describe('compared with other decoders on this machine,', () => {
   const judged = (name: string): CorpusFile[] =>
     accepted.filter(
       (entry) =>
@@ -117,7 +117,7 @@ describe('judged by other decoders, here and now', () => {
         entry.decoders?.some((decoder) => decoder.startsWith(name)),
     );
 
-  testWith('corpus', 'qemu-img').each(judged('qemu-img'))('$file is what qemu-img makes of it', async (entry) => {
+  testWith('corpus', 'qemu-img').each(judged('qemu-img'))('$file decodes as qemu-img converts it', async (entry) => {
     const folder = testFolder();
     const source = await unpack(entry, folder);
     const raw = join(folder, 'qemu.raw');
@@ -126,7 +126,7 @@ describe('judged by other decoders, here and now', () => {
     expect((await ours(source, folder)).equals(head(raw, sizeOf(entry)))).toBe(true);
   });
 
-  testWith('corpus', 'vhdimount', 'fuse', 'root').each(judged('libvhdi'))('$file is what vhdimount shows of it', async (entry) => {
+  testWith('corpus', 'vhdimount', 'fuse', 'root').each(judged('libvhdi'))('$file decodes as vhdimount shows it', async (entry) => {
     const folder = testFolder();
     const source = await unpack(entry, folder);
     const mount = mkdtempSync(join(tmpdir(), 'vdistream-fuse-'));

@@ -23,13 +23,13 @@ async function codeOf(entry: CorpusFile): Promise<string> {
   }
 }
 
-testWith('corpus').each(hostile)('$file is told to be what it is', async (entry) => {
+testWith('corpus').each(hostile)('$file is reported for what it is', async (entry) => {
   const code = CODES[entry.file];
   expect(await codeOf(entry)).toBe(code);
   if (code === 'ok') expect(entry.expect === 'ok' || entry.mayDiffer).toBe(true);
 });
 
-testWith('corpus').each(hostile)('check of $file agrees', async (entry) => {
+testWith('corpus').each(hostile)('check of $file agrees with the table', async (entry) => {
   const code = CHECKED[entry.file] ?? CODES[entry.file] ?? '';
   const { ok, findings } = await check(await unpackChain(entry, testFolder()));
   // Two good disks: nothing is damaged, but writing has to be told which.
@@ -38,6 +38,6 @@ testWith('corpus').each(hostile)('check of $file agrees', async (entry) => {
   if (code !== 'ok') expect(findings.map((finding) => finding.code)).toContain(code);
 });
 
-test('the table has a row for each hostile file, and no other', () => {
+test('the table has exactly one row for each hostile file', () => {
   if (hostile.length > 0) expect(Object.keys(CODES).sort()).toEqual(hostile.map(({ file }) => file).sort());
 });

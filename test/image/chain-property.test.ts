@@ -67,7 +67,7 @@ function listsOf({ vhds, stack }: Chain, folder: string): Way[] {
   ];
 }
 
-test('whatever happened to a stack of snapshots, every archive of it, in every order, gives the disk of a plain model', async () => {
+test('whatever happened to a stack of snapshots, every archive of it, in every order, produces the disk of a plain model', async () => {
   const folder = testFolder();
   await fc.assert(
     fc.asyncProperty(programs, manners, async (program, { sector, zero, readsZero, chunks, seed }) => {
