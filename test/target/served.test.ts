@@ -68,7 +68,7 @@ const numbersOf = (path: string): string[] =>
     .trim()
     .split(':');
 
-testWith('loop')('so is the disk of which a guest has a part, and the part of a disk that a guest has, but no part beside it', async () => {
+testWith('loop')('a disk is refused if a guest has a partition of it, and a partition if a guest has its disk, but not if a guest has another partition', async () => {
   await withLoop({ size: 8 * MIB, parts: true }, async ({ path }) => {
     const parts = [1, 2].map((number) => `${path}p${number}`) as [string, string];
     execFileSync('addpart', [path, '1', '2048', '4096']);
@@ -91,7 +91,7 @@ testWith('loop')('so is the disk of which a guest has a part, and the part of a 
   });
 });
 
-testWith('loop')('so it is where more processes run than this one may have files open', async () => {
+testWith('loop')('a served device is refused even if there are more processes than this one may open files', async () => {
   const crowd = spawn('sh', ['-c', 'for i in $(seq 100); do sleep 1000 & done; echo; wait'], {
     detached: true,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -110,7 +110,7 @@ testWith('loop')('so it is where more processes run than this one may have files
   });
 });
 
-testWith('root')('a network block device is not served to a guest by the qemu-nbd that makes it', async () => {
+testWith('root')('a network block device does not count as served to a guest by its own qemu-nbd', async () => {
   const node = join(testFolder(), 'dev', 'nbd0');
   mkdirSync(dirname(node));
   execFileSync('mknod', [node, 'b', '43', '0']); // no such driver is needed to know whose it is
@@ -123,7 +123,7 @@ testWith(
   'loop',
   'fuse',
   'vhdimount',
-)('nobody waits for a server that has gone, though a guest has an image there', async () => {
+)('the check does not wait for a file server that is gone, even if a guest has an image on it', async () => {
   const folder = join(testFolder(), 'mount');
   mkdirSync(folder);
   const file = join(folder, 'vhdi1');

@@ -36,12 +36,12 @@ describe('the model', () => {
     expect(writesOf(stack)).toEqual([1, 1, 1, 0, 2, 0, 0, 0]);
   });
 
-  test('gives each place and each write bytes of their own', () => {
+  test('writes different bytes at each offset and in each write', () => {
     const all = [0, 1, 300, 5000].flatMap((sector) => [1, 2, 3, 4, 259].map((write) => sectorBytes(sector, write).toString('hex')));
     expect(new Set(all).size).toBe(20);
   });
 
-  test('makes programs of every kind: chains that grow and shrink, zeros over data, partly filled blocks', () => {
+  test('generates every kind of history: chains that grow and shrink, zeros over data, partly filled blocks', () => {
     const seen = new Set<string>();
     fc.assert(
       fc.property(programs, (program) => {
@@ -107,9 +107,9 @@ const neat: ReadonlyArray<readonly [string, Form]> = [
 ];
 const littered: readonly [string, Form] = ['with garbage under clear bits', { seed: 4, garbage: true }];
 
-describe('judged by other decoders', () => {
+describe('compared with other decoders,', () => {
   // It looks at no sector bitmap, so garbage would show.
-  testWith('qemu-img').each(neat)('a base %s is what qemu-img makes of it', (_, form) => {
+  testWith('qemu-img').each(neat)('a base %s decodes as qemu-img converts it', (_, form) => {
     const stack = example(3);
     const { paths, folder } = store(stack, form);
     const raw = join(folder, 'raw');
@@ -119,7 +119,7 @@ describe('judged by other decoders', () => {
   });
 
   // In a child it takes whole bytes of the bitmap for one sector, so eight sectors are all there or all absent.
-  testWith('vhdimount', 'fuse', 'root').each([...neat, littered])('a chain %s is what vhdimount shows of it', (_, form) => {
+  testWith('vhdimount', 'fuse', 'root').each([...neat, littered])('a chain %s decodes as vhdimount shows it', (_, form) => {
     const stack = example(8);
     const { paths } = store(stack, form);
     const mount = mkdtempSync(join(tmpdir(), 'vdistream-fuse-'));
@@ -144,7 +144,7 @@ describe('judged by other decoders', () => {
   });
 
   // It refuses garbage.
-  testWith('7z').each(neat)('a chain %s is what 7-Zip extracts from it', (_, form) => {
+  testWith('7z').each(neat)('a chain %s decodes as 7-Zip extracts it', (_, form) => {
     const stack = example(3);
     const { paths, folder } = store(stack, form);
     const out = join(folder, 'out');

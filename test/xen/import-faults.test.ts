@@ -221,7 +221,7 @@ async function imports(place: Place, fault: Rule, end: End, timeout: number, isF
 const NEVER = 30_000;
 const SOON = 1200;
 
-test('an import makes the commands that this file is about', () =>
+test('an import calls exactly the commands tested in this file', () =>
   onPlace(async (place) => {
     const { vdi = '' } = await imported(place);
     expectArrived(place, vdi);
@@ -231,9 +231,9 @@ test('an import makes the commands that this file is about', () =>
 
 // First, since two of them wait for ten seconds.
 describe.concurrent('the node of the device', () => {
-  test('may come later than the plug', () => onPlace((place) => imports(place, rule('vbd-plug', { node: 300 }, 'before'), 'done', NEVER)));
+  test('may appear after the plug', () => onPlace((place) => imports(place, rule('vbd-plug', { node: 300 }, 'before'), 'done', NEVER)));
 
-  test('that never comes ends in DEVICE_MISSING', () =>
+  test('that never appears ends in DEVICE_MISSING', () =>
     onPlace((place) => imports(place, rule('vbd-plug', { node: 'missing' }, 'before'), 'DEVICE_MISSING', NEVER)));
 
   test('that is smaller than the VDI is not written to', () =>
@@ -272,7 +272,7 @@ describe.concurrent.each(STEPS)('%s', (step) => {
   );
 });
 
-test('a client that cannot be started at all is reported as a typed error, and nothing is made', () =>
+test('a client that cannot be started is reported as a typed error, and nothing is created', () =>
   onPlace(async (place) => {
     // No argument of a program can be as long.
     const { error } = await imported(place, { name: 'x'.repeat(2 ** 18) });
@@ -281,7 +281,7 @@ test('a client that cannot be started at all is reported as a typed error, and n
     assertClean(place.host);
   }));
 
-test('a command that is still under way when another one fails is waited for', () =>
+test('a command still running when another one fails is waited for', () =>
   onPlace(async (place) => {
     await place.host.fault({ command: 'vm-list', what: 'hang' });
     await place.host.fault({ command: 'sr-param-get', what: { fail: ['UUID_INVALID'] } });
@@ -289,7 +289,7 @@ test('a command that is still under way when another one fails is waited for', (
     expect([error?.code, clientsOf(place.host)]).toEqual(['XE_UUID', []]);
   }));
 
-describe.concurrent('a toolstack whose connection ends, and once more when it is asked what became of', () => {
+describe.concurrent('a toolstack whose connection drops, and drops again when asked for the outcome of', () => {
   const looks: ReadonlyArray<readonly [Step, question: string]> = [
     ['vdi-create', 'vdi-list 2'],
     ['vbd-create', 'vbd-list'],

@@ -162,9 +162,9 @@ async function round(one: Foreign, moment: Moment): Promise<void> {
   expect(stateOf(place)).toEqual(state);
 }
 
-describe.concurrent('an import that is killed', () => {
+describe.concurrent('a killed import', () => {
   test.each(Array.from({ length: HOSTS }, (_, host) => host))(
-    'at any moment leaves nothing that reap does not remove (%i)',
+    'leaves nothing behind that reap does not remove (%i)',
     async (host) => {
       const one = foreign[host];
       if (one === undefined) throw new Error('no such host');
@@ -180,7 +180,7 @@ describe.concurrent('an import that is killed', () => {
   );
 });
 
-test('the moments were of all kinds', () => {
+test('imports were killed in every phase', () => {
   expect(Object.values(found).reduce((sum, count) => sum + count)).toBe(ROUNDS);
   // Of twelve commands held with and without their effect, so many leave a disk, and so many a plugged one; two of them finish.
   expect(found.leftOver).toBeGreaterThanOrEqual(8);

@@ -60,8 +60,8 @@ const CASES: ReadonlyArray<readonly [step: string, ends: string, rule: Omit<Rule
   ['vbd-list 3', 'answers senselessly', { what: USAGE }, /^VDI DISK: another machine has it attached, by VBD Usage/],
 
   ['vbd-unplug', 'is rejected once', { what: fail('DEVICE_DETACH_REJECTED') }, 'nothing'],
-  ['vbd-unplug', 'is rejected for ever', { what: fail('DEVICE_DETACH_REJECTED'), always: true }, PLUGGED],
-  ['vbd-unplug', 'fails for ever', { what: fail('INTERNAL_ERROR'), always: true }, PLUGGED],
+  ['vbd-unplug', 'is rejected forever', { what: fail('DEVICE_DETACH_REJECTED'), always: true }, PLUGGED],
+  ['vbd-unplug', 'fails forever', { what: fail('INTERNAL_ERROR'), always: true }, PLUGGED],
   ['vbd-unplug', 'times out in the toolstack', { what: fail('DEVICE_DETACH_TIMEOUT') }, PLUGGED],
   ['vbd-unplug', 'times out in the toolstack, but was done', { what: fail('DEVICE_DETACH_TIMEOUT'), when: 'after' }, 'nothing'],
   ['vbd-unplug', 'is not allowed', { what: fail('VBD_NOT_UNPLUGGABLE') }, PLUGGED],
@@ -95,8 +95,8 @@ const CASES: ReadonlyArray<readonly [step: string, ends: string, rule: Omit<Rule
   ['vdi-destroy', 'answers senselessly', { what: USAGE }, THERE],
 ];
 
-describe.concurrent('after an image that turned out broken', () => {
-  test('the clean-up makes the commands that this is about', () =>
+describe.concurrent('after an image that turned out to be broken', () => {
+  test('the clean-up calls exactly the commands tested here', () =>
     onPlace(async (place) => {
       const { error } = await importedElsewhere(place, place.broken);
       expect([error?.code, error?.left]).toEqual(['COMPRESSION_CHECKSUM', []]);
@@ -105,7 +105,7 @@ describe.concurrent('after an image that turned out broken', () => {
       assertClean(place.host);
     }));
 
-  test.each(CASES)('%s %s, and the image is still what is reported', (step, _, rule, left) =>
+  test.each(CASES)('%s %s, and the reported error is still that of the image', (step, _, rule, left) =>
     onPlace(async (place) => {
       const [command = '', nth = '1'] = step.split(' ');
       await place.host.fault({ command, nth: Number(nth), ...rule });
@@ -119,7 +119,7 @@ describe.concurrent('after an image that turned out broken', () => {
   );
 });
 
-test('what a caller’s own function throws does not hide what is left', () =>
+test('an exception from a callback does not hide what is left behind', () =>
   onPlace(async (place) => {
     const { host, sr, xe } = place;
     await host.fault({ command: 'vdi-destroy', what: fail('SR_BACKEND_FAILURE_80') });
@@ -133,11 +133,11 @@ test('what a caller’s own function throws does not hide what is left', () =>
     await reaped(place);
   }));
 
-describe.concurrent('a good image', () => {
+describe.concurrent('an import of a good image', () => {
   test.each([
-    ['is rejected for ever', 'DEVICE_DETACH_REJECTED', 'VBD_DETACH'],
-    ['fails for ever', 'INTERNAL_ERROR', 'XE_FAILED'],
-  ])('whose unplug %s is no success', (_, xapi, code) =>
+    ['is rejected forever', 'DEVICE_DETACH_REJECTED', 'VBD_DETACH'],
+    ['fails forever', 'INTERNAL_ERROR', 'XE_FAILED'],
+  ])('fails if the unplug %s', (_, xapi, code) =>
     onPlace(async (place) => {
       await place.host.fault({ command: 'vbd-unplug', always: true, what: fail(xapi) });
       const told = await importedElsewhere(place, place.image);
@@ -160,7 +160,7 @@ describe.concurrent('a good image', () => {
     return { running, file, called };
   }
 
-  test('gets there when whoever has its device open lets it go in time', () =>
+  test('succeeds if the process that has its device open closes it in time', () =>
     onPlace(async (place) => {
       const { running, file, called } = await held(place);
       await called('vbd-unplug', 3);
@@ -170,7 +170,7 @@ describe.concurrent('a good image', () => {
       expectArrived(place, vdi);
     }));
 
-  test('whose device somebody keeps open is no success', () =>
+  test('fails if a process keeps its device open', () =>
     onPlace(async (place) => {
       const { running, file } = await held(place);
       const told = await running;
@@ -181,8 +181,8 @@ describe.concurrent('a good image', () => {
     }));
 });
 
-describe.concurrent('a command that is done too late', () => {
-  test('leaves the disk that it makes to be found by its owner tag', () =>
+describe.concurrent('a command that completes too late:', () => {
+  test('a created disk can be found by its owner tag', () =>
     onPlace(async (place) => {
       const { host, xe } = place;
       await host.fault({ command: 'vdi-create', what: 'late' });
@@ -221,8 +221,8 @@ describe.concurrent('a command that is done too late', () => {
     }));
 });
 
-describe.concurrent('a disk that was made without a word', () => {
-  test('leaves it reported that the toolstack cannot be asked for it', () =>
+describe.concurrent('a disk that was created without an answer', () => {
+  test('is reported as possibly left behind if the toolstack cannot be asked for it', () =>
     onPlace(async (place) => {
       const { host } = place;
       await host.fault({ command: 'vdi-create', when: 'after', what: 'die' });
@@ -236,7 +236,7 @@ describe.concurrent('a disk that was made without a word', () => {
       await reaped(place);
     }));
 
-  test('and with an answer that makes no sense is looked for in vain, and reported, too', () =>
+  test('is also reported if the answers make no sense and it cannot be found', () =>
     onPlace(async (place) => {
       const { host } = place;
       await host.fault({ command: 'vdi-create', when: 'after', what: USAGE });
@@ -291,7 +291,7 @@ describe.concurrent('a toolstack that dies', () => {
       .map((when) => [command, MOMENTS[when], when, left] as const),
   );
 
-  test.each(cases)('in %s, %s, leaves nothing that is not reported', (command, _, when, left) =>
+  test.each(cases)('in %s, %s, leaves nothing unreported', (command, _, when, left) =>
     onPlace(async (place) => {
       const { host } = place;
       const told = await dies(place, command, when);
