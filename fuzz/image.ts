@@ -37,7 +37,7 @@ export interface Manner {
   /** The chunk of the stream in place of which it breaks, or at which it is cancelled. */
   readonly breakAt: number | undefined;
   readonly cancelAt: number | undefined;
-  /** Also write to a real file, which takes as long as everything else together. */
+  /** Also write to a real file, which takes as long as all other ways together. */
   readonly toFile: boolean;
 }
 
@@ -169,7 +169,7 @@ export async function endure(bytes: Buffer, manner: Manner, folder: string): Pro
   const calm = { ...manner, failAt: undefined };
 
   const told = await readOrRefuse(info(stream()));
-  // Whatever it is given, it answers.
+  // It returns for any input.
   const judged = await check(stream());
   expect(judged.ok).toBe(judged.findings.every(({ severity }) => severity === 'warning'));
   const streamed = await pumpInto(stream(), calm);

@@ -76,7 +76,7 @@ function front(options: { size: number; entries: number; blockSize: number; tabl
 }
 
 const toNull = (input: string | Chunks): Promise<{ virtualSize: number }> => writeDisk(input, 'null:');
-/** What the pool and two inflate windows take, and what the garbage collector leaves lying about. */
+/** Memory of the pool and two inflate windows, and garbage that has not been collected yet. */
 const WRITING = 120 * MIB;
 const LOOKING = 40 * MIB;
 
@@ -102,7 +102,7 @@ describe('a header that claims a huge size does not make vdistream allocate it',
     const table = new Uint8Array(entries * 4);
     const view = new DataView(table.buffer);
     const first = (1536 + table.length) / 512;
-    // Backwards, so that they have to be sorted.
+    // Backwards, so that they must be sorted.
     for (let block = 0; block < entries; block++) view.setUint32(block * 4, first + (entries - 1 - block) * 2);
     const bytes = front({ size: 2 ** 31, entries, blockSize: 512, table });
     const [outcome, grown] = await cost((input) => info(input, { quick: true }), zeros(bytes, bytes.length));
@@ -188,7 +188,7 @@ describe('a long image with little content is read in constant memory:', () => {
 });
 
 describe('a disk of tiny blocks, each as small as its bitmap, is read in constant memory', () => {
-  /** Sparse: blocks of 512 bytes, each behind its bitmap and `gap` sectors that hold nothing. */
+  /** Sparse: blocks of 512 bytes, each after its bitmap and `gap` empty sectors. */
   function tinyBlocks(gap: number): { path: string; size: number } {
     const entries = 131_072;
     const table = Buffer.alloc(entries * 4);

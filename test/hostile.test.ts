@@ -5,12 +5,12 @@ import { type CorpusFile, corpus, unpackChain } from './support/corpus.ts';
 import { testFolder } from './support/folder.ts';
 import { testWith } from './support/needs.ts';
 
-/** What each hostile file of the corpus is told to be: the code of its error, or 'ok'. Every row was held against the corpus's own note. */
+/** How each hostile file of the corpus is reported: the code of its error, or 'ok'. Every row was compared with the corpus's own note. */
 const CODES: Readonly<Record<string, string>> = JSON.parse(readFileSync(new URL('hostile.json', import.meta.url), 'utf8'));
 
 const hostile = corpus().filter(({ expect, mayDiffer }) => expect === 'error' || mayDiffer === true);
 
-/** Whoever goes on behind the first error of these meets others instead. */
+/** In these files, reading past the first error leads to other errors. */
 const CHECKED: Readonly<Record<string, string>> = { 'hostile/fixed-marked-dynamic.vhd.gz': 'VHD_FOOTER' };
 
 async function codeOf(entry: CorpusFile): Promise<string> {
@@ -32,7 +32,7 @@ testWith('corpus').each(hostile)('$file is reported for what it is', async (entr
 testWith('corpus').each(hostile)('check of $file agrees with the table', async (entry) => {
   const code = CHECKED[entry.file] ?? CODES[entry.file] ?? '';
   const { ok, findings } = await check(await unpackChain(entry, testFolder()));
-  // Two good disks: nothing is damaged, but writing has to be told which.
+  // Two good disks: nothing is damaged, but writing needs the name of one.
   if (code === 'DISK_AMBIGUOUS') return expect(ok).toBe(true);
   expect(ok, findings.map(({ message }) => message).join('; ')).toBe(code === 'ok');
   if (code !== 'ok') expect(findings.map((finding) => finding.code)).toContain(code);

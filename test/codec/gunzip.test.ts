@@ -69,7 +69,7 @@ describe('gunzip', () => {
 
   test('reports truncation wherever the stream is cut', async () => {
     for (let end = 0; end < two.length; end++) {
-      // Right behind the first member the stream is whole.
+      // Right after the first member the stream is complete.
       if (end === smallGz.length) continue;
       for (const sizes of [[1000], [1]]) {
         const error = await failure(collect(gunzip(reusing(two.subarray(0, end), sizes))));
@@ -118,7 +118,7 @@ describe('gunzip', () => {
       else {
         found++;
         expect(outcome).toBeInstanceOf(VdiStreamError);
-        // A flip may make the data look longer, or shorter with something behind it.
+        // A flip may make the data look longer, or shorter with something after it.
         expect(outcome).toMatchObject({ code: expect.stringMatching(/^COMPRESSION_(?:DATA|CHECKSUM|TRUNCATED|TRAILING)$/) });
       }
     }
@@ -218,7 +218,7 @@ describe('errors from the worker thread', () => {
       bad.fill(0xff, at, at + 4);
       const error = await failure(collect(gunzip(reusing(bad, [4096]))));
       expect(['COMPRESSION_DATA', 'COMPRESSION_CHECKSUM']).toContain(error.code);
-      // Stored blocks are up to 64 KiB long, and only their ends can be told to be wrong; a CRC only at the very end.
+      // Stored blocks are up to 64 KiB long, and a wrong one is detected only at its end; a wrong CRC only at the very end.
       expect(error.offset).toBeGreaterThan(at);
       expect(error.offset).toBeLessThanOrEqual(gz.length);
     }

@@ -14,7 +14,7 @@ interface Fake {
   /** Where extents end besides the places at which the kind changes, in sectors. */
   readonly cuts: ReadonlySet<number>;
   readonly seed: number;
-  /** What is read is there at once, or some turns later. */
+  /** A read completes immediately, or after some turns of the event loop. */
   readonly late: boolean;
 }
 
@@ -114,7 +114,7 @@ function layerOf(layer: Fake, rank: number, watch: Watch): Ranked {
         const use = wanted?.(offset, length) ?? [];
         watch.asked(rank, offset, length, use);
         if (kind !== 'data') yield { kind, offset, length };
-        // Who reads no more than what is of use leaves holes, which say nothing; others give all.
+        // A consumer that reads only what it needs yields holes elsewhere, which mean nothing; others yield everything.
         else for (const range of late || use.length === 0 ? use : [{ offset, length }]) yield await read(range, buffers);
       }
     } finally {
@@ -183,7 +183,7 @@ test('layers in any order make the disk of the model, and every extent correctly
         const right = givenBy.slice(from, to).every((before) => (overwrites ? before !== undefined && before > now : before === undefined));
         expect(right, `${kind} ${from}-${to} of layer ${now} ${overwrites ? 'overwrites' : 'is the first there'}`).toBe(true);
         givenBy.fill(now, from, to);
-        // As the pump does: one behind the other, where they lie on the same place.
+        // As the pump does: one after the other where they overlap.
         held.push(extent);
         if (overwrites || held.length > 2) for (const each of held.splice(0)) await settle(each);
       }

@@ -19,7 +19,7 @@ const raw = Buffer.concat([noise(70_000, 1), Buffer.alloc(200_704 - 70_000), noi
 // Small buffers, so that there are many.
 const pool = createPool({ count: 3, size: 16_384 });
 
-/** What must stand on the target: the bytes, and zeros up to the end of the last sector. */
+/** What must be on the target: the bytes, and zeros up to the end of the last sector. */
 const padded = (bytes: Uint8Array): Buffer => Buffer.concat([bytes, Buffer.alloc((SECTOR - (bytes.length % SECTOR)) % SECTOR)]);
 
 async function write(input: () => SourceInput, content: Uint8Array, options: WriteOptions = {}): Promise<WriteResult> {

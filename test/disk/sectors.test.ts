@@ -47,7 +47,7 @@ const lives = fc
     }),
   );
 
-/** What `runs` must say of sectors [from, from + count): as few runs as there can be, one behind the other. */
+/** What `runs` must say of sectors [from, from + count): as few runs as possible, in order. */
 function expectedRuns(plain: Uint8Array, from: number, count: number): SectorRun[] {
   const runs: SectorRun[] = [];
   for (let start = from; start < from + count; ) {
@@ -120,7 +120,7 @@ test('a set added to itself does not change', () => {
 });
 
 describe('memory', () => {
-  /** Bytes that `make` has left behind, with what it made still alive. */
+  /** Bytes that `make` has allocated, with its result still alive. */
   function kept(make: () => SectorSet): { readonly bytes: number; readonly set: SectorSet } {
     const used = (): number => {
       // Memory outside of the heap is given back by a thread, which the next collection waits for.
@@ -136,7 +136,7 @@ describe('memory', () => {
   const SIZE = 2040 * GIB;
   /** Two bits for each 2 MiB. */
   const MARKS = 256 * 1024;
-  /** What the heap itself moves by while nobody looks. */
+  /** By how much the size of the heap varies on its own. */
   const SLACK = MIB;
 
   test('for 2040 GiB in whole blocks is one flag per span, whatever is in the set', () => {

@@ -79,7 +79,7 @@ describe('checking an archive', () => {
 });
 
 describe('checking a compressed image', () => {
-  // More than one window of what decompresses, so that the front is seen before the end is known to be bad.
+  // More than one window of decompressed data, so that the start is read before the end turns out to be damaged.
   const packed = gzipSync(
     tarOf([
       ['a.vhd', badSum],

@@ -42,7 +42,7 @@ function sane({ ok, findings, disks }: CheckResult): void {
   if (ok) expect(disks).not.toEqual([]);
 }
 
-/** A counterexample of a megabyte tells nobody anything; how it was made does. */
+/** A counterexample of a megabyte is useless to a reader; how it was made is not. */
 const cooked = (where: 'vhd' | 'tar' | 'pack'): fc.Arbitrary<Image> =>
   recipes(where).map((recipe) => ({ bytes: cook(recipe), [fc.toStringMethod]: () => JSON.stringify(recipe) }));
 

@@ -31,7 +31,7 @@ const end = (vhd: Buffer): number => vhd.length - 512;
 const told = (findings: readonly Finding[]): string[] =>
   findings.map(({ severity, code, member, offset }) => `${severity} ${code} ${member ?? ''}@${offset ?? ''}`).sort();
 
-/** By itself and in an archive, as a file, compressed, and as a stream. */
+/** Alone and in an archive, as a file, compressed, and as a stream. */
 function waysOf(vhd: Buffer): { readonly name: string; readonly member: string; readonly input: SourceInput }[] {
   const folder = testFolder();
   const ways = (name: string, member: string, bytes: Buffer) => [

@@ -63,9 +63,9 @@ describe('a stream passed by the caller is closed when the call ends:', () => {
 });
 
 describe('a stalled stream does not delay what needs none of its bytes:', () => {
-  /** Gives `bytes` and then nothing more, not even its end. */
+  /** Yields `bytes`, and then stalls without ending. */
   async function* stalled(bytes: Uint8Array): Chunks {
-    yield bytes; // at once, so that whatever works ahead is waiting already
+    yield bytes; // immediately, so that anything that reads ahead is waiting already
     await new Promise(() => {});
   }
   const wraps = [
@@ -114,7 +114,7 @@ describe('the decompression program', () => {
       .split('\n')
       .filter((line) => line.endsWith(' xz') && !line.startsWith('Z'));
 
-  // Much more behind the disk than pipes hold, so that the program cannot come to its end by itself.
+  // Much more data after the disk than pipes hold, so that the program cannot exit on its own.
   const much = Buffer.concat([tar.subarray(0, -1024), tarMember({ name: 'more' }, noise(4 << 20, 1)), TAR_END]);
   const bad = Buffer.concat([damaged, noise(4 << 20, 1)]);
   const cases = calls.flatMap(([name, call]) => [
@@ -136,7 +136,7 @@ describe('a file that a call created', () => {
   });
 
   test('is removed when it cannot be grown to the size of the disk', async () => {
-    // Beyond what ext4 takes, and what any file system takes that has no room for it; where one does take it, it stays.
+    // Larger than ext4 allows, and than any file system without that much space allows; where one does allow it, the file stays.
     const size = 2 ** 50;
     const blockSize = 256 << 20;
     const entries = size / blockSize;

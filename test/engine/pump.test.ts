@@ -105,9 +105,12 @@ test.each([
   ['zero', 'assume-zero', false, 'skip'],
   ['hole', 'write', true, 'write'],
   ['zero', 'write', false, 'write'],
-] as const)('a %s extent with the policy %s on a target that reads zero, overwriting: %s, results in: %s', (kind, policy, readsZero, action) => {
-  expect(plan(kind, policy, readsZero)).toBe(action);
-});
+] as const)(
+  'a %s extent with the policy %s on a target that reads zero, overwriting: %s, results in: %s',
+  (kind, policy, readsZero, action) => {
+    expect(plan(kind, policy, readsZero)).toBe(action);
+  },
+);
 
 describe('for any bitmap, block order, block size, zero policy and sector size', () => {
   const image = fc

@@ -78,22 +78,25 @@ describe('cancelling', () => {
   test.each([
     ['a plain archive', archive],
     ['a compressed one', gzipSync(archive)],
-  ])('%s that stalls rejects with CANCELLED immediately, every buffer and descriptor is released and no file is left', async (_what, bytes) => {
-    const folder = testFolder();
-    const pool = createPool({ count: 4 });
-    const stop = new AbortController();
-    async function* stalling(): AsyncGenerator<Uint8Array> {
-      yield bytes.subarray(0, Math.floor(bytes.length * 0.7));
-      stop.abort();
-      await new Promise(() => {});
-    }
-    const before = descriptors();
-    const work = writeDisk(stalling(), join(folder, 'disk.raw'), { pool, signal: stop.signal });
-    await expect(work).rejects.toMatchObject({ code: 'CANCELLED', exitCode: 130 });
-    expect(readdirSync(folder)).toEqual([]);
-    expect(pool.free).toBe(4);
-    expect(descriptors()).toBe(before);
-  });
+  ])(
+    '%s that stalls rejects with CANCELLED immediately, every buffer and descriptor is released and no file is left',
+    async (_what, bytes) => {
+      const folder = testFolder();
+      const pool = createPool({ count: 4 });
+      const stop = new AbortController();
+      async function* stalling(): AsyncGenerator<Uint8Array> {
+        yield bytes.subarray(0, Math.floor(bytes.length * 0.7));
+        stop.abort();
+        await new Promise(() => {});
+      }
+      const before = descriptors();
+      const work = writeDisk(stalling(), join(folder, 'disk.raw'), { pool, signal: stop.signal });
+      await expect(work).rejects.toMatchObject({ code: 'CANCELLED', exitCode: 130 });
+      expect(readdirSync(folder)).toEqual([]);
+      expect(pool.free).toBe(4);
+      expect(descriptors()).toBe(before);
+    },
+  );
 
   test('nothing starts if the signal has already fired', async () => {
     const folder = testFolder();

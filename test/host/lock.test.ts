@@ -158,7 +158,7 @@ describe('between processes', () => {
     const name = newName();
     const holder = startProcess({ does: 'hold', name });
     await holder.said('holding');
-    // It never reads, and never closes its side by itself.
+    // It never reads, and never closes its side on its own.
     const stranger = connect({ path: `${addresses(name)[0]?.replace(/@/g, '\0')}`, allowHalfOpen: true });
     onTestFinished(() => void stranger.destroy());
     await once(stranger, 'connect');

@@ -1,4 +1,4 @@
-/** Who may import whom. ARCHITECTURE.md has the map of the house with what each folder is for. */
+/** Who may import whom. ARCHITECTURE.md has the map of the house with the purpose of each folder. */
 
 import { posix } from 'node:path';
 import { expect, test } from 'vitest';

@@ -42,7 +42,7 @@ test('that rule finds a file one line too long, and an allowance that is no long
 
 const FUNCTIONS = ['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression'];
 
-/** What a function is called where it stands: by its own name, or that of the variable, field or method that it is. */
+/** The name of a function: its own, or that of the variable, field or method that holds it. */
 function nameOf(node: Node, parent: Node): string {
   const named = [node.id, parent.id, parent.key].find((id) => typeof id === 'object' && id !== null && 'name' in id);
   return typeof named === 'object' && named !== null && 'name' in named ? String(named.name) : 'a function without a name';

@@ -152,7 +152,7 @@ describe.each(framings)('a connection that ends while the target is slow, of a b
   });
 });
 
-/** Its answer has no length: a start, and when it is told to go on, as much again and a reset. All that without the client's event loop. */
+/** Its answer has no length: a first part, and on request the same amount again and a reset. None of it depends on the client's event loop. */
 const resetting = `
   const { createServer } = require('node:net');
   const { parentPort, workerData } = require('node:worker_threads');

@@ -38,7 +38,7 @@ const failing: fc.Arbitrary<Reply> = fc.oneof(
   fc.constant({ cut: 0 }),
 );
 
-/** Everything at once: whatever a server may do wrong without lying about what it has. */
+/** All faults combined: everything a server may do wrong without lying about its content. */
 const wrong = (kind: Kind): fc.Arbitrary<Reply> => {
   const changed = fc
     .record({ other: fc.constantFrom(...others), noRange: fc.boolean(), blind: fc.boolean() })
@@ -109,7 +109,7 @@ test('whatever a server does, the bytes are those of one image, complete or ende
 test('a server that keeps falling silent is handled like one with dropped connections', async () => {
   const silence = fc.record({ cut: fc.integer({ min: 1, max: 70_000 }), how: fc.constant('stall' as const) });
   const program = fc.array(fc.oneof(silence, drop, failing), { maxLength: 5 });
-  // Silence takes its time, so several at once.
+  // Waiting for silence takes time, so several run in parallel.
   await fc.assert(
     fc.asyncProperty(fc.array(program, { minLength: 10, maxLength: 10 }), async (programs) => {
       const reading = programs.map((replies) =>
@@ -143,7 +143,7 @@ test('if a digest is given, success means the image with that digest', async () 
 });
 
 test('failures that a retry can overcome are overcome, however often they happen', async () => {
-  // A connection that ends gives at least a byte; behind it four more may fail before the next one has to.
+  // A dropped connection delivers at least a byte; after it four more may fail before the next one must deliver one.
   const step = fc
     .record({
       fails: fc.array(fc.oneof(failing, fc.record({ cut, how: fc.constant('reset' as const) })), { maxLength: 4 }),

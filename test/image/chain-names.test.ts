@@ -42,9 +42,12 @@ const named = (names: readonly string[], order: readonly number[]): Members =>
   order.map((rank) => [names[rank] ?? '', vhds[rank] ?? Buffer.alloc(0)]);
 
 describe('a chain', () => {
-  test.each(permutations(3).map((order) => [order]))('of snap, image and base, the old naming, is written in the order %j', async (order) => {
-    await expectDisk(named(['snap.vhd', 'image.vhd', 'base.vhd'], order));
-  });
+  test.each(permutations(3).map((order) => [order]))(
+    'of snap, image and base, the old naming, is written in the order %j',
+    async (order) => {
+      await expectDisk(named(['snap.vhd', 'image.vhd', 'base.vhd'], order));
+    },
+  );
 
   // The plugin of 2012 renamed what was there in this order, and skipped what was missing.
   test.each([

@@ -23,7 +23,7 @@ function oldFile(folder: string, size = virtualSize): string {
   return stored(folder, 'target', Buffer.alloc(size + 10 * SECTOR, 0xaa));
 }
 
-/** What an old file has become: the disk, and behind it what was there before. */
+/** The expected content of an old file: the disk, followed by what was there before. */
 const over = (disk: Buffer): Buffer => Buffer.concat([disk, Buffer.alloc(10 * SECTOR, 0xaa)]);
 
 describe.each([512, 4096] as const)('on a device with %d-byte sectors that is full of old data', (sector) => {
@@ -97,7 +97,7 @@ test('a compressed file is scanned for its leaf, then read from its start, whate
   stack.snapshot();
   stack.snapshot();
   stack.write(9, 1);
-  // Blocks of noise that nobody wrote to, so that there is much to read.
+  // Blocks of noise under clear bits, so that there is much to read.
   const chain = chainOf(stack, [{ seed: 1, garbage: true, idle: 1 }]);
   const folder = testFolder();
   const path = stored(folder, 'chain.tar.gz', gzipSync(chainTar(chain.vhds, [1, 0, 2]), { level: 1 }));

@@ -14,7 +14,7 @@ const notes: Entry = ['box.nvram', Buffer.from('what the firmware remembers')];
 const listed = [ovf, vhd, notes];
 const manifest: Entry = ['box.mf', manifestOf(listed)];
 
-/** Where producers put the manifest: ovftool right behind the OVF, others last, tar by itself anywhere. */
+/** Where producers put the manifest: ovftool right after the OVF, others last, plain tar anywhere. */
 const layouts: [string, Entry[]][] = [
   ['behind the OVF', [ovf, manifest, vhd, notes]],
   ['at the end', [ovf, vhd, notes, manifest]],

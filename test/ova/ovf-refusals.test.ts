@@ -9,7 +9,12 @@ describe('a contradictory OVF is refused, with the offset of the element:', () =
     ['two files with one id', envelope(`${file}<File id="f" href="b"/>`), '<File id="f" href="b"', /two files.*"f"/],
     ['two disks with one id', envelope(file, `${disk}<Disk diskId="d"/>`), '<Disk diskId="d"/', /two disks.*"d"/],
     ['a disk on an unlisted file', envelope(file, '<Disk diskId="d" fileRef="g"/>'), '<Disk', /"d" refers to the file "g"/],
-    ['a file reference named like an Object.prototype property', envelope('', '<Disk diskId="d" fileRef="__proto__"/>'), '<Disk', /__proto__/],
+    [
+      'a file reference named like an Object.prototype property',
+      envelope('', '<Disk diskId="d" fileRef="__proto__"/>'),
+      '<Disk',
+      /__proto__/,
+    ],
     ['a file without an id', envelope('<File href="a"/>'), '<File', /no id/],
     ['a file without an href', envelope('<File id="f"/>'), '<File', /no href/],
     ['a file with an impossible size', envelope('<File id="f" href="a" size="-1"/>'), '<File', /size of "-1"/],
@@ -17,7 +22,7 @@ describe('a contradictory OVF is refused, with the offset of the element:', () =
     ['another root element', '<Domain><Envelope/></Domain>', '<Domain', /"Domain", not "Envelope"/],
     ['a web page', '<html><body/></html>', '<html', /"html"/],
   ])('%s', async (_, text, where, message) => {
-    // In UTF-16, and behind characters of more than one byte, the byte is another one than the character.
+    // In UTF-16, and after characters of more than one byte, the byte offset differs from the character offset.
     const marked = `<!--größe 日本 💾-->${text}`;
     const at = marked.lastIndexOf(where);
     const error = await refused(marked);
@@ -127,11 +132,7 @@ describe('an attack is refused before it costs anything:', () => {
     ['380,000 attributes', `<Envelope ${Array.from({ length: 380_000 }, (_, index) => `a${index}=""`).join(' ')}`, /256 attributes/],
     ['300 attributes', `<Envelope ${Array.from({ length: 300 }, (_, index) => `a${index}=""`).join(' ')}/>`, /256 attributes/],
     ['100 namespaces', `<Envelope ${Array.from({ length: 100 }, (_, index) => `xmlns:a${index}="u"`).join(' ')}/>`, /64 namespaces/],
-    [
-      '100 nested namespaces',
-      `<Envelope>${Array.from({ length: 100 }, (_, index) => `<a xmlns:a${index}="u">`).join('')}`,
-      /64 names/,
-    ],
+    ['100 nested namespaces', `<Envelope>${Array.from({ length: 100 }, (_, index) => `<a xmlns:a${index}="u">`).join('')}`, /64 names/],
     ['an element name of 4 MiB', `<${fill('a')}`, /./],
     ['an attribute of 4 MiB', `<Envelope a="${fill('a')}"/>`, /./],
     ['a comment of 4 MiB', `<!--${fill('-a')}--><Envelope/>`, /./],
@@ -143,7 +144,7 @@ describe('an attack is refused before it costs anything:', () => {
     const { user } = process.cpuUsage(before);
     expect([error.code, error.member]).toEqual(['OVF_XML', 'box.ovf']);
     expect(error.message).toMatch(message);
-    // Hours where time goes with the square of the size; a slow machine takes a second.
+    // Takes hours if time grows with the square of the size, and otherwise a second on a slow machine.
     expect(user).toBeLessThan(10_000_000);
   });
 

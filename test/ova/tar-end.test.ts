@@ -42,13 +42,13 @@ describe('the end of the archive', () => {
   test('anywhere else is an error with its offset: in a header, a body, a long name', async () => {
     const pax = paxHeader({ path: 'second.vhd' });
     const tar = Buffer.concat([disk, pax, disk]);
-    // Cut right behind a member, or in its padding, it is whole; those are the warnings above.
+    // An archive cut right after a member, or in its padding, is complete: those are the warnings above.
     const whole = (end: number): boolean => end >= 512 + 1300 && end <= disk.length;
     for (let end = 0; end < disk.length + pax.length + 512 + 1300; end++) {
       const listing = list(tar.subarray(0, end), [333]);
       if (whole(end)) expect((await listing).members.length).toBe(1);
       else {
-        // What reads a body is told its place in that body, what skips one the place in the archive.
+        // A reader of a body gets the offset in that body; a reader that skips it gets the offset in the archive.
         const bodyAt = [512, disk.length + pax.length + 512].find((start) => end >= start && end < start + 1300);
         expect(await failure(listing)).toMatchObject({ code: 'SOURCE_TRUNCATED', offset: end - (bodyAt ?? 0) });
       }

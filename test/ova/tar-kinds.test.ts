@@ -29,15 +29,18 @@ describe('kinds of members', () => {
     ]);
   });
 
-  test.each(['1', '2', '3', '4', '6'])('include links and devices (type %s), which have no body, whatever their size field says', async (type) => {
-    const tar = Buffer.concat([tarHeader({ name: 'a.vhd', type, size: 5000, linkname: 'b' }), tarMember({ name: 'b' }, body), TAR_END]);
-    expect((await list(tar)).members.map(({ name, size }) => [name, size])).toEqual([
-      ['a.vhd', 0],
-      ['b', 1300],
-    ]);
-    const paxed = Buffer.concat([paxHeader({ size: '5000' }), tar]);
-    expect(await names(paxed)).toEqual(['a.vhd', 'b']);
-  });
+  test.each(['1', '2', '3', '4', '6'])(
+    'include links and devices (type %s), which have no body, whatever their size field says',
+    async (type) => {
+      const tar = Buffer.concat([tarHeader({ name: 'a.vhd', type, size: 5000, linkname: 'b' }), tarMember({ name: 'b' }, body), TAR_END]);
+      expect((await list(tar)).members.map(({ name, size }) => [name, size])).toEqual([
+        ['a.vhd', 0],
+        ['b', 1300],
+      ]);
+      const paxed = Buffer.concat([paxHeader({ size: '5000' }), tar]);
+      expect(await names(paxed)).toEqual(['a.vhd', 'b']);
+    },
+  );
 
   test('that are unknown are skipped like files, as POSIX requires', async () => {
     expect(await names(Buffer.concat([tarMember({ name: 'z', type: 'Z' }, body), disk, TAR_END]))).toEqual(['z', 'disk.vhd']);
@@ -47,7 +50,7 @@ describe('kinds of members', () => {
     const signed = Buffer.concat([tarHeader({ name: 'größe.vhd', size: 1300, signed: true }), body, tarPadding(1300), TAR_END]);
     expect(await names(signed)).toEqual(['größe.vhd']);
     for (let at = 0; at < 512; at++) {
-      if (at === 155) continue; // behind the end of the checksum's own text
+      if (at === 155) continue; // after the terminator of the checksum
       const bad = Buffer.concat([disk, disk, TAR_END]);
       bad[disk.length + at] = (bad[disk.length + at] ?? 0) ^ 0x01;
       const error = await failure(list(bad));

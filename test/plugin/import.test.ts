@@ -26,11 +26,11 @@ const fields = { ...honest, size: image.length, checksum: createHash('md5').upda
 const glance = (how: Reply = {}, changed: object = {}): Promise<TestServer> =>
   glanceV2({ ...fields, ...changed }, ({ path }: Seen): Reply => (path.endsWith('/file') ? { image, ...how } : {}));
 
-/** Where nobody listens, nor will. */
+/** A port without a listener, now and later. */
 const NOWHERE = 'http://127.0.0.1:1';
 
 let plugin: Plugin;
-/** Another one, for what takes its time meanwhile: the plugin asks several times before it gives a service up. */
+/** Another one, for the slow tests: the plugin retries several times before it abandons a service. */
 let patient: Plugin;
 let nobody: Promise<readonly string[]>;
 let host: Host;
@@ -43,7 +43,7 @@ beforeAll(async () => {
   for (const type of ['ext', 'lvm']) srs[type] = await host.sr(type);
   patient = await startPlugin('src/plugin/main.ts');
   nobody = patient.failure(nova({ url: () => NOWHERE }, srs.lvm ?? ''));
-  nobody.catch(() => {}); // told where it is waited for
+  nobody.catch(() => {}); // reported where it is awaited
 });
 
 afterAll(async () => {
@@ -66,7 +66,7 @@ const nova = (server: Pick<TestServer, 'url'>, sr: string, token = TOKEN, id = I
   env: { VDISTREAM_XE: host.xe, VDISTREAM_INVENTORY: host.inventory },
 });
 
-/** The VDI of the answer holds the disk, and zeros behind it; nothing else was made. */
+/** The VDI in the answer holds the disk, with zeros after it; nothing else was created. */
 function arrived(vdi: unknown, sr: string, disk = content, id = ID): void {
   made.push(String(vdi));
   assertClean(host, { vdis: made });

@@ -24,7 +24,7 @@ const load = (pickle: Uint8Array): Promise<unknown> => python.ask({ loads: Buffe
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 const read = (text: string): PickleValue => readPickle(bytes(text));
 
-/** A pickle that has to be refused; anything but a USAGE error of ours is a bug. */
+/** The error for a pickle that must be refused; anything but a USAGE error is a bug. */
 function refusal(pickle: string | Uint8Array): VdiStreamError {
   try {
     readPickle(typeof pickle === 'string' ? bytes(pickle) : pickle);

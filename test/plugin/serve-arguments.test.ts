@@ -58,7 +58,11 @@ describe('wrong arguments:', () => {
     ['a pickle of a list', { members: { params: '(l.' } }, /^params must hold a dict/],
     ['a key other than args and kwargs', { members: { params: '{"kwargs": {}, "more": 1}' } }, /^params must hold args/],
     ['a pickle that runs code', { members: { params: "cos\nsystem\n(S'true'\ntR." } }, /^at byte 0: the pickle has the opcode GLOBAL/],
-    ['an argument in addition to params', { members: { params: '{"image_id": "good"}', sr_uuid: SR } }, /^the arguments are in params.*"sr_uuid"/],
+    [
+      'an argument in addition to params',
+      { members: { params: '{"image_id": "good"}', sr_uuid: SR } },
+      /^the arguments are in params.*"sr_uuid"/,
+    ],
     ['params that are empty', { members: { params: '' } }, /^at byte 0: the pickle ends/],
     ['params that are not JSON', { members: { params: `{"image_id": "${TOKEN}` } }, /^params is not JSON/],
     ['params with characters beyond one byte', { members: { params: 'V€\n.' } }, /^params is neither JSON nor a pickle/],

@@ -76,7 +76,7 @@ describe('for other callers', () => {
     const params = ` \n${JSON.stringify(shape({ ...nova('good').kwargs, sr_uuid: VDI }), null, 2)}`;
     const answer = await success({ fn: 'download_vhd2', members: { params, host_uuid: SR } });
     expect(answer.reply?.Value).toBe(JSON.stringify({ root: { uuid: VDI } }));
-    // Told explicitly, it counts before the path.
+    // An explicit value takes precedence over the path.
     expect(told(answer, 'import')).toMatchObject({ sr: VDI });
   });
 

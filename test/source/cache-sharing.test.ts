@@ -56,7 +56,7 @@ describe('a cancelled call leaves nothing behind', () => {
   });
 });
 
-/** Gives a third of the image, and the rest when it is told to. */
+/** Yields a third of the image, and the rest when it is released. */
 async function heldServer() {
   const rests: (() => void)[] = [];
   const server = await imageServer(image, (response) => {

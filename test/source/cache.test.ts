@@ -75,7 +75,7 @@ describe('an image', () => {
     expect(readdirSync(folder)).toEqual([]);
     await source.close();
     const { name, open } = imageOpener(image);
-    await expectImage({ name, open }, folder); // nothing that could tell one
+    await expectImage({ name, open }, folder); // nothing that could report a length
     expect(readdirSync(folder)).toEqual([]);
   });
 

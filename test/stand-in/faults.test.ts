@@ -294,7 +294,7 @@ describe('the host', () => {
     expect(await hanging).toEqual(LOST);
     closeSync(file);
     expect([existsSync(own.folder), nodesIn('backend', ownSr), nodesIn('phy', ownSr)]).toEqual([false, [], []]);
-    // The device goes with the last one that has it open, who may be a losetup of another test.
+    // The device disappears when its last user closes it, which may be a losetup of another test.
     await vi.waitFor(() => expect(loopsIn(own.folder)).toEqual([]), { timeout: 30_000 });
   });
 

@@ -1,4 +1,4 @@
-/** Bytes as sources give them: in chunks of any size, from memory that the source uses again. */
+/** Bytes as sources yield them: in chunks of any size, from memory that the source reuses. */
 
 import fc from 'fast-check';
 import type { Chunks } from '../../src/cursor.ts';
@@ -45,7 +45,7 @@ export async function collect(source: Chunks): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-/** `length` bytes that do not compress and hold no runs, the same for the same seed (xorshift32). */
+/** `length` bytes that do not compress and hold no runs, determined by the seed (xorshift32). */
 export function noise(length: number, seed: number): Uint8Array {
   const bytes = new Uint8Array(length);
   let state = (seed ^ 0x9e3779b9) >>> 0 || 1;

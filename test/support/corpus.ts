@@ -31,13 +31,13 @@ export function corpus(): CorpusFile[] {
   return JSON.parse(readFileSync(join(corpusFolder, 'corpus.json'), 'utf8'));
 }
 
-/** Puts the file meant into `folder`: the outer gzip of the corpus is only its packing. */
+/** Unpacks the file into `folder`: the outer gzip of the corpus is only its packing. */
 export function unpack({ file, outer }: CorpusFile, folder: string): Promise<string> {
   const stored = join(corpusFolder, file);
   return outer === 'gzip' ? gunzipped(stored, folder) : Promise.resolve(stored);
 }
 
-/** The file meant and those of its parents, leaf first: what is given to be written. */
+/** The file and those of its parents, leaf first: the inputs to write. */
 export async function unpackChain(entry: CorpusFile, folder: string): Promise<string[]> {
   const parents = (entry.parents ?? []).map((name) => gunzipped(join(corpusFolder, name), folder));
   return Promise.all([unpack(entry, folder), ...parents]);

@@ -37,7 +37,7 @@ export interface Plugin {
   success(request: Request): Promise<Answer>;
   /** Code, function, class and message. */
   failure(request: Request): Promise<readonly string[]>;
-  /** Sends the next signal of a call that waits to be told. */
+  /** Sends the next signal to a call that waits for it. */
   tell(): void;
   end(): Promise<void>;
 }

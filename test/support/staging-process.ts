@@ -21,7 +21,7 @@ export interface StagingProcess {
   readonly child: ChildProcess;
   /** Resolves with the rest of the first line that begins so; rejects if the process ends without one. */
   said(word: string): Promise<string>;
-  /** Resolves when it has ended by itself. */
+  /** Resolves when it has exited on its own. */
   done(): Promise<Outcome>;
   /** As `kill -9`; resolves when it has gone. */
   kill(): Promise<void>;

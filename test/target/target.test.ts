@@ -17,7 +17,7 @@ function image(folder: string, size = 8 * MIB): string {
   return path;
 }
 
-/** Opens and closes at once; what is of interest is whether it may. */
+/** Opens and closes immediately, to see whether it is allowed. */
 async function tryOpen(path: string, options: TargetOptions): Promise<void> {
   await (await deviceTarget(path).open(options)).close();
 }
@@ -213,16 +213,19 @@ describe('a file as the target', () => {
 });
 
 describe('a block device as the target', () => {
-  testWith('loop').each(['auto', 'write'] as const)('full of old data reads as the disk afterwards, with the zero policy %s', async (zero) => {
-    await withLoop({ size: 9 * MIB, fill: 0xaa }, async (device) => {
-      const result = await writeDisk(image(testFolder()), device.path, { zero, verify: true });
-      expect(result).toMatchObject({ bytesWritten: 2 * MIB, bytesZeroed: 6 * MIB, verified: true, direct: true });
-      const model = Buffer.alloc(8 * MIB);
-      model.fill('data', 2 * MIB, 4 * MIB);
-      expect(device.read(0, 8 * MIB).equals(model)).toBe(true);
-      expect(device.holds(0xaa, 8 * MIB, 9 * MIB)).toBe(true);
-    });
-  });
+  testWith('loop').each(['auto', 'write'] as const)(
+    'full of old data reads as the disk afterwards, with the zero policy %s',
+    async (zero) => {
+      await withLoop({ size: 9 * MIB, fill: 0xaa }, async (device) => {
+        const result = await writeDisk(image(testFolder()), device.path, { zero, verify: true });
+        expect(result).toMatchObject({ bytesWritten: 2 * MIB, bytesZeroed: 6 * MIB, verified: true, direct: true });
+        const model = Buffer.alloc(8 * MIB);
+        model.fill('data', 2 * MIB, 4 * MIB);
+        expect(device.read(0, 8 * MIB).equals(model)).toBe(true);
+        expect(device.holds(0xaa, 8 * MIB, 9 * MIB)).toBe(true);
+      });
+    },
+  );
 
   testWith('loop')('with assume-zero keeps its content where the disk is empty, as the caller has promised zeros', async () => {
     await withLoop({ size: 8 * MIB, fill: 0xaa }, async (device) => {

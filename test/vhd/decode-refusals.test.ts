@@ -97,7 +97,7 @@ describe('impossible metadata is refused with its own code and the offset of the
     ['an unaligned table', resealed({ header: (h) => h.writeBigUInt64BE(1537n, 16) }), 'VHD_TABLE_OFFSET', 512 + 16],
     ['a table at 2^63', resealed({ header: (h) => h.writeBigUInt64BE(2n ** 63n, 16) }), 'VHD_TABLE_OFFSET', 512 + 16],
     ['a table at 2^64 - 1', resealed({ header: (h) => h.writeBigUInt64BE(2n ** 64n - 1n, 16) }), 'VHD_TABLE_OFFSET', 512 + 16],
-    // Four thousand million entries are 16 GiB, and every block stands inside those.
+    // Four thousand million entries are 16 GiB, and every block lies inside those.
     ['a table of ffffffff entries', resealed({ header: (h) => h.writeUInt32BE(0xffffffff, 28) }), 'VHD_BLOCK_METADATA', entryAt(0)],
   ])('%s', async (_, vhd, code, offset) => {
     await waysOf(vhd, [300, 4000], testFolder(), async (decoding) => {
@@ -119,7 +119,7 @@ describe('impossible metadata is refused with its own code and the offset of the
   });
 
   test('a table after the blocks can be read from a file, but is refused with the reason in a stream', async () => {
-    // The header behind the table: the table has gone by when it is known.
+    // The header comes after the table, which has already been read when its place becomes known.
     const header = makeHeader({ entries: 10, blockSize: 4096, tableOffset: 512 });
     const footer = resealed({ footer: (f) => f.writeBigUInt64BE(1024n, 16) }).subarray(0, 512);
     const vhd = Buffer.concat([footer, Buffer.alloc(512, 0xff), header, footer]);

@@ -118,7 +118,7 @@ describe('compared with other decoders,', () => {
     expect(readFileSync(raw).equals(baseOf(stack))).toBe(true);
   });
 
-  // In a child it takes whole bytes of the bitmap for one sector, so eight sectors are all there or all absent.
+  // In a child vhdimount treats whole bytes of the bitmap as one, so eight sectors are all present or all absent.
   testWith('vhdimount', 'fuse', 'root').each([...neat, littered])('a chain %s decodes as vhdimount shows it', (_, form) => {
     const stack = example(8);
     const { paths } = store(stack, form);

@@ -20,7 +20,7 @@ interface Sample {
   readonly content: Buffer;
 }
 
-/** Partly filled blocks, an absent one, and a last one that reaches beyond the disk. */
+/** Partly filled blocks, an absent one, and a last one that extends past the end of the disk. */
 function sample(form: Partial<Form> = {}, blockSize = 64 << 10): Sample {
   const each = blockSize / 512;
   const stack = createStack({ kind: 'dynamic', blockSize, size: 5 * each + Math.ceil(each / 3) });
@@ -195,7 +195,7 @@ test('a block of 256 MiB is read in pieces, and the next one as far as the disk 
   const table = Buffer.alloc(512, 0xff);
   const bitmapBytes = blockSize / 512 / 8;
   const [first, second] = [4, 4 + (bitmapBytes + blockSize) / 512];
-  table.writeUInt32BE(second, 0); // block 0 stands behind block 1
+  table.writeUInt32BE(second, 0); // block 0 comes after block 1
   table.writeUInt32BE(first, 4);
   const footer = makeFooter({ size, type: 3 });
   const expected = new Map<number, Buffer>();

@@ -104,7 +104,7 @@ describe.concurrent('an image', () => {
     ['does not match the manifest', () => inParts(archive), 'MANIFEST_DIGEST'],
   ])('that %s leaves no VDI', (_, input, code, options) => onPlace((place) => fails(place, input(), code, true, options)));
 
-  /** The third block stands where the first one does. */
+  /** The third block is at the offset of the first. */
   function overlapping(): Buffer {
     const copy = Buffer.from(image);
     copy.copy(copy, TABLE + 8, TABLE, TABLE + 4);
@@ -122,7 +122,7 @@ describe.concurrent('an image', () => {
 });
 
 describe('storage that is full', () => {
-  /** So long that the kernel cannot write a block at once: of the write that reaches the end of the storage it reports nothing. */
+  /** So long that the kernel must split the write of a block: it does not report the part that reaches the end of the storage. */
   const disk = noise(8 * MiB, 3);
   const long = dynamicVhd({
     size: disk.length,

@@ -38,7 +38,7 @@ type Options = Partial<ImportOptions>;
 const importing = (input: SourceInput | readonly SourceInput[], sr: string, options: Options = {}) =>
   importImage(input, { sr, xe: toolstackOf(host), ...options });
 
-/** The calls so far, with the uuids that only the toolstack knows under names that say what they are. */
+/** The calls so far, with the uuids chosen by the toolstack replaced by names. */
 async function callsWith(names: Readonly<Record<string, string>>): Promise<string[]> {
   const calls = (await host.calls()).map((call) => call.join(' '));
   return calls.map((call) => Object.entries(names).reduce((text, [name, uuid]) => text.replaceAll(uuid, name), call));
@@ -175,7 +175,7 @@ describe('the environment of the caller', () => {
     const home = testFolder();
     writeFileSync(join(home, '.xe'), 'server=192.0.2.1\nusername=guest\n');
     const traps = { HOME: home, XE_EXTRA_ARGS: 'server=192.0.2.1' };
-    // They are traps: whoever walks into one reaches nobody.
+    // They are traps: none of them leads to a server.
     for (const [name, value] of Object.entries(traps)) {
       expect(await host.run(['vdi-list'], { [name]: value })).toMatchObject({ status: 1, stderr: expect.stringContaining('refused') });
     }
@@ -206,7 +206,10 @@ describe('the control domain', () => {
     ['is not in the inventory', () => []],
     ['has no uuid in the inventory', () => [`CONTROL_DOMAIN_UUID=''`]],
     ['has an invalid uuid in the inventory', () => [`CONTROL_DOMAIN_UUID='dom0'`]],
-    ['is in the inventory only under another name', () => [`OLD_CONTROL_DOMAIN_UUID='${host.guest}'`, `#CONTROL_DOMAIN_UUID='${host.guest}'`]],
+    [
+      'is in the inventory only under another name',
+      () => [`OLD_CONTROL_DOMAIN_UUID='${host.guest}'`, `#CONTROL_DOMAIN_UUID='${host.guest}'`],
+    ],
   ])('is queried if it %s: that of this host, not a storage driver domain, nor that of another host', async (_, more) => {
     const { vdi } = await importHere([`INSTALLATION_UUID='${host.uuid}'`, ...more()]);
     expect(await plugged()).toBe(`vm-uuid=${host.dom0}`);

@@ -60,7 +60,7 @@ describe.concurrent('a signal that fires', () => {
       stop.abort();
       await finished(place);
       const outcome = await running;
-      // Then it is too late: the disk is somebody's.
+      // Then it is too late: the disk belongs to the caller.
       if (step === MARK) expectArrived(place, outcome.vdi ?? '');
       else expectCancelled(place, outcome);
     }),
@@ -78,7 +78,7 @@ describe.concurrent('a signal that fires', () => {
         const { error } = await ended;
         expect(error?.code).toBe('CANCELLED');
         expect(clientsOf(host)).toEqual([]);
-        // What is still at work on the disk may keep it from being removed, or make it when nobody is there any more.
+        // A command still in progress may block the removal of the disk, or create it after the import has ended.
         if (step === 'vdi-create') expect(error?.left).toEqual([expect.stringMatching(/^perhaps a VDI that xapi is still making/)]);
         else if (error?.left.length === 0) assertClean(host);
         else expect(error?.left).toEqual([expect.stringMatching(/^VDI \S+: .* Another operation/)]);
@@ -170,7 +170,7 @@ describe.concurrent('a signal that fires', () => {
         await called('vbd-create');
         await place.host.idle();
         stop.abort();
-        // It takes the turn to clean up, which has nothing to detach.
+        // It takes the lock for its clean-up, which has nothing to detach.
         await other.host.release();
         expectCancelled(place, await running);
         expect((await place.host.calls()).slice(before).map(([command]) => command)).not.toContain('vbd-plug');
@@ -203,7 +203,7 @@ describe.concurrent('a signal that fires', () => {
     }));
 });
 
-/** A stream that never goes on after `bytes`; `stalled` resolves when it is asked to. */
+/** A stream that stalls after `bytes`; `stalled` resolves when more is requested. */
 function stalling(bytes: Uint8Array) {
   let tell = (): void => {};
   const stalled = new Promise<void>((resolve) => {
@@ -267,13 +267,13 @@ describe.concurrent('the command line', () => {
         const clients = clientsOf(host);
         expect(clients.length).toBe(1);
         process.kill(-(child.pid ?? Number.NaN), 'SIGINT');
-        // By now a client that had it would be no more.
+        // By now a client that received the signal would be gone.
         expect((await host.run(['host-list'])).status).toBe(0);
         expect(clientsOf(host)).toEqual(clients);
         await finished(place);
         const { status, stderr } = await ended;
         expect(status).toBe(130);
-        // So it would be told of a client that had ended before its answer.
+        // Then a client that had exited before its answer would be reported.
         expect(stderr).not.toContain('because: ');
         expect(stderr).not.toContain('left behind: ');
         assertClean(host);

@@ -1,4 +1,4 @@
-/** What goes wrong with any one command of an import: it gets there all the same, or nothing is left. */
+/** A failure of any one command of an import: the import succeeds anyway, or leaves nothing behind. */
 
 import { describe, expect } from 'vitest';
 import type { ErrorCode } from '../../src/index.ts';
@@ -24,7 +24,7 @@ const DOES: readonly Step[] = ['vbd-plug', 'vbd-unplug', 'vbd-destroy', 'vdi-par
 /** While these are under way nothing else can be done with the disk: test/xen/import-undo.test.ts. */
 const AT_WORK: readonly Step[] = ['vdi-create', 'vdi-param-get', 'vbd-plug', 'vbd-list', 'vbd-unplug', 'vbd-destroy', 'vdi-param-remove'];
 
-/** The toolstack does not say what became of the command: whoever sent it has to look. */
+/** The toolstack does not report the outcome of the command: the import must query it. */
 const SILENT: ReadonlyArray<readonly [name: string, what: Fault, end: End]> = [
   ['is never answered', 'hang', 'XE_TIMEOUT'],
   ['is answered too late', 'late', 'XE_TIMEOUT'],
@@ -81,7 +81,7 @@ const REFUSED: Readonly<Record<Step, Readonly<Record<string, End>>>> = {
     SR_BACKEND_FAILURE_180: 'SR_FULL',
     VDI_IN_USE: 'VDI_BUSY',
     DEVICE_ATTACH_TIMEOUT: 'XE_FAILED',
-    // Not true of one that is not.
+    // Impossible for a VBD that is not attached.
     DEVICE_ALREADY_ATTACHED: 'XE_FAILED',
     OTHER_OPERATION_IN_PROGRESS: 'XE_FAILED',
     UUID_INVALID: 'XE_UUID',
@@ -93,7 +93,7 @@ const REFUSED: Readonly<Record<Step, Readonly<Record<string, End>>>> = {
     DEVICE_DETACH_REJECTED: 'retried',
     INTERNAL_ERROR: 'retried',
     VM_MISSING_PV_DRIVERS: 'retried',
-    // Not true of one that is.
+    // Impossible for a VBD that is attached.
     DEVICE_ALREADY_DETACHED: 'XE_FAILED',
     DEVICE_DETACH_TIMEOUT: 'VBD_DETACH',
     SR_BACKEND_FAILURE_16: 'SR_UNAVAILABLE',
@@ -104,7 +104,7 @@ const REFUSED: Readonly<Record<Step, Readonly<Record<string, End>>>> = {
     VBD_NOT_UNPLUGGABLE: 'XE_FAILED',
     OPERATION_NOT_ALLOWED: 'XE_FAILED',
     OTHER_OPERATION_IN_PROGRESS: 'XE_FAILED',
-    // The VBD is there all the same.
+    // The VBD still exists.
     UUID_INVALID: 'XE_UUID',
     HANDLE_INVALID: 'XE_UUID',
   },
@@ -200,7 +200,7 @@ function rule(step: Step, what: Fault, when: When): Rule {
   return { command, nth: Number(nth), what, when };
 }
 
-/** An import with this fault, after which nothing is left that is not an answer to a question nobody asks any more. */
+/** An import with this fault, after which nothing is left but unread answers. */
 async function imports(place: Place, fault: Rule, end: End, timeout: number, isFound = false): Promise<void> {
   const { host, xe } = place;
   await host.fault(fault);
@@ -211,13 +211,13 @@ async function imports(place: Place, fault: Rule, end: End, timeout: number, isF
   const [expected, warned] = end === 'warned' || end === 'retried' ? ['done', WARNED[end]] : [end, []];
   expect([error?.code ?? 'done', warnings], error?.message).toEqual([expected, warned]);
   if (vdi !== undefined) return expectArrived(place, vdi);
-  // Nobody knows whether what has got no answer will still be made.
+  // Without an answer, the object may still be created later.
   const isOpen = !isFound && fault.command === 'vdi-create' && (end === 'XE_TIMEOUT' || end === 'XE_CONNECTION');
   expect(error?.left).toEqual(isOpen ? [expect.stringMatching(/^perhaps a VDI/)] : []);
   assertClean(host);
 }
 
-/** Longer than any of this takes, and so short that waiting for it is no burden. Milliseconds. */
+/** Longer than any of this takes, and short enough to wait for. Milliseconds. */
 const NEVER = 30_000;
 const SOON = 1200;
 

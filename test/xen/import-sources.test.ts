@@ -73,7 +73,7 @@ describe('an image that is fetched', () => {
     const running = importing(url());
     running.catch(() => {}); // its error is thrown where it is awaited
     try {
-      // 8 MiB of the disk, four blocks at once, are well in front of half of the image.
+      // 8 MiB of the disk, four blocks, lie well within the first half of the image.
       await vi.waitFor(
         () => {
           const { vdi } = host.state();
@@ -93,7 +93,7 @@ describe('an image that is fetched', () => {
   });
 
   const wait = async (): Promise<void> => {};
-  /** Five answers that break off, at no round number, and then one that does not. */
+  /** Five answers that are cut at odd offsets, and then a complete one. */
   const cutting = (how: 'end' | 'reset') => ({
     image,
     headers: tag,
@@ -111,7 +111,7 @@ describe('an image that is fetched', () => {
     const server = await httpServer(cutting('reset'));
     await imported(httpImage(server.url(), { wait }), content);
     expect(server.requests).toHaveLength(6);
-    // Nothing that has come is asked for again: each answer goes on where the last byte of the one before it was taken.
+    // Nothing received is requested again: each answer resumes after the last byte read from the previous one.
     const starts = server.requests.map(({ start }) => start);
     expect(starts).toEqual(starts.toSorted((a, b) => a - b));
     expect(new Set(starts).size).toBe(6);

@@ -96,7 +96,7 @@ test('no two imports on a host plug or unplug at the same time, whatever process
   await host.called('vbd-create', 4);
   for (let number = 1; number <= 8; number++) {
     await vi.waitFor(async () => expect((await plugs()).length).toBeGreaterThanOrEqual(number), { timeout: 100_000 });
-    // Time enough for another one that would not wait: a call takes its caller as long as one of these does.
+    // Enough time for another call that would not wait: every call takes that long.
     for (let times = 0; times < 5; times++) await host.run(['vdi-list']);
     expect(await plugs(), 'calls so far, of which the last is under way').toHaveLength(number);
     await host.release();

@@ -1,5 +1,5 @@
 /**
- * The clean-up of an import that has failed, when that fails too: the first error is the one that is reported, with what is left, and
+ * The clean-up of an import that has failed, when that fails too: the first error is reported, with what is left behind, and
  * `reap` removes it once the import's process is gone.
  */
 
@@ -19,7 +19,7 @@ const onPlace = places();
 const NEVER = 30_000;
 const SOON = 1500;
 
-/** What stands in the way is gone, and so is the import's process. */
+/** Once the fault and the process of the import are gone, reap removes everything. */
 async function reaped({ host, xe }: Place): Promise<void> {
   expect(clientsOf(host)).toEqual([]);
   await host.noFaults();
@@ -30,7 +30,7 @@ async function reaped({ host, xe }: Place): Promise<void> {
   assertClean(host);
 }
 
-/** `left` of an error, with the uuids that only the toolstack knows under names that say what they are. */
+/** `left` of an error, with the uuids chosen by the toolstack replaced by names. */
 function leftOf({ host }: Place, { error }: Told): string[] {
   const { vdi, vbd } = host.state();
   const names = [...vdi.map(({ uuid }) => [uuid, 'DISK'] as const), ...vbd.map(({ uuid }) => [uuid, 'PLUG'] as const)];
@@ -47,7 +47,7 @@ const WHAT_VBDS = /^VDI DISK: xe vbd-list/;
 const PLUGGED = /^VDI DISK: VBD PLUG is still plugged: xe vbd-unplug/;
 const THERE = /^VDI DISK: xe vdi-destroy/;
 
-/** The commands of the clean-up: which VBDs of ours there are, which there are at all, off with them, off with the disk. */
+/** The commands of the clean-up: list our own VBDs, list all VBDs, remove ours, remove the disk. */
 const CASES: ReadonlyArray<readonly [step: string, ends: string, rule: Omit<Rule, 'command' | 'nth'>, left: Left]> = [
   ['vbd-list 2', 'is refused', { what: fail('INTERNAL_ERROR') }, WHAT_VBDS],
   ['vbd-list 2', 'is never answered', { what: 'hang' }, WHAT_VBDS],

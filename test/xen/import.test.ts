@@ -105,7 +105,7 @@ const MORE_KINDS: readonly Kind[] = [
   { type: 'ext', raw: true, options: { device: 'kernel' }, unit: 512 },
   { type: 'smb', unit: VHD },
   { type: 'equal', options: { smConfig: { allocation: 'thin' } }, unit: VHD },
-  // One that is none of those that are known.
+  // A type that vdistream has no rule for.
   { type: 'zfs-vol', unit: VHD },
 ];
 
@@ -207,7 +207,7 @@ describe('in every form of an image', () => {
     });
   });
 
-  // A sector, and about the units of a VHD and of a volume, on devices that can take no less than 4096 bytes at once, too.
+  // One sector, and sizes around the units of a VHD and of a volume, also on devices with sectors of 4096 bytes.
   const sizes = [1, 4095, 4096, 4097, 8191, 8192, 8193].flatMap((sectors) =>
     ([512, 4096] as const).map((sector) => [sectors, sector] as const),
   );
