@@ -19,7 +19,7 @@ interface Fake {
 }
 
 /** The stack is leaf first. */
-interface Story {
+interface Scenario {
   readonly stack: readonly Fake[];
   /** Ranks in the order of their arrival. */
   readonly order: readonly number[];
@@ -55,17 +55,19 @@ const fake = (long: boolean): fc.Arbitrary<Fake> =>
       return { kinds, cuts: new Set(shuffle([...kinds.keys()].slice(-40), seed).slice(0, 5)), seed, late };
     });
 
-const stories: fc.Arbitrary<Story> = fc.record({ long: fc.boolean(), count: fc.integer({ min: 1, max: 5 }) }).chain(({ long, count }) =>
-  fc.record({
-    stack: fc.array(fake(long), { minLength: count, maxLength: count }),
-    order: fc.shuffledSubarray([...Array(count).keys()], { minLength: count }),
-    given: fc.boolean(),
-    stopAfter: fc.nat(12),
-  }),
-);
+const scenarios: fc.Arbitrary<Scenario> = fc
+  .record({ long: fc.boolean(), count: fc.integer({ min: 1, max: 5 }) })
+  .chain(({ long, count }) =>
+    fc.record({
+      stack: fc.array(fake(long), { minLength: count, maxLength: count }),
+      order: fc.shuffledSubarray([...Array(count).keys()], { minLength: count }),
+      given: fc.boolean(),
+      stopAfter: fc.nat(12),
+    }),
+  );
 
 /** A layer that has given the disk already is one of a single extent. */
-function told({ stack, order, given }: Story): Fake[] {
+function fakesOf({ stack, order, given }: Scenario): Fake[] {
   const size = stack[0]?.kinds.length ?? 0;
   return stack.map((layer, rank) => (given && rank === order[0] ? { ...layer, kinds: new Array<Kind>(size).fill('data') } : layer));
 }
@@ -125,25 +127,25 @@ function layerOf(layer: Fake, rank: number, watch: Watch): Ranked {
   return { rank, virtualSize: kinds.length * SECTOR, extents };
 }
 
-function flatten(story: Story, stack: readonly Fake[], buffers: CountedBuffers, watch: Watch): AsyncGenerator<Extent> {
+function flatten(scenario: Scenario, stack: readonly Fake[], buffers: CountedBuffers, watch: Watch): AsyncGenerator<Extent> {
   const size = (stack[0]?.kinds.length ?? 0) * SECTOR;
-  const [first, ...rest] = story.order;
+  const [first, ...rest] = scenario.order;
   async function* arriving(): AsyncGenerator<Ranked> {
-    for (const rank of story.given ? rest : story.order) {
+    for (const rank of scenario.given ? rest : scenario.order) {
       const layer = stack[rank];
       if (layer !== undefined) yield layerOf(layer, rank, watch);
     }
     watch.now = undefined;
   }
-  return overlay(arriving(), buffers, { size, given: story.given ? first : undefined });
+  return overlay(arriving(), buffers, { size, given: scenario.given ? first : undefined });
 }
 
 test('layers in any order make the disk of the model, and every extent correctly reports whether it overwrites', async () => {
   await fc.assert(
-    fc.asyncProperty(stories, async (story) => {
-      const stack = told(story);
+    fc.asyncProperty(scenarios, async (scenario) => {
+      const stack = fakesOf(scenario);
       const size = stack[0]?.kinds.length ?? 0;
-      const first = story.given ? story.order[0] : undefined;
+      const first = scenario.given ? scenario.order[0] : undefined;
       /** The rank that has given a sector last. */
       const givenBy = new Array<number | undefined>(size).fill(first);
       const content = Buffer.alloc(size * SECTOR, 0xaa);
@@ -174,7 +176,7 @@ test('layers in any order make the disk of the model, and every extent correctly
         } else if (extent !== undefined) content.fill(0, extent.offset, extent.offset + extent.length);
       };
 
-      for await (const extent of flatten(story, stack, buffers, watch)) {
+      for await (const extent of flatten(scenario, stack, buffers, watch)) {
         const { kind, offset, length, overwrites = false } = extent;
         expect([offset % SECTOR, length % SECTOR, length > 0, offset + length <= size * SECTOR]).toEqual([0, 0, true, true]);
         if (kind === 'hole') expect([watch.now, overwrites], 'holes come last').toEqual([undefined, false]);
@@ -198,12 +200,12 @@ test('layers in any order make the disk of the model, and every extent correctly
 
 test('a consumer that stops early leaves every buffer released and every layer closed', async () => {
   await fc.assert(
-    fc.asyncProperty(stories, async (story) => {
+    fc.asyncProperty(scenarios, async (scenario) => {
       const watch = noWatch();
       const buffers = plainBuffers(MOST * SECTOR, 16);
-      const extents = flatten(story, told(story), buffers, watch);
+      const extents = flatten(scenario, fakesOf(scenario), buffers, watch);
       const taken: Extent[] = [];
-      while (taken.length < story.stopAfter) {
+      while (taken.length < scenario.stopAfter) {
         const next = await extents.next();
         if (next.done) break;
         taken.push(next.value);

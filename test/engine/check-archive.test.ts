@@ -14,17 +14,17 @@ const good = sample(1).vhd;
 const noHeader = withHeader(good, (header) => header.fill(0, 0, 8));
 const badSum = withFooters(good, 'front', (footer) => footer.writeUInt8(1, 300), false);
 
-const told = (findings: readonly Finding[]): string[] =>
+const summaries = (findings: readonly Finding[]): string[] =>
   findings.map(({ severity, code, member, offset }) => `${severity} ${code} ${member ?? ''}@${offset ?? ''}`);
 
 /** A file and a stream of the same bytes. */
 const both = (bytes: Buffer): SourceInput[] => [stored(testFolder(), 'image', bytes), chunked(bytes, [511, 3000])];
 
 /** In every way these findings in this order, `SEVERITY CODE MEMBER@OFFSET`. */
-async function archiveTells(entries: readonly Entry[], ...expected: string[]): Promise<void> {
+async function expectFindings(entries: readonly Entry[], ...expected: string[]): Promise<void> {
   for (const { input, name } of waysOf(testFolder(), entries)) {
     const { ok, findings } = await check(input());
-    expect(told(findings), name).toEqual(expected);
+    expect(summaries(findings), name).toEqual(expected);
     expect(ok, name).toBe(!expected.some((line) => line.startsWith('error')));
   }
 }
@@ -32,7 +32,7 @@ async function archiveTells(entries: readonly Entry[], ...expected: string[]): P
 describe('checking an archive', () => {
   test('reports every damaged member by name', async () => {
     const other = Buffer.alloc(2048, 'QFI\xfb\0\0\0\x03', 'latin1');
-    await archiveTells(
+    await expectFindings(
       [
         ['a.vhd', noHeader],
         ['b.vhd', other],
@@ -72,9 +72,9 @@ describe('checking an archive', () => {
     const second = 512 + Math.ceil(good.length / 512) * 512;
     tar.writeUInt8(0xff, second + 5);
     for (const input of [chunked(tar), chunked(gzipSync(tar))]) {
-      expect(told((await check(input)).findings)).toEqual(['error VHD_FOOTER_CHECKSUM a.vhd@64', `error TAR_HEADER @${second}`]);
+      expect(summaries((await check(input)).findings)).toEqual(['error VHD_FOOTER_CHECKSUM a.vhd@64', `error TAR_HEADER @${second}`]);
     }
-    expect(told((await check(stored(testFolder(), 'image.tar', tar))).findings)).toContain(`error TAR_HEADER @${second}`);
+    expect(summaries((await check(stored(testFolder(), 'image.tar', tar))).findings)).toContain(`error TAR_HEADER @${second}`);
   });
 });
 
@@ -124,7 +124,7 @@ describe('checking something that is not an image', () => {
   ])('reports %s', async (_, bytes, expected) => {
     const { ok, findings, disks } = await check(stored(testFolder(), 'image', bytes));
     expect({ ok, disks }).toEqual({ ok: false, disks: [] });
-    expect(told(findings).join()).toMatch(expected);
+    expect(summaries(findings).join()).toMatch(expected);
   });
 
   test('does not call an archive without a disk good, whatever warnings it has', async () => {
@@ -147,7 +147,7 @@ test('warns of an unusual end of a tar', async () => {
   const tar = tarOf([['a.vhd', good]]);
   const behind = Buffer.concat([tar, Buffer.alloc(512, 'x')]);
   for (const input of both(tar.subarray(0, -1024)))
-    expect(told((await check(input)).findings)).toEqual([`warning TAR_END_MISSING @${tar.length - 1024}`]);
+    expect(summaries((await check(input)).findings)).toEqual([`warning TAR_END_MISSING @${tar.length - 1024}`]);
   for (const input of both(behind)) expect(await check(input)).toMatchObject({ ok: true, findings: [{ code: 'TAR_TRAILING' }] });
 });
 
@@ -158,7 +158,7 @@ test('reports a disk that is named in the OVF but missing, and checks the others
   ];
   for (const { input, name } of waysOf(testFolder(), entries)) {
     const expected = ['error OVF_DISK_MISSING b.vhd@', 'error OVF_DISK_MISSING c.vhd@', 'error VHD_FOOTER_CHECKSUM a.vhd@64'];
-    expect(told((await check(input())).findings).sort(), name).toEqual(expected);
+    expect(summaries((await check(input())).findings).sort(), name).toEqual(expected);
   }
 });
 
@@ -189,8 +189,8 @@ describe('checking a chain', () => {
     ['a parent is hidden, as it should be', layers(vhds.map((vhd, rank) => (rank === 0 ? vhd : hidden(vhd)))), []],
     ['the leaf is hidden', layers(vhds.map(hidden)), ['warning VHD_HIDDEN 0.vhd@85']],
   ])('%s', async (_, entries, expected) => {
-    await archiveTells(entries, ...expected);
-    if (!expected.some((line) => line.includes('DISK_DUPLICATE'))) await archiveTells(entries.toReversed(), ...expected);
+    await expectFindings(entries, ...expected);
+    if (!expected.some((line) => line.includes('DISK_DUPLICATE'))) await expectFindings(entries.toReversed(), ...expected);
   });
 
   test('warns of a parent with a different timestamp', async () => {
@@ -199,7 +199,7 @@ describe('checking a chain', () => {
     if (leaf === undefined || base === undefined) throw new Error('a pair has two layers');
     const { id, timestamp } = identity(2);
     const child = layerVhd(leaf, { seed: 1 }, identity(1), { id, timestamp: timestamp + 1 });
-    await archiveTells(layers([child, layerVhd(base, { seed: 1 }, identity(2))]), 'warning CHAIN_TIMESTAMP 0.vhd@');
+    await expectFindings(layers([child, layerVhd(base, { seed: 1 }, identity(2))]), 'warning CHAIN_TIMESTAMP 0.vhd@');
   });
 
   test('warns of locators that point nowhere or are of an unknown kind', async () => {
@@ -208,7 +208,11 @@ describe('checking a chain', () => {
       header.write('Linx', 576, 'latin1');
       header.writeBigUInt64BE(1n << 40n, 576 + 24 + 16);
     });
-    await archiveTells(layers([odd, ...parents]), `warning VHD_LOCATOR 0.vhd@${512 + 576}`, `warning VHD_LOCATOR 0.vhd@${512 + 576 + 24}`);
+    await expectFindings(
+      layers([odd, ...parents]),
+      `warning VHD_LOCATOR 0.vhd@${512 + 576}`,
+      `warning VHD_LOCATOR 0.vhd@${512 + 576 + 24}`,
+    );
   });
 });
 

@@ -8,7 +8,7 @@ import { batmapOffset, entryOf, withBytes, withEntry, withFooters, withHeader } 
 import { tarOf } from '../support/tar.ts';
 
 const BLOCK = 4096;
-const told = (findings: readonly Finding[]): string[] =>
+const summaries = (findings: readonly Finding[]): string[] =>
   findings.map(({ severity, code, member, offset }) => `${severity} ${code} ${member ?? ''}@${offset ?? ''}`);
 
 /** A file and a stream of the same bytes. */
@@ -48,7 +48,7 @@ describe('checking one VHD', () => {
     const placed = withEntry(withEntry(header, 2, entryOf(vhd, 1)), 4, 1);
     const bytes = withFooters(placed, 'end', (footer) => void footer.write('v_poison'), false);
     for (const input of both(bytes)) {
-      expect(told((await check(input)).findings).sort()).toEqual([
+      expect(summaries((await check(input)).findings).sort()).toEqual([
         'error VHD_BLOCK_METADATA @1552',
         'error VHD_BLOCK_OVERLAP @1544',
         'error VHD_FOOTER_CHECKSUM @64',
@@ -64,7 +64,7 @@ describe('checking one VHD', () => {
     let vhd = tapped(30, [25]);
     for (let block = 2; block < 15; block++) vhd = withEntry(vhd, block, 0x10000 * block);
     const { findings } = await check(stored(testFolder(), 'image', vhd));
-    expect(told(findings).sort()).toEqual([
+    expect(summaries(findings).sort()).toEqual([
       ...Array.from({ length: 10 }, (_, index) => `error VHD_BLOCK_RANGE @${1536 + (index + 2) * 4}`).sort(),
       'warning MORE_FINDINGS @',
       `warning VHD_BATMAP @${entryOf(vhd, 25) * 512}`,
@@ -77,7 +77,7 @@ describe('checking one VHD', () => {
     for (const input of both(vhd)) {
       const { ok, findings } = await check(input);
       expect(ok).toBe(true);
-      expect(told(findings)).toEqual([
+      expect(summaries(findings)).toEqual([
         ...Array.from({ length: 10 }, (_, block) => `warning VHD_BATMAP @${entryOf(vhd, block) * 512}`),
         'warning MORE_FINDINGS @',
       ]);
@@ -100,7 +100,7 @@ describe('checking one VHD', () => {
     const locked = withBytes(vhd, (bytes) => bytes.writeUInt8(1, batmapOffset(vhd) + 29));
     const bytes = withFooters(locked, 'end', (footer) => footer.fill(0, 0, 8), false);
     const expected = [`error VHD_ENCRYPTED @${batmapOffset(vhd) + 29}`, `warning VHD_FOOTER_END @${vhd.length - 512}`];
-    for (const input of both(bytes)) expect(told((await check(input)).findings)).toEqual(expected);
+    for (const input of both(bytes)) expect(summaries((await check(input)).findings)).toEqual(expected);
   });
 
   test.each([1, 511, 512, 700, BLOCK, BLOCK + 511])(
@@ -118,7 +118,7 @@ describe('checking one VHD', () => {
     const vhd = withHeader(dynamicVhd({ size: 1 << 20, blocks: new Map() }), (header) => header.writeUInt32BE(256, 28));
     const bytes = withFooters(vhd, 'end', (footer) => footer.writeBigUInt64BE(512n, 48));
     for (const input of both(bytes))
-      expect(told((await check(input)).findings)).toContain(`error VHD_FOOTERS_DIFFER @${vhd.length - 512 + 48}`);
+      expect(summaries((await check(input)).findings)).toContain(`error VHD_FOOTERS_DIFFER @${vhd.length - 512 + 48}`);
   });
 
   test.each<[string, Buffer, string]>([
@@ -133,7 +133,7 @@ describe('checking one VHD', () => {
     await expect(check(stored(testFolder(), 'image.tar', tarOf([['fixed.vhd', vhd]])))).resolves.toMatchObject({ ok: false });
     const { findings } = await check(stored(testFolder(), 'image.tar', tarOf([['fixed.vhd', vhd]])));
     expect(
-      told(findings)
+      summaries(findings)
         .join()
         .replace(/fixed\.vhd@.*/, '@'),
     ).toBe(expected);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { chains, cook, recipes } from '../../fuzz/image.ts';
+import { chains, imageOf, recipes } from '../../fuzz/image.ts';
 import { chainSize } from '../../fuzz/seeds.ts';
 import { ERRORS } from '../../src/errors.ts';
 import { type CheckResult, check, createPool, type ErrorCode, type SourceInput, VdiStreamError, writeDisk } from '../../src/index.ts';
@@ -44,7 +44,7 @@ function sane({ ok, findings, disks }: CheckResult): void {
 
 /** A counterexample of a megabyte is useless to a reader; how it was made is not. */
 const cooked = (where: 'vhd' | 'tar' | 'pack'): fc.Arbitrary<Image> =>
-  recipes(where).map((recipe) => ({ bytes: cook(recipe), [fc.toStringMethod]: () => JSON.stringify(recipe) }));
+  recipes(where).map((recipe) => ({ bytes: imageOf(recipe), [fc.toStringMethod]: () => JSON.stringify(recipe) }));
 
 test.each([
   ['VHD', cooked('vhd')],

@@ -28,7 +28,7 @@ const tapped = sample({ batmap: true, spare: 9 });
 const end = (vhd: Buffer): number => vhd.length - 512;
 
 /** `error CODE member@offset`, sorted. */
-const told = (findings: readonly Finding[]): string[] =>
+const summaries = (findings: readonly Finding[]): string[] =>
   findings.map(({ severity, code, member, offset }) => `${severity} ${code} ${member ?? ''}@${offset ?? ''}`).sort();
 
 /** Alone and in an archive, as a file, compressed, and as a stream. */
@@ -43,10 +43,10 @@ function waysOf(vhd: Buffer): { readonly name: string; readonly member: string; 
 }
 
 /** In every way these findings, `SEVERITY CODE@OFFSET`, and no other. */
-async function tells(vhd: Buffer, ...expected: string[]): Promise<void> {
+async function expectFindings(vhd: Buffer, ...expected: string[]): Promise<void> {
   for (const { name, member, input } of waysOf(vhd)) {
     const { ok, findings } = await check(input);
-    expect(told(findings), name).toEqual(expected.map((line) => line.replace('@', ` ${member}@`)).sort());
+    expect(summaries(findings), name).toEqual(expected.map((line) => line.replace('@', ` ${member}@`)).sort());
     expect(ok, name).toBe(!expected.some((line) => line.startsWith('error')));
     for (const { severity, message, advice } of findings) {
       expect(message).toMatch(/^\S.{10,}$/);
@@ -68,7 +68,7 @@ describe('a good image has no findings:', () => {
     ['a disk without blocks', dynamicVhd({ size: 1 << 30, blocks: new Map() })],
     ['a disk of 2040 GiB', dynamicVhd({ size: 2040 * 2 ** 30, blocks: new Map() })],
   ])('%s', async (_, vhd) => {
-    await tells(vhd);
+    await expectFindings(vhd);
     for (const { input } of waysOf(vhd)) {
       const virtualSize = Number(vhd.readBigUInt64BE(48));
       expect(await check(input)).toMatchObject({ ok: true, disks: [{ type: 'dynamic', virtualSize }] });
@@ -110,7 +110,7 @@ const footers: [string, string[], Change, Buffer?][] = [
 ];
 
 test.each(footers)('a footer whose %s is %j', async (_, expected, change, vhd = good) => {
-  await tells(withFooters(vhd, 'both', change), ...expected);
+  await expectFindings(withFooters(vhd, 'both', change), ...expected);
 });
 
 describe('exactly one finding is reported for', () => {
@@ -169,7 +169,7 @@ describe('exactly one finding is reported for', () => {
     ],
     ['encryption', batmap((area) => area.writeUInt8(1, 29)), [`error VHD_ENCRYPTED@${batmapOffset(tapped) + 29}`]],
   ])('%s', async (_, vhd, expected) => {
-    await tells(vhd, ...expected);
+    await expectFindings(vhd, ...expected);
   });
 
   test('a block beyond the end is reported if the end is known', async () => {
@@ -181,7 +181,7 @@ describe('exactly one finding is reported for', () => {
   });
 
   test('a tapdisk 1.1 batmap, whose checksum sums signed bytes, is not a finding', async () => {
-    await tells(
+    await expectFindings(
       batmap((area) => {
         const map = area.subarray(512, 1024);
         area.writeUInt32BE(0x00010001, 20);

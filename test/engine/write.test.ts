@@ -67,11 +67,11 @@ test('several writes can share one pool, which gets every buffer back', async ()
 });
 
 test('anything unusual but harmless is reported as it is found and listed in the result', async () => {
-  const told: string[] = [];
+  const reported: string[] = [];
   const odd = archive.subarray(0, archive.length - 1024);
-  const result = await writeDisk(chunks(odd), 'null:', { onWarning: ({ code }) => told.push(code) });
-  expect(told).toEqual(['TAR_END_MISSING']);
-  expect(result.warnings.map(({ code }) => code)).toEqual(told);
+  const result = await writeDisk(chunks(odd), 'null:', { onWarning: ({ code }) => reported.push(code) });
+  expect(reported).toEqual(['TAR_END_MISSING']);
+  expect(result.warnings.map(({ code }) => code)).toEqual(reported);
 });
 
 describe('cancelling', () => {

@@ -35,7 +35,7 @@ describe('within one process', () => {
   test('holders take the lock in the order of their calls, one at a time', async () => {
     const name = newName();
     const log: string[] = [];
-    const turns = Array.from({ length: 20 }, (_, index) =>
+    const calls = Array.from({ length: 20 }, (_, index) =>
       withLock(name, async () => {
         log.push(`${index} begins`);
         await new Promise((resolve) => setImmediate(resolve));
@@ -43,7 +43,7 @@ describe('within one process', () => {
         return index * 2;
       }),
     );
-    expect(await Promise.all(turns)).toEqual(Array.from({ length: 20 }, (_, index) => index * 2));
+    expect(await Promise.all(calls)).toEqual(Array.from({ length: 20 }, (_, index) => index * 2));
     expect(log).toEqual(Array.from({ length: 20 }, (_, index) => [`${index} begins`, `${index} ends`]).flat());
   });
 
@@ -100,9 +100,9 @@ describe('within one process', () => {
 describe('between processes', () => {
   test('no two hold the lock at the same time, and all get it eventually', async () => {
     const log = join(testFolder(), 'log');
-    const task = { does: 'turns', name: newName(), turns: 25, log };
+    const task = { does: 'lock', name: newName(), times: 25, log };
     const processes = Array.from({ length: 4 }, () => startProcess(task));
-    for (const { done } of processes) expect(await done()).toEqual({});
+    for (const { outcome } of processes) expect(await outcome()).toEqual({});
     const entries = readFileSync(log, 'utf8').trim().split(' ');
     expect(entries).toHaveLength(4 * 25 * 2);
     for (let at = 0; at < entries.length; at += 2) {
@@ -115,10 +115,10 @@ describe('between processes', () => {
     const name = newName();
     const holder = startProcess({ does: 'hold', name });
     await holder.said('holding');
-    const mine = withLock(name, async () => 'mine');
+    const waiter = withLock(name, async () => 'mine');
     await vi.waitFor(() => expect(connected(name)).toBe(1), 60_000);
     await holder.kill();
-    expect(await mine).toBe('mine');
+    expect(await waiter).toBe('mine');
   });
 
   test('a stopped holder is waited for, and the lock passes on when it dies without having accepted a connection', async () => {
@@ -128,7 +128,7 @@ describe('between processes', () => {
     holder.child.kill('SIGSTOP');
     const order: string[] = [];
     const waiting = startProcess({ does: 'hold', name });
-    const mine = withLock(name, async () => order.push('mine'));
+    const waiter = withLock(name, async () => order.push('mine'));
     await vi.waitFor(() => expect(addresses(name).length).toBe(3), 60_000);
     const second = waiting.said('holding').then(() => {
       order.push('theirs');
@@ -136,7 +136,7 @@ describe('between processes', () => {
     });
     expect(order).toEqual([]);
     await holder.kill();
-    await Promise.all([mine, second]);
+    await Promise.all([waiter, second]);
     expect(order.sort()).toEqual(['mine', 'theirs']);
   });
 
@@ -145,13 +145,13 @@ describe('between processes', () => {
     const holder = startProcess({ does: 'hold', name });
     await holder.said('holding');
     const controller = new AbortController();
-    const mine = withLock(name, async () => 'mine', controller.signal);
+    const waiter = withLock(name, async () => 'mine', controller.signal);
     await vi.waitFor(() => expect(connected(name)).toBe(1), 60_000);
     controller.abort();
-    expect(await failure(mine)).toMatchObject({ code: 'CANCELLED' });
+    expect(await failure(waiter)).toMatchObject({ code: 'CANCELLED' });
     await vi.waitFor(() => expect(connected(name)).toBe(0), 60_000);
     holder.child.stdin?.write('go on');
-    expect(await holder.done()).toEqual({});
+    expect(await holder.outcome()).toEqual({});
   });
 
   test('a process that has released the lock can exit, even while others are connected to it', async () => {
@@ -163,7 +163,7 @@ describe('between processes', () => {
     onTestFinished(() => void stranger.destroy());
     await once(stranger, 'connect');
     holder.child.stdin?.write('go on');
-    expect(await holder.done()).toEqual({});
+    expect(await holder.outcome()).toEqual({});
   });
 });
 

@@ -103,7 +103,7 @@ describe('an owner is alive', () => {
       startProcess({ does: 'alive', owner: ownerText(thisOwner()) }, [
         ...['unshare', '--mount', 'sh', '-c', 'mount -t proc -o hidepid=2 proc /proc && exec "$@"', 'sh'],
         ...['setpriv', `--reuid=${uid}`, '--clear-groups'],
-      ]).done();
+      ]).outcome();
     expect(await seenBy('0')).toEqual({ result: true });
     expect(await seenBy('65534')).toEqual({ result: true });
   });

@@ -275,11 +275,11 @@ describe('no error contains a secret', () => {
 
 test('each drop is reported to the caller, with the offset at which it resumed', async () => {
   const server = await httpServer({ image, headers: ETAG, reply: inTurn({ cut: 100_000 }, { cut: 50_000 }) });
-  const told: Warning[] = [];
-  expect(Buffer.compare(await fetched(fast(server.url()), { onWarning: (warning) => told.push(warning) }), image)).toBe(0);
-  expect(told.map(({ code, offset }) => [code, offset])).toEqual([
+  const reported: Warning[] = [];
+  expect(Buffer.compare(await fetched(fast(server.url()), { onWarning: (warning) => reported.push(warning) }), image)).toBe(0);
+  expect(reported.map(({ code, offset }) => [code, offset])).toEqual([
     ['HTTP_RETRY', 100_000],
     ['HTTP_RETRY', 150_000],
   ]);
-  expect(told[0]?.message).toMatch(/127\.0\.0\.1.*; asking again in 0\.5 s$/);
+  expect(reported[0]?.message).toMatch(/127\.0\.0\.1.*; asking again in 0\.5 s$/);
 });

@@ -53,11 +53,11 @@ test('a parent with a different timestamp is only a warning', async () => {
   const folder = testFolder();
   const target = join(folder, 'target');
   for (const order of permutations(2)) {
-    const told: string[] = [];
+    const reported: string[] = [];
     const path = stored(folder, 'chain.tar', chainTar(vhds, order));
-    const result = await writeDisk(path, target, { onWarning: ({ code }) => told.push(code) });
+    const result = await writeDisk(path, target, { onWarning: ({ code }) => reported.push(code) });
     expect(result.warnings.map(({ code }) => code)).toEqual(['CHAIN_TIMESTAMP']);
-    expect(told).toEqual(['CHAIN_TIMESTAMP']);
+    expect(reported).toEqual(['CHAIN_TIMESTAMP']);
     expect(readFileSync(target).equals(content)).toBe(true);
     expect((await info(path)).warnings.map(({ code }) => code)).toEqual(['CHAIN_TIMESTAMP']);
   }

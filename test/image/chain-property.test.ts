@@ -103,10 +103,10 @@ test('whatever happened to a stack of snapshots, every archive of it, in every o
         });
 
       const small = vhds.reduce((total, { length }) => total + length, 0) < 2 << 20;
-      for (const [turn, order] of orders(vhds.length, seed).entries()) {
+      for (const [position, order] of orders(vhds.length, seed).entries()) {
         for (const [index, way] of waysOf(chain, order, folder, chunks).entries()) {
           // Large cases would take most of the time.
-          if (small || index === (turn + seed) % 4) await check(way, order);
+          if (small || index === (position + seed) % 4) await check(way, order);
         }
       }
       for (const way of listsOf(chain, folder)) await check(way, [...vhds.keys()]);

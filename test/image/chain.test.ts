@@ -33,9 +33,9 @@ describe.each([512, 4096] as const)('on a device with %d-byte sectors that is fu
     'a chain is written as the disk of the model in every order, from a file or a stream, with the policy %s',
     async (zero) => {
       const folder = testFolder();
-      for (const [turn, order] of permutations(3).entries()) {
+      for (const [index, order] of permutations(3).entries()) {
         const tar = chainTar(vhds, order);
-        const path = stored(folder, 'chain.tar', turn % 2 === 0 ? tar : gzipSync(tar));
+        const path = stored(folder, 'chain.tar', index % 2 === 0 ? tar : gzipSync(tar));
         for (const input of [path, chunked(tar, [5000, 700])]) {
           await withLoop({ size, sector, fill: 0xaa }, async (device) => {
             await writeDisk(input, device.path, { zero, virtualSize, verify: true });
@@ -101,8 +101,8 @@ test('a compressed file is scanned for its leaf, then read from its start, whate
   const chain = chainOf(stack, [{ seed: 1, garbage: true, idle: 1 }]);
   const folder = testFolder();
   const path = stored(folder, 'chain.tar.gz', gzipSync(chainTar(chain.vhds, [1, 0, 2]), { level: 1 }));
-  for (let turn = 0; turn < 20; turn++) {
-    const target = join(folder, `disk-${turn}`);
+  for (let index = 0; index < 20; index++) {
+    const target = join(folder, `disk-${index}`);
     await writeDisk(path, target);
     expect(readFileSync(target).equals(chain.content)).toBe(true);
   }
@@ -112,8 +112,8 @@ describe('separate VHD files', () => {
   test('form a chain, leaf first, and some may be streams', async () => {
     const folder = testFolder();
     const paths = storedVhds(folder, vhds);
-    for (const [turn, input] of [paths, paths.map(streamed), [paths[0] ?? '', streamed(paths[1] ?? ''), paths[2] ?? '']].entries()) {
-      const target = join(folder, `disk-${turn}`);
+    for (const [index, input] of [paths, paths.map(streamed), [paths[0] ?? '', streamed(paths[1] ?? ''), paths[2] ?? '']].entries()) {
+      const target = join(folder, `disk-${index}`);
       await expect(writeDisk(input, target, { verify: true })).resolves.toMatchObject({ virtualSize, verified: true });
       expect(readFileSync(target).equals(content)).toBe(true);
       await expect(verifyDisk(paths, target)).resolves.toMatchObject({ bytesCompared: virtualSize });

@@ -50,8 +50,8 @@ describe('archives by tar-stream are read', () => {
             body: bodies[index] ?? new Uint8Array(0),
           })),
         );
-        let turn = 0;
-        const share = ({ size }: Member): number => Math.floor(size * (entries[turn++ % entries.length]?.share ?? 0));
+        let index = 0;
+        const share = ({ size }: Member): number => Math.floor(size * (entries[index++ % entries.length]?.share ?? 0));
         const check = ({ members, warnings }: Listing): void => {
           expect(warnings).toEqual([]);
           expect(members.length).toBe(entries.length);
@@ -70,7 +70,7 @@ describe('archives by tar-stream are read', () => {
         const path = join(folder, 'image.tar');
         writeFileSync(path, tar);
         const source = await openSource(path);
-        turn = 0;
+        index = 0;
         await listCursor(source.cursor, share)
           .then(check)
           .finally(() => source.close());

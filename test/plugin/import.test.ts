@@ -158,9 +158,9 @@ test('successive calls share a cache on the host', async () => {
 test('SIGTERM in the middle of the image is a RetryableError, and nothing is left behind', async () => {
   const plugs = (await host.calls()).filter(([command]) => command === 'vbd-plug').length;
   const server = await glance({ cut: Math.floor(image.length / 2), how: 'stall' });
-  const answer: Promise<Answer> = plugin.call({ ...nova(server, srs.ext ?? ''), signals: ['SIGTERM'], when: 'told' });
+  const answer: Promise<Answer> = plugin.call({ ...nova(server, srs.ext ?? ''), signals: ['SIGTERM'], when: 'requested' });
   await host.called('vbd-plug', plugs + 1);
-  plugin.tell();
+  plugin.send();
   const [code, fn, kind, message] = (await answer).reply?.ErrorDescription ?? [];
   expect([code, fn, kind]).toEqual(['XENAPI_PLUGIN_FAILURE', 'download_vhd2', 'RetryableError']);
   expect(message).toMatch(/^cancelled by SIGTERM \(CANCELLED\)/);

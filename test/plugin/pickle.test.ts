@@ -191,8 +191,8 @@ describe('a pickle that is more than data', () => {
     PROTO TUPLE1 TUPLE2 TUPLE3 NEWTRUE NEWFALSE LONG1 LONG4`.split(/\s+/);
 
   test('is refused: of all Python opcodes and all byte values, only the data opcodes of protocols 0 to 2 are accepted', async () => {
-    const known = (await python.ask({ opcodes: true })) as [string, string][];
-    const names = new Map(known.map(([name, character]) => [character.charCodeAt(0), name]));
+    const opcodes = (await python.ask({ opcodes: true })) as [string, string][];
+    const names = new Map(opcodes.map(([name, character]) => [character.charCodeAt(0), name]));
     expect([...names.values()]).toEqual(expect.arrayContaining(DATA));
     const taken = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => {
       try {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { readCall } from '../../src/plugin/xmlrpc.ts';
-import { failure, nova, SR, success, TOKEN, told } from '../support/plugin-call.ts';
+import { failure, nova, SR, success, TOKEN, workerArguments } from '../support/plugin-call.ts';
 
 describe('wrong arguments:', () => {
   const cases: [string, object, RegExp][] = [
@@ -48,7 +48,7 @@ describe('wrong arguments:', () => {
   ];
   test.each(HOSTS)('download_vhd with %j is an ArgumentError', async (where, expected) => {
     const request = { fn: 'download_vhd', kwargs: { image_id: 'good', sr_uuid: SR, ...where } };
-    if (typeof expected === 'string') expect(told(await success(request), 'glance')).toMatchObject({ endpoints: [expected] });
+    if (typeof expected === 'string') expect(workerArguments(await success(request), 'glance')).toMatchObject({ endpoints: [expected] });
     else expect((await failure(request))[3]).toMatch(expected);
   });
 
@@ -147,6 +147,6 @@ describe('a malformed call:', () => {
     const roles = Array.from({ length: 10_000 }, (_, n) => `role-${n}`).join(',');
     expect(roles.length).toBeGreaterThan(95_000);
     const answer = await success(nova('good', { extra_headers: { 'X-Roles': roles } }));
-    expect(told(answer, 'glance')).toMatchObject({ headers: { 'x-roles': roles } });
+    expect(workerArguments(answer, 'glance')).toMatchObject({ headers: { 'x-roles': roles } });
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { call, failure, nova, plugin, SR, success, TOKEN, told } from '../support/plugin-call.ts';
+import { call, failure, nova, plugin, SR, success, TOKEN, workerArguments } from '../support/plugin-call.ts';
 
 const VDI = '0f1e2d3c-aaaa-4bbb-8ccc-123456789abc';
 
@@ -7,9 +7,9 @@ describe('for the three generations of Nova', () => {
   test('download_vhd2 returns the pickle of the root disk', async () => {
     const answer = await success(nova('good'));
     expect(answer.value).toEqual({ root: { uuid: VDI } });
-    expect(told(answer, 'import')).toEqual({ sr: SR, name: 'glance good' });
+    expect(workerArguments(answer, 'import')).toEqual({ sr: SR, name: 'glance good' });
     expect(answer.stderr).not.toContain('vdistream-plugin:');
-    expect(told(answer, 'glance')).toEqual({
+    expect(workerArguments(answer, 'glance')).toEqual({
       id: 'good',
       endpoints: ['http://10.0.0.1:9292'],
       version: 2,
@@ -22,9 +22,9 @@ describe('for the three generations of Nova', () => {
     const args = ['good', 'https://glance', [], `/run/sr-mount/${SR}/`, {}];
     const answer = await success({ fn: 'download_vhd2', args });
     expect(answer.value).toEqual({ root: { uuid: VDI } });
-    expect(told(answer, 'glance')).toEqual({ id: 'good', endpoints: ['https://glance'], version: 1, headers: {} });
+    expect(workerArguments(answer, 'glance')).toEqual({ id: 'good', endpoints: ['https://glance'], version: 1, headers: {} });
     const newer = await success({ fn: 'download_vhd2', args, kwargs: { api_version: '2' } });
-    expect(told(newer, 'glance')).toMatchObject({ version: 2 });
+    expect(workerArguments(newer, 'glance')).toMatchObject({ version: 2 });
   });
 
   test('download_vhd builds an endpoint from host and port', async () => {
@@ -32,7 +32,11 @@ describe('for the three generations of Nova', () => {
     const kwargs = { ...nova('good').kwargs, ...where, endpoint: undefined, api_version: undefined };
     const answer = await success({ fn: 'download_vhd', kwargs });
     expect(answer.value).toEqual({ root: { uuid: VDI } });
-    expect(told(answer, 'glance')).toMatchObject({ endpoints: ['https://10.0.0.1:9292'], version: 1, headers: { 'x-auth-token': TOKEN } });
+    expect(workerArguments(answer, 'glance')).toMatchObject({
+      endpoints: ['https://10.0.0.1:9292'],
+      version: 1,
+      headers: { 'x-auth-token': TOKEN },
+    });
   });
 
   test('download_vhd in its first form, with a flat pickle, returns a list as JSON', async () => {
@@ -40,8 +44,8 @@ describe('for the three generations of Nova', () => {
     const params = `(dp1\nS'image_id'\np2\nS'good'\np3\nsS'glance_port'\np4\nI9292\nsS'uuid_stack'\np5\n(lp6\nS'u1'\np7\nasS'num_retries'\np8\nI0\nsS'sr_path'\np9\nS'/var/run/sr-mount/${SR}'\np10\nsS'auth_token'\np11\nS'${TOKEN}'\np12\nsS'glance_host'\np13\nS'glance.example'\np14\ns.`;
     const answer = await success({ fn: 'download_vhd', members: { params, host_uuid: SR } });
     expect(answer.value).toEqual([{ vdi_type: 'os', vdi_uuid: VDI }]);
-    expect(told(answer, 'import')).toEqual({ sr: SR, name: 'glance good' });
-    expect(told(answer, 'glance')).toMatchObject({
+    expect(workerArguments(answer, 'import')).toEqual({ sr: SR, name: 'glance good' });
+    expect(workerArguments(answer, 'glance')).toMatchObject({
       endpoints: ['http://glance.example:9292'],
       version: 1,
       headers: { 'x-auth-token': TOKEN },
@@ -60,8 +64,8 @@ describe('for other callers', () => {
     const headers = JSON.stringify({ 'X-Auth-Token': TOKEN, 'X-Roles': null });
     const answer = await success({ fn: 'download_vhd2', members: { ...OPERATOR, api_version: '2', extra_headers: headers, sr_path: '' } });
     expect(answer.value).toEqual({ root: { uuid: VDI } });
-    expect(told(answer, 'import')).toEqual({ sr: SR, name: 'glance good' });
-    expect(told(answer, 'glance')).toEqual({
+    expect(workerArguments(answer, 'import')).toEqual({ sr: SR, name: 'glance good' });
+    expect(workerArguments(answer, 'glance')).toEqual({
       id: 'good',
       endpoints: ['http://glance:9292'],
       version: 2,
@@ -77,7 +81,7 @@ describe('for other callers', () => {
     const answer = await success({ fn: 'download_vhd2', members: { params, host_uuid: SR } });
     expect(answer.reply?.Value).toBe(JSON.stringify({ root: { uuid: VDI } }));
     // An explicit value takes precedence over the path.
-    expect(told(answer, 'import')).toMatchObject({ sr: VDI });
+    expect(workerArguments(answer, 'import')).toMatchObject({ sr: VDI });
   });
 
   test('get_version in JSON also has the version of vdistream', async () => {
@@ -87,9 +91,9 @@ describe('for other callers', () => {
 
   test('a staging folder holds the image, and layers that arrive too early', async () => {
     const answer = await success({ fn: 'download_vhd2', members: { ...OPERATOR, staging: '/var/tmp/stage' } });
-    expect(told(answer, 'staged')).toEqual({ folder: '/var/tmp/stage' });
-    expect(told(answer, 'import')).toMatchObject({ staging: '/var/tmp/stage' });
-    expect(told(answer, 'cached')).toBeUndefined();
+    expect(workerArguments(answer, 'staged')).toEqual({ folder: '/var/tmp/stage' });
+    expect(workerArguments(answer, 'import')).toMatchObject({ staging: '/var/tmp/stage' });
+    expect(workerArguments(answer, 'cached')).toBeUndefined();
   });
 
   test('a cache replaces the staging folder', async () => {
@@ -97,9 +101,9 @@ describe('for other callers', () => {
       fn: 'download_vhd2',
       members: { ...OPERATOR, staging: '/stage', cache: '/cache', cache_size: '5000000000' },
     });
-    expect(told(answer, 'cached')).toEqual({ folder: '/cache', size: 5_000_000_000 });
-    expect(told(answer, 'staged')).toBeUndefined();
-    expect(told(answer, 'import')).toMatchObject({ staging: '/stage' });
+    expect(workerArguments(answer, 'cached')).toEqual({ folder: '/cache', size: 5_000_000_000 });
+    expect(workerArguments(answer, 'staged')).toBeUndefined();
+    expect(workerArguments(answer, 'import')).toMatchObject({ staging: '/stage' });
   });
 });
 

@@ -50,7 +50,7 @@ describe('a cancelled call leaves nothing behind', () => {
     controller.abort();
     expect(await refused).toMatchObject({ code: 'CANCELLED' });
     proceed();
-    expect(await process.done()).toEqual({ result: digestOf(image).hex });
+    expect(await process.outcome()).toEqual({ result: digestOf(image).hex });
     expect([opener.opened(), asked()]).toEqual([0, 1]);
     expect(readdirSync(folder)).toEqual([entry]);
   });
@@ -79,7 +79,7 @@ describe('several processes in parallel', () => {
     const others = [startProcess(task), startProcess(task)];
     for (const { said } of others) await said('owner');
     proceed();
-    for (const { done } of [first, ...others]) expect(await done()).toEqual({ result: digestOf(image).hex });
+    for (const { outcome } of [first, ...others]) expect(await outcome()).toEqual({ result: digestOf(image).hex });
     expect(asked()).toBe(1);
     expect(readdirSync(folder)).toEqual([entry]);
   });
@@ -94,7 +94,7 @@ describe('several processes in parallel', () => {
       const url = servers[index % images.length]?.url;
       return { bytes, process: startProcess({ does: 'cached', url, folder, size, digest: digestOf(bytes) }) };
     });
-    for (const { bytes, process } of processes) expect(await process.done()).toEqual({ result: digestOf(bytes).hex });
+    for (const { bytes, process } of processes) expect(await process.outcome()).toEqual({ result: digestOf(bytes).hex });
     const names = readdirSync(folder);
     expect(images.map((bytes) => nameOf(digestOf(bytes)))).toEqual(expect.arrayContaining(names));
     expect(names.length).toBeGreaterThan(0);
@@ -126,7 +126,7 @@ describe('in a folder shared by users', () => {
   async function ofNobody(folder: string, size: number): Promise<{ readonly outcome: Outcome; readonly asked: number }> {
     const { url, asked } = await imageServer(image);
     const task = { does: 'cached', url, folder, size, digest: digestOf(image) };
-    const outcome = await startProcess(task, ['setpriv', '--reuid=65534', '--clear-groups']).done();
+    const outcome = await startProcess(task, ['setpriv', '--reuid=65534', '--clear-groups']).outcome();
     return { outcome, asked: asked() };
   }
   const fetched = { outcome: { result: digestOf(image).hex }, asked: 1 };

@@ -94,11 +94,11 @@ describe('an image', () => {
 
   test('reports how much has been fetched or checked', async () => {
     const folder = testFolder();
-    for (const turn of ['fetched', 'found']) {
-      const told: [number, number][] = [];
-      const onRead = (...progress: [number, number]): number => told.push(progress);
+    for (const way of ['fetched', 'found']) {
+      const reported: [number, number][] = [];
+      const onRead = (...progress: [number, number]): number => reported.push(progress);
       const source = await cachedImage(imageOpener(image, { length: 300_000 }), { folder, size: MiB }).open({ onRead });
-      expect([turn, told.at(-1)]).toEqual([turn, [300_000, 300_000]]);
+      expect([way, reported.at(-1)]).toEqual([way, [300_000, 300_000]]);
       await source.close();
     }
   });

@@ -70,12 +70,12 @@ describe('a staged image', () => {
 
   test('reports how much has been fetched, and the total if it is known', async () => {
     for (const length of [undefined, image.length]) {
-      const told: [number, number][] = [];
-      const onRead = (...progress: [number, number]): number => told.push(progress);
+      const reported: [number, number][] = [];
+      const onRead = (...progress: [number, number]): number => reported.push(progress);
       const source = await stagedImage(imageOpener(image, { length }), testFolder()).open({ onRead });
-      expect(told.at(-1)).toEqual([300_000, length ?? 0]);
-      expect(told.map(([position]) => position)).toEqual(told.map(([position]) => position).sort((a, b) => a - b));
-      expect(told.length).toBeGreaterThan(2);
+      expect(reported.at(-1)).toEqual([300_000, length ?? 0]);
+      expect(reported.map(([position]) => position)).toEqual(reported.map(([position]) => position).sort((a, b) => a - b));
+      expect(reported.length).toBeGreaterThan(2);
       await source.close();
     }
   });

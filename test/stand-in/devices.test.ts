@@ -72,10 +72,10 @@ describe('vbd-plug', () => {
         expect(await param('vbd', vbd, 'device')).toBe('');
         await xe('vbd-plug', `uuid=${vbd}`);
         expect(await param('vbd', vbd, 'currently-attached')).toBe('true');
-        const told = await param('vbd', vbd, 'device');
-        expect(told).toMatch(device === 'backend' ? new RegExp(`^sm/backend/${sr}/${vdi}$`) : /^loop\d+$/);
+        const deviceName = await param('vbd', vbd, 'device');
+        expect(deviceName).toMatch(device === 'backend' ? new RegExp(`^sm/backend/${sr}/${vdi}$`) : /^loop\d+$/);
 
-        const path = join('/dev', told);
+        const path = join('/dev', deviceName);
         expect(statSync(path).isBlockDevice()).toBe(true);
         expect([blockdev('--getsize64', path), blockdev('--getss', path)]).toEqual([8 * MiB, sector]);
         const file = openSync(path, 'r+');
@@ -85,7 +85,7 @@ describe('vbd-plug', () => {
 
         await xe('vbd-unplug', `uuid=${vbd}`);
         expect(await param('vbd', vbd, 'currently-attached')).toBe('false');
-        expect(await param('vbd', vbd, 'device')).toBe(told);
+        expect(await param('vbd', vbd, 'device')).toBe(deviceName);
         if (device === 'backend') expect(existsSync(path)).toBe(false);
         await xe('vbd-plug', `uuid=${vbd}`);
         expect(read(join('/dev', await param('vbd', vbd, 'device')), 4096, 9).toString()).toBe('something');

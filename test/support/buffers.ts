@@ -24,12 +24,12 @@ export function plainBuffers(size = 64 * 1024, count = 16): CountedBuffers {
       while (held >= count) await new Promise<void>((resolve) => waiting.push(resolve));
       held++;
       const bytes = new Uint8Array(size).fill(STALE);
-      let mine = true;
+      let isHeld = true;
       return {
         bytes,
         release() {
-          expect(mine, 'a buffer is released once').toBe(true);
-          mine = false;
+          expect(isHeld, 'a buffer is released once').toBe(true);
+          isHeld = false;
           held--;
           bytes.fill(STALE);
           waiting.shift()?.();

@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import type { Chunks } from '../../src/cursor.ts';
 
-/** Sizes of chunks, taken in turn until the bytes are used up. Odd ones, tiny ones, and empty chunks too. */
+/** Sizes of chunks, cycled through until the bytes are used up. Odd ones, tiny ones, and empty chunks too. */
 export const chunkSizes: fc.Arbitrary<number[]> = fc
   .array(fc.oneof(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 1, max: 2000 }), fc.constantFrom(511, 512, 513, 4096, 65536)), {
     minLength: 1,
@@ -14,8 +14,8 @@ export const chunkSizes: fc.Arbitrary<number[]> = fc
 /** `bytes` cut at `sizes`, which repeat. */
 export function* cut(bytes: Uint8Array, sizes: readonly number[]): Generator<Uint8Array> {
   let at = 0;
-  for (let turn = 0; at < bytes.length; turn++) {
-    const size = sizes[turn % sizes.length] ?? bytes.length;
+  for (let index = 0; at < bytes.length; index++) {
+    const size = sizes[index % sizes.length] ?? bytes.length;
     yield bytes.subarray(at, at + size);
     at += size;
   }

@@ -148,8 +148,8 @@ async function answer(options: ServerOptions, seen: Seen, number: number, respon
   const image = reply.image ?? options.image ?? new Uint8Array(0);
   const range = /^bytes=(\d+)-$/.exec(String(seen.headers.range ?? ''));
   const condition = seen.headers['if-range'];
-  const met = reply.blind || condition === undefined || [own.etag, own['last-modified']].includes(String(condition));
-  const partial = range !== null && !reply.noRange && met;
+  const conditionHolds = reply.blind || condition === undefined || [own.etag, own['last-modified']].includes(String(condition));
+  const partial = range !== null && !reply.noRange && conditionHolds;
   const start = partial ? Math.max(0, Number(range[1]) + (reply.shift ?? 0)) : 0;
   const total = reply.total ?? image.length;
   if (partial && start >= image.length) return void response.writeHead(416, present({ 'content-range': `bytes */${total}`, ...own })).end();

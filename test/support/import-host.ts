@@ -123,7 +123,7 @@ export async function imported(place: Place, options: Partial<ImportOptions> = {
 }
 
 /** What a process has reported of its import before it exited. */
-export interface Told {
+export interface ImportReport {
   readonly vdi?: string;
   readonly error?: { readonly code: ErrorCode; readonly message: string; readonly left: readonly string[] };
 }
@@ -160,12 +160,12 @@ function elsewhere<T>(program: string, args: readonly string[], env: NodeJS.Proc
 }
 
 /** The library. SIGTERM cancels it. */
-export function importing({ sr, xe }: Place, input: string, options: Partial<ImportOptions> = {}): Elsewhere<Told> {
+export function importing({ sr, xe }: Place, input: string, options: Partial<ImportOptions> = {}): Elsewhere<ImportReport> {
   const task = JSON.stringify({ input, options: { sr, xe, name: 'image', ...options } });
   return elsewhere('import-process.mjs', [task], process.env, ({ stdout, stderr }) => JSON.parse(stdout || JSON.stringify(stderr)));
 }
 
-export const importedElsewhere = (...task: Parameters<typeof importing>): Promise<Told> => importing(...task).ended;
+export const importedElsewhere = (...task: Parameters<typeof importing>): Promise<ImportReport> => importing(...task).ended;
 
 /** The command line. Its standard input stays open until the test ends it. */
 export const commandLine = ({ host, xe: { inventory } }: Place, args: readonly string[]): Elsewhere<Ran> =>

@@ -84,13 +84,13 @@ export function memoryTarget(options: MemoryTargetOptions): MemoryTarget {
     if (!rewrites && !patch && runs.at(range).some(({ patched }) => !patched)) refuse(`${what}: a second time`);
     calls.push(what);
     underWay.add(range);
-    const turn = calls.length;
+    const index = calls.length;
     const copy = bytes && Uint8Array.from(bytes);
     runs.put({ ...range, bytes: copy, patched: patch !== undefined });
-    // As with a device, the answer comes later, and not in turn; what the caller does to the bytes meanwhile would show.
-    for (let wait = (turn * 7) % 4; wait >= 0; wait--) await new Promise((resolve) => setImmediate(resolve));
+    // As with a device, the answer comes later, and out of order; what the caller does to the bytes meanwhile would show.
+    for (let wait = (index * 7) % 4; wait >= 0; wait--) await new Promise((resolve) => setImmediate(resolve));
     underWay.delete(range);
-    if (failAt !== undefined && turn > failAt) throw new VdiStreamError('TARGET_WRITE', 'this call was made to fail', { offset });
+    if (failAt !== undefined && index > failAt) throw new VdiStreamError('TARGET_WRITE', 'this call was made to fail', { offset });
     if (bytes && copy && Buffer.compare(bytes, copy) !== 0) refuse(`${what}: its bytes changed while it was under way`);
   }
 

@@ -100,16 +100,16 @@ describe('the extents of a dynamic disk', () => {
         const disk = await decodeVhd(stream(makeDisk(plan).vhd));
         const allocated = new Uint8Array(plan.size);
         for (const block of plan.order) allocated.fill(1, block * plan.blockSize, (block + 1) * plan.blockSize);
-        const told = new Uint8Array(plan.size);
+        const announced = new Uint8Array(plan.size);
         let last = -1;
         for (const { offset, length } of disk.allocated()) {
           expect(offset).toBeGreaterThan(last);
           expect(length).toBeGreaterThan(0);
           expect(offset + length).toBeLessThanOrEqual(plan.size);
-          told.fill(1, offset, offset + length);
+          announced.fill(1, offset, offset + length);
           last = offset + length;
         }
-        expect(Buffer.compare(told, allocated)).toBe(0);
+        expect(Buffer.compare(announced, allocated)).toBe(0);
         expect(disk.allocatedBytes).toBe(allocated.reduce((sum, bit) => sum + bit, 0));
       }),
     );

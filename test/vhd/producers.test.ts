@@ -205,10 +205,10 @@ test('a block of 256 MiB is read in pieces, and the next one as far as the disk 
   for (const [block, sector] of [second, first].entries()) {
     const bitmap = Buffer.alloc(bitmapBytes);
     // Every third of the sectors that have data lacks its bit.
-    for (const [turn, at] of [0, 512, 8 * MIB - 512, 8 * MIB, 100 * MIB, blockSize - 512, 3 * MIB - 512].entries()) {
-      const bytes = Buffer.from(noise(512, block * 100 + turn));
+    for (const [index, at] of [0, 512, 8 * MIB - 512, 8 * MIB, 100 * MIB, blockSize - 512, 3 * MIB - 512].entries()) {
+      const bytes = Buffer.from(noise(512, block * 100 + index));
       put(bytes, sector * 512 + bitmapBytes + at);
-      if (turn % 3 === 1) continue;
+      if (index % 3 === 1) continue;
       bitmap[at >> 12] = (bitmap[at >> 12] ?? 0) | (0x80 >> ((at >> 9) & 7));
       if (block * blockSize + at < size) expected.set(block * blockSize + at, bytes);
     }

@@ -57,12 +57,12 @@ describe('the calls of an import', () => {
     await host.called('vbd-plug');
     await vi.waitFor(() => expect(host.state().vbd[0]?.currentlyAttached).toBe(true), { timeout: 30_000 });
     const [vbd = ''] = host.state().vbd.map(({ uuid }) => uuid);
-    const [mark = ''] = host.state().vdi.flatMap(({ tags }) => tags);
+    const [ownerTag = ''] = host.state().vdi.flatMap(({ tags }) => tags);
     await host.release();
     const { vdi } = await running;
 
-    expect(mark).toMatch(new RegExp(`^vdistream\\.${host.uuid}\\.[0-9a-f-]{36}\\.${process.pid}\\.\\d+\\.\\d+$`));
-    expect(await callsWith({ SR: sr, VDI: vdi, VBD: vbd, DOM0: host.dom0, MARK: mark })).toEqual([
+    expect(ownerTag).toMatch(new RegExp(`^vdistream\\.${host.uuid}\\.[0-9a-f-]{36}\\.${process.pid}\\.\\d+\\.\\d+$`));
+    expect(await callsWith({ SR: sr, VDI: vdi, VBD: vbd, DOM0: host.dom0, MARK: ownerTag })).toEqual([
       'sr-param-get --trace uuid=SR param-name=type',
       'sr-param-get --trace uuid=SR param-name=sm-config',
       'vdi-list --minimal sr-uuid=SR params=tags',
@@ -142,8 +142,8 @@ describe('the name', () => {
     ['a file whose name has control characters', () => stored('a\nuuid=b\x1b[31m\x7f\x85.vhd'), 'a uuid=b [31m  .vhd'],
     ['a file whose name has nothing but control characters', () => stored('\n\t'), 'vdistream'],
   ])('is that of %s', async (_, input, name) => {
-    const { vdi, name: told } = await importing(input(), await host.sr('ext'));
-    expect({ told, labels: labels() }).toEqual({ told: name, labels: [name] });
+    const { vdi, name: returned } = await importing(input(), await host.sr('ext'));
+    expect({ returned, labels: labels() }).toEqual({ returned: name, labels: [name] });
     assertClean(host, { vdis: [vdi] });
   });
 

@@ -205,13 +205,13 @@ describe.concurrent('a signal that fires', () => {
 
 /** A stream that stalls after `bytes`; `stalled` resolves when more is requested. */
 function stalling(bytes: Uint8Array) {
-  let tell = (): void => {};
+  let markStalled = (): void => {};
   const stalled = new Promise<void>((resolve) => {
-    tell = resolve;
+    markStalled = resolve;
   });
   async function* read(): AsyncIterable<Uint8Array> {
     for (let at = 0; at < bytes.length; at += 100_000) yield bytes.subarray(at, at + 100_000);
-    tell();
+    markStalled();
     await new Promise(() => {});
   }
   return { input: read(), stalled };

@@ -31,7 +31,7 @@ const SILENT: ReadonlyArray<readonly [name: string, what: Fault, end: End]> = [
   ['is done when nobody waits any more', 'gone', 'XE_TIMEOUT'],
   ['has its connection ended', 'die', 'XE_CONNECTION'],
   ['has its client killed', { kill: 9 }, 'XE_CONNECTION'],
-  ['has its client told to end', { kill: 15 }, 'XE_CONNECTION'],
+  ['has its client terminated', { kill: 15 }, 'XE_CONNECTION'],
 ];
 
 /** What the toolstack refuses, by its code. */

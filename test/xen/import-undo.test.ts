@@ -9,7 +9,15 @@ import { type ImportOptions, importImage, reap } from '../../src/index.ts';
 import { assertClean } from '../stand-in/clean.ts';
 import type { Fault, Rule } from '../stand-in/host.ts';
 import { failure } from '../support/failure.ts';
-import { callsFromNow, clientsOf, expectArrived, importedElsewhere, type Place, places, type Told } from '../support/import-host.ts';
+import {
+  callsFromNow,
+  clientsOf,
+  expectArrived,
+  type ImportReport,
+  importedElsewhere,
+  type Place,
+  places,
+} from '../support/import-host.ts';
 import { testWith } from '../support/needs.ts';
 
 const test = testWith('root', 'loop', 'g++');
@@ -31,7 +39,7 @@ async function reaped({ host, xe }: Place): Promise<void> {
 }
 
 /** `left` of an error, with the uuids chosen by the toolstack replaced by names. */
-function leftOf({ host }: Place, { error }: Told): string[] {
+function leftOf({ host }: Place, { error }: ImportReport): string[] {
   const { vdi, vbd } = host.state();
   const names = [...vdi.map(({ uuid }) => [uuid, 'DISK'] as const), ...vbd.map(({ uuid }) => [uuid, 'PLUG'] as const)];
   return (error?.left ?? []).map((sentence) => names.reduce((text, [uuid, name]) => text.replaceAll(uuid, name), sentence));
@@ -110,9 +118,9 @@ describe.concurrent('after an image that turned out to be broken', () => {
       const [command = '', nth = '1'] = step.split(' ');
       await place.host.fault({ command, nth: Number(nth), ...rule });
       const timeout = rule.what === 'hang' || rule.what === 'late' || rule.what === 'gone' ? SOON : NEVER;
-      const told = await importedElsewhere(place, place.broken, { xe: { ...place.xe, timeout } });
-      expect(told.error?.code, told.error?.message).toBe('COMPRESSION_CHECKSUM');
-      expect(leftOf(place, told)).toEqual(left === 'nothing' ? [] : [expect.stringMatching(left)]);
+      const report = await importedElsewhere(place, place.broken, { xe: { ...place.xe, timeout } });
+      expect(report.error?.code, report.error?.message).toBe('COMPRESSION_CHECKSUM');
+      expect(leftOf(place, report)).toEqual(left === 'nothing' ? [] : [expect.stringMatching(left)]);
       if (left === 'nothing') assertClean(place.host);
       await reaped(place);
     }),
@@ -140,9 +148,9 @@ describe.concurrent('an import of a good image', () => {
   ])('fails if the unplug %s', (_, xapi, code) =>
     onPlace(async (place) => {
       await place.host.fault({ command: 'vbd-unplug', always: true, what: fail(xapi) });
-      const told = await importedElsewhere(place, place.image);
-      expect(told.error?.code).toBe(code);
-      expect(leftOf(place, told)).toEqual([expect.stringMatching(PLUGGED)]);
+      const report = await importedElsewhere(place, place.image);
+      expect(report.error?.code).toBe(code);
+      expect(leftOf(place, report)).toEqual([expect.stringMatching(PLUGGED)]);
       await reaped(place);
     }),
   );
@@ -173,9 +181,9 @@ describe.concurrent('an import of a good image', () => {
   test('fails if a process keeps its device open', () =>
     onPlace(async (place) => {
       const { running, file } = await held(place);
-      const told = await running;
-      expect(told.error?.code).toBe('VBD_DETACH');
-      expect(leftOf(place, told)).toEqual([expect.stringMatching(PLUGGED)]);
+      const report = await running;
+      expect(report.error?.code).toBe('VBD_DETACH');
+      expect(leftOf(place, report)).toEqual([expect.stringMatching(PLUGGED)]);
       closeSync(file);
       await reaped(place);
     }));
@@ -186,8 +194,8 @@ describe.concurrent('a command that completes too late:', () => {
     onPlace(async (place) => {
       const { host, xe } = place;
       await host.fault({ command: 'vdi-create', what: 'late' });
-      const told = await importedElsewhere(place, place.image, { xe: { ...xe, timeout: SOON } });
-      expect(told.error).toMatchObject({ code: 'XE_TIMEOUT', left: [expect.stringMatching(/^perhaps a VDI that xapi is still making/)] });
+      const report = await importedElsewhere(place, place.image, { xe: { ...xe, timeout: SOON } });
+      expect(report.error).toMatchObject({ code: 'XE_TIMEOUT', left: [expect.stringMatching(/^perhaps a VDI that xapi is still making/)] });
       assertClean(host);
       await host.release();
       await host.idle();
@@ -200,10 +208,10 @@ describe.concurrent('a command that completes too late:', () => {
     (command) =>
       onPlace(async (place) => {
         await place.host.fault({ command, what: 'late' });
-        const told = await importedElsewhere(place, place.image, { xe: { ...place.xe, timeout: SOON } });
-        expect(told.error?.code).toBe('XE_TIMEOUT');
-        if (leftOf(place, told).length === 0) assertClean(place.host);
-        else expect(leftOf(place, told)).toEqual([expect.stringMatching(/^VDI DISK: /)]);
+        const report = await importedElsewhere(place, place.image, { xe: { ...place.xe, timeout: SOON } });
+        expect(report.error?.code).toBe('XE_TIMEOUT');
+        if (leftOf(place, report).length === 0) assertClean(place.host);
+        else expect(leftOf(place, report)).toEqual([expect.stringMatching(/^VDI DISK: /)]);
         await reaped(place);
       }),
   );
@@ -212,12 +220,12 @@ describe.concurrent('a command that completes too late:', () => {
     onPlace(async (place) => {
       const { host, xe } = place;
       await host.fault({ command: 'vdi-param-remove', what: 'late' });
-      const told = await importedElsewhere(place, place.image, { xe: { ...xe, timeout: SOON } });
-      expect(told.error?.code).toBe('XE_TIMEOUT');
+      const report = await importedElsewhere(place, place.image, { xe: { ...xe, timeout: SOON } });
+      expect(report.error?.code).toBe('XE_TIMEOUT');
       await host.release();
       await host.idle();
-      if (leftOf(place, told).length === 0) assertClean(host);
-      else await finished(place, told);
+      if (leftOf(place, report).length === 0) assertClean(host);
+      else await finished(place, report);
     }));
 });
 
@@ -227,8 +235,8 @@ describe.concurrent('a disk that was created without an answer', () => {
       const { host } = place;
       await host.fault({ command: 'vdi-create', when: 'after', what: 'die' });
       await host.fault({ command: 'vdi-list', nth: 2, always: true, what: 'die' });
-      const told = await importedElsewhere(place, place.image);
-      expect(told.error).toMatchObject({
+      const report = await importedElsewhere(place, place.image);
+      expect(report.error).toMatchObject({
         code: 'XE_CONNECTION',
         left: [expect.stringMatching(/^perhaps a VDI, since xapi does not answer/)],
       });
@@ -241,16 +249,19 @@ describe.concurrent('a disk that was created without an answer', () => {
       const { host } = place;
       await host.fault({ command: 'vdi-create', when: 'after', what: USAGE });
       await host.fault({ command: 'vdi-list', nth: 2, what: 'die' });
-      const told = await importedElsewhere(place, place.image);
-      expect(told.error).toMatchObject({ code: 'XE_FAILED', left: [expect.stringMatching(/^perhaps a VDI, since xapi does not answer/)] });
+      const report = await importedElsewhere(place, place.image);
+      expect(report.error).toMatchObject({
+        code: 'XE_FAILED',
+        left: [expect.stringMatching(/^perhaps a VDI, since xapi does not answer/)],
+      });
       expect(host.state().vdi.length).toBe(1);
       await reaped(place);
     }));
 });
 
 /** What was finished without anybody knowing it: no owner tag, so no left-over, but reported. */
-async function finished(place: Place, told: Told): Promise<void> {
-  expect(leftOf(place, told)).toEqual([expect.stringMatching(/^VDI DISK: /)]);
+async function finished(place: Place, report: ImportReport): Promise<void> {
+  expect(leftOf(place, report)).toEqual([expect.stringMatching(/^VDI DISK: /)]);
   const [vdi = ''] = place.host.state().vdi.map(({ uuid }) => uuid);
   expect((await reap({ xe: place.xe })).leftOvers).toEqual([]);
   expectArrived(place, vdi);
@@ -258,7 +269,7 @@ async function finished(place: Place, told: Told): Promise<void> {
 
 describe.concurrent('a toolstack that dies', () => {
   /** The import's command is under way, with its effect or without. */
-  async function dies(place: Place, command: string, when: 'before' | 'after'): Promise<Told> {
+  async function dies(place: Place, command: string, when: 'before' | 'after'): Promise<ImportReport> {
     const { host } = place;
     const called = await callsFromNow(host);
     await host.fault({ command, when, what: 'hang' });
@@ -294,11 +305,11 @@ describe.concurrent('a toolstack that dies', () => {
   test.each(cases)('in %s, %s, leaves nothing unreported', (command, _, when, left) =>
     onPlace(async (place) => {
       const { host } = place;
-      const told = await dies(place, command, when);
-      expect(told.error?.code, told.error?.message).toBe('XE_CONNECTION');
-      expect(leftOf(place, told)).toEqual(left === undefined ? [] : [expect.stringMatching(left)]);
+      const report = await dies(place, command, when);
+      expect(report.error?.code, report.error?.message).toBe('XE_CONNECTION');
+      expect(leftOf(place, report)).toEqual(left === undefined ? [] : [expect.stringMatching(left)]);
       await host.restart();
-      if (command === 'vdi-param-remove' && when === 'after') await finished(place, told);
+      if (command === 'vdi-param-remove' && when === 'after') await finished(place, report);
       else await reaped(place);
     }),
   );
