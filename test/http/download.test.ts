@@ -91,7 +91,7 @@ describe('the first request', () => {
     [204, 'HTTP_STATUS'],
     [400, 'HTTP_STATUS'],
     [416, 'HTTP_STATUS'],
-  ] as const)('that is answered with %i fails at once: %s', async (status, code) => {
+  ] as const)('that is answered with %i fails immediately: %s', async (status, code) => {
     const server = await httpServer({ reply: () => ({ status }) });
     expect(await failure(openSource(fast(server.url())))).toMatchObject({ code, status });
     expect(server.requests).toHaveLength(1);
