@@ -254,9 +254,9 @@ describe.each(['zstd', 'xz'] as const)('%s', (program) => {
   const compress = (content: Uint8Array): Buffer => execFileSync(program, ['-c'], { input: content, maxBuffer: 1 << 28 });
   // From 22.15 on Node does zstd itself and no program is asked.
   const inNode = program === 'zstd' && Reflect.has(process.versions, 'zstd');
-  const have = testWith(program);
+  const programTest = testWith(program);
 
-  have('input is decompressed, cut anywhere', async () => {
+  programTest('input is decompressed, cut anywhere', async () => {
     await fc.assert(
       fc.asyncProperty(contents, chunkSizes, async (content, sizes) => {
         expect(Buffer.compare(await collect(decompress(program, reusing(compress(content), sizes))), Buffer.from(content))).toBe(0);
@@ -265,14 +265,14 @@ describe.each(['zstd', 'xz'] as const)('%s', (program) => {
     );
   });
 
-  have('input of several megabytes, in several frames, is decompressed', async () => {
+  programTest('input of several megabytes, in several frames, is decompressed', async () => {
     const content = noise(4 << 20, 1);
     const frames = Buffer.concat([compress(content), compress(content.subarray(0, 1000))]);
     const found = await collect(decompress(program, reusing(frames, [50_000])));
     expect(Buffer.compare(found, Buffer.concat([content, content.subarray(0, 1000)]))).toBe(0);
   });
 
-  have('input that is cut is a typed error', async () => {
+  programTest('input that is cut is a typed error', async () => {
     const packed = compress(noise(100_000, 1));
     for (const end of [7, 100, packed.length >> 1, packed.length - 1]) {
       const { code } = await failure(collect(decompress(program, reusing(packed.subarray(0, end), [5000]))));
@@ -280,7 +280,7 @@ describe.each(['zstd', 'xz'] as const)('%s', (program) => {
     }
   });
 
-  have('input that is damaged is a typed error', async () => {
+  programTest('input that is damaged is a typed error', async () => {
     const packed = compress(noise(300_000, 1));
     for (const at of [8, 1000, packed.length >> 1, packed.length - 3]) {
       const bad = Buffer.from(packed);
@@ -290,13 +290,13 @@ describe.each(['zstd', 'xz'] as const)('%s', (program) => {
     }
   });
 
-  have('other data behind the stream is a typed error', async () => {
+  programTest('refuses other data after the stream with a typed error', async () => {
     const bad = Buffer.concat([compress(noise(1000, 1)), Buffer.from('other data')]);
     const { code } = await failure(collect(decompress(program, reusing(bad, [5000]))));
     expect(['COMPRESSION_DATA', 'COMPRESSION_CHECKSUM', 'COMPRESSION_TRAILING', 'COMPRESSION_TRUNCATED']).toContain(code);
   });
 
-  have('an error of the source is passed on as it is', async () => {
+  programTest('passes on an error of the source unchanged', async () => {
     const packed = compress(noise(100_000, 1));
     const reason = new VdiStreamError('SOURCE_READ', 'the pipe broke');
     async function* breaking(): Chunks {
@@ -306,7 +306,7 @@ describe.each(['zstd', 'xz'] as const)('%s', (program) => {
     await expect(collect(decompress(program, breaking()))).rejects.toBe(reason);
   });
 
-  have('a reader that stops ends the program too', async () => {
+  programTest('a reader that stops ends the program too', async () => {
     const packed = compress(noise(8 << 20, 1));
     let closed = 0;
     async function* source(): Chunks {

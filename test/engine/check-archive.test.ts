@@ -116,12 +116,12 @@ test('reports damage to the compression also when the first window is the only o
 describe('checking something that is not an image', () => {
   const link = Buffer.concat([tarHeader({ name: 'a.vhd', type: '2', linkname: '/etc/passwd' }), tarOf([])]);
   test.each<[string, Buffer, string]>([
-    ['nothing', Buffer.alloc(0), 'error SOURCE_EMPTY @0'],
+    ['an empty input', Buffer.alloc(0), 'error SOURCE_EMPTY @0'],
     ['text', Buffer.alloc(3000, 'text '), 'error FORMAT_UNKNOWN @0'],
     ['a zip', Buffer.concat([Buffer.from('PK\x03\x04'), Buffer.alloc(3000)]), 'error FORMAT_OTHER @0'],
     ['an archive without a disk', tarOf([['readme', Buffer.from('hi')]]), 'error DISK_NONE @'],
     ['a link with the name of a disk', link, 'error TAR_NOT_A_FILE a.vhd@0'],
-  ])('reports %s', async (_, bytes, expected) => {
+  ])('reports what is wrong with %s', async (_, bytes, expected) => {
     const { ok, findings, disks } = await check(stored(testFolder(), 'image', bytes));
     expect({ ok, disks }).toEqual({ ok: false, disks: [] });
     expect(summaries(findings).join()).toMatch(expected);
@@ -188,7 +188,7 @@ describe('checking a chain', () => {
     ['the base belongs to another', layers([...vhds.slice(0, 2), good]), ['error CHAIN_PARENT 1.vhd@']],
     ['a parent is hidden, as it should be', layers(vhds.map((vhd, rank) => (rank === 0 ? vhd : hidden(vhd)))), []],
     ['the leaf is hidden', layers(vhds.map(hidden)), ['warning VHD_HIDDEN 0.vhd@85']],
-  ])('%s', async (_, entries, expected) => {
+  ])('reports exactly the expected findings if %s', async (_, entries, expected) => {
     await expectFindings(entries, ...expected);
     if (!expected.some((line) => line.includes('DISK_DUPLICATE'))) await expectFindings(entries.toReversed(), ...expected);
   });

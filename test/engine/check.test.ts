@@ -93,23 +93,23 @@ const FUTURE = Math.floor(Date.now() / 1000) - 946_684_800 + 86_400;
 
 /** Fields of the footers, which are changed alike. */
 const footers: [string, string[], Change, Buffer?][] = [
-  ['a footer of tomorrow', ['warning VHD_TIMESTAMP@24'], (footer) => footer.writeUInt32BE(FUTURE, 24)],
-  ['no clock', [], (footer) => footer.writeUInt32BE(0, 24)],
-  ['feature bits nobody knows', ['warning VHD_FEATURES@8'], (footer) => footer.writeUInt32BE(0x82, 8)],
-  ['without the feature bit that is always set', ['warning VHD_FEATURES@8'], (footer) => footer.writeUInt32BE(0, 8)],
+  ['a timestamp of tomorrow', ['warning VHD_TIMESTAMP@24'], (footer) => footer.writeUInt32BE(FUTURE, 24)],
+  ['no timestamp', [], (footer) => footer.writeUInt32BE(0, 24)],
+  ['unknown feature bits', ['warning VHD_FEATURES@8'], (footer) => footer.writeUInt32BE(0x82, 8)],
+  ['a clear bit that should always be set', ['warning VHD_FEATURES@8'], (footer) => footer.writeUInt32BE(0, 8)],
   ['a temporary disk', [], (footer) => footer.writeUInt32BE(3, 8)],
   ['no unique id', ['warning VHD_UNIQUE_ID@68'], (footer) => footer.fill(0, 68, 84)],
   ['a geometry larger than the disk', ['warning VHD_GEOMETRY@56'], (footer) => footer.writeUInt32BE(0xffff10fe, 56)],
-  ['the largest geometry, which says that the size field counts', [], (footer) => footer.writeUInt32BE(0xffff10ff, 56)],
+  ['the largest geometry, which defers to the size field', [], (footer) => footer.writeUInt32BE(0xffff10ff, 56)],
   ['a saved state', ['warning VHD_SAVED_STATE@84'], (footer) => footer.writeUInt8(1, 84)],
-  ['hidden by tapdisk, without a child', ['warning VHD_HIDDEN@85'], (footer) => footer.writeUInt8(1, 85), tapped],
-  ['that byte by another creator', [], (footer) => footer.writeUInt8(1, 85)],
-  ['a type nobody knows', ['error VHD_TYPE@60'], (footer) => footer.writeUInt32BE(7, 60)],
+  ['the hidden flag of tapdisk, without a child', ['warning VHD_HIDDEN@85'], (footer) => footer.writeUInt8(1, 85), tapped],
+  ['the same byte by another creator', [], (footer) => footer.writeUInt8(1, 85)],
+  ['an unknown type', ['error VHD_TYPE@60'], (footer) => footer.writeUInt32BE(7, 60)],
   ['a size of half a sector', ['error VHD_SIZE@48'], (footer) => footer.writeBigUInt64BE(256n, 48)],
-  ['a header between sectors', ['error VHD_HEADER_OFFSET@16'], (footer) => footer.writeBigUInt64BE(513n, 16)],
+  ['an unaligned header', ['error VHD_HEADER_OFFSET@16'], (footer) => footer.writeBigUInt64BE(513n, 16)],
 ];
 
-test.each(footers)('a footer whose %s is %j', async (_, expected, change, vhd = good) => {
+test.each(footers)('a footer with %s has the findings %j', async (_, expected, change, vhd = good) => {
   await expectFindings(withFooters(vhd, 'both', change), ...expected);
 });
 

@@ -57,7 +57,7 @@ describe('a version 2 answer', () => {
     ['a digest that is an object', { ...strong, os_hash_value: {} }],
     ['a digest of another algorithm', { ...strong, os_hash_algo: 'sha256' }],
     ['a digest that is not hexadecimal', { ...strong, os_hash_value: 'x'.repeat(128) }],
-  ])('that has %s is refused', async (_, fields) => {
+  ])('with %s is refused', async (_, fields) => {
     const server = await glanceV2(fields);
     expect((await failure(written([server]))).code).toBe('GLANCE_ANSWER');
     expect(said(server)).toEqual([`GET /v2/images/${ID}`]);

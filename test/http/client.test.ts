@@ -159,8 +159,8 @@ describe('no error contains a secret', () => {
   const options = { headers: { 'x-auth-token': 'SECRET' }, idleTimeout: 50, connectTimeout: 50 };
   const secretly = (url: string): string => `${url}?signature=SECRET#SECRET`;
   const ways: readonly (readonly [string, () => Promise<string>])[] = [
-    ['nobody listens', async () => `http://127.0.0.1:${closedPort()}/a`],
-    ['the name is unknown', async () => 'http://vdistream.invalid/a'],
+    ['a port without a listener', async () => `http://127.0.0.1:${closedPort()}/a`],
+    ['an unknown name', async () => 'http://vdistream.invalid/a'],
     ['no TLS', async () => `https://127.0.0.1:${(await httpServer()).port}/a`],
     ['no answer', async () => (await silent()).url()],
     ['an early end', async () => (await rawServer((socket) => socket.end())).url()],

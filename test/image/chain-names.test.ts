@@ -113,7 +113,7 @@ describe('is refused:', () => {
     ['0 and 2', [['0.vhd', leaf], ['2.vhd', base]]], // biome-ignore format: one line each
     ['2 and 0', [['2.vhd', base], ['0.vhd', leaf]]], // biome-ignore format: one line each
     ['0, 1 and 3', [['0.vhd', leaf], ['1.vhd', mid], ['3.vhd', base]]], // biome-ignore format: one line each
-  ])('a gap in the numbers, %s', async (_, members) => {
+  ])('a gap in the numbers: %s', async (_, members) => {
     await expectRefusal(members, 'CHAIN_GAP');
   });
 

@@ -16,7 +16,7 @@ const manifest: Entry = ['box.mf', manifestOf(listed)];
 
 /** Where producers put the manifest: ovftool right after the OVF, others last, plain tar anywhere. */
 const layouts: [string, Entry[]][] = [
-  ['behind the OVF', [ovf, manifest, vhd, notes]],
+  ['after the OVF', [ovf, manifest, vhd, notes]],
   ['at the end', [ovf, vhd, notes, manifest]],
   ['first of all', [manifest, ovf, vhd, notes]],
 ];

@@ -68,7 +68,7 @@ export const titles = (files: readonly SourceText[] = readSources('test', 'fuzz'
       }),
     );
 
-const TESTS = /^(?:test|describe|plainTest|testWith)$/;
+const TESTS = /^(?:test|describe|programTest|plainTest|testWith)$/;
 const TITLE_FOLLOWS = /^(?:each|skipIf|runIf|testWith)$/;
 
 /** `test`, `test.skip`, `test.each(rows)`, `testWith('loop')`, `testWith('loop').each(rows)`; not `test.each`, whose argument is no title. */

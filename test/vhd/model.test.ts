@@ -16,7 +16,7 @@ const writesOf = (stack: Stack): number[] => {
 };
 
 describe('the model', () => {
-  test('shows the nearest layer that wrote a sector, zeros too', () => {
+  test('shows the nearest layer that wrote a sector, including zeros', () => {
     const stack = createStack({ kind: 'dynamic', size: 6 });
     stack.write(0, 4);
     stack.snapshot();
@@ -101,15 +101,15 @@ const baseOf = (stack: Stack): Buffer => {
 };
 
 const neat: ReadonlyArray<readonly [string, Form]> = [
-  ['one block after the other', { seed: 1 }],
-  ['with a batmap, gaps and blocks that nobody wrote to', { seed: 2, batmap: true, gap: 7, idle: 2 }],
-  ['in any order, behind parent locators', { seed: 3, shuffled: true, locators: 'bytes' }],
+  ['consecutive blocks', { seed: 1 }],
+  ['a batmap, gaps and unwritten blocks', { seed: 2, batmap: true, gap: 7, idle: 2 }],
+  ['shuffled blocks after parent locators', { seed: 3, shuffled: true, locators: 'bytes' }],
 ];
-const littered: readonly [string, Form] = ['with garbage under clear bits', { seed: 4, garbage: true }];
+const littered: readonly [string, Form] = ['garbage under clear bits', { seed: 4, garbage: true }];
 
-describe('compared with other decoders,', () => {
+describe('compared with other decoders', () => {
   // It looks at no sector bitmap, so garbage would show.
-  testWith('qemu-img').each(neat)('a base %s decodes as qemu-img converts it', (_, form) => {
+  testWith('qemu-img').each(neat)('a base with %s decodes as qemu-img converts it', (_, form) => {
     const stack = example(3);
     const { paths, folder } = store(stack, form);
     const raw = join(folder, 'raw');
@@ -119,7 +119,7 @@ describe('compared with other decoders,', () => {
   });
 
   // In a child vhdimount treats whole bytes of the bitmap as one, so eight sectors are all present or all absent.
-  testWith('vhdimount', 'fuse', 'root').each([...neat, littered])('a chain %s decodes as vhdimount shows it', (_, form) => {
+  testWith('vhdimount', 'fuse', 'root').each([...neat, littered])('a chain with %s decodes as vhdimount shows it', (_, form) => {
     const stack = example(8);
     const { paths } = store(stack, form);
     const mount = mkdtempSync(join(tmpdir(), 'vdistream-fuse-'));
@@ -144,7 +144,7 @@ describe('compared with other decoders,', () => {
   });
 
   // It refuses garbage.
-  testWith('7z').each(neat)('a chain %s decodes as 7-Zip extracts it', (_, form) => {
+  testWith('7z').each(neat)('a chain with %s decodes as 7-Zip extracts it', (_, form) => {
     const stack = example(3);
     const { paths, folder } = store(stack, form);
     const out = join(folder, 'out');

@@ -50,7 +50,7 @@ async function finished({ host }: Place): Promise<void> {
 }
 
 describe.concurrent('a signal that fires', () => {
-  const moments = STEPS.flatMap((step) => [[step, 'is under way', 'before'] as const, [step, 'has just been done', 'after'] as const]);
+  const moments = STEPS.flatMap((step) => [[step, 'is running', 'before'] as const, [step, 'has just completed', 'after'] as const]);
   test.each(moments)('while %s %s is obeyed once that call has ended', (step, _, when) =>
     onPlace(async (place) => {
       const stop = new AbortController();
@@ -112,7 +112,7 @@ describe.concurrent('a signal that fires', () => {
     ['its first block', 3000],
     ['the middle', image.length / 2],
     ['the end', image.length - 1],
-  ])('while the source stalls in %s is obeyed immediately', (_, length) =>
+  ])('while the source stalls at %s is obeyed immediately', (_, length) =>
     onPlace(async (place) => {
       const stop = new AbortController();
       const { input, stalled } = stalling(image.subarray(0, length));

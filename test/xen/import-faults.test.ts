@@ -11,7 +11,7 @@ const test = testWith('root', 'loop', 'g++');
 const onPlace = places();
 
 /** How the import ends: `done`, or by this code. `warned` is done, with a warning of what could not be reaped; `retried`, of an unplug. */
-type End = 'done' | keyof typeof WARNED | ErrorCode;
+type End = 'success' | keyof typeof WARNED | ErrorCode;
 /** Of what is done, but not in silence. */
 const WARNED = { warned: ['REAP_LEFT'], retried: ['VBD_RETRY'] } as const;
 
@@ -28,7 +28,7 @@ const AT_WORK: readonly Step[] = ['vdi-create', 'vdi-param-get', 'vbd-plug', 'vb
 const SILENT: ReadonlyArray<readonly [name: string, what: Fault, end: End]> = [
   ['is never answered', 'hang', 'XE_TIMEOUT'],
   ['is answered too late', 'late', 'XE_TIMEOUT'],
-  ['is done when nobody waits any more', 'gone', 'XE_TIMEOUT'],
+  ['takes effect after its client is gone', 'gone', 'XE_TIMEOUT'],
   ['has its connection ended', 'die', 'XE_CONNECTION'],
   ['has its client killed', { kill: 9 }, 'XE_CONNECTION'],
   ['has its client terminated', { kill: 15 }, 'XE_CONNECTION'],
@@ -140,13 +140,13 @@ const SENSELESS: Readonly<Record<Step, ReadonlyArray<readonly [what: Fault, end:
   ],
   // Whether new disks read as zero is not known then, so all is written.
   'sr-param-get 2': [
-    [USAGE, 'done'],
-    [EMPTY, 'done'],
+    [USAGE, 'success'],
+    [EMPTY, 'success'],
     [SOME_ERROR, 'XE_FAILED'],
   ],
   'vdi-list': [
-    [USAGE, 'done'],
-    [EMPTY, 'done'],
+    [USAGE, 'success'],
+    [EMPTY, 'success'],
     [SOME_ERROR, 'warned'],
   ],
   'vdi-create': [
@@ -208,8 +208,8 @@ async function imports(place: Place, fault: Rule, end: End, timeout: number, isF
   expect(clientsOf(host)).toEqual([]);
   await host.release();
   await host.idle();
-  const [expected, warned] = end === 'warned' || end === 'retried' ? ['done', WARNED[end]] : [end, []];
-  expect([error?.code ?? 'done', warnings], error?.message).toEqual([expected, warned]);
+  const [expected, warned] = end === 'warned' || end === 'retried' ? ['success', WARNED[end]] : [end, []];
+  expect([error?.code ?? 'success', warnings], error?.message).toEqual([expected, warned]);
   if (vdi !== undefined) return expectArrived(place, vdi);
   // Without an answer, the object may still be created later.
   const isOpen = !isFound && fault.command === 'vdi-create' && (end === 'XE_TIMEOUT' || end === 'XE_CONNECTION');
@@ -231,7 +231,7 @@ test('an import calls exactly the commands tested in this file', () =>
 
 // First, since two of them wait for ten seconds.
 describe.concurrent('the node of the device', () => {
-  test('may appear after the plug', () => onPlace((place) => imports(place, rule('vbd-plug', { node: 300 }, 'before'), 'done', NEVER)));
+  test('may appear after the plug', () => onPlace((place) => imports(place, rule('vbd-plug', { node: 300 }, 'before'), 'success', NEVER)));
 
   test('that never appears ends in DEVICE_MISSING', () =>
     onPlace((place) => imports(place, rule('vbd-plug', { node: 'missing' }, 'before'), 'DEVICE_MISSING', NEVER)));
@@ -243,7 +243,7 @@ describe.concurrent('the node of the device', () => {
 describe.concurrent.each(STEPS)('%s', (step) => {
   // A question has no effect.
   const moments: readonly When[] = ASKS.includes(step) ? ['before'] : WHEN;
-  const otherwise = (when: When, end: End): End => (when === 'after' && DOES.includes(step) ? 'done' : end);
+  const otherwise = (when: When, end: End): End => (when === 'after' && DOES.includes(step) ? 'success' : end);
 
   const refusals = Object.entries(REFUSED[step]).flatMap(([code, end]) =>
     moments.map((when) => [code, MOMENTS[when], otherwise(when, end), when] as const),
@@ -257,7 +257,13 @@ describe.concurrent.each(STEPS)('%s', (step) => {
       .filter((when) => !(what === 'late' && when === 'before' && AT_WORK.includes(step)))
       .map((when) => {
         const isDone = when === 'after' || what === 'gone';
-        return [name, MOMENTS[when], step === 'vdi-list' ? 'warned' : isDone && !ASKS.includes(step) ? 'done' : end, when, what] as const;
+        return [
+          name,
+          MOMENTS[when],
+          step === 'vdi-list' ? 'warned' : isDone && !ASKS.includes(step) ? 'success' : end,
+          when,
+          what,
+        ] as const;
       }),
   );
   test.each(silences)('that %s, %s, ends in %s', (_name, _moment, end, when, what) =>
