@@ -12,7 +12,7 @@ const HANG = 30_000;
 export const limit = (share: number): number => SECONDS * share * 1000 + 2 * HANG;
 
 /**
- * FUZZ_SEED repeats a run. A promise that is rejected with nobody listening fails the input that was running then, as does
+ * FUZZ_SEED repeats a run. An unhandled rejection fails the input that was running then, as does
  * anything that `property` throws.
  */
 export async function campaign<T>(
@@ -33,7 +33,7 @@ export async function campaign<T>(
       running = property(input).then(() => {
         expect(unhandled, 'rejections that nobody handled').toEqual([]);
       });
-      running.catch(() => {}); // one that the end of the time interrupts while it is being shrunk
+      running.catch(() => {}); // the time limit may interrupt an input while it is being shrunk
       return running;
     });
     const result = await fc.check(checked, {
@@ -46,7 +46,7 @@ export async function campaign<T>(
     console.log(`${name}: ${runs} runs, FUZZ_SEED=${result.seed}`);
     if (result.failed) throw new Error(fc.defaultReportMessage(result), { cause: result.errorInstance });
     expect(runs).toBeGreaterThan(0);
-    // The input that the end of the time interrupted still has to come to its own.
+    // The input that the time limit interrupted must still run to its end.
     await running;
   } finally {
     process.off('unhandledRejection', listener);

@@ -27,7 +27,7 @@ export interface Recipe {
   readonly inPack: readonly Mutation[];
 }
 
-export interface Manner {
+export interface Usage {
   readonly sizes: readonly number[];
   readonly align: 512 | 4096;
   readonly zero: ZeroPolicy;
@@ -37,7 +37,7 @@ export interface Manner {
   /** The chunk of the stream in place of which it breaks, or at which it is cancelled. */
   readonly breakAt: number | undefined;
   readonly cancelAt: number | undefined;
-  /** Also write to a real file, which takes as long as everything else together. */
+  /** Also write to a real file, which takes as long as all other ways together. */
   readonly toFile: boolean;
 }
 
@@ -78,7 +78,7 @@ export const chains: fc.Arbitrary<Buffer> = fc
 
 const sometimes = (max: number): fc.Arbitrary<number | undefined> => fc.option(fc.nat(max), { nil: undefined, freq: 5 });
 
-export const manners: fc.Arbitrary<Manner> = fc.record({
+export const usages: fc.Arbitrary<Usage> = fc.record({
   sizes: chunkSizes,
   align: fc.constantFrom(512, 4096),
   zero: fc.constantFrom<ZeroPolicy[]>('auto', 'assume-zero', 'write'),
@@ -86,7 +86,7 @@ export const manners: fc.Arbitrary<Manner> = fc.record({
   failAt: sometimes(10),
   breakAt: sometimes(40),
   cancelAt: sometimes(40),
-  toFile: fc.nat(3).map((turn) => turn === 0),
+  toFile: fc.nat(3).map((draw) => draw === 0),
 });
 
 /** Larger ones are not compared byte by byte. */
@@ -95,7 +95,7 @@ const COMPARABLE = 4 << 20;
 /** Few buffers, so that the decoder has to wait for the pump. */
 const smallPool = (): Pool => createPool({ count: 3, size: 16_384 });
 
-export function cook(recipe: Recipe): Buffer {
+export function imageOf(recipe: Recipe): Buffer {
   const other = vhdSeeds[(recipe.seed + 1) % vhdSeeds.length] ?? Buffer.alloc(0);
   const vhd = mutate(vhdSeeds[recipe.seed] ?? Buffer.alloc(0), recipe.inVhd, other);
   const tar = mutate(wraps[recipe.wrap](vhd), recipe.inTar, wraps.tar(other));
@@ -123,8 +123,8 @@ interface Written {
   readonly content: Uint8Array | undefined;
 }
 
-async function pumpInto(input: string | Chunks, manner: Manner, signal?: AbortSignal): Promise<Written | undefined> {
-  const { align, zero, readsZero, failAt } = manner;
+async function pumpInto(input: string | Chunks, usage: Usage, signal?: AbortSignal): Promise<Written | undefined> {
+  const { align, zero, readsZero, failAt } = usage;
   const pool = smallPool();
   const source = await openSource(input, { signal });
   try {
@@ -150,44 +150,44 @@ async function pumpInto(input: string | Chunks, manner: Manner, signal?: AbortSi
 }
 
 /** A stream that breaks with an error of its own, or makes `controller` fire. */
-async function* troubled(bytes: Uint8Array, manner: Manner, controller: AbortController): Chunks {
-  let turn = 0;
-  for await (const chunk of reusing(bytes, manner.sizes)) {
-    if (turn === manner.breakAt) throw new Error('the pipe broke');
-    if (turn === manner.cancelAt) controller.abort();
-    turn++;
+async function* troubled(bytes: Uint8Array, usage: Usage, controller: AbortController): Chunks {
+  let index = 0;
+  for await (const chunk of reusing(bytes, usage.sizes)) {
+    if (index === usage.breakAt) throw new Error('the pipe broke');
+    if (index === usage.cancelAt) controller.abort();
+    index++;
     yield chunk;
   }
 }
 
 /** Everything that can be done with an image. Files go into `folder`. */
-export async function endure(bytes: Buffer, manner: Manner, folder: string): Promise<void> {
+export async function expectHandled(bytes: Buffer, usage: Usage, folder: string): Promise<void> {
   const path = join(folder, 'image');
   const target = join(folder, 'disk');
   writeFileSync(path, bytes);
-  const stream = (): Chunks => reusing(bytes, manner.sizes);
-  const calm = { ...manner, failAt: undefined };
+  const stream = (): Chunks => reusing(bytes, usage.sizes);
+  const calm = { ...usage, failAt: undefined };
 
-  const told = await readOrRefuse(info(stream()));
-  // Whatever it is given, it answers.
-  const judged = await check(stream());
-  expect(judged.ok).toBe(judged.findings.every(({ severity }) => severity === 'warning'));
+  const shown = await readOrRefuse(info(stream()));
+  // It returns for any input.
+  const checked = await check(stream());
+  expect(checked.ok).toBe(checked.findings.every(({ severity }) => severity === 'warning'));
   const streamed = await pumpInto(stream(), calm);
   const jumped = await pumpInto(path, calm);
   // Data may be damaged where structure is not, but never the other way round.
-  if (streamed) expect(told?.virtualSize).toBe(streamed.virtualSize);
+  if (streamed) expect(shown?.virtualSize).toBe(streamed.virtualSize);
   if (streamed && jumped) {
     expect(streamed.virtualSize, 'the size in a stream and in a file').toBe(jumped.virtualSize);
     // Where a promise of zeros is not kept, what shows depends on the order of the layers.
-    const kept = manner.zero !== 'assume-zero' || manner.readsZero;
+    const kept = usage.zero !== 'assume-zero' || usage.readsZero;
     if (kept && streamed.content && jumped.content) expect(Buffer.compare(streamed.content, jumped.content), 'stream and file').toBe(0);
   }
 
   const controller = new AbortController();
-  await pumpInto(troubled(bytes, manner, controller), manner, controller.signal);
+  await pumpInto(troubled(bytes, usage, controller), usage, controller.signal);
   await vi.waitFor(() => expect(getEventListeners(controller.signal, 'abort'), 'listeners left on the signal').toEqual([]));
 
-  if (!manner.toFile) return;
+  if (!usage.toFile) return;
   try {
     const pool = smallPool();
     const written = await readOrRefuse(writeDisk(stream(), target, { pool, virtualSize: chainSize }), pool);
@@ -196,7 +196,7 @@ export async function endure(bytes: Buffer, manner: Manner, folder: string): Pro
       expect(written.virtualSize).toBe(streamed?.virtualSize);
       expect(statSync(target).size).toBe(written.virtualSize);
       // What was left alone in memory holds old bytes; a new file holds zeros there.
-      const same = streamed?.content && (manner.zero !== 'assume-zero' || manner.readsZero);
+      const same = streamed?.content && (usage.zero !== 'assume-zero' || usage.readsZero);
       if (same) expect(Buffer.compare(readFileSync(target), streamed.content), 'file and memory').toBe(0);
     }
   } finally {

@@ -76,15 +76,15 @@ function front(options: { size: number; entries: number; blockSize: number; tabl
 }
 
 const toNull = (input: string | Chunks): Promise<{ virtualSize: number }> => writeDisk(input, 'null:');
-/** What the pool and two inflate windows take, and what the garbage collector leaves lying about. */
+/** Memory of the pool and two inflate windows, and garbage that has not been collected yet. */
 const WRITING = 120 * MIB;
 const LOOKING = 40 * MIB;
 
-describe('a header that asks for much memory does not get it', () => {
+describe('a header that claims a huge size does not make vdistream allocate it', () => {
   test.each<[string, Uint8Array, string]>([
     ['ffffffff table entries', front({ size: 1 << 20, entries: 0xffffffff, blockSize: 4096, table: Buffer.alloc(1024, 0xff) }), '1048576'],
-    ['as many blocks as there are numbers', front({ size: 2 ** 41 - 512, entries: 0xffffffff, blockSize: 512 }), 'VHD_TABLE_LARGE'],
-    ['the largest table that is believed', front({ size: 2 ** 31, entries: 4 << 20, blockSize: 512 }), 'SOURCE_TRUNCATED'],
+    ['as many blocks as 32 bits can count', front({ size: 2 ** 41 - 512, entries: 0xffffffff, blockSize: 512 }), 'VHD_TABLE_LARGE'],
+    ['the largest table that is accepted', front({ size: 2 ** 31, entries: 4 << 20, blockSize: 512 }), 'SOURCE_TRUNCATED'],
     ['blocks of 1 GiB', front({ size: 2 ** 40, entries: 1024, blockSize: 1 << 30 }), 'VHD_BLOCK_SIZE'],
     ['a size of 2^53 - 512', front({ size: 2 ** 53 - 512, entries: 0xffffffff, blockSize: 256 << 20 }), 'VHD_TABLE_LARGE'],
     ['a long name of 64 MiB', Buffer.concat([tarHeader({ type: 'L', size: 64 << 20 }), noise(5000, 1)]), 'TAR_EXTENSION'],
@@ -97,12 +97,12 @@ describe('a header that asks for much memory does not get it', () => {
     }
   });
 
-  test('a table of all the blocks that are believed, each allocated, costs no more than ARCHITECTURE.md says', async () => {
+  test('the largest accepted block table, every block allocated, costs no more than ARCHITECTURE.md says', async () => {
     const entries = 4 << 20;
     const table = new Uint8Array(entries * 4);
     const view = new DataView(table.buffer);
     const first = (1536 + table.length) / 512;
-    // Backwards, so that they have to be sorted.
+    // Backwards, so that they must be sorted.
     for (let block = 0; block < entries; block++) view.setUint32(block * 4, first + (entries - 1 - block) * 2);
     const bytes = front({ size: 2 ** 31, entries, blockSize: 512, table });
     const [outcome, grown] = await cost((input) => info(input, { quick: true }), zeros(bytes, bytes.length));
@@ -112,8 +112,8 @@ describe('a header that asks for much memory does not get it', () => {
   });
 });
 
-describe('an image that is long, but holds little, is read in constant memory', () => {
-  test('a chain of long names without an end', async () => {
+describe('a long image with little content is read in constant memory:', () => {
+  test('an endless sequence of long names', async () => {
     async function* chain(): Chunks {
       const link = tarMember({ name: '././@LongLink', type: 'L' }, Buffer.alloc(60_000, 'a'));
       for (let count = 0; count < 5000; count++) yield link;
@@ -123,7 +123,7 @@ describe('an image that is long, but holds little, is read in constant memory', 
     expect(grown).toBeLessThan(WRITING);
   });
 
-  test('a hundred thousand members that are no disks', async () => {
+  test('a hundred thousand members, none of them a disk', async () => {
     async function* members(): Chunks {
       for (let count = 0; count < 1000; count++) {
         yield Buffer.concat(
@@ -151,7 +151,7 @@ describe('an image that is long, but holds little, is read in constant memory', 
     expect(grown).toBeLessThan(WRITING);
   });
 
-  test('a gzip of 2 GiB of zeros, which is no image', async () => {
+  test('a gzip of 2 GiB of zeros, which is not an image', async () => {
     const path = join(folder, 'bomb.gz');
     const file = openSync(path, 'w');
     // Many members of one 64 MiB run: a thousand to one.
@@ -165,7 +165,7 @@ describe('an image that is long, but holds little, is read in constant memory', 
     }
   });
 
-  test('a gzip whose file name has no end', async () => {
+  test('a gzip with an endless file name', async () => {
     async function* source(): Chunks {
       yield Buffer.from([0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3]);
       const name = new Uint8Array(MIB).fill(0x61);
@@ -176,7 +176,7 @@ describe('an image that is long, but holds little, is read in constant memory', 
     expect(grown).toBeLessThan(LOOKING);
   });
 
-  test('a disk of terabytes that is one hole, in a gzip that is almost nothing', async () => {
+  test('a disk of terabytes that is a single hole, in a tiny gzip', async () => {
     const parts = [...dynamicParts({ size: 2 ** 41 - 2 ** 31, blocks: new Map() })];
     async function* stream(): Chunks {
       yield gzipSync(Buffer.concat(parts), { level: constants.Z_BEST_COMPRESSION });
@@ -187,8 +187,8 @@ describe('an image that is long, but holds little, is read in constant memory', 
   });
 });
 
-describe('a disk of tiny blocks, whose bitmaps are as large as they, is read in constant memory', () => {
-  /** Sparse: blocks of 512 bytes, each behind its bitmap and `gap` sectors that hold nothing. */
+describe('a disk of tiny blocks, each as small as its bitmap, is read in constant memory', () => {
+  /** Sparse: blocks of 512 bytes, each after its bitmap and `gap` empty sectors. */
   function tinyBlocks(gap: number): { path: string; size: number } {
     const entries = 131_072;
     const table = Buffer.alloc(entries * 4);
@@ -214,7 +214,7 @@ describe('a disk of tiny blocks, whose bitmaps are as large as they, is read in 
   });
 });
 
-test('what measures memory here would notice it', async () => {
+test('the memory measurement in these tests notices an allocation', async () => {
   const hoard: Uint8Array[] = [];
   async function* source(): Chunks {
     for (let count = 0; count < 150; count++) {

@@ -1,6 +1,6 @@
 /**
  * Mutations of images, as plain data that fast-check can generate, shrink and print. The interesting ones are not noise: they
- * put a boundary value into a known field and make the checksum right again, so that the value reaches the code behind it.
+ * put a boundary value into a known field and make the checksum right again, so that the value reaches the code after that check.
  */
 
 import fc from 'fast-check';
@@ -126,7 +126,7 @@ export const gzipMutation: fc.Arbitrary<Mutation> = fc.oneof(
   general,
 );
 
-/** Applies `mutations` in turn. What a splice takes comes from `other`. Never longer than 16 MiB. */
+/** Applies `mutations` in turn. A splice copies from `other`. The result is never longer than 16 MiB. */
 export function mutate(bytes: Uint8Array, mutations: readonly Mutation[], other: Uint8Array = bytes): Buffer {
   let mutated = Buffer.from(bytes);
   for (const mutation of mutations) if (mutated.length < 16 << 20) mutated = apply(mutated, mutation, other);

@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => reader.close());
 
-plainTest('they have no type error', async () => {
+plainTest('the examples have no type errors', async () => {
   await reader.check(files);
 });
 
@@ -41,13 +41,13 @@ function expectDisk(uuid: string, name: string): void {
   ).toBe(true);
 }
 
-test('import.mjs makes a VDI of an image of a web server, and prints its uuid', async () => {
+test('import.mjs imports an image from a web server into a VDI, and prints its uuid', async () => {
   const { stdout, stderr } = await reader.shell('node import.mjs "$URL/image.ova" "$SR" web-1');
   expectDisk(stdout.trim(), 'web-1');
   expect(stderr).toMatch(/\d bytes written, \d+ skipped/);
 });
 
-test('import.mjs tells what is wrong, and ends as the command line would', async () => {
+test('import.mjs reports what is wrong, and exits as the command line would', async () => {
   const { stdout } = await reader.shell('node import.mjs missing.ova "$SR" 2>&1 || echo "status $?"');
   expect(stdout).toMatch(/missing\.ova.* \(SOURCE_OPEN\)\n.*\nstatus 1\n$/);
 });
@@ -68,7 +68,7 @@ const success = (document: string): string =>
 
 const disk = (changed: Readonly<Record<string, string>> = {}) => ({ image: IMAGE, endpoints: reader.url, sr: reader.sr, ...changed });
 
-test('nova-wrapper.mjs makes a VDI of an image of Glance, and answers with its uuid', async () => {
+test('nova-wrapper.mjs imports a Glance image into a VDI, and answers with its uuid', async () => {
   const named = await call('make_disk', disk({ name: 'a & b <c>', token: 'gAAA' }));
   expectDisk(success(named), 'a & b <c>');
   const nameless = await call('make_disk', { name: '', ...disk() });
@@ -81,21 +81,21 @@ const failure = (document: string): string[] => {
   return [...list.matchAll(/<value>(.*?)<\/value>/g)].map(([, text = '']) => text);
 };
 
-test('nova-wrapper.mjs asks for another call only where that may help', async () => {
+test('nova-wrapper.mjs asks for a retry only if that may help', async () => {
   const gone = await call('make_disk', disk({ image: 'no-such-image' }));
   expect(failure(gone)).toEqual(['XENAPI_PLUGIN_FAILURE', 'make_disk', 'PluginError', expect.stringContaining('(HTTP_NOT_FOUND)')]);
   const down = await call('make_disk', disk({ endpoints: 'http://127.0.0.1:1' }));
   expect(failure(down)).toEqual(['XENAPI_PLUGIN_FAILURE', 'make_disk', 'RetryableError', expect.stringContaining('(HTTP_CONNECT)')]);
 });
 
-test('nova-wrapper.mjs answers with a document also where it is called wrongly', async () => {
+test('nova-wrapper.mjs answers with a document even if it is called incorrectly', async () => {
   const missing = await call('make_disk', { image: IMAGE });
   expect(failure(missing)).toEqual(['XENAPI_PLUGIN_FAILURE', 'make_disk', 'PluginError', expect.stringContaining('endpoints is missing')]);
   expect(failure(await call('no_such_function', {}))).toEqual(['UNKNOWN_XENAPI_PLUGIN_FUNCTION', 'no_such_function']);
 });
 
 plainTest.each(['image.vhd', 'image.ova', 'image.tar.gz'])(
-  'write-disk.mjs makes of %s what the command line makes of it',
+  'write-disk.mjs writes the same disk from %s as the command line',
   async (image) => {
     const { stdout } = await reader.shell(`
     node write-disk.mjs ${image} blocks-of-${image}.raw
@@ -104,7 +104,7 @@ plainTest.each(['image.vhd', 'image.ova', 'image.tar.gz'])(
   },
 );
 
-plainTest('write-disk.mjs says what is wrong, and leaves no half-written file', async () => {
+plainTest('write-disk.mjs reports what is wrong, and leaves no partly written file', async () => {
   const { stdout } = await reader.shell(`
     head -c 3000000 image.vhd > cut.vhd
     node write-disk.mjs cut.vhd half.raw 2>&1 || echo "status $?"

@@ -58,7 +58,7 @@ test('the package holds the compiled library, the bundled programs, the addon, t
   expect(packed).toEqual([...modules, 'dist/cli/main.js', 'dist/plugin/main.js', ...documents, ...prebuilds].sort());
 });
 
-test('installing runs nothing: no install script, and nothing that makes npm run node-gyp', () => {
+test('installing runs nothing: there is no install script, and nothing makes npm run node-gyp', () => {
   const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
   for (const name of ['preinstall', 'install', 'postinstall']) expect(manifest.scripts).not.toHaveProperty(name);
   expect(manifest.gypfile).toBe(false);
@@ -67,13 +67,13 @@ test('installing runs nothing: no install script, and nothing that makes npm run
   expect(Object.keys(packages).filter((name) => packages[name].hasInstallScript)).toEqual([]);
 });
 
-test('the only packages that a user gets with it are cli-progress, sax and undici, with what they need', () => {
+test('its only dependencies are cli-progress, sax and undici, and theirs', () => {
   const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
   expect(Object.keys(manifest.dependencies)).toEqual(['cli-progress', 'sax', 'undici']);
   for (const kind of ['optionalDependencies', 'peerDependencies', 'bundleDependencies']) expect(manifest).not.toHaveProperty(kind);
 });
 
-test('it is imported, reads an image, and writes its disk with the addon of the package', async () => {
+test('once imported it reads an image, and writes its disk with the addon of the package', async () => {
   const text = `
     import { info, writeDisk } from 'vdistream';
     const { virtualSize } = await info('image.vhd');
@@ -88,12 +88,12 @@ test('it is imported, reads an image, and writes its disk with the addon of the 
   expect(readFileSync(join(folder, 'disk.raw')).equals(expected)).toBe(true);
 });
 
-test('it can be required too', () => {
+test('it can also be loaded with require()', () => {
   const text = "process.stdout.write(typeof require('vdistream').writeDisk)";
   expect(execFileSync(process.execPath, ['--input-type=commonjs', '--eval', text], { cwd: folder, encoding: 'utf8' })).toBe('function');
 });
 
-test('the program runs by its name', async () => {
+test('the program runs by name', async () => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const program = join(folder, 'node_modules/.bin/vdistream');
   expect((await run(program, ['--version'])).stdout).toBe(`vdistream ${version}\n`);
@@ -101,7 +101,7 @@ test('the program runs by its name', async () => {
   expect(JSON.parse(stdout)).toMatchObject({ virtualSize: SIZE, target: 'by-name.raw' });
 });
 
-test('the plugin runs by its name, with nothing in its environment but the PATH that xapi gives it', async () => {
+test('the plugin runs by name, with nothing in its environment but the PATH that xapi sets', async () => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const env = { PATH: '/sbin:/usr/sbin:/bin:/usr/bin' };
   const members = '<member><name>host_uuid</name><value>5c1f2e86-3c3a-4a53-8df7-f5f6cf3ff8a7</value></member>';
@@ -114,7 +114,7 @@ test('the plugin runs by its name, with nothing in its environment but the PATH 
   expect(stderr).toBe('');
 });
 
-test('it reads an image of a web server with the client that comes with it', async () => {
+test('it reads an image from a web server with its own HTTP client', async () => {
   const image = readFileSync(join(folder, 'image.vhd'));
   const server = createServer((_, response) => response.end(image)).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -128,7 +128,7 @@ test('it reads an image of a web server with the client that comes with it', asy
   }
 });
 
-test.each(['NodeNext', 'Bundler'])('its types serve a strict program with %s resolution', async (moduleResolution) => {
+test.each(['NodeNext', 'Bundler'])('its types work in a strict program with %s resolution', async (moduleResolution) => {
   const project = join(folder, moduleResolution);
   mkdirSync(project);
   const text = `

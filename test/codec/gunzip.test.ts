@@ -28,7 +28,7 @@ const smallGz = gzipSync(small);
 const two = Buffer.concat([smallGz, gzipSync(noise(150, 1))]);
 
 describe('gunzip', () => {
-  test('gives back what was compressed, at any level, in any number of members, cut anywhere', async () => {
+  test('restores what was compressed, at any level, in any number of members, in chunks of any size', async () => {
     const member = fc.record({ content: contents, level: levels });
     await fc.assert(
       fc.asyncProperty(fc.array(member, { minLength: 1, maxLength: 5 }), chunkSizes, fc.nat(2000), async (members, sizes, padding) => {
@@ -39,14 +39,14 @@ describe('gunzip', () => {
     );
   });
 
-  test('gives back several megabytes, more than its windows hold', async () => {
+  test('restores several megabytes, more than fit its windows', async () => {
     const content = Buffer.concat([noise(3 << 20, 7), new Uint8Array(5 << 20), noise(1234, 8)]);
     for (const gz of [gzipSync(content), execFileSync('gzip', ['-1'], { input: content, maxBuffer: 1 << 28 })]) {
       expect(Buffer.compare(await collect(gunzip(reusing(gz, [65_536]))), content)).toBe(0);
     }
   });
 
-  test('hands out chunks that stay as they are until the next one is asked for', async () => {
+  test('yields chunks that stay unchanged until the next one is requested', async () => {
     const content = noise(5 << 20, 3);
     let at = 0;
     for await (const chunk of gunzip(reusing(gzipSync(content), [300_000]))) {
@@ -58,7 +58,7 @@ describe('gunzip', () => {
     expect(at).toBe(content.length);
   });
 
-  test('takes the optional fields of a header: name, comment, extra field and header CRC', async () => {
+  test('accepts the optional header fields: name, comment, extra field and header CRC', async () => {
     const head = Buffer.from([0x1f, 0x8b, 8, 0x02 | 0x04 | 0x08 | 0x10, 0, 0, 0, 0, 0, 3]);
     const fields = Buffer.concat([head, Buffer.from([3, 0, 1, 2, 3]), Buffer.from('name\0comment\0')]);
     const sum = Buffer.alloc(2);
@@ -67,9 +67,9 @@ describe('gunzip', () => {
     for (const sizes of [[gz.length], [1]]) expect(await collect(gunzip(reusing(gz, sizes)))).toEqual(small);
   });
 
-  test('says so wherever the stream is cut', async () => {
+  test('reports truncation wherever the stream is cut', async () => {
     for (let end = 0; end < two.length; end++) {
-      // Right behind the first member the stream is whole.
+      // Right after the first member the stream is complete.
       if (end === smallGz.length) continue;
       for (const sizes of [[1000], [1]]) {
         const error = await failure(collect(gunzip(reusing(two.subarray(0, end), sizes))));
@@ -78,7 +78,7 @@ describe('gunzip', () => {
     }
   });
 
-  test('gives what came before the cut, since it may be all that is wanted', async () => {
+  test('yields everything before the cut, which may be all the caller needs', async () => {
     const content = noise(3 << 20, 5);
     const gz = gzipSync(content);
     let got = 0;
@@ -97,7 +97,7 @@ describe('gunzip', () => {
     ['a wrong CRC', smallGz.length - 8],
     ['a wrong length', smallGz.length - 4],
     ['method 7', 2],
-  ])('finds %s', async (_, at) => {
+  ])('detects %s', async (_, at) => {
     const bad = Buffer.from(smallGz);
     bad[at] = at === 2 ? 7 : (bad[at] ?? 0) ^ 1;
     for (const sizes of [[1000], [1]]) {
@@ -105,7 +105,7 @@ describe('gunzip', () => {
     }
   });
 
-  test('never gives other content for a flipped bit of the data, its CRC or its length', async () => {
+  test('never yields wrong content when a bit of the data, its CRC or its length is flipped', async () => {
     const content = noise(200, 9);
     const gz = gzipSync(content);
     let found = 0;
@@ -118,18 +118,18 @@ describe('gunzip', () => {
       else {
         found++;
         expect(outcome).toBeInstanceOf(VdiStreamError);
-        // A flip may make the data look longer, or shorter with something behind it.
+        // A flip may make the data look longer, or shorter with something after it.
         expect(outcome).toMatchObject({ code: expect.stringMatching(/^COMPRESSION_(?:DATA|CHECKSUM|TRUNCATED|TRAILING)$/) });
       }
     }
     expect(found).toBeGreaterThanOrEqual((gz.length - 10) * 8 - 7);
   });
 
-  test('takes nothing for a stream that ends too early', async () => {
+  test('reports an empty stream as truncated', async () => {
     expect((await failure(collect(gunzip(reusing(new Uint8Array(0)))))).code).toBe('COMPRESSION_TRUNCATED');
   });
 
-  test('takes zero padding of any length behind the stream', async () => {
+  test('accepts zero padding of any length after the stream', async () => {
     for (const padding of [1, 511, 512, 100_000]) {
       for (const sizes of [[1000], [1, 700], [smallGz.length]]) {
         const found = await collect(gunzip(reusing(Buffer.concat([smallGz, new Uint8Array(padding)]), sizes)));
@@ -141,18 +141,18 @@ describe('gunzip', () => {
   test.each([
     ['other data', Buffer.from('other data'), 0],
     ['padding and then other data', Buffer.concat([new Uint8Array(700), Buffer.from('x')]), 700],
-    ['one byte that is not zero', Buffer.from([1]), 0],
+    ['one nonzero byte', Buffer.from([1]), 0],
     ['padding and then another member', Buffer.concat([new Uint8Array(12), smallGz]), 12],
     ['half the magic and then other data', Buffer.from([0x1f, 0x00, 0x00]), 0],
     ['half the magic and then much other data', Buffer.concat([Buffer.from([0x1f]), noise(5000, 4)]), 0],
-  ])('refuses %s behind the stream, and says where', async (_, trailing, at) => {
+  ])('refuses %s after the stream, and reports the offset', async (_, trailing, at) => {
     for (const sizes of [[100_000], [smallGz.length], [smallGz.length + 1, 5000], [1, 700]]) {
       const error = await failure(collect(gunzip(reusing(Buffer.concat([smallGz, trailing]), sizes))));
       expect([error.code, error.offset]).toEqual(['COMPRESSION_TRAILING', smallGz.length + at]);
     }
   });
 
-  test('passes an error of the source on as it is, whenever it comes', async () => {
+  test('passes on an error of the source unchanged, whenever it occurs', async () => {
     for (const after of [0, 1, 20, smallGz.length - 1, smallGz.length, two.length]) {
       const reason = new VdiStreamError('SOURCE_READ', 'the pipe broke', { offset: after });
       async function* breaking(): Chunks {
@@ -163,7 +163,7 @@ describe('gunzip', () => {
     }
   });
 
-  test('stops when its reader does: the source is closed, and nothing is left running', async () => {
+  test('stops when its reader stops: the source is closed, and nothing keeps running', async () => {
     const gz = gzipSync(noise(6 << 20, 2));
     for (const take of [1, 2, 3]) {
       let closed = 0;
@@ -183,7 +183,7 @@ describe('gunzip', () => {
     }
   });
 
-  test('stops without a complaint when its reader leaves and the source breaks afterwards', async () => {
+  test('stops silently when its reader stops and the source fails afterwards', async () => {
     const unhandled: unknown[] = [];
     const listener = (reason: unknown): void => void unhandled.push(reason);
     process.on('unhandledRejection', listener);
@@ -199,7 +199,7 @@ describe('gunzip', () => {
     expect(unhandled).toEqual([]);
   });
 
-  test('adds no listeners without end: no warning of a leak, however many chunks there are', async () => {
+  test('does not pile up listeners: no leak warning, however many chunks there are', async () => {
     const warnings: Error[] = [];
     const listener = (warning: Error): void => void warnings.push(warning);
     process.on('warning', listener);
@@ -210,15 +210,15 @@ describe('gunzip', () => {
   });
 });
 
-describe('errors on a thread', () => {
-  test('give the offset in the compressed bytes, near the damage', async () => {
+describe('errors from the worker thread', () => {
+  test('have an offset in the compressed bytes, close to the damage', async () => {
     const gz = gzipSync(noise(500_000, 1));
     for (const at of [5000, 250_000, gz.length - 8]) {
       const bad = Buffer.from(gz);
       bad.fill(0xff, at, at + 4);
       const error = await failure(collect(gunzip(reusing(bad, [4096]))));
       expect(['COMPRESSION_DATA', 'COMPRESSION_CHECKSUM']).toContain(error.code);
-      // Stored blocks are up to 64 KiB long, and only their ends can be told to be wrong; a CRC only at the very end.
+      // Stored blocks are up to 64 KiB long, and a wrong one is detected only at its end; a wrong CRC only at the very end.
       expect(error.offset).toBeGreaterThan(at);
       expect(error.offset).toBeLessThanOrEqual(gz.length);
     }
@@ -227,7 +227,7 @@ describe('errors on a thread', () => {
   });
 });
 
-describe('what a compression is told by', () => {
+describe('a compression is detected by', () => {
   test('its first bytes', () => {
     expect(compressionOf(smallGz)).toBe('gzip');
     expect(compressionOf(Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0]))).toBe('zstd');
@@ -240,7 +240,7 @@ describe('what a compression is told by', () => {
   test.each([
     ['bzip2', 'BZh91A'],
     ['lz4', '\x04\x22\x4d\x18\x40\x40'],
-  ])('%s is known by sight only, and the error names it', (name, magic) => {
+  ])('%s is detected but not supported, and the error names it', (name, magic) => {
     expect(() => compressionOf(Buffer.from(magic, 'latin1'))).toThrow(expect.objectContaining({ code: 'FORMAT_OTHER', offset: 0 }));
     expect(() => compressionOf(Buffer.from(magic, 'latin1'))).toThrow(new RegExp(name));
   });
@@ -254,9 +254,9 @@ describe.each(['zstd', 'xz'] as const)('%s', (program) => {
   const compress = (content: Uint8Array): Buffer => execFileSync(program, ['-c'], { input: content, maxBuffer: 1 << 28 });
   // From 22.15 on Node does zstd itself and no program is asked.
   const inNode = program === 'zstd' && Reflect.has(process.versions, 'zstd');
-  const have = testWith(program);
+  const programTest = testWith(program);
 
-  have('input is decompressed, cut anywhere', async () => {
+  programTest('input is decompressed, cut anywhere', async () => {
     await fc.assert(
       fc.asyncProperty(contents, chunkSizes, async (content, sizes) => {
         expect(Buffer.compare(await collect(decompress(program, reusing(compress(content), sizes))), Buffer.from(content))).toBe(0);
@@ -265,14 +265,14 @@ describe.each(['zstd', 'xz'] as const)('%s', (program) => {
     );
   });
 
-  have('input of several megabytes, in several frames, is decompressed', async () => {
+  programTest('input of several megabytes, in several frames, is decompressed', async () => {
     const content = noise(4 << 20, 1);
     const frames = Buffer.concat([compress(content), compress(content.subarray(0, 1000))]);
     const found = await collect(decompress(program, reusing(frames, [50_000])));
     expect(Buffer.compare(found, Buffer.concat([content, content.subarray(0, 1000)]))).toBe(0);
   });
 
-  have('input that is cut is a typed error', async () => {
+  programTest('input that is cut is a typed error', async () => {
     const packed = compress(noise(100_000, 1));
     for (const end of [7, 100, packed.length >> 1, packed.length - 1]) {
       const { code } = await failure(collect(decompress(program, reusing(packed.subarray(0, end), [5000]))));
@@ -280,7 +280,7 @@ describe.each(['zstd', 'xz'] as const)('%s', (program) => {
     }
   });
 
-  have('input that is damaged is a typed error', async () => {
+  programTest('input that is damaged is a typed error', async () => {
     const packed = compress(noise(300_000, 1));
     for (const at of [8, 1000, packed.length >> 1, packed.length - 3]) {
       const bad = Buffer.from(packed);
@@ -290,13 +290,13 @@ describe.each(['zstd', 'xz'] as const)('%s', (program) => {
     }
   });
 
-  have('other data behind the stream is a typed error', async () => {
+  programTest('refuses other data after the stream with a typed error', async () => {
     const bad = Buffer.concat([compress(noise(1000, 1)), Buffer.from('other data')]);
     const { code } = await failure(collect(decompress(program, reusing(bad, [5000]))));
     expect(['COMPRESSION_DATA', 'COMPRESSION_CHECKSUM', 'COMPRESSION_TRAILING', 'COMPRESSION_TRUNCATED']).toContain(code);
   });
 
-  have('an error of the source is passed on as it is', async () => {
+  programTest('passes on an error of the source unchanged', async () => {
     const packed = compress(noise(100_000, 1));
     const reason = new VdiStreamError('SOURCE_READ', 'the pipe broke');
     async function* breaking(): Chunks {
@@ -306,7 +306,7 @@ describe.each(['zstd', 'xz'] as const)('%s', (program) => {
     await expect(collect(decompress(program, breaking()))).rejects.toBe(reason);
   });
 
-  have('a reader that stops ends the program too', async () => {
+  programTest('a reader that stops ends the program too', async () => {
     const packed = compress(noise(8 << 20, 1));
     let closed = 0;
     async function* source(): Chunks {
@@ -321,7 +321,7 @@ describe.each(['zstd', 'xz'] as const)('%s', (program) => {
     if (!inNode) await vi.waitFor(() => expect(children(program)).toEqual([]));
   });
 
-  test.skipIf(inNode)('without its program is an error that names it', async () => {
+  test.skipIf(inNode)('fails with an error that names the program when the program is missing', async () => {
     process.env.PATH = testFolder();
     const magic = program === 'xz' ? [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0] : [0x28, 0xb5, 0x2f, 0xfd];
     for (const length of [4, 100, 1 << 20]) {
@@ -332,7 +332,7 @@ describe.each(['zstd', 'xz'] as const)('%s', (program) => {
     }
   });
 
-  test.skipIf(inNode)('by a program that closes its output some time before it ends is whole', async () => {
+  test.skipIf(inNode)('is complete when the program closes its output some time before it exits', async () => {
     const folder = testFolder();
     // xz does so: it closes standard output to find write errors, and only then exits.
     writeFileSync(join(folder, program), '#!/bin/sh\n/bin/cat\nexec >&-\n/bin/sleep 0.3\nexit 0\n');
@@ -342,7 +342,7 @@ describe.each(['zstd', 'xz'] as const)('%s', (program) => {
     expect(Buffer.compare(await collect(decompress(program, reusing(content, [5000]))), Buffer.from(content))).toBe(0);
   });
 
-  test.skipIf(inNode)('by a program that fails is an error that says what the program said', async () => {
+  test.skipIf(inNode)('fails with what the program printed when the program fails', async () => {
     const folder = testFolder();
     writeFileSync(join(folder, program), '#!/bin/sh\necho "the sky fell" >&2\nexit 1\n');
     chmodSync(join(folder, program), 0o755);

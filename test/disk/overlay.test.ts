@@ -14,12 +14,12 @@ interface Fake {
   /** Where extents end besides the places at which the kind changes, in sectors. */
   readonly cuts: ReadonlySet<number>;
   readonly seed: number;
-  /** What is read is there at once, or some turns later. */
+  /** A read completes immediately, or after some turns of the event loop. */
   readonly late: boolean;
 }
 
 /** The stack is leaf first. */
-interface Story {
+interface Scenario {
   readonly stack: readonly Fake[];
   /** Ranks in the order of their arrival. */
   readonly order: readonly number[];
@@ -55,17 +55,19 @@ const fake = (long: boolean): fc.Arbitrary<Fake> =>
       return { kinds, cuts: new Set(shuffle([...kinds.keys()].slice(-40), seed).slice(0, 5)), seed, late };
     });
 
-const stories: fc.Arbitrary<Story> = fc.record({ long: fc.boolean(), count: fc.integer({ min: 1, max: 5 }) }).chain(({ long, count }) =>
-  fc.record({
-    stack: fc.array(fake(long), { minLength: count, maxLength: count }),
-    order: fc.shuffledSubarray([...Array(count).keys()], { minLength: count }),
-    given: fc.boolean(),
-    stopAfter: fc.nat(12),
-  }),
-);
+const scenarios: fc.Arbitrary<Scenario> = fc
+  .record({ long: fc.boolean(), count: fc.integer({ min: 1, max: 5 }) })
+  .chain(({ long, count }) =>
+    fc.record({
+      stack: fc.array(fake(long), { minLength: count, maxLength: count }),
+      order: fc.shuffledSubarray([...Array(count).keys()], { minLength: count }),
+      given: fc.boolean(),
+      stopAfter: fc.nat(12),
+    }),
+  );
 
 /** A layer that has given the disk already is one of a single extent. */
-function told({ stack, order, given }: Story): Fake[] {
+function fakesOf({ stack, order, given }: Scenario): Fake[] {
   const size = stack[0]?.kinds.length ?? 0;
   return stack.map((layer, rank) => (given && rank === order[0] ? { ...layer, kinds: new Array<Kind>(size).fill('data') } : layer));
 }
@@ -114,7 +116,7 @@ function layerOf(layer: Fake, rank: number, watch: Watch): Ranked {
         const use = wanted?.(offset, length) ?? [];
         watch.asked(rank, offset, length, use);
         if (kind !== 'data') yield { kind, offset, length };
-        // Who reads no more than what is of use leaves holes, which say nothing; others give all.
+        // A consumer that reads only what it needs yields holes elsewhere, which mean nothing; others yield everything.
         else for (const range of late || use.length === 0 ? use : [{ offset, length }]) yield await read(range, buffers);
       }
     } finally {
@@ -125,25 +127,25 @@ function layerOf(layer: Fake, rank: number, watch: Watch): Ranked {
   return { rank, virtualSize: kinds.length * SECTOR, extents };
 }
 
-function flatten(story: Story, stack: readonly Fake[], buffers: CountedBuffers, watch: Watch): AsyncGenerator<Extent> {
+function flatten(scenario: Scenario, stack: readonly Fake[], buffers: CountedBuffers, watch: Watch): AsyncGenerator<Extent> {
   const size = (stack[0]?.kinds.length ?? 0) * SECTOR;
-  const [first, ...rest] = story.order;
+  const [first, ...rest] = scenario.order;
   async function* arriving(): AsyncGenerator<Ranked> {
-    for (const rank of story.given ? rest : story.order) {
+    for (const rank of scenario.given ? rest : scenario.order) {
       const layer = stack[rank];
       if (layer !== undefined) yield layerOf(layer, rank, watch);
     }
     watch.now = undefined;
   }
-  return overlay(arriving(), buffers, { size, given: story.given ? first : undefined });
+  return overlay(arriving(), buffers, { size, given: scenario.given ? first : undefined });
 }
 
-test('layers in any order are the disk of the model, and every extent says rightly whether it overwrites', async () => {
+test('layers in any order make the disk of the model, and every extent correctly reports whether it overwrites', async () => {
   await fc.assert(
-    fc.asyncProperty(stories, async (story) => {
-      const stack = told(story);
+    fc.asyncProperty(scenarios, async (scenario) => {
+      const stack = fakesOf(scenario);
       const size = stack[0]?.kinds.length ?? 0;
-      const first = story.given ? story.order[0] : undefined;
+      const first = scenario.given ? scenario.order[0] : undefined;
       /** The rank that has given a sector last. */
       const givenBy = new Array<number | undefined>(size).fill(first);
       const content = Buffer.alloc(size * SECTOR, 0xaa);
@@ -174,7 +176,7 @@ test('layers in any order are the disk of the model, and every extent says right
         } else if (extent !== undefined) content.fill(0, extent.offset, extent.offset + extent.length);
       };
 
-      for await (const extent of flatten(story, stack, buffers, watch)) {
+      for await (const extent of flatten(scenario, stack, buffers, watch)) {
         const { kind, offset, length, overwrites = false } = extent;
         expect([offset % SECTOR, length % SECTOR, length > 0, offset + length <= size * SECTOR]).toEqual([0, 0, true, true]);
         if (kind === 'hole') expect([watch.now, overwrites], 'holes come last').toEqual([undefined, false]);
@@ -183,7 +185,7 @@ test('layers in any order are the disk of the model, and every extent says right
         const right = givenBy.slice(from, to).every((before) => (overwrites ? before !== undefined && before > now : before === undefined));
         expect(right, `${kind} ${from}-${to} of layer ${now} ${overwrites ? 'overwrites' : 'is the first there'}`).toBe(true);
         givenBy.fill(now, from, to);
-        // As the pump does: one behind the other, where they lie on the same place.
+        // As the pump does: one after the other where they overlap.
         held.push(extent);
         if (overwrites || held.length > 2) for (const each of held.splice(0)) await settle(each);
       }
@@ -196,14 +198,14 @@ test('layers in any order are the disk of the model, and every extent says right
   );
 });
 
-test('a consumer that goes away early leaves no buffer behind, and every layer closed', async () => {
+test('a consumer that stops early leaves every buffer released and every layer closed', async () => {
   await fc.assert(
-    fc.asyncProperty(stories, async (story) => {
+    fc.asyncProperty(scenarios, async (scenario) => {
       const watch = noWatch();
       const buffers = plainBuffers(MOST * SECTOR, 16);
-      const extents = flatten(story, told(story), buffers, watch);
+      const extents = flatten(scenario, fakesOf(scenario), buffers, watch);
       const taken: Extent[] = [];
-      while (taken.length < story.stopAfter) {
+      while (taken.length < scenario.stopAfter) {
         const next = await extents.next();
         if (next.done) break;
         taken.push(next.value);
@@ -217,7 +219,7 @@ test('a consumer that goes away early leaves no buffer behind, and every layer c
   );
 });
 
-describe('what a layer cannot read', () => {
+describe('a range that a layer cannot read', () => {
   const layer = (kinds: Kind[]): Fake => ({ kinds, cuts: new Set(), seed: 1, late: false });
 
   /** A leaf, and a parent whose every read fails. */
@@ -233,9 +235,9 @@ describe('what a layer cannot read', () => {
   }
 
   test.each<[string, Kind[], number]>([
-    ['is told with each of its pieces', ['hole', 'data', 'hole', 'zero', 'hole'], 3],
-    ['is told to nobody where a nearer layer has it all', ['data', 'data', 'zero', 'zero', 'data'], 0],
-  ])('%s, and its buffer comes back', async (_, leaf, pieces) => {
+    ['is reported with each of its pieces', ['hole', 'data', 'hole', 'zero', 'hole'], 3],
+    ['is not reported where a layer above covers all of it', ['data', 'data', 'zero', 'zero', 'data'], 0],
+  ])('%s, and its buffer is released', async (_, leaf, pieces) => {
     const [buffers, failures] = [plainBuffers(MOST * SECTOR, 4), [] as unknown[]];
     for await (const extent of overlay(failing(leaf), buffers, { size: leaf.length * SECTOR })) {
       if (extent.kind !== 'data') continue;

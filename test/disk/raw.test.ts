@@ -19,7 +19,7 @@ const raw = Buffer.concat([noise(70_000, 1), Buffer.alloc(200_704 - 70_000), noi
 // Small buffers, so that there are many.
 const pool = createPool({ count: 3, size: 16_384 });
 
-/** What must stand on the target: the bytes, and zeros up to the end of the last sector. */
+/** What must be on the target: the bytes, and zeros up to the end of the last sector. */
 const padded = (bytes: Uint8Array): Buffer => Buffer.concat([bytes, Buffer.alloc((SECTOR - (bytes.length % SECTOR)) % SECTOR)]);
 
 async function write(input: () => SourceInput, content: Uint8Array, options: WriteOptions = {}): Promise<WriteResult> {
@@ -33,7 +33,7 @@ async function write(input: () => SourceInput, content: Uint8Array, options: Wri
 }
 
 describe('a member', () => {
-  test.each(['disk.raw', 'disk.img', 'DISK.IMG', './folder/root.raw'])('called %s is a disk as it is', async (name) => {
+  test.each(['disk.raw', 'disk.img', 'DISK.IMG', './folder/root.raw'])('named %s is a raw disk', async (name) => {
     for (const { input } of waysOf(testFolder(), [
       ['readme', noise(300, 1)],
       [name, raw],
@@ -47,7 +47,7 @@ describe('a member', () => {
     }
   });
 
-  test('that comes first is the disk of a raw_tgz, whatever its name', async () => {
+  test('that comes first is the disk of a raw_tgz, whatever its name is', async () => {
     for (const { input } of waysOf(testFolder(), [
       ['./', Buffer.alloc(0)],
       ['what is this', raw],
@@ -59,7 +59,7 @@ describe('a member', () => {
     }
   });
 
-  test('is raw by the caller’s word where it is named too', async () => {
+  test('is raw when the caller says so and names it', async () => {
     for (const { input } of waysOf(testFolder(), [
       ['a.bin', noise(512, 3)],
       ['b.bin', raw],
@@ -68,17 +68,17 @@ describe('a member', () => {
     }
   });
 
-  test('that is called .img and begins as a VHD does is one', async () => {
+  test('named .img that begins like a VHD is a VHD', async () => {
     for (const { input } of waysOf(testFolder(), [['disk.img', vhd.vhd]]))
       expect(await write(input, vhd.content)).toMatchObject({ type: 'dynamic' });
   });
 
-  test('that is compressed by itself stays as it is: a raw disk may begin with anything', async () => {
+  test('that is itself compressed is not decompressed: a raw disk may begin with any bytes', async () => {
     const bytes = padded(gzipSync(raw));
     for (const { input } of waysOf(testFolder(), [['disk.raw', bytes]])) await write(input, bytes);
   });
 
-  test('of no bytes is no disk', async () => {
+  test('without any bytes is not a disk', async () => {
     for (const options of [{}, { raw: true }]) {
       for (const { input, name } of waysOf(testFolder(), [['disk.raw', Buffer.alloc(0)]])) {
         const target = join(testFolder(), 'disk');
@@ -96,7 +96,7 @@ describe('an archive with a VHD and a raw disk', () => {
     ['boot.img', raw],
   ];
 
-  test('holds one disk, the VHD, where that comes first or the archive can be jumped through', async () => {
+  test('holds one disk, the VHD, if that comes first or the archive is seekable', async () => {
     for (const { input } of waysOf(testFolder(), entries)) {
       expect(await write(input, vhd.content)).toMatchObject({ member: 'system.vhd', ignored: ['boot.img'] });
     }
@@ -106,7 +106,7 @@ describe('an archive with a VHD and a raw disk', () => {
     }
   });
 
-  test('gives the raw one by its name', async () => {
+  test('yields the raw disk when it is named', async () => {
     for (const order of [entries, entries.toReversed()]) {
       for (const { input } of waysOf(testFolder(), order))
         expect(await write(input, raw, { disk: 'boot.img' })).toMatchObject({ type: 'raw' });
@@ -114,7 +114,7 @@ describe('an archive with a VHD and a raw disk', () => {
   });
 });
 
-test('two raw disks are ambiguous', async () => {
+test('with two raw disks is ambiguous', async () => {
   for (const { input } of waysOf(testFolder(), [
     ['a.raw', raw],
     ['b.img', raw],
@@ -129,7 +129,7 @@ test('two raw disks are ambiguous', async () => {
 describe('a bare raw disk', () => {
   const hint = { raw: true, virtualSize: raw.length };
 
-  test('is written from a file, plain or compressed, without being told its size', async () => {
+  test('is written from a file, plain or compressed, without a given size', async () => {
     const folder = testFolder();
     const [path, packed] = [stored(folder, 'disk', raw), stored(folder, 'disk.gz', gzipSync(raw))];
     for (const source of [path, packed]) {
@@ -144,7 +144,7 @@ describe('a bare raw disk', () => {
     }
   });
 
-  test('is written from a stream, plain or compressed, that somebody knows the size of', async () => {
+  test('is written from a stream, plain or compressed, if its size is known or given', async () => {
     for (const bytes of [raw, gzipSync(raw)]) {
       await write(() => chunked(bytes, [700, 4096]), raw, hint);
       await write(() => streamed(stored(testFolder(), 'disk', bytes)), raw, hint);
@@ -152,10 +152,10 @@ describe('a bare raw disk', () => {
   });
 
   test.each<[string, Uint8Array, WriteOptions, string]>([
-    ['of a size that nobody knows', raw, { raw: true }, 'DISK_SIZE_UNKNOWN'],
-    ['that is shorter than was said', raw.subarray(0, -1), hint, 'SOURCE_TRUNCATED'],
-    ['that is longer than was said', Buffer.concat([raw, Buffer.alloc(1)]), hint, 'RAW_SIZE'],
-    ['that is much longer than was said', Buffer.concat([raw, raw]), hint, 'RAW_SIZE'],
+    ['of unknown size', raw, { raw: true }, 'DISK_SIZE_UNKNOWN'],
+    ['shorter than the given size', raw.subarray(0, -1), hint, 'SOURCE_TRUNCATED'],
+    ['longer than the given size', Buffer.concat([raw, Buffer.alloc(1)]), hint, 'RAW_SIZE'],
+    ['much longer than the given size', Buffer.concat([raw, raw]), hint, 'RAW_SIZE'],
   ])('from a stream %s is refused, and leaves no file', async (_, bytes, options, code) => {
     for (const stream of [bytes, gzipSync(bytes)]) {
       const target = join(testFolder(), 'disk');
@@ -165,13 +165,13 @@ describe('a bare raw disk', () => {
     }
   });
 
-  test('whose checksum the caller knows is read in order, and its length is known all the same', async () => {
+  test('with a checksum from the caller is read in order, and its length is still known', async () => {
     const path = stored(testFolder(), 'disk', raw);
     await write(() => path, raw, { raw: true, sha256: createHash('sha256').update(raw).digest('hex') });
     expect(await failure(writeDisk(path, 'null:', { raw: true, sha256: '0'.repeat(64) }))).toMatchObject({ code: 'SOURCE_CHECKSUM' });
   });
 
-  test('is not guessed: without a word from the caller it is refused', async () => {
+  test('is never guessed: unless the caller says it is raw, it is refused', async () => {
     const folder = testFolder();
     const shape = { code: 'FORMAT_UNKNOWN', advice: expect.stringContaining('--raw') };
     for (const bytes of [raw, gzipSync(raw)]) {
@@ -181,14 +181,14 @@ describe('a bare raw disk', () => {
     }
   });
 
-  test('of no bytes is no disk', async () => {
+  test('without any bytes is not a disk', async () => {
     const path = stored(testFolder(), 'disk', Buffer.alloc(0));
     for (const input of [path, chunked(Buffer.alloc(0)), chunked(gzipSync(Buffer.alloc(0)))]) {
       expect(await failure(writeDisk(input, 'null:', { raw: true }))).toMatchObject({ code: 'SOURCE_EMPTY' });
     }
   });
 
-  test('is not what a VHD is taken for, whatever the caller says', async () => {
+  test('is never what a VHD is read as, even if the caller says it is raw', async () => {
     const differencing = Buffer.concat([makeFooter({ size: 1 << 20, type: 4 }), vhd.vhd.subarray(512)]);
     for (const bytes of [vhd.vhd, differencing]) {
       const path = stored(testFolder(), 'disk', bytes);
@@ -201,7 +201,7 @@ describe('a bare raw disk', () => {
 });
 
 test.each([1, 511, 513, 16_384 + 1, 3 * 16_384 - 1, 16_384 + 512])(
-  'a raw disk of %d bytes is filled up with zeros to a whole sector, and that is told',
+  'a raw disk of %d bytes is padded with zeros to a whole sector, with a warning',
   async (length) => {
     const bytes = noise(length, 4);
     const odd = length % SECTOR > 0;
@@ -221,13 +221,13 @@ test.each([1, 511, 513, 16_384 + 1, 3 * 16_384 - 1, 16_384 + 512])(
 );
 
 describe('a member named like a raw disk', () => {
-  test('that is another format is refused by its name', async () => {
+  test('in another format is refused, and the format is named', async () => {
     for (const { input } of waysOf(testFolder(), [['disk.img', Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), noise(2044, 1)])]])) {
       expect(await failure(writeDisk(input(), 'null:'))).toMatchObject({ code: 'FORMAT_OTHER', member: 'disk.img' });
     }
   });
 
-  test('that ends in the footer of a fixed VHD is one, where its end can be seen', async () => {
+  test('that ends with the footer of a fixed VHD is a fixed VHD, if its end can be read first', async () => {
     const data = noise(8192, 3);
     const path = stored(testFolder(), 'image.tar', tarOf([['disk.img', fixedVhd(data)]]));
     expect(await write(() => path, data)).toMatchObject({ type: 'fixed' });

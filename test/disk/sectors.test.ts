@@ -47,7 +47,7 @@ const lives = fc
     }),
   );
 
-/** What `runs` must say of sectors [from, from + count): as few runs as there can be, one behind the other. */
+/** What `runs` must say of sectors [from, from + count): as few runs as possible, in order. */
 function expectedRuns(plain: Uint8Array, from: number, count: number): SectorRun[] {
   const runs: SectorRun[] = [];
   for (let start = from; start < from + count; ) {
@@ -61,7 +61,7 @@ function expectedRuns(plain: Uint8Array, from: number, count: number): SectorRun
 
 const inside = (set: SectorSet, offset: number, length: number): SectorRun[] => [...set.runs(offset, length)];
 
-test('whatever is added and removed, the runs are those of a plain array: merged, in order, from the first byte to the last', () => {
+test('after any additions and removals the runs match those of a plain array: merged and in order, from the first byte to the last', () => {
   fc.assert(
     fc.property(lives, ({ size, steps }) => {
       const set = createSectorSet(size * SECTOR);
@@ -88,7 +88,7 @@ test('whatever is added and removed, the runs are those of a plain array: merged
 });
 
 test.each([1, 7, 8, EACH - 1, EACH, EACH + 1, 2 * EACH, 3 * EACH - 8])(
-  'of a disk of %d sectors, each sector alone is in the set',
+  'any single sector of a disk of %d sectors can be in the set',
   (size) => {
     const step = Math.max(1, Math.floor(size / 50));
     for (const sector of [...Array.from({ length: Math.ceil(size / step) }, (_, at) => at * step), size - 1]) {
@@ -103,7 +103,7 @@ test.each([1, 7, 8, EACH - 1, EACH, EACH + 1, 2 * EACH, 3 * EACH - 8])(
   },
 );
 
-test('nothing added, removed or asked for is nothing', () => {
+test('adding, removing or querying an empty range does nothing', () => {
   const set = createSectorSet(3 * SPAN);
   set.add(SPAN, 0);
   set.remove(SPAN + SECTOR, 0);
@@ -111,7 +111,7 @@ test('nothing added, removed or asked for is nothing', () => {
   expect(inside(set, 0, 3 * SPAN)).toEqual([{ offset: 0, length: 3 * SPAN, inside: false }]);
 });
 
-test('a set that is added to itself stays as it is', () => {
+test('a set added to itself does not change', () => {
   const set = createSectorSet(5 * SPAN);
   set.add(SPAN - SECTOR, SPAN + 3 * SECTOR);
   const before = inside(set, 0, 5 * SPAN);
@@ -120,7 +120,7 @@ test('a set that is added to itself stays as it is', () => {
 });
 
 describe('memory', () => {
-  /** Bytes that `make` has left behind, with what it made still alive. */
+  /** Bytes that `make` has allocated, with its result still alive. */
   function kept(make: () => SectorSet): { readonly bytes: number; readonly set: SectorSet } {
     const used = (): number => {
       // Memory outside of the heap is given back by a thread, which the next collection waits for.
@@ -136,10 +136,10 @@ describe('memory', () => {
   const SIZE = 2040 * GIB;
   /** Two bits for each 2 MiB. */
   const MARKS = 256 * 1024;
-  /** What the heap itself moves by while nobody looks. */
+  /** By how much the size of the heap varies on its own. */
   const SLACK = MIB;
 
-  test('of 2040 GiB in whole blocks is marks only, whatever is set', () => {
+  test('for 2040 GiB in whole blocks is one flag per span, whatever is in the set', () => {
     const { bytes, set } = kept(() => {
       const made = createSectorSet(SIZE);
       for (let block = 0; block < SIZE / SPAN; block += 2) made.add(block * SPAN, SPAN);
@@ -149,7 +149,7 @@ describe('memory', () => {
     expect(inside(set, 100 * SPAN, 3 * SPAN).map((run) => run.inside)).toEqual([true, false, true]);
   });
 
-  test('of spans that fill up bit by bit goes back when they are full, and when they are empty again', () => {
+  test('for spans filled bit by bit is released once they are full, and once they are empty again', () => {
     const COUNT = 16_384; // 8 MiB of bits
     const { bytes: mixed, set } = kept(() => {
       const made = createSectorSet(SIZE);
@@ -175,7 +175,7 @@ describe('memory', () => {
     ]);
   });
 
-  test('of mixed spans goes back at once when a large run covers them', () => {
+  test('for mixed spans is released as soon as a large run covers them', () => {
     const COUNT = 16_384;
     const made = createSectorSet(SIZE);
     for (let span = 0; span < COUNT; span++) made.add(span * SPAN + SECTOR, SECTOR);
@@ -191,7 +191,7 @@ describe('memory', () => {
   });
 });
 
-test('a disk of 1 PiB, which a hostile image makes with few bytes, has its runs too', () => {
+test('runs are correct on a disk of 1 PiB, which a hostile image can claim with few bytes', () => {
   const size = 2 ** 50;
   const set = createSectorSet(size);
   const far = 2 ** 49 + 3 * SECTOR;

@@ -14,25 +14,25 @@ const good = sample(1).vhd;
 const noHeader = withHeader(good, (header) => header.fill(0, 0, 8));
 const badSum = withFooters(good, 'front', (footer) => footer.writeUInt8(1, 300), false);
 
-const told = (findings: readonly Finding[]): string[] =>
+const summaries = (findings: readonly Finding[]): string[] =>
   findings.map(({ severity, code, member, offset }) => `${severity} ${code} ${member ?? ''}@${offset ?? ''}`);
 
 /** A file and a stream of the same bytes. */
 const both = (bytes: Buffer): SourceInput[] => [stored(testFolder(), 'image', bytes), chunked(bytes, [511, 3000])];
 
 /** In every way these findings in this order, `SEVERITY CODE MEMBER@OFFSET`. */
-async function archiveTells(entries: readonly Entry[], ...expected: string[]): Promise<void> {
+async function expectFindings(entries: readonly Entry[], ...expected: string[]): Promise<void> {
   for (const { input, name } of waysOf(testFolder(), entries)) {
     const { ok, findings } = await check(input());
-    expect(told(findings), name).toEqual(expected);
+    expect(summaries(findings), name).toEqual(expected);
     expect(ok, name).toBe(!expected.some((line) => line.startsWith('error')));
   }
 }
 
-describe('in an archive', () => {
-  test('every member that is damaged is told, each by its name', async () => {
+describe('checking an archive', () => {
+  test('reports every damaged member by name', async () => {
     const other = Buffer.alloc(2048, 'QFI\xfb\0\0\0\x03', 'latin1');
-    await archiveTells(
+    await expectFindings(
       [
         ['a.vhd', noHeader],
         ['b.vhd', other],
@@ -49,7 +49,7 @@ describe('in an archive', () => {
     );
   });
 
-  test('a member whose own compression is damaged is told by its name, and the next one is looked at', async () => {
+  test('reports a member whose own compression is damaged by name, and checks the next one', async () => {
     const packed = gzipSync(good);
     packed[packed.length - 8] = (packed[packed.length - 8] ?? 0) ^ 1;
     for (const { input, name } of waysOf(testFolder(), [
@@ -64,7 +64,7 @@ describe('in an archive', () => {
     }
   });
 
-  test('a damaged header ends the check, and what was found before is told', async () => {
+  test('stops at a damaged header, and reports what it found before', async () => {
     const tar = tarOf([
       ['a.vhd', badSum],
       ['b.vhd', good],
@@ -72,14 +72,14 @@ describe('in an archive', () => {
     const second = 512 + Math.ceil(good.length / 512) * 512;
     tar.writeUInt8(0xff, second + 5);
     for (const input of [chunked(tar), chunked(gzipSync(tar))]) {
-      expect(told((await check(input)).findings)).toEqual(['error VHD_FOOTER_CHECKSUM a.vhd@64', `error TAR_HEADER @${second}`]);
+      expect(summaries((await check(input)).findings)).toEqual(['error VHD_FOOTER_CHECKSUM a.vhd@64', `error TAR_HEADER @${second}`]);
     }
-    expect(told((await check(stored(testFolder(), 'image.tar', tar))).findings)).toContain(`error TAR_HEADER @${second}`);
+    expect(summaries((await check(stored(testFolder(), 'image.tar', tar))).findings)).toContain(`error TAR_HEADER @${second}`);
   });
 });
 
-describe('of a compressed image', () => {
-  // More than one window of what decompresses, so that the front is seen before the end is known to be bad.
+describe('checking a compressed image', () => {
+  // More than one window of decompressed data, so that the start is read before the end turns out to be damaged.
   const packed = gzipSync(
     tarOf([
       ['a.vhd', badSum],
@@ -93,8 +93,8 @@ describe('of a compressed image', () => {
     ['a wrong CRC', flip(-8), 'COMPRESSION_CHECKSUM'],
     ['a wrong length', flip(-4), 'COMPRESSION_CHECKSUM'],
     ['a missing end', packed.subarray(0, -9), 'COMPRESSION_TRUNCATED'],
-    ['something behind it', Buffer.concat([packed, Buffer.from('more')]), 'COMPRESSION_TRAILING'],
-  ])('%s is told besides what is wrong with the VHD', async (_, bytes, code) => {
+    ['data after its end', Buffer.concat([packed, Buffer.from('more')]), 'COMPRESSION_TRAILING'],
+  ])('reports %s in addition to what is wrong with the VHD', async (_, bytes, code) => {
     for (const input of both(bytes)) {
       const { ok, compression, findings } = await check(input);
       expect({ ok, compression }).toEqual({ ok: false, compression: 'gzip' });
@@ -106,28 +106,28 @@ describe('of a compressed image', () => {
   });
 });
 
-test('the compression is told of an image that is damaged in its first and only window too', async () => {
+test('reports damage to the compression also when the first window is the only one', async () => {
   const packed = gzipSync(tarOf([['a.vhd', good]]));
   packed[packed.length - 8] = (packed[packed.length - 8] ?? 0) ^ 1;
   for (const input of both(packed))
     expect(await check(input)).toMatchObject({ ok: false, compression: 'gzip', findings: [{ code: 'COMPRESSION_CHECKSUM' }] });
 });
 
-describe('of what is no image', () => {
+describe('checking something that is not an image', () => {
   const link = Buffer.concat([tarHeader({ name: 'a.vhd', type: '2', linkname: '/etc/passwd' }), tarOf([])]);
   test.each<[string, Buffer, string]>([
-    ['nothing', Buffer.alloc(0), 'error SOURCE_EMPTY @0'],
+    ['an empty input', Buffer.alloc(0), 'error SOURCE_EMPTY @0'],
     ['text', Buffer.alloc(3000, 'text '), 'error FORMAT_UNKNOWN @0'],
     ['a zip', Buffer.concat([Buffer.from('PK\x03\x04'), Buffer.alloc(3000)]), 'error FORMAT_OTHER @0'],
     ['an archive without a disk', tarOf([['readme', Buffer.from('hi')]]), 'error DISK_NONE @'],
     ['a link with the name of a disk', link, 'error TAR_NOT_A_FILE a.vhd@0'],
-  ])('%s is told', async (_, bytes, expected) => {
+  ])('reports what is wrong with %s', async (_, bytes, expected) => {
     const { ok, findings, disks } = await check(stored(testFolder(), 'image', bytes));
     expect({ ok, disks }).toEqual({ ok: false, disks: [] });
-    expect(told(findings).join()).toMatch(expected);
+    expect(summaries(findings).join()).toMatch(expected);
   });
 
-  test('an archive without a disk is no good image, whatever else is only odd about it', async () => {
+  test('does not call an archive without a disk good, whatever warnings it has', async () => {
     const odd = tarMember({ name: 'readme' }, Buffer.from('hi'));
     for (const input of both(odd)) {
       const { ok, findings } = await check(input);
@@ -136,37 +136,37 @@ describe('of what is no image', () => {
     }
   });
 
-  test('a source that cannot be opened, and a call that is cancelled, are no findings', async () => {
+  test('throws for a source that cannot be opened and for a cancelled call, instead of listing a finding', async () => {
     expect(await failure(check('/nowhere/image.ova'))).toMatchObject({ code: 'SOURCE_OPEN' });
     const signal = AbortSignal.abort(new Error('enough'));
     expect(await failure(check(chunked(good), { signal }))).toMatchObject({ code: 'CANCELLED' });
   });
 });
 
-test('the end of a tar that is odd is a warning', async () => {
+test('warns of an unusual end of a tar', async () => {
   const tar = tarOf([['a.vhd', good]]);
   const behind = Buffer.concat([tar, Buffer.alloc(512, 'x')]);
   for (const input of both(tar.subarray(0, -1024)))
-    expect(told((await check(input)).findings)).toEqual([`warning TAR_END_MISSING @${tar.length - 1024}`]);
+    expect(summaries((await check(input)).findings)).toEqual([`warning TAR_END_MISSING @${tar.length - 1024}`]);
   for (const input of both(behind)) expect(await check(input)).toMatchObject({ ok: true, findings: [{ code: 'TAR_TRAILING' }] });
 });
 
-test('a disk that the OVF names and that is not there is told, and the others are looked at', async () => {
+test('reports a disk that is named in the OVF but missing, and checks the others', async () => {
   const entries: Entry[] = [
     ['box.ovf', ovfOf(['a.vhd', 'b.vhd', 'c.vhd'])],
     ['a.vhd', badSum],
   ];
   for (const { input, name } of waysOf(testFolder(), entries)) {
     const expected = ['error OVF_DISK_MISSING b.vhd@', 'error OVF_DISK_MISSING c.vhd@', 'error VHD_FOOTER_CHECKSUM a.vhd@64'];
-    expect(told((await check(input())).findings).sort(), name).toEqual(expected);
+    expect(summaries((await check(input())).findings).sort(), name).toEqual(expected);
   }
 });
 
-describe('of a chain', () => {
+describe('checking a chain', () => {
   const { vhds } = sampleChain({ locators: 'sectors' });
   const layers = (bodies: readonly Buffer[]): Entry[] => bodies.map((body, rank) => [`${rank}.vhd`, body]);
 
-  test('nothing is found in any order, nor as files', async () => {
+  test('finds nothing wrong, in any order or as separate files', async () => {
     for (const order of permutations(3)) {
       for (const input of both(chainTar(vhds, order)))
         expect(await check(input), `order ${order}`).toMatchObject({ ok: true, findings: [] });
@@ -178,8 +178,8 @@ describe('of a chain', () => {
   test.each<[string, Entry[], string[]]>([
     ['the middle is missing', layers(vhds).toSpliced(1, 1), ['error CHAIN_GAP 2.vhd@']],
     ['the base is missing', layers(vhds).slice(0, 2), ['error VHD_DIFFERENCING 1.vhd@60']],
-    ['there is only the leaf', layers(vhds).slice(0, 1), ['error VHD_DIFFERENCING 0.vhd@60']],
-    ['one is here twice', [...layers(vhds), ['0.vhd', vhds[0] ?? good]], ['error DISK_DUPLICATE 0.vhd@']],
+    ['only the leaf is present', layers(vhds).slice(0, 1), ['error VHD_DIFFERENCING 0.vhd@60']],
+    ['a layer is present twice', [...layers(vhds), ['0.vhd', vhds[0] ?? good]], ['error DISK_DUPLICATE 0.vhd@']],
     [
       'a layer has a damaged footer',
       layers(vhds.map((vhd, rank) => (rank === 1 ? withFooters(vhd, 'front', (footer) => footer.writeUInt8(1, 300), false) : vhd))),
@@ -188,27 +188,31 @@ describe('of a chain', () => {
     ['the base belongs to another', layers([...vhds.slice(0, 2), good]), ['error CHAIN_PARENT 1.vhd@']],
     ['a parent is hidden, as it should be', layers(vhds.map((vhd, rank) => (rank === 0 ? vhd : hidden(vhd)))), []],
     ['the leaf is hidden', layers(vhds.map(hidden)), ['warning VHD_HIDDEN 0.vhd@85']],
-  ])('%s', async (_, entries, expected) => {
-    await archiveTells(entries, ...expected);
-    if (!expected.some((line) => line.includes('DISK_DUPLICATE'))) await archiveTells(entries.toReversed(), ...expected);
+  ])('reports exactly the expected findings if %s', async (_, entries, expected) => {
+    await expectFindings(entries, ...expected);
+    if (!expected.some((line) => line.includes('DISK_DUPLICATE'))) await expectFindings(entries.toReversed(), ...expected);
   });
 
-  test('a parent with another time is a warning', async () => {
+  test('warns of a parent with a different timestamp', async () => {
     const { stack } = pair();
     const [leaf, base] = stack.layers;
     if (leaf === undefined || base === undefined) throw new Error('a pair has two layers');
     const { id, timestamp } = identity(2);
     const child = layerVhd(leaf, { seed: 1 }, identity(1), { id, timestamp: timestamp + 1 });
-    await archiveTells(layers([child, layerVhd(base, { seed: 1 }, identity(2))]), 'warning CHAIN_TIMESTAMP 0.vhd@');
+    await expectFindings(layers([child, layerVhd(base, { seed: 1 }, identity(2))]), 'warning CHAIN_TIMESTAMP 0.vhd@');
   });
 
-  test('locators that lead nowhere or are of an unknown kind are warnings', async () => {
+  test('warns of locators that point nowhere or are of an unknown kind', async () => {
     const [leaf = good, ...parents] = vhds;
     const odd = withHeader(leaf, (header) => {
       header.write('Linx', 576, 'latin1');
       header.writeBigUInt64BE(1n << 40n, 576 + 24 + 16);
     });
-    await archiveTells(layers([odd, ...parents]), `warning VHD_LOCATOR 0.vhd@${512 + 576}`, `warning VHD_LOCATOR 0.vhd@${512 + 576 + 24}`);
+    await expectFindings(
+      layers([odd, ...parents]),
+      `warning VHD_LOCATOR 0.vhd@${512 + 576}`,
+      `warning VHD_LOCATOR 0.vhd@${512 + 576 + 24}`,
+    );
   });
 });
 

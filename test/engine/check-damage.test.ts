@@ -8,7 +8,7 @@ import { batmapOffset, entryOf, withBytes, withEntry, withFooters, withHeader } 
 import { tarOf } from '../support/tar.ts';
 
 const BLOCK = 4096;
-const told = (findings: readonly Finding[]): string[] =>
+const summaries = (findings: readonly Finding[]): string[] =>
   findings.map(({ severity, code, member, offset }) => `${severity} ${code} ${member ?? ''}@${offset ?? ''}`);
 
 /** A file and a stream of the same bytes. */
@@ -32,8 +32,8 @@ function tapped(count: number, wrong: readonly number[] = []): Buffer {
   });
 }
 
-describe('of one VHD', () => {
-  test('everything that is wrong is told', async () => {
+describe('checking one VHD', () => {
+  test('reports everything that is wrong', async () => {
     const vhd = tapped(8, [6]);
     const front = withFooters(
       vhd,
@@ -48,7 +48,7 @@ describe('of one VHD', () => {
     const placed = withEntry(withEntry(header, 2, entryOf(vhd, 1)), 4, 1);
     const bytes = withFooters(placed, 'end', (footer) => void footer.write('v_poison'), false);
     for (const input of both(bytes)) {
-      expect(told((await check(input)).findings).sort()).toEqual([
+      expect(summaries((await check(input)).findings).sort()).toEqual([
         'error VHD_BLOCK_METADATA @1552',
         'error VHD_BLOCK_OVERLAP @1544',
         'error VHD_FOOTER_CHECKSUM @64',
@@ -60,11 +60,11 @@ describe('of one VHD', () => {
     }
   });
 
-  test('ten bad entries of a kind are told and the rest counted, and blocks that stand where they can are looked at', async () => {
+  test('reports ten bad entries of each kind and counts the rest, and still checks the well-placed blocks', async () => {
     let vhd = tapped(30, [25]);
     for (let block = 2; block < 15; block++) vhd = withEntry(vhd, block, 0x10000 * block);
     const { findings } = await check(stored(testFolder(), 'image', vhd));
-    expect(told(findings).sort()).toEqual([
+    expect(summaries(findings).sort()).toEqual([
       ...Array.from({ length: 10 }, (_, index) => `error VHD_BLOCK_RANGE @${1536 + (index + 2) * 4}`).sort(),
       'warning MORE_FINDINGS @',
       `warning VHD_BATMAP @${entryOf(vhd, 25) * 512}`,
@@ -72,19 +72,19 @@ describe('of one VHD', () => {
     expect(findings.find(({ code }) => code === 'MORE_FINDINGS')?.message).toMatch(/VHD_BLOCK_RANGE.* 3 /);
   });
 
-  test('so are bitmaps that contradict the batmap', async () => {
+  test('reports ten bitmaps that contradict the batmap and counts the rest', async () => {
     const vhd = tapped(30, [...Array(12).keys()]);
     for (const input of both(vhd)) {
       const { ok, findings } = await check(input);
       expect(ok).toBe(true);
-      expect(told(findings)).toEqual([
+      expect(summaries(findings)).toEqual([
         ...Array.from({ length: 10 }, (_, block) => `warning VHD_BATMAP @${entryOf(vhd, block) * 512}`),
         'warning MORE_FINDINGS @',
       ]);
     }
   });
 
-  test('a block that stands on several parts at once is one bad block', async () => {
+  test('reports a block that overlaps several structures only once', async () => {
     let vhd = tapped(8);
     for (let block = 0; block < 4; block++) vhd = withEntry(vhd, block, 0);
     for (const input of both(vhd)) {
@@ -95,16 +95,16 @@ describe('of one VHD', () => {
     }
   });
 
-  test('an encrypted one is told to be, and what is wrong behind it too', async () => {
+  test('reports that a VHD is encrypted, and also what is wrong after that', async () => {
     const vhd = tapped(3);
     const locked = withBytes(vhd, (bytes) => bytes.writeUInt8(1, batmapOffset(vhd) + 29));
     const bytes = withFooters(locked, 'end', (footer) => footer.fill(0, 0, 8), false);
     const expected = [`error VHD_ENCRYPTED @${batmapOffset(vhd) + 29}`, `warning VHD_FOOTER_END @${vhd.length - 512}`];
-    for (const input of both(bytes)) expect(told((await check(input)).findings)).toEqual(expected);
+    for (const input of both(bytes)) expect(summaries((await check(input)).findings)).toEqual(expected);
   });
 
   test.each([1, 511, 512, 700, BLOCK, BLOCK + 511])(
-    'the last block is found to be cut where %d of its bytes are missing, and the footer',
+    'reports the last block as truncated if %d of its bytes are missing, and the footer',
     async (less) => {
       const vhd = tapped(3);
       const bytes = vhd.subarray(0, vhd.length - 512 - less);
@@ -114,11 +114,11 @@ describe('of one VHD', () => {
     },
   );
 
-  test('a table that says it reaches over the end does not hide the footer there', async () => {
+  test('finds the footer at the end even if the block table claims to extend past it', async () => {
     const vhd = withHeader(dynamicVhd({ size: 1 << 20, blocks: new Map() }), (header) => header.writeUInt32BE(256, 28));
     const bytes = withFooters(vhd, 'end', (footer) => footer.writeBigUInt64BE(512n, 48));
     for (const input of both(bytes))
-      expect(told((await check(input)).findings)).toContain(`error VHD_FOOTERS_DIFFER @${vhd.length - 512 + 48}`);
+      expect(summaries((await check(input)).findings)).toContain(`error VHD_FOOTERS_DIFFER @${vhd.length - 512 + 48}`);
   });
 
   test.each<[string, Buffer, string]>([
@@ -129,17 +129,17 @@ describe('of one VHD', () => {
       'error VHD_FOOTER_CHECKSUM @',
     ],
     ['that is shorter than it says', fixedVhd(Buffer.alloc(4096, 1)).subarray(1024), 'error SOURCE_TRUNCATED @'],
-  ])('a fixed one %s is damaged', async (_, vhd, expected) => {
+  ])('reports damage to a fixed VHD %s', async (_, vhd, expected) => {
     await expect(check(stored(testFolder(), 'image.tar', tarOf([['fixed.vhd', vhd]])))).resolves.toMatchObject({ ok: false });
     const { findings } = await check(stored(testFolder(), 'image.tar', tarOf([['fixed.vhd', vhd]])));
     expect(
-      told(findings)
+      summaries(findings)
         .join()
         .replace(/fixed\.vhd@.*/, '@'),
     ).toBe(expected);
   });
 
-  test('a good fixed one may begin with what other formats begin with, as its guest pleases', async () => {
+  test('accepts a fixed VHD whose content begins with the magic of another format', async () => {
     const data = Buffer.alloc(4096, 1);
     data.write('PK\x03\x04', 'latin1');
     const path = stored(testFolder(), 'image.vhd', fixedVhd(data));

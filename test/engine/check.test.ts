@@ -28,10 +28,10 @@ const tapped = sample({ batmap: true, spare: 9 });
 const end = (vhd: Buffer): number => vhd.length - 512;
 
 /** `error CODE member@offset`, sorted. */
-const told = (findings: readonly Finding[]): string[] =>
+const summaries = (findings: readonly Finding[]): string[] =>
   findings.map(({ severity, code, member, offset }) => `${severity} ${code} ${member ?? ''}@${offset ?? ''}`).sort();
 
-/** By itself and in an archive, as a file, compressed, and as a stream. */
+/** Alone and in an archive, as a file, compressed, and as a stream. */
 function waysOf(vhd: Buffer): { readonly name: string; readonly member: string; readonly input: SourceInput }[] {
   const folder = testFolder();
   const ways = (name: string, member: string, bytes: Buffer) => [
@@ -43,10 +43,10 @@ function waysOf(vhd: Buffer): { readonly name: string; readonly member: string; 
 }
 
 /** In every way these findings, `SEVERITY CODE@OFFSET`, and no other. */
-async function tells(vhd: Buffer, ...expected: string[]): Promise<void> {
+async function expectFindings(vhd: Buffer, ...expected: string[]): Promise<void> {
   for (const { name, member, input } of waysOf(vhd)) {
     const { ok, findings } = await check(input);
-    expect(told(findings), name).toEqual(expected.map((line) => line.replace('@', ` ${member}@`)).sort());
+    expect(summaries(findings), name).toEqual(expected.map((line) => line.replace('@', ` ${member}@`)).sort());
     expect(ok, name).toBe(!expected.some((line) => line.startsWith('error')));
     for (const { severity, message, advice } of findings) {
       expect(message).toMatch(/^\S.{10,}$/);
@@ -55,27 +55,27 @@ async function tells(vhd: Buffer, ...expected: string[]): Promise<void> {
   }
 }
 
-describe('nothing is found', () => {
+describe('a good image has no findings:', () => {
   test.each<[string, Buffer]>([
-    ['in a dynamic disk', good],
+    ['a dynamic disk', good],
     [
-      'with a batmap, a long table, gaps and garbage',
+      'a disk with a batmap, a long table, gaps and garbage',
       sample({ batmap: true, spare: 700, gap: 7, garbage: false, shuffled: true, idle: 2 }),
     ],
-    ['with rubbish under clear bits', sample({ garbage: true })],
-    ['where the last block is cut', sample({ short: true })],
-    ['where the footer is a byte short', good.subarray(0, -1)],
-    ['in a disk without blocks', dynamicVhd({ size: 1 << 30, blocks: new Map() })],
-    ['in a disk of 2040 GiB', dynamicVhd({ size: 2040 * 2 ** 30, blocks: new Map() })],
+    ['a disk with garbage under clear bits', sample({ garbage: true })],
+    ['a disk whose last block is partial', sample({ short: true })],
+    ['a disk whose footer is one byte short', good.subarray(0, -1)],
+    ['a disk without blocks', dynamicVhd({ size: 1 << 30, blocks: new Map() })],
+    ['a disk of 2040 GiB', dynamicVhd({ size: 2040 * 2 ** 30, blocks: new Map() })],
   ])('%s', async (_, vhd) => {
-    await tells(vhd);
+    await expectFindings(vhd);
     for (const { input } of waysOf(vhd)) {
       const virtualSize = Number(vhd.readBigUInt64BE(48));
       expect(await check(input)).toMatchObject({ ok: true, disks: [{ type: 'dynamic', virtualSize }] });
     }
   });
 
-  test('in a fixed disk, also where it begins as a VHD does', async () => {
+  test('a fixed disk, even if its content begins like a VHD', async () => {
     const inner = Buffer.concat([good, Buffer.alloc(512)]);
     for (const content of [Buffer.from(noise(70_144, 1)), inner]) {
       const input = stored(testFolder(), 'fixed.vhd', fixedVhd(content));
@@ -93,27 +93,27 @@ const FUTURE = Math.floor(Date.now() / 1000) - 946_684_800 + 86_400;
 
 /** Fields of the footers, which are changed alike. */
 const footers: [string, string[], Change, Buffer?][] = [
-  ['a footer of tomorrow', ['warning VHD_TIMESTAMP@24'], (footer) => footer.writeUInt32BE(FUTURE, 24)],
-  ['no clock', [], (footer) => footer.writeUInt32BE(0, 24)],
-  ['feature bits nobody knows', ['warning VHD_FEATURES@8'], (footer) => footer.writeUInt32BE(0x82, 8)],
-  ['without the feature bit that is always set', ['warning VHD_FEATURES@8'], (footer) => footer.writeUInt32BE(0, 8)],
+  ['a timestamp of tomorrow', ['warning VHD_TIMESTAMP@24'], (footer) => footer.writeUInt32BE(FUTURE, 24)],
+  ['no timestamp', [], (footer) => footer.writeUInt32BE(0, 24)],
+  ['unknown feature bits', ['warning VHD_FEATURES@8'], (footer) => footer.writeUInt32BE(0x82, 8)],
+  ['a clear bit that should always be set', ['warning VHD_FEATURES@8'], (footer) => footer.writeUInt32BE(0, 8)],
   ['a temporary disk', [], (footer) => footer.writeUInt32BE(3, 8)],
   ['no unique id', ['warning VHD_UNIQUE_ID@68'], (footer) => footer.fill(0, 68, 84)],
   ['a geometry larger than the disk', ['warning VHD_GEOMETRY@56'], (footer) => footer.writeUInt32BE(0xffff10fe, 56)],
-  ['the largest geometry, which says that the size field counts', [], (footer) => footer.writeUInt32BE(0xffff10ff, 56)],
+  ['the largest geometry, which defers to the size field', [], (footer) => footer.writeUInt32BE(0xffff10ff, 56)],
   ['a saved state', ['warning VHD_SAVED_STATE@84'], (footer) => footer.writeUInt8(1, 84)],
-  ['hidden by tapdisk, without a child', ['warning VHD_HIDDEN@85'], (footer) => footer.writeUInt8(1, 85), tapped],
-  ['that byte by another creator', [], (footer) => footer.writeUInt8(1, 85)],
-  ['a type nobody knows', ['error VHD_TYPE@60'], (footer) => footer.writeUInt32BE(7, 60)],
+  ['the hidden flag of tapdisk, without a child', ['warning VHD_HIDDEN@85'], (footer) => footer.writeUInt8(1, 85), tapped],
+  ['the same byte by another creator', [], (footer) => footer.writeUInt8(1, 85)],
+  ['an unknown type', ['error VHD_TYPE@60'], (footer) => footer.writeUInt32BE(7, 60)],
   ['a size of half a sector', ['error VHD_SIZE@48'], (footer) => footer.writeBigUInt64BE(256n, 48)],
-  ['a header between sectors', ['error VHD_HEADER_OFFSET@16'], (footer) => footer.writeBigUInt64BE(513n, 16)],
+  ['an unaligned header', ['error VHD_HEADER_OFFSET@16'], (footer) => footer.writeBigUInt64BE(513n, 16)],
 ];
 
-test.each(footers)('in the footer: %s is %j', async (_, expected, change, vhd = good) => {
-  await tells(withFooters(vhd, 'both', change), ...expected);
+test.each(footers)('a footer with %s has the findings %j', async (_, expected, change, vhd = good) => {
+  await expectFindings(withFooters(vhd, 'both', change), ...expected);
 });
 
-describe('one defect', () => {
+describe('exactly one finding is reported for', () => {
   const at = (block: number): string => `@${1536 + block * 4}`;
   // With room for a block in front of each.
   const roomy = sample({ gap: 200 });
@@ -153,26 +153,26 @@ describe('one defect', () => {
     ['a header whose checksum is wrong', withHeader(good, (header) => header.writeUInt8(1, 800), false), ['error VHD_HEADER_CHECKSUM@548']],
     ['a header of a later version', withHeader(good, (header) => header.writeUInt32BE(0x00020000, 24)), ['error VHD_VERSION@536']],
     ['no header', withHeader(good, (header) => header.fill(0, 0, 8)), ['error VHD_HEADER@512']],
-    ['blocks of no size', withHeader(good, (header) => header.writeUInt32BE(0, 32)), ['error VHD_BLOCK_SIZE@544']],
+    ['a block size of zero', withHeader(good, (header) => header.writeUInt32BE(0, 32)), ['error VHD_BLOCK_SIZE@544']],
     ['a table that is too short', withHeader(good, (header) => header.writeUInt32BE(6, 28)), ['error VHD_TABLE@540']],
     ['a table inside the header', withHeader(good, (header) => header.writeBigUInt64BE(1024n, 16)), ['error VHD_TABLE_OFFSET@528']],
-    ['a block on the table', withEntry(roomy, 3, 3), [`error VHD_BLOCK_METADATA${at(3)}`]],
-    ['a block on the footer', withEntry(roomy, 3, 0), [`error VHD_BLOCK_METADATA${at(3)}`]],
-    ['a block on another', withEntry(roomy, 3, entryOf(roomy, 1) + 1), [`error VHD_BLOCK_OVERLAP${at(3)}`]],
-    ['entries behind the disk', sample({ spare: 5, garbage: true }), ['warning VHD_TABLE_SPARE@1564']],
+    ['a block that overlaps the table', withEntry(roomy, 3, 3), [`error VHD_BLOCK_METADATA${at(3)}`]],
+    ['a block that overlaps the footer', withEntry(roomy, 3, 0), [`error VHD_BLOCK_METADATA${at(3)}`]],
+    ['a block that overlaps another', withEntry(roomy, 3, entryOf(roomy, 1) + 1), [`error VHD_BLOCK_OVERLAP${at(3)}`]],
+    ['entries past the end of the disk', sample({ spare: 5, garbage: true }), ['warning VHD_TABLE_SPARE@1564']],
     ['a batmap that was changed', batmap((area) => area.writeUInt8(1, 1000)), [`warning VHD_BATMAP@${batmapOffset(tapped)}`]],
-    ['a batmap that is nowhere', batmap((area) => area.writeBigUInt64BE(1n << 33n, 8)), [`warning VHD_BATMAP@${batmapOffset(tapped)}`]],
+    ['a batmap outside of the file', batmap((area) => area.writeBigUInt64BE(1n << 33n, 8)), [`warning VHD_BATMAP@${batmapOffset(tapped)}`]],
     [
-      'a batmap that calls a partly filled block full',
+      'a batmap that marks a partly filled block as full',
       batmap((area) => sealMap(area.fill(0xff, 512, 513))),
       [`warning VHD_BATMAP@${entryOf(tapped, 1) * 512}`],
     ],
     ['encryption', batmap((area) => area.writeUInt8(1, 29)), [`error VHD_ENCRYPTED@${batmapOffset(tapped) + 29}`]],
   ])('%s', async (_, vhd, expected) => {
-    await tells(vhd, ...expected);
+    await expectFindings(vhd, ...expected);
   });
 
-  test('a block beyond the end is found where the end is known', async () => {
+  test('a block beyond the end is reported if the end is known', async () => {
     for (const { input, name } of waysOf(withEntry(good, 3, 1 << 20))) {
       const { ok, findings } = await check(input);
       expect(ok, name).toBe(false);
@@ -180,8 +180,8 @@ describe('one defect', () => {
     }
   });
 
-  test('a batmap of tapdisk 1.1, whose checksum is over signed bytes, is none', async () => {
-    await tells(
+  test('a tapdisk 1.1 batmap, whose checksum sums signed bytes, is not a finding', async () => {
+    await expectFindings(
       batmap((area) => {
         const map = area.subarray(512, 1024);
         area.writeUInt32BE(0x00010001, 20);

@@ -34,7 +34,7 @@ const images = [
   ['no image', noise(1 << 20, 1), true],
 ] as const;
 
-describe('the stream that a caller gave is closed when the call is over', () => {
+describe('a stream passed by the caller is closed when the call ends:', () => {
   const calls = [
     ['info', (input: Chunks) => info(input)],
     ['info --quick', (input: Chunks) => info(input, { quick: true })],
@@ -62,10 +62,10 @@ describe('the stream that a caller gave is closed when the call is over', () => 
   });
 });
 
-describe('a stream that has stalled holds up nothing that does not need its bytes', () => {
-  /** Gives `bytes` and then nothing more, not even its end. */
+describe('a stalled stream does not delay what needs none of its bytes:', () => {
+  /** Yields `bytes`, and then stalls without ending. */
   async function* stalled(bytes: Uint8Array): Chunks {
-    yield bytes; // at once, so that whatever works ahead is waiting already
+    yield bytes; // immediately, so that anything that reads ahead is waiting already
     await new Promise(() => {});
   }
   const wraps = [
@@ -86,7 +86,7 @@ describe('a stream that has stalled holds up nothing that does not need its byte
     expect((await failure(writeDisk(stalled(bytes), 'null:', { disk: 'other.vhd', signal: AbortSignal.abort() }))).code).toBe('CANCELLED');
   });
 
-  test.each(wraps)('a signal while %s is being written', async (_, bytes) => {
+  test.each(wraps)('a signal while %s is written', async (_, bytes) => {
     const controller = new AbortController();
     async function* source(): Chunks {
       yield bytes;
@@ -103,7 +103,7 @@ describe('a stream that has stalled holds up nothing that does not need its byte
   });
 });
 
-describe('the program that decompresses', () => {
+describe('the decompression program', () => {
   const calls = [
     ['info', (input: Chunks) => info(input)],
     ['info --quick', (input: Chunks) => info(input, { quick: true })],
@@ -114,29 +114,29 @@ describe('the program that decompresses', () => {
       .split('\n')
       .filter((line) => line.endsWith(' xz') && !line.startsWith('Z'));
 
-  // Much more behind the disk than pipes hold, so that the program cannot come to its end by itself.
+  // Much more data after the disk than pipes hold, so that the program cannot exit on its own.
   const much = Buffer.concat([tar.subarray(0, -1024), tarMember({ name: 'more' }, noise(4 << 20, 1)), TAR_END]);
   const bad = Buffer.concat([damaged, noise(4 << 20, 1)]);
   const cases = calls.flatMap(([name, call]) => [
     { name, what: 'an image', call, bytes: much },
     { name, what: 'a damaged image', call, bytes: bad },
   ]);
-  testWith('xz').each(cases)('has ended when $name of $what has', async ({ call, bytes }) => {
+  testWith('xz').each(cases)('has exited when $name of $what ends', async ({ call, bytes }) => {
     const packed = execFileSync('xz', ['-0', '-c'], { input: bytes, maxBuffer: 1 << 28 });
     await call(reusing(packed, [65_536])).catch((error: unknown) => expect(error).toBeInstanceOf(VdiStreamError));
     await vi.waitFor(() => expect(running()).toEqual([]), { timeout: 5000 });
   });
 });
 
-describe('a file that a call has made', () => {
-  test.each(images.filter(([, , fails]) => fails))('is gone when writing %s fails', async (_, bytes) => {
+describe('a file that a call created', () => {
+  test.each(images.filter(([, , fails]) => fails))('is removed when writing %s fails', async (_, bytes) => {
     const target = join(testFolder(), 'disk.raw');
     await failure(writeDisk(reusing(bytes, [10_000]), target));
     expect(existsSync(target)).toBe(false);
   });
 
-  test('is gone when it cannot be made as large as the disk', async () => {
-    // Beyond what ext4 takes, and what any file system takes that has no room for it; where one does take it, it stays.
+  test('is removed when it cannot be grown to the size of the disk', async () => {
+    // Larger than ext4 allows, and than any file system without that much space allows; where one does allow it, the file stays.
     const size = 2 ** 50;
     const blockSize = 256 << 20;
     const entries = size / blockSize;
@@ -187,7 +187,7 @@ describe('a buffer', () => {
     return { extents, size: 4 * 4096, ready, held: () => [...held], released: () => released };
   }
 
-  test('that is still being filled is not given to anybody else, also when a write has failed meanwhile', async () => {
+  test('that is still being filled is not reused, even after a write has failed meanwhile', async () => {
     // The decoder waits for a fourth buffer, gets the one of the failed write, and begins to fill it.
     const pool = createPool({ count: 3, size: 4096 });
     const { extents, size, ready, held, released } = slowDisk();
@@ -202,7 +202,7 @@ describe('a buffer', () => {
     await vi.waitFor(() => expect(pool.free).toBe(3));
   });
 
-  test('of a read that fails is no rejection without a listener, whether or not the extent was used', async () => {
+  test('whose read fails causes no unhandled rejection, whether or not the extent was used', async () => {
     const unhandled: unknown[] = [];
     const listener = (reason: unknown): void => void unhandled.push(reason);
     process.on('unhandledRejection', listener);
@@ -218,7 +218,7 @@ describe('a buffer', () => {
     expect(unhandled).toEqual([]);
   });
 
-  test('is not ready before its own read has ended, though the read of its bitmap has failed', async () => {
+  test('is not ready before its own read has ended, even if reading its bitmap has failed', async () => {
     // A block in two pieces: the first brings the bitmap and fails, the second is still being read.
     const image = dynamicVhd({ size: 65_536, blockSize: 65_536, blocks: new Map([[0, noise(65_536, 1)]]) });
     const reads: PromiseWithResolvers[] = [];
@@ -261,7 +261,7 @@ describe('a buffer', () => {
   });
 });
 
-test('a pool is whole again when a call has failed, and the next call with it works', async () => {
+test('a pool has all its buffers back after a call has failed, and the next call can use it', async () => {
   const pool = createPool({ count: 2, size: 65_536 });
   const folder = testFolder();
   const path = join(folder, 'image');

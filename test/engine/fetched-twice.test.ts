@@ -11,7 +11,7 @@ import { httpServer } from '../support/http-server.ts';
 const { vhds, content } = sampleChain();
 
 test.each(permutations(3).map((order) => [order]))(
-  'a chain in the order %j comes whole from a server, fetched twice if it must be',
+  'a chain in the order %j is written completely from a server, fetched twice if needed',
   async (order) => {
     const image = gzipSync(chainTar(vhds, order));
     const server = await httpServer({ image });
@@ -25,7 +25,7 @@ test.each(permutations(3).map((order) => [order]))(
   },
 );
 
-test('who tells the size or a folder to keep layers in saves the second time', async () => {
+test('with the virtual size or a staging folder the chain is fetched only once', async () => {
   const server = await httpServer({ image: chainTar(vhds, [2, 1, 0]) });
   const folder = testFolder();
   await writeDisk(server.url(), join(folder, 'one.raw'), { virtualSize: content.length });
@@ -33,7 +33,7 @@ test('who tells the size or a folder to keep layers in saves the second time', a
   expect(server.requests.length).toBe(2);
 });
 
-test('a pipe cannot be opened again', async () => {
+test('a chain from a pipe, which cannot be opened again, is refused', async () => {
   async function* pipe(): AsyncGenerator<Uint8Array> {
     yield chainTar(vhds, [2, 1, 0]);
   }

@@ -23,7 +23,7 @@ async function write(vhd: Buffer, options: MemoryTargetOptions, zero: ZeroPolicy
   return { target, counts };
 }
 
-describe('the exact list of calls', () => {
+describe('the calls on the target are exact:', () => {
   const two = new Map([
     [1, Buffer.alloc(64 * KIB, 'one')],
     [3, Buffer.alloc(64 * KIB, 'three')],
@@ -42,23 +42,23 @@ describe('the exact list of calls', () => {
     expect(counts).toEqual({ bytesWritten: 131072, bytesZeroed: 0, bytesSkipped: 131072, bytesRewritten: 0 });
   });
 
-  test('with assume-zero a target of unknown content gets no more than that either', async () => {
+  test('with assume-zero only the blocks are written, also on a target of unknown content', async () => {
     const { target } = await write(vhd, { size: 256 * KIB, fill: 0 }, 'assume-zero');
     expect(target.calls).toEqual(['write 65536+65536', 'write 196608+65536']);
   });
 
-  test('with write the holes are zeros that are written, whatever the target is known to read', async () => {
+  test('with write the holes are written as zeros, whatever the target is known to hold', async () => {
     const { target } = await write(vhd, { size: 256 * KIB, readsZero: true }, 'write');
     expect(target.calls).toEqual(['zero 0+65536 write', 'write 65536+65536', 'zero 131072+65536 write', 'write 196608+65536']);
   });
 
-  test('blocks that stand in another order in the file bring each its hole, and none is made twice', async () => {
+  test('blocks in any order in the file are each preceded by their hole, and no hole is zeroed twice', async () => {
     const turned = dynamicVhd({ size: 256 * KIB, blockSize: 64 * KIB, blocks: two, order: [3, 1] });
     const { target } = await write(turned, { size: 256 * KIB, fill: 0xaa }, 'auto');
     expect(target.calls).toEqual(['zero 131072+65536 cheapest', 'write 196608+65536', 'zero 0+65536 cheapest', 'write 65536+65536']);
   });
 
-  test('an all-zero run of 64 KiB inside a block is skipped where that is safe', async () => {
+  test('an all-zero run of 64 KiB inside a block is skipped if that is safe', async () => {
     const data = Buffer.alloc(192 * KIB, 'x');
     data.fill(0, 64 * KIB, 128 * KIB);
     const large = createPool({ count: 2, size: 256 * KIB });
@@ -87,7 +87,7 @@ describe('the exact list of calls', () => {
     expect(target.calls).toEqual(['zero 0+65536 cheapest']);
   });
 
-  test('on 4096-byte sectors the odd end of a disk is put into its sector, and the rest of that sector stays', async () => {
+  test('on 4096-byte sectors the unaligned end of a disk is merged into its sector, and the rest of that sector is kept', async () => {
     const data = Buffer.alloc(8 * KIB + 512, 'y');
     const { target } = await write(fixedVhd(data), { size: 16 * KIB, align: 4096, fill: 0xaa }, 'auto');
     expect(target.calls).toEqual(['write 0+8192', 'write 8192+4096']);
@@ -105,9 +105,12 @@ test.each([
   ['zero', 'assume-zero', false, 'skip'],
   ['hole', 'write', true, 'write'],
   ['zero', 'write', false, 'write'],
-] as const)('a %s extent with the policy %s on a target that reads zero: %s, is for: %s', (kind, policy, readsZero, action) => {
-  expect(plan(kind, policy, readsZero)).toBe(action);
-});
+] as const)(
+  'a %s extent with the policy %s on a target that reads zero, overwriting: %s, results in: %s',
+  (kind, policy, readsZero, action) => {
+    expect(plan(kind, policy, readsZero)).toBe(action);
+  },
+);
 
 describe('for any bitmap, block order, block size, zero policy and sector size', () => {
   const image = fc
@@ -131,7 +134,7 @@ describe('for any bitmap, block order, block size, zero policy and sector size',
       }),
     );
 
-  test('the target equals a plain model, and what lies behind the disk stays', async () => {
+  test('the target equals a plain model, and data after the disk is kept', async () => {
     await fc.assert(
       fc.asyncProperty(image, async ({ shape, order, patterns, contents }) => {
         const { blockSize, align, fill, policy, gap } = shape;
@@ -178,7 +181,7 @@ describe('when something fails', () => {
     return pump(disk.extents(pool, { signal }), target, { size: disk.virtualSize, signal }).catch((error: unknown) => error);
   }
 
-  test('the first error of the device is the one that is told, every buffer comes back, and nothing more is issued', async () => {
+  test('the first error of the device is thrown, every buffer is released, and no more calls are made', async () => {
     const target = memoryTarget({ size: 2 * MIB });
     const broken: MemoryTarget = {
       ...target,
@@ -192,7 +195,7 @@ describe('when something fails', () => {
     expect(target.calls.length).toBeLessThanOrEqual(2);
   });
 
-  test('a signal stops it with CANCELLED, and every buffer comes back', async () => {
+  test('a signal stops it with CANCELLED, and every buffer is released', async () => {
     const stop = new AbortController();
     const target = memoryTarget({ size: 2 * MIB });
     const slow: MemoryTarget = {
@@ -219,7 +222,7 @@ describe('when something fails', () => {
   });
 });
 
-describe('on a target that is smaller than the disk, its guard lifted', () => {
+describe('on a target smaller than the disk, with the size guard lifted,', () => {
   const image = (data: Buffer): Buffer => fixedVhd(data);
 
   test('a disk that is empty beyond the end fits', async () => {
@@ -235,7 +238,7 @@ describe('on a target that is smaller than the disk, its guard lifted', () => {
     expect(counts.bytesWritten + counts.bytesZeroed + counts.bytesSkipped).toBe(256 * KIB);
   });
 
-  test('data beyond the end is an error that names its first byte', async () => {
+  test('data beyond the end is an error that reports its first byte', async () => {
     const data = Buffer.alloc(256 * KIB);
     data[200 * KIB] = 1;
     await expect(write(image(data), { size: 128 * KIB }, 'auto')).rejects.toMatchObject({ code: 'TARGET_FULL', offset: 200 * KIB });

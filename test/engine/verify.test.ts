@@ -27,7 +27,7 @@ async function flip(path: string, offset: number): Promise<void> {
   await file.close();
 }
 
-test('a target that holds the image verifies, and the result says how much was compared', async () => {
+test('a target that holds the image passes, and the result says how much was compared', async () => {
   const folder = testFolder();
   const target = join(folder, 'disk.raw');
   await writeDisk(image(folder), target, { verify: true });
@@ -38,7 +38,7 @@ test.each([
   ['inside data', 3 * 2 * MIB + 12_345],
   ['where the disk is empty', 20 * MIB + 1],
   ['in the very last byte', 64 * MIB - 1],
-])('a byte that changed %s is named', async (_where, offset) => {
+])('a byte changed %s is reported with its offset', async (_where, offset) => {
   const folder = testFolder();
   const target = join(folder, 'disk.raw');
   await writeDisk(image(folder), target);
@@ -46,7 +46,7 @@ test.each([
   await expect(verifyDisk(image(folder), target)).rejects.toMatchObject({ code: 'VERIFY_MISMATCH', exitCode: 4, offset, device: target });
 });
 
-test('verifying needs no buffer that the image itself holds, however many blocks there are', async () => {
+test('verifying never waits for a buffer that the image itself holds, however many blocks there are', async () => {
   const folder = testFolder();
   const source = join(folder, 'many.vhd');
   writeFileSync(source, fixedVhd(Buffer.alloc(80 * MIB, 'data')));
@@ -55,7 +55,7 @@ test('verifying needs no buffer that the image itself holds, however many blocks
   await expect(verifyDisk(source, target)).resolves.toMatchObject({ bytesCompared: 80 * MIB });
 });
 
-test('a target that is shorter than the disk is refused before it is compared', async () => {
+test('a target shorter than the disk is refused before anything is compared', async () => {
   const folder = testFolder();
   const target = join(folder, 'disk.raw');
   await writeDisk(image(folder), target);
@@ -63,7 +63,7 @@ test('a target that is shorter than the disk is refused before it is compared', 
   await expect(verifyDisk(image(folder), target)).rejects.toMatchObject({ code: 'TARGET_SMALL' });
 });
 
-test('the checksum of a sector is its XXH64 with its number as the seed, and nothing for zeros', () => {
+test('the checksum of a sector is its XXH64 seeded with its number, and zero for a sector of zeros', () => {
   const sum = (sector: Buffer, number: number): bigint => {
     const sums = new BigUint64Array(1);
     native().addSums(sums, sector, number * 512);
@@ -74,7 +74,7 @@ test('the checksum of a sector is its XXH64 with its number as the seed, and not
   expect(sum(Buffer.alloc(512, 'vdistream'), 0)).toBe(0xaa3cf66a3b459522n);
 });
 
-test('the sums of a disk do not depend on how it is cut, and tell apart two sectors that changed places', () => {
+test('the checksums of a disk do not depend on chunk boundaries, and change if two sectors are swapped', () => {
   const disk = Buffer.alloc(4096, 0);
   disk.fill('a', 0, 512);
   disk.fill('b', 512, 1024);

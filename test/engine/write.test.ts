@@ -22,12 +22,12 @@ async function* chunks(bytes: Uint8Array, size = 64 * 1024): AsyncGenerator<Uint
 /** Descriptors that this process holds, by what they are. */
 const descriptors = (): number => readdirSync('/proc/self/fd').length;
 
-test('anything that yields bytes is a source', async () => {
+test('anything that yields bytes can be a source', async () => {
   const result = await writeDisk(chunks(gzipSync(archive)), 'null:');
   expect(result).toMatchObject({ virtualSize: 32 * MIB, bytesWritten: 6 * MIB, bytesSkipped: 26 * MIB, member: '0.vhd' });
 });
 
-test('a source that cannot be closed changes nothing about what was told, and the others are closed all the same', async () => {
+test('a source that fails to close does not change the reported outcome, and the others are still closed', async () => {
   const other = imageOpener(vhd);
   const stubborn: Opener = {
     name: 'stubborn',
@@ -47,7 +47,7 @@ test('a source that cannot be closed changes nothing about what was told, and th
   expect(await writeDisk(stubborn, 'null:')).toMatchObject({ virtualSize: 32 * MIB });
 });
 
-test('progress counts completed work, never falls, and ends at the whole disk', async () => {
+test('progress counts completed work, never decreases, and ends at the size of the disk', async () => {
   const seen: Progress[] = [];
   const target = join(testFolder(), 'disk.raw');
   await writeDisk(chunks(archive), target, { verify: true, onProgress: (progress) => seen.push(progress) });
@@ -58,7 +58,7 @@ test('progress counts completed work, never falls, and ends at the whole disk', 
   }
 });
 
-test('several writes can share one pool, which has every buffer back afterwards', async () => {
+test('several writes can share one pool, which gets every buffer back', async () => {
   const pool = createPool({ count: 3 });
   const folder = testFolder();
   const results = await Promise.all([1, 2, 3, 4].map((n) => writeDisk(chunks(archive), join(folder, `${n}.raw`), { pool, verify: true })));
@@ -66,36 +66,39 @@ test('several writes can share one pool, which has every buffer back afterwards'
   expect(pool.free).toBe(3);
 });
 
-test('what is odd but not wrong is told as it is found and listed in the result', async () => {
-  const told: string[] = [];
+test('anything unusual but harmless is reported as it is found and listed in the result', async () => {
+  const reported: string[] = [];
   const odd = archive.subarray(0, archive.length - 1024);
-  const result = await writeDisk(chunks(odd), 'null:', { onWarning: ({ code }) => told.push(code) });
-  expect(told).toEqual(['TAR_END_MISSING']);
-  expect(result.warnings.map(({ code }) => code)).toEqual(told);
+  const result = await writeDisk(chunks(odd), 'null:', { onWarning: ({ code }) => reported.push(code) });
+  expect(reported).toEqual(['TAR_END_MISSING']);
+  expect(result.warnings.map(({ code }) => code)).toEqual(reported);
 });
 
 describe('cancelling', () => {
   test.each([
     ['a plain archive', archive],
     ['a compressed one', gzipSync(archive)],
-  ])('%s that stalls rejects with CANCELLED at once, with every buffer and descriptor back and no file left', async (_what, bytes) => {
-    const folder = testFolder();
-    const pool = createPool({ count: 4 });
-    const stop = new AbortController();
-    async function* stalling(): AsyncGenerator<Uint8Array> {
-      yield bytes.subarray(0, Math.floor(bytes.length * 0.7));
-      stop.abort();
-      await new Promise(() => {});
-    }
-    const before = descriptors();
-    const work = writeDisk(stalling(), join(folder, 'disk.raw'), { pool, signal: stop.signal });
-    await expect(work).rejects.toMatchObject({ code: 'CANCELLED', exitCode: 130 });
-    expect(readdirSync(folder)).toEqual([]);
-    expect(pool.free).toBe(4);
-    expect(descriptors()).toBe(before);
-  });
+  ])(
+    '%s that stalls rejects with CANCELLED immediately, every buffer and descriptor is released and no file is left',
+    async (_what, bytes) => {
+      const folder = testFolder();
+      const pool = createPool({ count: 4 });
+      const stop = new AbortController();
+      async function* stalling(): AsyncGenerator<Uint8Array> {
+        yield bytes.subarray(0, Math.floor(bytes.length * 0.7));
+        stop.abort();
+        await new Promise(() => {});
+      }
+      const before = descriptors();
+      const work = writeDisk(stalling(), join(folder, 'disk.raw'), { pool, signal: stop.signal });
+      await expect(work).rejects.toMatchObject({ code: 'CANCELLED', exitCode: 130 });
+      expect(readdirSync(folder)).toEqual([]);
+      expect(pool.free).toBe(4);
+      expect(descriptors()).toBe(before);
+    },
+  );
 
-  test('a signal that has fired already starts nothing', async () => {
+  test('nothing starts if the signal has already fired', async () => {
     const folder = testFolder();
     await expect(writeDisk(chunks(archive), join(folder, 'disk.raw'), { signal: AbortSignal.abort() })).rejects.toMatchObject({
       code: 'CANCELLED',
@@ -106,7 +109,7 @@ describe('cancelling', () => {
   test.each([
     ['info', info],
     ['check', check],
-  ])('%s of a compressed file is given up in the middle', async (_what, look) => {
+  ])('%s of a compressed file stops in the middle', async (_what, look) => {
     const source = join(testFolder(), 'image.tar.gz');
     writeFileSync(source, gzipSync(tarOf([['0.vhd', fixedVhd(noise(32 * MIB, 1))]]), { level: 0 }));
     const stop = new AbortController();
@@ -128,7 +131,7 @@ describe('cancelling', () => {
   });
 });
 
-test('an error of the source is told as SOURCE_READ, with the offset and its cause', async () => {
+test('an error of the source is reported as SOURCE_READ, with the offset and its cause', async () => {
   const cause = new Error('the network is gone');
   async function* failing(): AsyncGenerator<Uint8Array> {
     yield archive.subarray(0, 8192);
@@ -137,7 +140,7 @@ test('an error of the source is told as SOURCE_READ, with the offset and its cau
   await expect(writeDisk(failing(), 'null:')).rejects.toMatchObject({ code: 'SOURCE_READ', offset: 8192, cause });
 });
 
-test('a fixed VHD in a pipe of unknown length is refused with what to do, in a file it is read, compressed or not', async () => {
+test('a fixed VHD from a pipe of unknown length is refused with advice; from a file it is read, compressed or not', async () => {
   const fixed = fixedVhd(Buffer.alloc(MIB, 'x'));
   await expect(info(chunks(fixed))).rejects.toMatchObject({ code: 'DISK_SIZE_UNKNOWN' });
   const folder = testFolder();
@@ -152,7 +155,7 @@ describe('a fixed VHD whose content is itself a VHD', () => {
   const inner = dynamicVhd({ size: 4 * MIB, blocks: new Map([[1, Buffer.alloc(2 * MIB, 'inner')]]) });
   const nested = fixedVhd(inner);
 
-  test('is the outer disk where the end can be looked at first', async () => {
+  test('is the outer disk if the end can be read first', async () => {
     const folder = testFolder();
     writeFileSync(join(folder, 'nested.vhd'), nested);
     writeFileSync(join(folder, 'nested.tar'), tarOf([['0.vhd', nested]]));
@@ -161,7 +164,7 @@ describe('a fixed VHD whose content is itself a VHD', () => {
     }
   });
 
-  test('is refused in a stream rather than taken for the inner one', async () => {
+  test('is refused in a stream rather than read as the inner VHD', async () => {
     await expect(writeDisk(chunks(tarOf([['0.vhd', nested]])), 'null:')).rejects.toMatchObject({
       code: 'VHD_FOOTERS_DIFFER',
       member: '0.vhd',

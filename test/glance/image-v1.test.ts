@@ -7,7 +7,7 @@ import { httpServer } from '../support/http-server.ts';
 describe('version 1', () => {
   const v1 = { version: 1 } as const;
 
-  test('gives an image, with its length and MD5 from the headers', async () => {
+  test('serves an image, with its length and MD5 from the headers', async () => {
     const server = await glanceV1();
     await written([server], v1);
     expect(said(server)).toEqual([`HEAD /v1/images/${ID}`, `GET /v1/images/${ID}`]);
@@ -15,16 +15,16 @@ describe('version 1', () => {
     expect(await imageAt([server], v1).describe?.({})).toEqual(facts);
   });
 
-  test.each([{ checksum: '' }, { size: '' }, { size: 0 }])('may not know everything: %j', async (changed) => {
+  test.each([{ checksum: '' }, { size: '' }, { size: 0 }])('may omit fields: %j', async (changed) => {
     await written([await glanceV1(changed)], v1);
   });
 
-  test('is compared with its MD5', async () => {
+  test('has its bytes compared with the MD5', async () => {
     const other = createHash('md5').update('another image').digest('hex');
     expect((await failure(written([await glanceV1({ checksum: other })], v1))).code).toBe('SOURCE_CHECKSUM');
   });
 
-  test.each(['queued', 'saving', 'killed', 'deleted', 'pending_delete'])('has no bytes of an image that is %s', async (status) => {
+  test.each(['queued', 'saving', 'killed', 'deleted', 'pending_delete'])('has no bytes for an image that is %s', async (status) => {
     const server = await glanceV1({ status });
     const error = await failure(written([server], v1));
     expect(error).toMatchObject({ code: 'GLANCE_STATUS', message: expect.stringContaining(status) });
@@ -38,12 +38,12 @@ describe('version 1', () => {
     },
   );
 
-  test('cannot go on where a connection broke off', async () => {
+  test('cannot resume after a dropped connection', async () => {
     const server = await glanceV1({}, ({ method }, number) => (method === 'GET' && number === 1 ? { cut: 1000 } : {}));
     expect(await failure(written([server], { ...v1, retries: 1 }))).toMatchObject({ code: 'HTTP_RANGE', offset: 1000 });
   });
 
-  test('of a server that is no Glance is told', async () => {
+  test('reports a server that is not Glance', async () => {
     const server = await httpServer({ image: vhd });
     expect((await failure(written([server], v1))).code).toBe('GLANCE_ANSWER');
   });

@@ -55,7 +55,7 @@ describe('an image of a real Glance', () => {
     });
   });
 
-  test('has the name, the length and the digest that Glance knows it by', async () => {
+  test('has the name, the length and the digest that Glance reports', async () => {
     const { vhd } = sample(1);
     const id = await glance.upload(vhd);
     const image = glanceImage(id, { endpoints: [`${glance.endpoint}/v2/`] });
@@ -67,7 +67,7 @@ describe('an image of a real Glance', () => {
     await source.close();
   });
 
-  test('comes from the second endpoint where nobody listens at the first', async () => {
+  test('comes from the second endpoint if nothing listens at the first', async () => {
     const { vhd, content } = sample(2);
     const id = await glance.upload(vhd);
     const dead = `http://127.0.0.1:${closedPort()}`;
@@ -81,7 +81,7 @@ describe('an image of a real Glance', () => {
   });
 });
 
-describe('an image without bytes is told as what it is, and the target stays as it was', () => {
+describe('the reason is reported, and the target does not change, for an image', () => {
   async function refused(id: string, version?: 1 | 2): Promise<unknown> {
     const before = Buffer.alloc(MIB, 0xaa);
     const target = stored(testFolder(), 'disk', before);
@@ -90,38 +90,38 @@ describe('an image without bytes is told as what it is, and the target stays as 
     return error;
   }
 
-  test('one that does not exist', async () => {
+  test('that does not exist', async () => {
     const id = '2f5e9b0c-6f4e-4a57-9d43-0f3a3e1b7c11';
     expect(await refused(id)).toMatchObject({ code: 'HTTP_NOT_FOUND', status: 404, message: expect.stringContaining(id) });
   });
 
-  test('one that nothing was uploaded to', async () => {
+  test('to which nothing was uploaded', async () => {
     expect(await refused(await glance.create())).toMatchObject({ code: 'GLANCE_STATUS', message: expect.stringContaining('queued') });
   });
 
-  test('one that an operator has taken out of use', async () => {
+  test('that an operator has deactivated', async () => {
     const id = await glance.upload(sample(3).vhd);
     await glance.deactivate(id);
     expect(await refused(id)).toMatchObject({ code: 'GLANCE_STATUS', message: expect.stringContaining('deactivated') });
   });
 
-  test('one that is empty', async () => {
+  test('that is empty', async () => {
     expect(await refused(await glance.upload(new Uint8Array(0)))).toMatchObject({ code: 'SOURCE_EMPTY' });
   });
 
-  test('one whose file is gone from the store', async () => {
+  test('whose file is missing from the store', async () => {
     const id = await glance.upload(sample(4).vhd);
     glance.lose(id);
     expect(await refused(id)).toMatchObject({ code: 'SOURCE_EMPTY', status: 204 });
   });
 
-  test('one that is asked for in version 1, which is gone', async () => {
+  test('requested in version 1, which is no longer supported', async () => {
     expect(await refused(await glance.upload(sample(5).vhd), 1)).toMatchObject({ code: 'HTTP_NOT_FOUND' });
   });
 });
 
 describe('through a proxy', () => {
-  test('that cuts the connection anywhere, again and again, the download goes on where it was', async () => {
+  test('that keeps cutting the connection, the download resumes where it stopped', async () => {
     const { vhd, content } = sample(6);
     const id = await glance.upload(vhd);
     const cuts = fc.array(fc.integer({ min: 0, max: vhd.length >> 2 }), { minLength: 1, maxLength: 2 });

@@ -32,10 +32,10 @@ function gate(): { readonly passed: Promise<void>; open(): void } {
 }
 
 describe('within one process', () => {
-  test('turns come in the order of the calls, one at a time', async () => {
+  test('holders take the lock in the order of their calls, one at a time', async () => {
     const name = newName();
     const log: string[] = [];
-    const turns = Array.from({ length: 20 }, (_, index) =>
+    const calls = Array.from({ length: 20 }, (_, index) =>
       withLock(name, async () => {
         log.push(`${index} begins`);
         await new Promise((resolve) => setImmediate(resolve));
@@ -43,11 +43,11 @@ describe('within one process', () => {
         return index * 2;
       }),
     );
-    expect(await Promise.all(turns)).toEqual(Array.from({ length: 20 }, (_, index) => index * 2));
+    expect(await Promise.all(calls)).toEqual(Array.from({ length: 20 }, (_, index) => index * 2));
     expect(log).toEqual(Array.from({ length: 20 }, (_, index) => [`${index} begins`, `${index} ends`]).flat());
   });
 
-  test('a turn that fails tells its own caller, and the next one comes', async () => {
+  test('work that fails rejects for its own caller, and the next caller gets the lock', async () => {
     const name = newName();
     const broken = new Error('broken');
     const first = withLock(name, () => Promise.reject(broken));
@@ -56,7 +56,7 @@ describe('within one process', () => {
     expect(await second).toBe('second');
   });
 
-  test('turns of other names do not wait', async () => {
+  test('locks of other names do not wait', async () => {
     const { passed, open } = gate();
     const first = withLock(newName(), () => passed);
     expect(await withLock(newName(), async () => 'other')).toBe('other');
@@ -64,7 +64,7 @@ describe('within one process', () => {
     await first;
   });
 
-  test('who gives up while it waits is told at once, and those in front and behind keep their order', async () => {
+  test('a waiter that is cancelled is rejected immediately, and the others keep their order', async () => {
     const name = newName();
     const { passed, open } = gate();
     const log: string[] = [];
@@ -80,7 +80,7 @@ describe('within one process', () => {
     expect(log).toEqual(['first', 'third']);
   });
 
-  test('a signal that has fired before keeps the work from beginning, and one that fires later is left to the work', async () => {
+  test('a signal that has already fired keeps the work from starting, and a signal that fires later is left to the work', async () => {
     const begun: string[] = [];
     expect(await failure(withLock(newName(), async () => begun.push('begun'), AbortSignal.abort()))).toMatchObject({ code: 'CANCELLED' });
     expect(begun).toEqual([]);
@@ -98,11 +98,11 @@ describe('within one process', () => {
 });
 
 describe('between processes', () => {
-  test('no two are at work at once, and all get their turns', async () => {
+  test('no two hold the lock at the same time, and all get it eventually', async () => {
     const log = join(testFolder(), 'log');
-    const task = { does: 'turns', name: newName(), turns: 25, log };
+    const task = { does: 'lock', name: newName(), times: 25, log };
     const processes = Array.from({ length: 4 }, () => startProcess(task));
-    for (const { done } of processes) expect(await done()).toEqual({});
+    for (const { outcome } of processes) expect(await outcome()).toEqual({});
     const entries = readFileSync(log, 'utf8').trim().split(' ');
     expect(entries).toHaveLength(4 * 25 * 2);
     for (let at = 0; at < entries.length; at += 2) {
@@ -111,24 +111,24 @@ describe('between processes', () => {
     }
   });
 
-  test('who is killed in the middle of its work has had its turn', async () => {
+  test('a holder that is killed releases the lock', async () => {
     const name = newName();
     const holder = startProcess({ does: 'hold', name });
     await holder.said('holding');
-    const mine = withLock(name, async () => 'mine');
+    const waiter = withLock(name, async () => 'mine');
     await vi.waitFor(() => expect(connected(name)).toBe(1), 60_000);
     await holder.kill();
-    expect(await mine).toBe('mine');
+    expect(await waiter).toBe('mine');
   });
 
-  test('one that stands still is waited for, and when it dies it has not even seen who waits', async () => {
+  test('a stopped holder is waited for, and the lock passes on when it dies without having accepted a connection', async () => {
     const name = newName();
     const holder = startProcess({ does: 'hold', name });
     await holder.said('holding');
     holder.child.kill('SIGSTOP');
     const order: string[] = [];
     const waiting = startProcess({ does: 'hold', name });
-    const mine = withLock(name, async () => order.push('mine'));
+    const waiter = withLock(name, async () => order.push('mine'));
     await vi.waitFor(() => expect(addresses(name).length).toBe(3), 60_000);
     const second = waiting.said('holding').then(() => {
       order.push('theirs');
@@ -136,38 +136,38 @@ describe('between processes', () => {
     });
     expect(order).toEqual([]);
     await holder.kill();
-    await Promise.all([mine, second]);
+    await Promise.all([waiter, second]);
     expect(order.sort()).toEqual(['mine', 'theirs']);
   });
 
-  test('who gives up leaves no connection behind, and the holder does not mind', async () => {
+  test('a waiter that is cancelled leaves no connection behind, and the holder is not disturbed', async () => {
     const name = newName();
     const holder = startProcess({ does: 'hold', name });
     await holder.said('holding');
     const controller = new AbortController();
-    const mine = withLock(name, async () => 'mine', controller.signal);
+    const waiter = withLock(name, async () => 'mine', controller.signal);
     await vi.waitFor(() => expect(connected(name)).toBe(1), 60_000);
     controller.abort();
-    expect(await failure(mine)).toMatchObject({ code: 'CANCELLED' });
+    expect(await failure(waiter)).toMatchObject({ code: 'CANCELLED' });
     await vi.waitFor(() => expect(connected(name)).toBe(0), 60_000);
     holder.child.stdin?.write('go on');
-    expect(await holder.done()).toEqual({});
+    expect(await holder.outcome()).toEqual({});
   });
 
-  test('a process that has had its turn ends, whoever is connected to it', async () => {
+  test('a process that has released the lock can exit, even while others are connected to it', async () => {
     const name = newName();
     const holder = startProcess({ does: 'hold', name });
     await holder.said('holding');
-    // It never reads, and never closes its side by itself.
+    // It never reads, and never closes its side on its own.
     const stranger = connect({ path: `${addresses(name)[0]?.replace(/@/g, '\0')}`, allowHalfOpen: true });
     onTestFinished(() => void stranger.destroy());
     await once(stranger, 'connect');
     holder.child.stdin?.write('go on');
-    expect(await holder.done()).toEqual({});
+    expect(await holder.outcome()).toEqual({});
   });
 });
 
-test('the address is one that every version of Node understands in the same way: it fills what the kernel has for it', async () => {
+test('every version of Node understands the address in the same way: it fills the whole sun_path', async () => {
   const name = newName();
   await withLock(name, async () => {
     const [address = ''] = addresses(name);

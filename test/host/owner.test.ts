@@ -30,13 +30,13 @@ async function shell(script: string): Promise<{ readonly child: ChildProcess; re
   return { child, line: String(text).trim(), owner: { boot: bootId, pid: child.pid ?? 0, start: startOf(child.pid ?? 0) } };
 }
 
-describe('the text of an owner', () => {
-  test('has the boot id, the pid and the start time, and no characters that a file name or a tag could not have', () => {
+describe('the serialized owner', () => {
+  test('has the boot id, the pid and the start time, and only characters that are valid in a file name and a tag', () => {
     expect(ownerText(thisOwner())).toBe(`${bootId}.${process.pid}.${startOf(process.pid)}`);
     expect(ownerText(thisOwner())).toMatch(/^[0-9a-f.-]+$/);
   });
 
-  test('is read back as the owner that it was made of', () => {
+  test('is parsed back into the same owner', () => {
     const owners = fc.record({
       boot: fc.uuid(),
       pid: fc.integer({ min: 1, max: 4_194_304 }),
@@ -55,13 +55,13 @@ describe('the text of an owner', () => {
     ...[`${boot}.1.1\n`, `${boot}.1e3.1`, `${boot}.1.1x`, `${boot.slice(1)}.1.1`, `${boot.replace('4', 'F')}.1.1`, `${boot}.9999999999.1`],
     ...[`${boot}.1.${'1'.repeat(21)}`, `../${boot}.1.1`],
   ];
-  test.each(others)('is not %j', (text) => {
+  test.each(others)('cannot be %j', (text) => {
     expect(parseOwner(text)).toBeUndefined();
   });
 });
 
 describe('an owner is alive', () => {
-  test('as long as its process runs, and not when that was killed', async () => {
+  test('as long as its process runs, and not once that was killed', async () => {
     const { child, owner } = await shell('echo; read line');
     expect(isAlive(owner)).toBe(true);
     child.kill('SIGKILL');
@@ -69,7 +69,7 @@ describe('an owner is alive', () => {
     expect(isAlive(owner)).toBe(false);
   });
 
-  test('whatever its process calls itself', async () => {
+  test('whatever the name of its process is', async () => {
     for (const name of ['a) Z 1 2 3', ') Z (', '((', 'x) X 0', ' ', ')']) {
       const { owner } = await shell(`printf '%s' '${name}' >/proc/$$/comm; echo; read line`);
       expect(readFileSync(`/proc/${owner.pid}/comm`, 'latin1')).toBe(`${name}\n`);
@@ -77,18 +77,18 @@ describe('an owner is alive', () => {
     }
   });
 
-  test('not if another process has got the pid since', () => {
+  test('but not if its pid now belongs to another process', () => {
     const owner = thisOwner();
     expect(isAlive(owner)).toBe(true);
     expect(isAlive({ ...owner, start: String(Number(owner.start) - 1) })).toBe(false);
     expect(isAlive({ ...owner, start: `${owner.start}0` })).toBe(false);
   });
 
-  test('not if the machine was started again since', () => {
+  test('but not if the machine has rebooted since', () => {
     expect(isAlive({ ...thisOwner(), boot: bootId.replace(/^./, (digit) => (digit === '0' ? '1' : '0')) })).toBe(false);
   });
 
-  test('not if it is a zombie', async () => {
+  test('but not if its process is a zombie', async () => {
     // The shell becomes a program that never asks what has become of its child, which ends only then.
     const { child, line, owner } = await shell('exec 3<&0; sh -c "read line <&3" & echo $!; exec sleep 1000');
     await vi.waitFor(() => expect(readFileSync(`/proc/${owner.pid}/comm`, 'latin1')).toBe('sleep\n'), 60_000);
@@ -98,18 +98,18 @@ describe('an owner is alive', () => {
     expect(isAlive({ boot: bootId, pid, start: startOf(pid) })).toBe(false);
   });
 
-  testWith('root')('as far as one can know who may not see the processes of others', async () => {
+  testWith('root')('as far as a user without access to the processes of others can see', async () => {
     const seenBy = (uid: string): Promise<unknown> =>
       startProcess({ does: 'alive', owner: ownerText(thisOwner()) }, [
         ...['unshare', '--mount', 'sh', '-c', 'mount -t proc -o hidepid=2 proc /proc && exec "$@"', 'sh'],
         ...['setpriv', `--reuid=${uid}`, '--clear-groups'],
-      ]).done();
+      ]).outcome();
     expect(await seenBy('0')).toEqual({ result: true });
     expect(await seenBy('65534')).toEqual({ result: true });
   });
 });
 
-test('the state and start time of a process are found behind any name', () => {
+test('the state and start time of a process are found after any process name', () => {
   const line = (name: string): string => `7 (${name}) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 123456789 10 11 12\n`;
   fc.assert(
     fc.property(fc.oneof(fc.string({ maxLength: 15 }), fc.constantFrom(') Z 1', '(', ')) ', 'a\nb')), (name) => {

@@ -47,14 +47,14 @@ function brokenCitations(files: readonly SourceText[], paths: readonly string[])
   );
 }
 
-test('a comment cites no file and no document that is not in the repository', () => {
+test('comments cite only files and documents of the repository', () => {
   const paths = repositoryPaths();
   const files = paths.filter((path) => FOLDERS.includes(folderOf(path)) && /\.(?:ts|mjs|cc|h|S|py|sh)$/.test(path)).map(readSource);
   expect(files.length).toBeGreaterThan(250);
   expect(brokenCitations(files, paths)).toEqual([]);
 });
 
-test('that rule sees files that are gone, in comments of every language, and takes no path of others for ours', () => {
+test('that rule finds missing files in comments of every language, and ignores paths of other projects', () => {
   const paths = ['docs/cli.md', 'src/vhd/footer.ts', 'src/vhd/bat.ts', 'test/support/tar.ts', 'ARCHITECTURE.md', 'native/io.cc'];
   const there = [
     '// src/vhd/footer.ts, vhd/footer.ts. See footer.ts and `./bat.ts`, ../../docs/cli.md, the files of src/vhd/ and test/support.',

@@ -1,4 +1,4 @@
-/** Who may import whom. ARCHITECTURE.md has the map of the house with what each folder is for. */
+/** Who may import whom. ARCHITECTURE.md has the map of the house with the purpose of each folder. */
 
 import { posix } from 'node:path';
 import { expect, test } from 'vitest';
@@ -29,12 +29,12 @@ function homeless(modules: readonly Module[]): string[] {
   return modules.map(({ path }) => path).filter((path) => rowOf(path) < 0);
 }
 
-test('every file is in a folder that has a row in the house', () => {
+test('every file is in a folder that has a row', () => {
   expect(house.length).toBeGreaterThan(100);
   expect(homeless(house)).toEqual([]);
 });
 
-test('that rule sees a new folder, and a folder within a folder', () => {
+test('that rule finds a new folder, and a nested folder', () => {
   const files = { 'src/errors.ts': '', 'src/vhd/footer.ts': '', 'src/nfs/mount.ts': '', 'src/vhd/tables/bat.ts': '' };
   expect(homeless(madeUp(files))).toEqual(['src/nfs/mount.ts', 'src/vhd/tables/bat.ts']);
 });
@@ -52,7 +52,7 @@ test('a file imports only from its own folder and from rows above it, never from
   expect(againstTheRows(house)).toEqual([]);
 });
 
-test('that rule sees imports from rows below, sideways and out of src, in every form that an import has', () => {
+test('that rule finds imports from rows below, sideways and out of src, in every form of import', () => {
   const files = {
     'src/errors.ts': `import { quote } from './quote.ts';`,
     'src/bytes.ts': `import { A } from './disk/a.ts';`,
@@ -97,11 +97,11 @@ function circles(modules: readonly Module[]): string[] {
   return [...new Set(fromFirst)].toSorted();
 }
 
-test('no files import each other in a circle, not even types', () => {
+test('no files import each other in a cycle, not even types', () => {
   expect(circles(house)).toEqual([]);
 });
 
-test('that rule sees circles of two files, of three, of types, and of a file with itself', () => {
+test('that rule finds cycles of two files, of three, of types, and of a file with itself', () => {
   const files = {
     'src/a.ts': `import type { B } from './b.ts';`,
     'src/b.ts': `export type B = import('./a.ts').A;`,
@@ -151,11 +151,11 @@ function impure(modules: readonly Module[]): string[] {
   });
 }
 
-test('the format folders are pure: with all that they import they need no Node module but the hashes, no process and no network', () => {
+test('the format folders and all that they import are pure: they use no Node module except the hashes, no process and no network', () => {
   expect(impure(house)).toEqual([]);
 });
 
-test('that rule sees Node modules, packages and globals, also those of a file that is only imported', () => {
+test('that rule finds Node modules, packages and globals, also those of a file that is only imported', () => {
   const files = {
     'src/vhd/a.ts': `import { createHash } from 'node:crypto'; import { b } from '../bytes.ts'; export const a = Buffer.alloc(1);`,
     'src/vhd/b.ts': `import type { Stats } from 'fs'; export const later = () => import('undici');`,
@@ -184,7 +184,7 @@ test('only host/native.ts loads the addon', () => {
   expect(loaders(house)).toEqual(['src/host/native.ts']);
 });
 
-test('that rule sees a second loader', () => {
+test('that rule finds a second loader', () => {
   const files = {
     'src/host/native.ts': 'require(root + `/vdistream.node`)',
     'src/codec/gunzip.ts': `require('../zlib.node')`,

@@ -29,13 +29,13 @@ function unused(modules: readonly Module[], users: readonly Module[], open: read
     .flatMap(({ path, exports }) => exports.map((name) => `${path} ${name}`).filter((name) => !name.endsWith(' *') && !used.has(name)));
 }
 
-test('every export is used outside its file, if only by a test that imports it, or is an export of the package', () => {
+test('every export is used outside its file, if only by a test, or is exported by the package', () => {
   const open = entries(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   expect(open).toEqual(expect.arrayContaining(['src/index.ts', 'src/cli/main.ts', 'src/plugin/main.ts']));
   expect(unused(house, others, open)).toEqual([]);
 });
 
-test('that rule sees exports without a user, and knows every form of use', () => {
+test('that rule finds unused exports, and recognizes every form of use', () => {
   const files = {
     'src/index.ts': `export { a } from './a.ts'; export type { T } from './a.ts'; export const world = 1;`,
     'src/a.ts': `export const a = 1, alone = 2; export type T = 1; export interface Alone { a: 1 } export function tested() {}`,
@@ -76,11 +76,11 @@ function declaredTwice(modules: readonly Module[]): string[] {
   });
 }
 
-test('the name of an export is declared once in src: a name means one thing in the whole house', () => {
+test('the name of an export is declared only once in src: a name has one meaning', () => {
   expect(declaredTwice(house)).toEqual([]);
 });
 
-test('that rule sees two exports of a name, and one that another file has for itself', () => {
+test('that rule finds two exports of one name, and an export whose name another file declares too', () => {
   const files = {
     'src/a.ts': `export type A = 1; export function b() {} export const own = 1; function helper() {}`,
     'src/b.ts': `export interface A { a: 1 } export const b = 1; function helper() {} export { A as B };`,

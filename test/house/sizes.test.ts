@@ -27,13 +27,13 @@ function longFiles(files: readonly SourceText[], allowances: readonly Allowance[
   ];
 }
 
-test(`no file of ours is longer than ${FILE_LINES} lines`, () => {
+test(`no file is longer than ${FILE_LINES} lines`, () => {
   const files = [...readSources('src'), ...repositoryPaths('native').map(readSource)];
   expect(files.length).toBeGreaterThan(100);
   expect(longFiles(files, LONG_FILES)).toEqual([]);
 });
 
-test('that rule sees a line too many, and an allowance that is no longer needed', () => {
+test('that rule finds a file one line too long, and an allowance that is no longer needed', () => {
   const file = (path: string, lines: number): SourceText => ({ path, text: 'x\n'.repeat(lines) });
   const files = [file('full.ts', FILE_LINES), file('long.ts', FILE_LINES + 1), file('table.ts', 900), file('cut.ts', 10)];
   const allowances = ['table.ts', 'cut.ts', 'gone.ts'].map((path) => ({ path, reason: 'a table' }));
@@ -42,7 +42,7 @@ test('that rule sees a line too many, and an allowance that is no longer needed'
 
 const FUNCTIONS = ['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression'];
 
-/** What a function is called where it stands: by its own name, or that of the variable, field or method that it is. */
+/** The name of a function: its own, or that of the variable, field or method that holds it. */
 function nameOf(node: Node, parent: Node): string {
   const named = [node.id, parent.id, parent.key].find((id) => typeof id === 'object' && id !== null && 'name' in id);
   return typeof named === 'object' && named !== null && 'name' in named ? String(named.name) : 'a function without a name';
@@ -65,7 +65,7 @@ test(`no function is longer than ${FUNCTION_LINES} lines`, () => {
   expect(longFunctions(readSources('src').map(parse))).toEqual([]);
 });
 
-test('that rule sees functions of every form, and counts from the signature to the brace', () => {
+test('that rule finds functions of every form, and counts from the signature to the closing brace', () => {
   const body = (lines: number): string => `${'  step();\n'.repeat(lines - 2)}}`;
   const forms = [
     ['declared', 'function declared() {'],

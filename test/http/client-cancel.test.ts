@@ -4,7 +4,7 @@ import { failure } from '../support/failure.ts';
 import { client, image } from '../support/http-client.ts';
 import { httpServer, rawServer } from '../support/http-server.ts';
 
-describe('a cancel', () => {
+describe('cancelling', () => {
   const reason = new Error('enough');
   const moments = [
     ['before it began', (url: string) => client().request(url, { signal: AbortSignal.abort(reason) })],
@@ -12,7 +12,7 @@ describe('a cancel', () => {
     ['while it waits for an answer', (url: string, signal: AbortSignal) => client().request(url, { signal })],
   ] as const;
 
-  test.each(moments)('%s ends it at once, and its connection', async (_, ask) => {
+  test.each(moments)('%s ends the request and its connection immediately', async (_, ask) => {
     const controller = new AbortController();
     const server = await rawServer(() => controller.abort(reason));
     const error = await failure(ask(server.url(), controller.signal));
@@ -21,7 +21,7 @@ describe('a cancel', () => {
   });
 
   test.each(['by the signal', 'by closing the answer', 'by closing the client'])(
-    '%s while it waits for bytes ends it at once',
+    '%s while a read waits for bytes ends it immediately',
     async (how) => {
       const controller = new AbortController();
       const server = await httpServer({ image, reply: () => ({ cut: 1000, how: 'stall' }) });
@@ -38,7 +38,7 @@ describe('a cancel', () => {
     },
   );
 
-  test('leaves no listener at the signal, and neither does success', async () => {
+  test('leaves no listener on the signal, and neither does success', async () => {
     const { signal } = new AbortController();
     const added = vi.spyOn(signal, 'addEventListener');
     const removed = vi.spyOn(signal, 'removeEventListener');

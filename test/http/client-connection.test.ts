@@ -11,7 +11,7 @@ import { client, image, silent } from '../support/http-client.ts';
 import { closedPort, httpServer, rawServer } from '../support/http-server.ts';
 
 describe('a server that cannot be reached', () => {
-  test('because nobody listens is HTTP_CONNECT, and the message has the reason', async () => {
+  test('because nothing listens is HTTP_CONNECT, and the message has the reason', async () => {
     const port = closedPort();
     for (const host of ['127.0.0.1', 'localhost']) {
       const error = await failure(client().request(`http://${host}:${port}/`));
@@ -20,7 +20,7 @@ describe('a server that cannot be reached', () => {
     }
   });
 
-  test('at any of its addresses says what is wrong with each', async () => {
+  test('at any of its addresses is reported with the reason for each', async () => {
     const addresses = ['127.0.0.1', '127.0.0.2'].map((address) => ({ address, family: 4 }));
     const lookup = vi.spyOn(dns, 'lookup').mockImplementation((...args: unknown[]) => {
       const done = args.at(-1);
@@ -32,11 +32,11 @@ describe('a server that cannot be reached', () => {
     for (const { address } of addresses) expect(error.message).toContain(`ECONNREFUSED ${address}`);
   });
 
-  test('because its name is unknown is HTTP_CONNECT', async () => {
+  test('because its name does not resolve is HTTP_CONNECT', async () => {
     expect((await failure(client().request('http://vdistream.invalid/'))).code).toBe('HTTP_CONNECT');
   });
 
-  test('because it does not go on with TLS is HTTP_CONNECT after the timeout', async () => {
+  test('because it does not continue the TLS handshake is HTTP_CONNECT after the timeout', async () => {
     const server = await silent();
     const error = await failure(client({ connectTimeout: 50 }).request(`https://127.0.0.1:${server.port}/`));
     expect(error.code).toBe('HTTP_CONNECT');
@@ -51,18 +51,18 @@ describe('a server that does not answer', () => {
     await server.idle();
   });
 
-  test.each(['end', 'reset'] as const)('but ends the connection (%s) is HTTP_DROPPED', async (how) => {
+  test.each(['end', 'reset'] as const)('but closes the connection (%s) is HTTP_DROPPED', async (how) => {
     const server = await rawServer((socket) => (how === 'end' ? socket.end() : socket.resetAndDestroy()));
     expect((await failure(client().request(server.url()))).code).toBe('HTTP_DROPPED');
   });
 
   test.each([
     ['another protocol', 'SSH-2.0-OpenSSH_9.2\r\n'],
-    ['a length that is none', 'HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n'],
+    ['an invalid length', 'HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n'],
     ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n'],
     ['a length and chunks', 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n'],
-    ['headers without end', `HTTP/1.1 200 OK\r\n${'X-Filler: 0123456789012345678901234567890123456789\r\n'.repeat(2000)}`],
-  ])('but says %s is HTTP_STATUS', async (_, text) => {
+    ['endless headers', `HTTP/1.1 200 OK\r\n${'X-Filler: 0123456789012345678901234567890123456789\r\n'.repeat(2000)}`],
+  ])('but sends %s is HTTP_STATUS', async (_, text) => {
     const server = await rawServer((socket) => void socket.write(text));
     expect((await failure(client().request(server.url()))).code).toBe('HTTP_STATUS');
     await server.idle();
@@ -75,7 +75,7 @@ describe('a server that does not answer', () => {
     await server.requests[0]?.closed;
   });
 
-  test('while nobody takes the bytes is not to blame', async () => {
+  test('while the caller does not read is not to blame', async () => {
     const server = await httpServer({ image: noise(20 << 20, 2) });
     const answer = await client({ idleTimeout: 1000 }).request(server.url());
     const body = answer.body[Symbol.asyncIterator]();
@@ -127,7 +127,7 @@ describe.each(framings)('a connection that ends while the target is slow, of a b
     socket.resetAndDestroy();
   }
 
-  test('behind the last byte is whole', async () => {
+  test('after the last byte is complete', async () => {
     for (const size of sizes) {
       const { taken, error } = await slowly(image.subarray(0, size), 'whole');
       expect(error).toBeUndefined();
@@ -135,7 +135,7 @@ describe.each(framings)('a connection that ends while the target is slow, of a b
     }
   });
 
-  test('before the last byte is a drop, where that can be seen', async () => {
+  test('before the last byte is a drop, if that can be detected', async () => {
     for (const size of sizes) {
       const { taken, error } = await slowly(image.subarray(0, size), 'end');
       expect(error?.code).toBe(framing === 'nothing' ? undefined : 'HTTP_DROPPED');
@@ -143,7 +143,7 @@ describe.each(framings)('a connection that ends while the target is slow, of a b
     }
   });
 
-  test('by a reset is a drop, and what has come is right', async () => {
+  test('with a reset is a drop, and the bytes received before it are correct', async () => {
     for (const size of sizes) {
       const { taken, error } = await slowly(image.subarray(0, size), 'reset');
       expect(error?.code).toBe('HTTP_DROPPED');
@@ -152,7 +152,7 @@ describe.each(framings)('a connection that ends while the target is slow, of a b
   });
 });
 
-/** Its answer has no length: a start, and when it is told to go on, as much again and a reset. All that without the client's event loop. */
+/** Its answer has no length: a first part, and on request the same amount again and a reset. None of it depends on the client's event loop. */
 const resetting = `
   const { createServer } = require('node:net');
   const { parentPort, workerData } = require('node:worker_threads');
@@ -167,7 +167,7 @@ const resetting = `
   server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));
 `;
 
-test('a reset that is seen together with the last bytes is a drop, though the answer has no length', async () => {
+test('a reset that arrives together with the last bytes is a drop, even though the answer has no length', async () => {
   const gone = new Int32Array(new SharedArrayBuffer(4));
   const server = new Worker(resetting, { eval: true, workerData: gone });
   onTestFinished(async () => void (await server.terminate()));

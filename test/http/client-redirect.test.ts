@@ -23,19 +23,19 @@ describe('a redirect', () => {
     expect(server.requests.map(({ method, path }) => `${method} ${path}`)).toEqual(['HEAD /a', 'HEAD /b']);
   });
 
-  test('is followed five times and no more', async () => {
+  test('is followed at most five times', async () => {
     const server = await httpServer({ image, reply: ({ path }) => (path === '/0' ? {} : to(`/${Number(path.slice(1)) - 1}`)) });
     expect((await client().request(server.url('/5'))).status).toBe(200);
     expect((await failure(client().request(server.url('/6')))).code).toBe('HTTP_REDIRECT');
   });
 
-  test('to itself comes to an end', async () => {
+  test('to itself is not followed endlessly', async () => {
     const server = await httpServer({ reply: ({ path }) => to(path) });
     expect((await failure(client().request(server.url()))).code).toBe('HTTP_REDIRECT');
     expect(server.requests).toHaveLength(6);
   });
 
-  test('without a place to go to is an answer like any other', async () => {
+  test('without a Location is an answer like any other', async () => {
     const server = await httpServer({ reply: () => ({ status: 302 }) });
     expect((await client().request(server.url())).status).toBe(302);
   });
@@ -48,7 +48,7 @@ describe('a redirect', () => {
     },
   );
 
-  testWith('openssl')('from an encrypted connection to one that is not is refused, and nothing is sent there', async () => {
+  testWith('openssl')('from an encrypted to an unencrypted connection is refused, and nothing is sent there', async () => {
     const authority = certificateAuthority(testFolder());
     const plain = await httpServer({ image });
     const server = await httpServer({ tls: authority.issue('IP:127.0.0.1'), reply: () => to(plain.url()) });
@@ -56,7 +56,7 @@ describe('a redirect', () => {
     expect(plain.requests).toEqual([]);
   });
 
-  testWith('openssl')('from a connection that is not encrypted to one that is brings no token along', async () => {
+  testWith('openssl')('from an unencrypted to an encrypted connection does not pass the token on', async () => {
     const authority = certificateAuthority(testFolder());
     const server = await httpServer({ image, tls: authority.issue('IP:127.0.0.1') });
     const plain = await httpServer({ reply: () => to(server.url()) });
@@ -65,7 +65,7 @@ describe('a redirect', () => {
     expect(server.requests[0]?.headers['x-auth-token']).toBeUndefined();
   });
 
-  test('keeps the headers of the caller on its own host and port, drops them for another, and never sends them again', async () => {
+  test('keeps the caller’s headers on the same host and port, drops them for any other, and never sends them again after that', async () => {
     const second = await httpServer({ reply: () => to(first.url('/c')) });
     const first = await httpServer({ image, reply: ({ path }) => (path === '/a' ? to('/b') : path === '/b' ? to(second.url()) : {}) });
     const http = client({ headers: { 'X-Auth-Token': 'secret', Cookie: 'secret' } });

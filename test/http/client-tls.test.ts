@@ -12,7 +12,7 @@ import { httpServer } from '../support/http-server.ts';
 import { testWith } from '../support/needs.ts';
 
 describe('TLS', () => {
-  testWith('openssl')('is trusted with the certificate of its authority, and not without', async () => {
+  testWith('openssl')('is trusted with the certificate of its authority, and not without it', async () => {
     const authority = certificateAuthority(testFolder());
     const server = await httpServer({ image, tls: authority.issue('IP:127.0.0.1') });
     const other = certificateAuthority(testFolder());
@@ -22,7 +22,7 @@ describe('TLS', () => {
     expect(Buffer.compare(await collect(answer.body), image)).toBe(0);
   });
 
-  testWith('openssl')('is refused for another name, out of date, and of a certificate that vouches for itself', async () => {
+  testWith('openssl')('is refused for a certificate with another name, out of date, or self-signed', async () => {
     const folder = testFolder();
     const authority = certificateAuthority(folder);
     const itself = { key: authority.key, cert: authority.ca };
@@ -34,7 +34,7 @@ describe('TLS', () => {
     expect((await failure(client().request(server.url()))).code).toBe('HTTP_TLS');
   });
 
-  testWith('openssl')('of a connection that ends while the target is slow brings every byte', async () => {
+  testWith('openssl')('delivers every byte of a connection that ends while the target is slow', async () => {
     const authority = certificateAuthority(testFolder());
     const http = client({ ca: authority.ca });
     for (let size = 250_000; size <= 300_000; size += 8_000) {
@@ -49,7 +49,7 @@ describe('TLS', () => {
     }
   });
 
-  test('with a server that does not speak it says so', async () => {
+  test('fails with a clear error if the server does not speak it', async () => {
     const server = await httpServer({ image });
     expect((await failure(client().request(`https://127.0.0.1:${server.port}/`))).code).toBe('HTTP_TLS');
   });
@@ -62,14 +62,14 @@ describe('TLS', () => {
   });
 
   test.each(['', 'no certificate', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'])(
-    'takes no file of certificates that holds %j',
+    'refuses a certificate file that holds %j',
     async (ca) => {
       expect((await failure(client({ ca }).request('https://127.0.0.1:1/'))).code).toBe('USAGE');
     },
   );
 });
 
-testWith('openssl')('an answer without a length that comes over TLS ends with its connection', async () => {
+testWith('openssl')('an answer without a length over TLS ends when its connection ends', async () => {
   const authority = certificateAuthority(testFolder());
   const server = createTlsServer(authority.issue('IP:127.0.0.1'), (socket) => {
     socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\n\r\nthe whole'));

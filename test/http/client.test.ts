@@ -10,14 +10,14 @@ import { client, image, silent } from '../support/http-client.ts';
 import { closedPort, httpServer, rawServer } from '../support/http-server.ts';
 
 describe('an answer', () => {
-  test('has the status, the headers in lower case, the bytes, and where it comes from', async () => {
+  test('has the status, the headers in lower case, the bytes, and the final URL', async () => {
     const server = await httpServer({ image, headers: { ETag: '"one"', 'X-Two': 'a' } });
     const answer = await client().request(server.url());
     expect(answer).toMatchObject({ status: 200, url: server.url(), headers: { etag: '"one"', 'x-two': 'a', 'content-length': '300000' } });
     expect(Buffer.compare(await collect(answer.body), image)).toBe(0);
   });
 
-  test('to HEAD has no bytes', async () => {
+  test('to HEAD has no body', async () => {
     const server = await httpServer({ image });
     const answer = await client().request(server.url(), { method: 'HEAD' });
     expect(answer.headers['content-length']).toBe('300000');
@@ -25,7 +25,7 @@ describe('an answer', () => {
     expect(server.requests[0]?.method).toBe('HEAD');
   });
 
-  test('is asked for as it is stored, and is not decoded where the server encodes it all the same', async () => {
+  test('is requested without an encoding, and is not decoded if the server encodes it anyway', async () => {
     const packed = gzipSync(image);
     const server = await httpServer({ image: packed, headers: { 'content-encoding': 'gzip' } });
     const answer = await client({ headers: { 'User-Agent': 'mine' } }).request(server.url());
@@ -33,27 +33,27 @@ describe('an answer', () => {
     expect(server.requests[0]?.headers).toMatchObject({ 'accept-encoding': 'identity', 'user-agent': 'mine' });
   });
 
-  test('of any status is no error by itself, and has a body', async () => {
+  test('of any status is not an error on its own, and has a body', async () => {
     const server = await httpServer({ reply: () => ({ status: 503 }) });
     const answer = await client().request(server.url());
     expect(answer.status).toBe(503);
     expect(String(await collect(answer.body))).toBe('the answer of the server');
   });
 
-  test('that is not read is a connection that ends when it is closed', async () => {
+  test('that is not read has its connection closed when it is closed', async () => {
     const server = await httpServer({ image: noise(20 << 20, 1) });
     const answer = await client().request(server.url());
     await answer.close();
     await server.requests[0]?.closed;
   });
 
-  test('leaves no connection behind once it is read', async () => {
+  test('leaves no connection behind once it has been read', async () => {
     const server = await httpServer({ image });
     await collect((await client().request(server.url())).body);
     await server.requests[0]?.closed;
   });
 
-  test('that has come whole, and is closed before all of it is taken, does not look like one that ends there', async () => {
+  test('that has arrived completely but is closed before all of it is read does not look complete to the reader', async () => {
     const server = await httpServer({ image: image.subarray(0, 100_000) });
     const answer = await client().request(server.url());
     const body = answer.body[Symbol.asyncIterator]();
@@ -63,7 +63,7 @@ describe('an answer', () => {
     expect((await failure(body.next())).code).toBe('CANCELLED');
   });
 
-  test('gives what has arrived before it says that the connection was lost', async () => {
+  test('yields the bytes that have arrived before it reports that the connection was lost', async () => {
     const server = await httpServer({ image, reply: () => ({ cut: 200_000 }) });
     const answer = await client().request(server.url());
     await server.requests[0]?.closed;
@@ -83,7 +83,7 @@ test.each([
   [[404, 410], 'HTTP_NOT_FOUND'],
   [[408, 429, 500, 501, 502, 503, 504, 507], 'HTTP_SERVER'],
   [[204, 206, 304, 400, 405, 409, 413, 416, 451], 'HTTP_STATUS'],
-] as const)('the statuses %j are told as %s', (statuses, code) => {
+] as const)('the statuses %j are reported as %s', (statuses, code) => {
   for (const status of statuses) {
     const error = statusError('http://host/image', status);
     expect(error).toMatchObject({ code, status });
@@ -91,13 +91,13 @@ test.each([
   }
 });
 
-test('bytes behind the length that was told are no part of the answer', async () => {
+test('bytes past the Content-Length are not part of the answer', async () => {
   const server = await rawServer((socket) => void socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello, and more`));
   const answer = await client().request(server.url());
   expect(String(await collect(answer.body))).toBe('hello');
 });
 
-describe('what cannot be asked for is USAGE, before anything is sent', () => {
+describe('an invalid request is USAGE before anything is sent, such as', () => {
   test.each(['', 'image.ova', 'ftp://host/image', 'http://', 'https://[', 'http://hunter2@host/', 'http://me:hunter2@host/', '//host/'])(
     'the address %j',
     async (url) => {
@@ -116,8 +116,8 @@ describe('what cannot be asked for is USAGE, before anything is sent', () => {
     ['a value with a zero', { 'x-a': 'secret\0' }],
     ['a value with a delete', { 'x-a': 'secret\x7f' }],
     ['a value outside of Latin 1', { 'x-a': 'secret\u2028' }],
-    ['a header that a request has anyway', { Range: 'secret' }],
-    ['the header of another host', { host: 'secret' }],
+    ['a header that every request has already', { Range: 'secret' }],
+    ['a Host header for another host', { host: 'secret' }],
   ])('%s', (_, headers) => {
     expect(() => createHttp({ headers })).toThrow(expect.objectContaining({ code: 'USAGE' }));
     expect(() => createHttp({ headers })).not.toThrow(/secret/);
@@ -127,7 +127,7 @@ describe('what cannot be asked for is USAGE, before anything is sent', () => {
     expect((await failure(client({ ca: 'no certificate' }).request('ftp://host/image'))).message).toContain('the URL of an image');
   });
 
-  test('a value that is no text', () => {
+  test('a header value that is not a string', () => {
     const headers: Record<string, string> = JSON.parse('{"x-a": 1}');
     expect(() => createHttp({ headers })).toThrow(expect.objectContaining({ code: 'USAGE' }));
   });
@@ -155,12 +155,12 @@ describe('a name', () => {
   });
 });
 
-describe('no error tells a secret', () => {
+describe('no error contains a secret', () => {
   const options = { headers: { 'x-auth-token': 'SECRET' }, idleTimeout: 50, connectTimeout: 50 };
   const secretly = (url: string): string => `${url}?signature=SECRET#SECRET`;
   const ways: readonly (readonly [string, () => Promise<string>])[] = [
-    ['nobody listens', async () => `http://127.0.0.1:${closedPort()}/a`],
-    ['the name is unknown', async () => 'http://vdistream.invalid/a'],
+    ['a port without a listener', async () => `http://127.0.0.1:${closedPort()}/a`],
+    ['an unknown name', async () => 'http://vdistream.invalid/a'],
     ['no TLS', async () => `https://127.0.0.1:${(await httpServer()).port}/a`],
     ['no answer', async () => (await silent()).url()],
     ['an early end', async () => (await rawServer((socket) => socket.end())).url()],
@@ -184,7 +184,7 @@ describe('no error tells a secret', () => {
     expect(inspect(error, { depth: 10, showHidden: true })).not.toContain('SECRET');
   });
 
-  test('for a body that breaks off', async () => {
+  test('for a body that is cut off', async () => {
     const server = await httpServer({ image, reply: () => ({ cut: 10 }) });
     const answer = await client(options).request(secretly(server.url()));
     expect(inspect(await failure(collect(answer.body)), { depth: 10, showHidden: true })).not.toContain('SECRET');

@@ -5,23 +5,23 @@ import { ETAG, fetched, image } from '../support/download.ts';
 import { failure } from '../support/failure.ts';
 import { httpServer, rawServer } from '../support/http-server.ts';
 
-describe('a cancel', () => {
+describe('cancelling', () => {
   const reason = new Error('enough');
 
-  test('before the source is opened asks nobody', async () => {
+  test('before the source is opened sends no request', async () => {
     const server = await httpServer({ image });
     expect((await failure(openSource(server.url(), { signal: AbortSignal.abort(reason) }))).code).toBe('CANCELLED');
     expect(server.requests).toEqual([]);
   });
 
-  test('while the answer is waited for ends the connection', async () => {
+  test('while waiting for the answer ends the connection', async () => {
     const controller = new AbortController();
     const server = await rawServer(() => controller.abort(reason));
     expect(await failure(openSource(server.url(), { signal: controller.signal }))).toMatchObject({ code: 'CANCELLED', cause: reason });
     await server.idle();
   });
 
-  test('while bytes are waited for ends the read and the connection, before the source is closed', async () => {
+  test('while waiting for bytes ends the read and the connection, before the source is closed', async () => {
     const controller = new AbortController();
     const server = await httpServer({ image, reply: () => ({ cut: 1000, how: 'stall' }) });
     const source = await openSource(server.url(), { signal: controller.signal });
@@ -47,7 +47,7 @@ describe('a cancel', () => {
     expect(server.requests).toHaveLength(1);
   });
 
-  test('ends the wait that is the default too', async () => {
+  test('also ends the default wait', async () => {
     const controller = new AbortController();
     const server = await httpServer({
       reply: () => {
@@ -59,7 +59,7 @@ describe('a cancel', () => {
     expect(error).toMatchObject({ code: 'CANCELLED', cause: reason });
   });
 
-  test('leaves no listener at the signal, and neither does success', async () => {
+  test('leaves no listener on the signal, and neither does success', async () => {
     const { signal } = new AbortController();
     const added = vi.spyOn(signal, 'addEventListener');
     const removed = vi.spyOn(signal, 'removeEventListener');

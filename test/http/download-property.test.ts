@@ -38,7 +38,7 @@ const failing: fc.Arbitrary<Reply> = fc.oneof(
   fc.constant({ cut: 0 }),
 );
 
-/** Everything at once: whatever a server may do wrong without lying about what it has. */
+/** All faults combined: everything a server may do wrong without lying about its content. */
 const wrong = (kind: Kind): fc.Arbitrary<Reply> => {
   const changed = fc
     .record({ other: fc.constantFrom(...others), noRange: fc.boolean(), blind: fc.boolean() })
@@ -84,7 +84,7 @@ async function fetched(options: ServerOptions, download: DownloadOptions = {}): 
 
 const isStartOf = (part: Buffer, whole: Uint8Array): boolean => Buffer.compare(part, whole.subarray(0, part.length)) === 0;
 
-test('whatever a server does, the bytes are those of one image, all of them or with a typed error', async () => {
+test('whatever a server does, the bytes are those of one image, complete or ended by a typed error', async () => {
   const programs = fc
     .constantFrom(...kinds)
     .chain((kind) => fc.record({ kind: fc.constant(kind), replies: fc.array(wrong(kind), { maxLength: 12 }) }));
@@ -106,10 +106,10 @@ test('whatever a server does, the bytes are those of one image, all of them or w
   expect(Math.min(outcomes.whole, outcomes.cut)).toBeGreaterThan(10);
 });
 
-test('a server that falls silent again and again is a server that drops', async () => {
+test('a server that keeps falling silent is handled like one with dropped connections', async () => {
   const silence = fc.record({ cut: fc.integer({ min: 1, max: 70_000 }), how: fc.constant('stall' as const) });
   const program = fc.array(fc.oneof(silence, drop, failing), { maxLength: 5 });
-  // Silence takes its time, so several at once.
+  // Waiting for silence takes time, so several run in parallel.
   await fc.assert(
     fc.asyncProperty(fc.array(program, { minLength: 10, maxLength: 10 }), async (programs) => {
       const reading = programs.map((replies) =>
@@ -127,7 +127,7 @@ test('a server that falls silent again and again is a server that drops', async 
   );
 });
 
-test('where a digest is known, success is the image that it is of', async () => {
+test('if a digest is given, success means the image with that digest', async () => {
   const digest = { algorithm: 'md5', hex: image.headers.md5['content-md5'] ?? '' };
   const programs = fc
     .constantFrom(...kinds)
@@ -142,8 +142,8 @@ test('where a digest is known, success is the image that it is of', async () => 
   );
 });
 
-test('what another attempt can mend is mended, however often it happens', async () => {
-  // A connection that ends gives at least a byte; behind it four more may fail before the next one has to.
+test('failures that a retry can overcome are overcome, however often they happen', async () => {
+  // A dropped connection delivers at least a byte; after it four more may fail before the next one must deliver one.
   const step = fc
     .record({
       fails: fc.array(fc.oneof(failing, fc.record({ cut, how: fc.constant('reset' as const) })), { maxLength: 4 }),

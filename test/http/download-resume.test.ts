@@ -19,7 +19,7 @@ import { TAR_END, tarMember } from '../support/tar.ts';
 
 const LONG_AGO = 'Mon, 06 Nov 1995 08:49:37 GMT';
 
-describe('a drop', () => {
+describe('a dropped connection', () => {
   const ways = [
     ['by the end of the connection', 'end'],
     ['by a reset', 'reset'],
@@ -38,14 +38,14 @@ describe('a drop', () => {
     ['a date and a weak ETag', { 'last-modified': LONG_AGO, etag: 'W/"one"' }, LONG_AGO],
     ['an ETag and a date', { ...ETAG, 'last-modified': LONG_AGO }, '"one"'],
     ['the MD5 of the image, as Glance sends it', { 'content-md5': md5 }, undefined],
-  ] as const)('is mended from the very byte on, by %s', async (_, headers, condition) => {
+  ] as const)('is resumed at the exact byte, with %s', async (_, headers, condition) => {
     const server = await httpServer({ image, headers, reply: inTurn({ cut: 123_456 }, { cut: 1 }) });
     expect(Buffer.compare(await fetched(fast(server.url())), image)).toBe(0);
     expect(starts(server.requests)).toEqual([undefined, 'bytes=123456-', 'bytes=123457-']);
     expect(server.requests.map(({ headers }) => headers['if-range'])).toEqual([undefined, condition, condition]);
   });
 
-  test('is mended by nothing but a digest of the whole, also the one of the caller', async () => {
+  test('of an image with nothing but a digest of the whole is resumed, also with the caller’s digest', async () => {
     const reply = inTurn({ cut: 100_000 }, {}, { cut: 100_000 });
     const server = await httpServer({ image, reply });
     expect(Buffer.compare(await fetched(fast(server.url(), { digest })), image)).toBe(0);
@@ -55,12 +55,12 @@ describe('a drop', () => {
   });
 
   test.each([
-    ['says nothing of its image', {}],
+    ['sends no validator', {}],
     ['has a weak ETag', { etag: 'W/"one"' }],
-    ['has an ETag that is none', { etag: 'one' }],
-    ['has a date of this very second', { 'last-modified': new Date().toUTCString(), date: new Date().toUTCString() }],
-    ['has a date that is none', { 'last-modified': 'yesterday' }],
-  ])('of a server that %s is HTTP_RANGE at once', async (_, headers) => {
+    ['has an invalid ETag', { etag: 'one' }],
+    ['has a Last-Modified of the current second', { 'last-modified': new Date().toUTCString(), date: new Date().toUTCString() }],
+    ['has an invalid Last-Modified', { 'last-modified': 'yesterday' }],
+  ])('of a server that %s is HTTP_RANGE immediately', async (_, headers) => {
     const server = await httpServer({ image, headers, reply: inTurn({ cut: 100_000 }) });
     const error = await failure(fetched(fast(server.url())));
     expect(error).toMatchObject({ code: 'HTTP_RANGE', offset: 100_000 });
@@ -68,18 +68,18 @@ describe('a drop', () => {
     expect(server.requests).toHaveLength(1);
   });
 
-  test('before the first byte is a new beginning, for which nothing has to be proven', async () => {
+  test('before the first byte starts over, and needs no validator', async () => {
     const server = await httpServer({ image, reply: inTurn({ cut: 0 }, { cut: 0 }) });
     expect(Buffer.compare(await fetched(fast(server.url())), image)).toBe(0);
     expect(starts(server.requests)).toEqual([undefined, undefined, undefined]);
   });
 
-  test('before the first byte of an image that then has another length is HTTP_CHANGED', async () => {
+  test('before the first byte is HTTP_CHANGED if the image then has another length', async () => {
     const server = await httpServer({ image, reply: inTurn({ cut: 0 }, { image: noise(10, 1) }) });
     expect((await failure(fetched(fast(server.url())))).code).toBe('HTTP_CHANGED');
   });
 
-  test('behind the last byte is none', async () => {
+  test('after the last byte is ignored', async () => {
     const server = await rawServer((socket) => {
       socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n493e0\r\n');
       socket.write(image);
@@ -88,7 +88,7 @@ describe('a drop', () => {
     expect(Buffer.compare(await fetched(fast(server.url(), { length: 300_000 })), image)).toBe(0);
   });
 
-  test('of an answer without a length is mended too, wherever it is', async () => {
+  test('of an answer without a length is resumed too, wherever it is dropped', async () => {
     for (const cut of [1, 299_999, 300_000]) {
       const server = await httpServer({ image, headers: ETAG, reply: inTurn({ chunked: true, cut }, { chunked: true }) });
       expect(Buffer.compare(await fetched(fast(server.url())), image)).toBe(0);
@@ -96,7 +96,7 @@ describe('a drop', () => {
     }
   });
 
-  test('of an answer without a length is not mended by a part that may not be all of the rest', async () => {
+  test('of an answer without a length is not resumed with a range that may not be all of the rest', async () => {
     const reply = inTurn({ chunked: true, cut: 1000 }, { image: image.subarray(0, 2000), total: '*' });
     const server = await httpServer({ image, headers: ETAG, reply });
     expect(await failure(fetched(fast(server.url())))).toMatchObject({ code: 'HTTP_RANGE', offset: 1000 });
@@ -106,13 +106,13 @@ describe('a drop', () => {
   test.each([
     ['has another image, which ends there', ETAG, { etag: '"two"' }, 'HTTP_CHANGED'],
     ['says nothing else of its image', { 'content-md5': md5 }, { 'content-md5': undefined }, 'HTTP_RANGE'],
-  ] as const)('of an answer without a length is not its end where the server %s', async (_, headers, then, code) => {
+  ] as const)('of an answer without a length is not taken as its end if the server %s', async (_, headers, then, code) => {
     const end = { status: 416, headers: { 'content-range': 'bytes */1000', ...then } };
     const server = await httpServer({ image, headers, reply: inTurn({ chunked: true, cut: 1000 }, end) });
     expect(await failure(fetched(fast(server.url())))).toMatchObject({ code, offset: 1000 });
   });
 
-  test('of an image whose server tells no total is mended', async () => {
+  test('of an image whose server sends no total is resumed', async () => {
     const server = await httpServer({ image, headers: ETAG, reply: inTurn({ cut: 1000 }, { total: '*' }) });
     expect(Buffer.compare(await fetched(fast(server.url())), image)).toBe(0);
   });
@@ -126,7 +126,7 @@ describe('a drop', () => {
     expect(far.requests.map(({ headers }) => headers['x-auth-token'])).toEqual([undefined, undefined]);
   });
 
-  test('is waited for, and progress makes the waits short again', async () => {
+  test('is retried after growing waits, which progress makes short again', async () => {
     const drop = { cut: 1000 };
     const reply = inTurn(drop, { status: 503 }, { refuse: true }, drop, { status: 500 }, {});
     const server = await httpServer({ image, headers: ETAG, reply });
@@ -136,7 +136,7 @@ describe('a drop', () => {
   });
 });
 
-describe('what is answered after a drop', () => {
+describe('after a drop, an answer', () => {
   const answers: readonly (readonly [string, Reply, ErrorCode])[] = [
     ['with the whole image again', { noRange: true }, 'HTTP_RANGE'],
     ['with the whole of another image', { image: other, headers: { etag: '"two"' } }, 'HTTP_CHANGED'],
@@ -149,16 +149,16 @@ describe('what is answered after a drop', () => {
     ['with a part that begins later', { shift: 1 }, 'HTTP_RANGE'],
     ['with a part that begins earlier', { shift: -1 }, 'HTTP_RANGE'],
     ['with a part that is the whole', { shift: -200_000 }, 'HTTP_RANGE'],
-    ['with a part that does not say which', { headers: { 'content-range': undefined } }, 'HTTP_RANGE'],
-    ['with a part that says so in no known way', { headers: { 'content-range': 'bytes 100000/300000' } }, 'HTTP_RANGE'],
-    ['that there is nothing', { image: noise(10, 1) }, 'HTTP_CHANGED'],
+    ['with a part without a Content-Range', { headers: { 'content-range': undefined } }, 'HTTP_RANGE'],
+    ['with a part whose Content-Range cannot be parsed', { headers: { 'content-range': 'bytes 100000/300000' } }, 'HTTP_RANGE'],
+    ['that the range cannot be satisfied', { image: noise(10, 1) }, 'HTTP_CHANGED'],
     ['that the token has expired', { status: 401 }, 'HTTP_AUTH'],
     ['that the image is gone', { status: 404 }, 'HTTP_NOT_FOUND'],
-    ['something else', { status: 400 }, 'HTTP_STATUS'],
-    ['nothing new', { status: 304 }, 'HTTP_STATUS'],
+    ['with another status', { status: 400 }, 'HTTP_STATUS'],
+    ['with 304 Not Modified', { status: 304 }, 'HTTP_STATUS'],
   ];
 
-  test.each(answers)('%s is told at once: %#', async (_, reply, code) => {
+  test.each(answers)('%s is reported immediately: %#', async (_, reply, code) => {
     const headers = { ...ETAG, 'content-md5': md5, 'last-modified': LONG_AGO };
     const server = await httpServer({ image, headers, reply: inTurn({ cut: 100_000 }, reply) });
     expect((await failure(fetched(fast(server.url())))).code).toBe(code);
@@ -166,14 +166,14 @@ describe('what is answered after a drop', () => {
     await Promise.all(server.requests.map(({ closed }) => closed));
   });
 
-  test('with a part of who knows what is HTTP_RANGE where only an MD5 could tell, and is not sent again', async () => {
+  test('with a range of a possibly different image is HTTP_RANGE if only an MD5 could detect that, and is not requested again', async () => {
     const server = await httpServer({ image, reply: inTurn({ cut: 100_000, headers: { 'content-md5': md5 } }) });
     expect((await failure(fetched(fast(server.url())))).code).toBe('HTTP_RANGE');
     expect(server.requests).toHaveLength(2);
   });
 });
 
-describe('a server that never stops failing', () => {
+describe('a server that keeps failing', () => {
   test.each([
     ['fails', { status: 503 }, { code: 'HTTP_SERVER', status: 503 }],
     ['ends the connection', { refuse: true }, { code: 'HTTP_DROPPED' }],
@@ -187,14 +187,14 @@ describe('a server that never stops failing', () => {
     expect(waits).toEqual([500, 1000, 2000, 4000, 8000]);
   });
 
-  test('that sends a byte for each request is given up after a hundred', async () => {
+  test('that sends one byte per request is abandoned after a hundred', async () => {
     const server = await httpServer({ image, headers: ETAG, reply: () => ({ cut: 1 }) });
     const error = await failure(fetched(fast(server.url())));
     expect(error).toMatchObject({ code: 'HTTP_DROPPED', offset: 101 });
     expect(server.requests).toHaveLength(101);
   });
 
-  test('that sends a MiB for each request is borne with', async () => {
+  test('that sends a MiB per request is tolerated', async () => {
     const large = noise(130 << 20, 5);
     const server = await httpServer({ image: large, headers: ETAG, reply: () => ({ cut: 1 << 20 }) });
     expect(Buffer.compare(await fetched(fast(server.url())), large)).toBe(0);
@@ -202,18 +202,18 @@ describe('a server that never stops failing', () => {
   });
 });
 
-describe('what a drop costs', () => {
+describe('the cost of a drop', () => {
   const large = noise(64 << 20, 7);
   const cuts = [10_000_000, 1, 20_000_000, 65_536, 15_000_001];
 
-  test('is nothing where the connection ends: every byte is sent once', async () => {
+  test('is nothing if the connection is closed: every byte is sent once', async () => {
     const server = await httpServer({ image: large, headers: ETAG, reply: inTurn(...cuts.map((cut) => ({ cut }))) });
     expect(Buffer.compare(await fetched(fast(server.url())), large)).toBe(0);
     expect(server.sent()).toBe(64 << 20);
     expect(server.requests.map(({ start }) => start)).toEqual([0, 10_000_000, 10_000_001, 30_000_001, 30_065_537, 45_065_538]);
   });
 
-  test('is at most what is under way where it is reset: each byte that has come is kept', async () => {
+  test('is at most what is in flight if the connection is reset: each byte received is kept', async () => {
     const given: number[] = [];
     const reply = (_: Seen, number: number): Reply => ({ cut: cuts[number] ?? large.length, how: 'reset' });
     const server = await httpServer({ image: large, headers: ETAG, reply });
@@ -233,7 +233,7 @@ describe('what a drop costs', () => {
   });
 });
 
-test('a compressed archive that is dropped twenty times, anywhere, is the disk that it holds', async () => {
+test('a compressed archive dropped twenty times, anywhere, is still written completely', async () => {
   const size = 24 << 20;
   const blocks = new Map([0, 3, 5, 7, 10].map((block) => [block, noise(2 << 20, block + 1)]));
   const disk = Buffer.alloc(size);
@@ -253,7 +253,7 @@ test('a compressed archive that is dropped twenty times, anywhere, is the disk t
   }
 });
 
-describe('no error tells a secret', () => {
+describe('no error contains a secret', () => {
   const replies: readonly (readonly [string, Reply])[] = [
     ['a status', { status: 400 }],
     ['the whole image', { noRange: true }],
@@ -273,11 +273,11 @@ describe('no error tells a secret', () => {
   });
 });
 
-test('who watches is told of each drop, and where it went on', async () => {
+test('each drop is reported to the caller, with the offset at which it resumed', async () => {
   const server = await httpServer({ image, headers: ETAG, reply: inTurn({ cut: 100_000 }, { cut: 50_000 }) });
-  const told: Warning[] = [];
-  expect(Buffer.compare(await fetched(fast(server.url()), { onWarning: (warning) => told.push(warning) }), image)).toBe(0);
-  expect(told.map(({ code, offset }) => [code, offset])).toEqual([
+  const reported: Warning[] = [];
+  expect(Buffer.compare(await fetched(fast(server.url()), { onWarning: (warning) => reported.push(warning) }), image)).toBe(0);
+  expect(reported.map(({ code, offset }) => [code, offset])).toEqual([
     ['HTTP_RETRY', 100_000],
     ['HTTP_RETRY', 150_000],
   ]);

@@ -12,7 +12,7 @@ describe('several servers', () => {
     ['ends the connection', { refuse: true }],
     ['has something else there', { status: 204 }],
     ['does not understand the question', { status: 400 }],
-  ] as const)('are asked in turn, without a wait, where one %s', async (_, reply) => {
+  ] as const)('are asked in turn, without a wait, if one %s', async (_, reply) => {
     const bad = await httpServer({ reply: () => reply });
     const good = await httpServer({ image });
     const waits: number[] = [];
@@ -21,20 +21,20 @@ describe('several servers', () => {
     expect([bad.requests.length, good.requests.length, waits.length]).toEqual([1, 1, 0]);
   });
 
-  test('are asked in turn where one has no secure connection', async () => {
+  test('are asked in turn if one has no secure connection', async () => {
     const good = await httpServer({ image });
     expect(Buffer.compare(await fetched(fast([`https://127.0.0.1:${good.port}/`, good.url()])), image)).toBe(0);
     expect(good.requests).toHaveLength(1);
   });
 
-  test('are not asked where another one could not help', async () => {
+  test('are not asked if another server could not help', async () => {
     const bad = await httpServer({ reply: () => ({ status: 401 }) });
     const good = await httpServer({ image });
     expect((await failure(openSource(fast([bad.url(), good.url()])))).code).toBe('HTTP_AUTH');
     expect(good.requests).toEqual([]);
   });
 
-  test('are waited for once all have failed, and one that does not have the image is not asked again', async () => {
+  test('are retried after a wait once all have failed, except those without the image', async () => {
     const without = await httpServer({ reply: () => ({ status: 404 }) });
     const busy = await httpServer({ image, reply: inTurn({ status: 503 }, { status: 503 }) });
     const down = `http://127.0.0.1:${closedPort()}/`;
@@ -46,13 +46,13 @@ describe('several servers', () => {
     expect(waits).toEqual([500, 1000]);
   });
 
-  test('none of which has the image is HTTP_NOT_FOUND', async () => {
+  test('without the image are HTTP_NOT_FOUND', async () => {
     const servers = await Promise.all([1, 2].map(() => httpServer({ reply: () => ({ status: 404 }) })));
     expect((await failure(openSource(fast(servers.map(({ url }) => url()))))).code).toBe('HTTP_NOT_FOUND');
     expect(servers.map(({ requests }) => requests.length)).toEqual([1, 1]);
   });
 
-  test('go on for each other where a digest is known, and no ETag of one is told to another', async () => {
+  test('resume for each other if a digest is given, and no ETag of one is sent to another', async () => {
     const first = await httpServer({ image, headers: { etag: '"a"' }, reply: inTurn({ cut: 100_000 }, { status: 503 }) });
     const second = await httpServer({ image, headers: { etag: '"b"' }, reply: inTurn({ cut: 50_000 }, { cut: 50_000 }) });
     expect(Buffer.compare(await fetched(fast([first.url(), second.url()], { digest })), image)).toBe(0);
@@ -62,14 +62,14 @@ describe('several servers', () => {
     expect(second.requests.map(({ headers }) => headers['if-range'])).toEqual([undefined, '"b"']);
   });
 
-  test('do not go on for each other where none is known', async () => {
+  test('do not resume for each other without a digest', async () => {
     const first = await httpServer({ image, headers: ETAG, reply: inTurn({ cut: 100_000 }, { status: 503 }) });
     const second = await httpServer({ image: other, headers: ETAG });
     expect(Buffer.compare(await fetched(fast([first.url(), second.url()])), image)).toBe(0);
     expect(second.requests).toEqual([]);
   });
 
-  test('whose images differ are found out by the digest', async () => {
+  test('with different images are detected by the digest', async () => {
     const first = await httpServer({ image, reply: inTurn({ cut: 100_000 }) });
     const second = await httpServer({ image: other });
     expect((await failure(fetched(fast([first.url(), second.url()], { digest })))).code).toBe('SOURCE_CHECKSUM');

@@ -11,8 +11,8 @@ import { testFolder } from '../support/folder.ts';
 import { closedPort, httpServer, rawServer } from '../support/http-server.ts';
 import { testWith } from '../support/needs.ts';
 
-describe('an image of a web server', () => {
-  test('is opened by its address, and its length is known', async () => {
+describe('an image on a web server', () => {
+  test('is opened by its address, and has its length', async () => {
     const server = await httpServer({ image });
     for (const url of [server.url(), server.url().replace('http:', 'HTTP:')]) {
       const source = await openSource(url);
@@ -23,7 +23,7 @@ describe('an image of a web server', () => {
     }
   });
 
-  test('may have no length', async () => {
+  test('may lack a length', async () => {
     const server = await httpServer({ image, reply: () => ({ chunked: true }) });
     const source = await openSource(server.url());
     expect(source.cursor.length).toBeUndefined();
@@ -36,7 +36,7 @@ describe('an image of a web server', () => {
     expect(await fetched(server.url())).toHaveLength(0);
   });
 
-  test('of a length that is known before has it, also where the server tells none', async () => {
+  test('has the length given by the caller, even if the server sends none', async () => {
     const server = await httpServer({ image, reply: ({ path }) => ({ chunked: path === '/chunked' }) });
     for (const path of ['/plain', '/chunked']) {
       const source = await openSource(fast(server.url(path), { length: 300_000 }));
@@ -46,13 +46,13 @@ describe('an image of a web server', () => {
     }
   });
 
-  test.each([299_999, 300_001])('of 300000 bytes that should have %i is HTTP_CHANGED', async (length) => {
+  test.each([299_999, 300_001])('of 300000 bytes is HTTP_CHANGED if it should have %i', async (length) => {
     const server = await httpServer({ image, reply: ({ path }) => ({ chunked: path === '/chunked' }) });
     expect((await failure(openSource(fast(server.url(), { length })))).code).toBe('HTTP_CHANGED');
     if (length < 300_000) expect((await failure(fetched(fast(server.url('/chunked'), { length })))).code).toBe('HTTP_CHANGED');
   });
 
-  test('is compared with its digest, and with the checksum of the caller', async () => {
+  test('is compared with its digest, and with the caller’s checksum', async () => {
     const server = await httpServer({ image });
     const sha256 = createHash('sha256').update(image).digest('hex');
     expect(await fetched(fast(server.url(), { digest }), { sha256 })).toHaveLength(300_000);
@@ -62,7 +62,7 @@ describe('an image of a web server', () => {
     expect((await failure(fetched(fast(server.url(), { digest: { ...digest, algorithm: 'md7' } })))).code).toBe('USAGE');
   });
 
-  testWith('openssl')('comes from behind TLS and a redirect too', async () => {
+  testWith('openssl')('can be served over TLS and after a redirect', async () => {
     const authority = certificateAuthority(testFolder());
     const tls = authority.issue('IP:127.0.0.1');
     const server = await httpServer({
@@ -73,7 +73,7 @@ describe('an image of a web server', () => {
     expect(Buffer.compare(await fetched(fast(server.url('/a'), { ca: authority.ca })), image)).toBe(0);
   });
 
-  test('that has more bytes than it told has as many as it told', async () => {
+  test('longer than its Content-Length ends at its Content-Length', async () => {
     const server = await rawServer((socket) => {
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 300000\r\nETag: "one"\r\n\r\n');
       socket.write(image);
@@ -91,20 +91,20 @@ describe('the first request', () => {
     [204, 'HTTP_STATUS'],
     [400, 'HTTP_STATUS'],
     [416, 'HTTP_STATUS'],
-  ] as const)('that is answered with %i fails at once: %s', async (status, code) => {
+  ] as const)('that is answered with %i fails immediately: %s', async (status, code) => {
     const server = await httpServer({ reply: () => ({ status }) });
     expect(await failure(openSource(fast(server.url())))).toMatchObject({ code, status });
     expect(server.requests).toHaveLength(1);
   });
 
-  test.each([408, 429, 500, 503])('that is answered with %i is made again, with longer and longer waits', async (status) => {
+  test.each([408, 429, 500, 503])('that is answered with %i is retried, with growing waits', async (status) => {
     const server = await httpServer({ image, reply: inTurn({ status }, { status }, { status }) });
     const waits: number[] = [];
     expect(Buffer.compare(await fetched(httpImage(server.url(), { wait: async (time) => waits.push(time) })), image)).toBe(0);
     expect(waits).toEqual([500, 1000, 2000]);
   });
 
-  test('is given up in the end, with the last error as it is', async () => {
+  test('is abandoned in the end, with the last error unchanged', async () => {
     const server = await httpServer({ reply: () => ({ status: 503 }) });
     const waits: number[] = [];
     const error = await failure(openSource(httpImage(server.url(), { wait: async (time) => waits.push(time) })));
@@ -113,7 +113,7 @@ describe('the first request', () => {
     expect(server.requests).toHaveLength(6);
   });
 
-  test('is made as often as was asked for', async () => {
+  test('is retried as often as the caller requested', async () => {
     const server = await httpServer({ reply: () => ({ status: 503 }) });
     const waits: number[] = [];
     await failure(openSource(httpImage(server.url(), { retries: 0, wait: async (time) => waits.push(time) })));
@@ -122,7 +122,7 @@ describe('the first request', () => {
     expect(waits).toEqual([500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]);
   });
 
-  test('is made again where nobody listens, and where the connection is lost, but not where TLS fails', async () => {
+  test('is retried if nothing listens or the connection is lost, but not if TLS fails', async () => {
     const waits: number[] = [];
     const options = { wait: async (time: number) => waits.push(time), retries: 1 };
     const port = closedPort();
@@ -135,7 +135,7 @@ describe('the first request', () => {
     expect(waits).toEqual([]);
   });
 
-  test('is not made for an address that nobody could ask for', async () => {
+  test('is not sent for an invalid address', async () => {
     const server = await httpServer({ image });
     for (const urls of [[], ['http://'], [server.url(), 'ftp://host/image'], [server.url(), 'http://me:word@host/image']]) {
       expect((await failure(openSource(fast(urls)))).code).toBe('USAGE');
@@ -145,8 +145,8 @@ describe('the first request', () => {
   });
 });
 
-describe('a source that nobody reads', () => {
-  test('holds the server up', async () => {
+describe('a source that is not read', () => {
+  test('slows the server down', async () => {
     const large = noise(64 << 20, 9);
     const server = await httpServer({ image: large });
     const source = await openSource(fast(server.url()));
@@ -159,7 +159,7 @@ describe('a source that nobody reads', () => {
     expect(server.requests).toHaveLength(1);
   });
 
-  test('holds the server up, also one that sends its bytes one by one', async () => {
+  test('slows the server down, even if it sends its bytes one by one', async () => {
     const piece = Buffer.from(`1;${'x'.repeat(8000)}\r\n!\r\n`);
     let sent = 0;
     const server = await rawServer((socket) => {
@@ -177,7 +177,7 @@ describe('a source that nobody reads', () => {
     await source.close();
   });
 
-  test('goes on where the server has lost its patience meanwhile', async () => {
+  test('resumes where it stopped if the server has closed the connection meanwhile', async () => {
     const large = noise(32 << 20, 9);
     const server = await httpServer({ image: large, headers: ETAG, reply: inTurn({ cut: 1 << 20, how: 'reset' }) });
     const source = await openSource(fast(server.url()));
@@ -205,7 +205,7 @@ describe('a source that is closed', () => {
     await server.requests[0]?.closed;
   });
 
-  test('after its end leaves no connection', async () => {
+  test('after its end leaves no connection open', async () => {
     const server = await httpServer({ image });
     await fetched(server.url());
     await server.requests[0]?.closed;

@@ -15,10 +15,10 @@ function relinked(named: Partial<ReturnType<typeof identity>>): { readonly vhds:
   return { content, vhds: [layerVhd(leaf, form, identity(1), { ...identity(2), ...named }), layerVhd(base, form, identity(2))] };
 }
 
-describe('a parent with another unique id than the child names', () => {
+describe('a parent with a different unique id than the child names', () => {
   const { vhds, content } = relinked({ id: identity(3).id });
 
-  test.each([[[0, 1]], [[1, 0]]])('is refused, and a file is not touched, order %j', async (order) => {
+  test.each([[[0, 1]], [[1, 0]]])('is refused, and the target file is not touched, order %j', async (order) => {
     const folder = testFolder();
     const tar = chainTar(vhds, order);
     const before = Buffer.alloc(content.length, 0xaa);
@@ -30,11 +30,11 @@ describe('a parent with another unique id than the child names', () => {
     expect(readdirSync(folder).sort()).toEqual(['chain.tar', 'target']);
   });
 
-  test('is refused among files of their own', async () => {
+  test('is refused among separate files', async () => {
     await expect(writeDisk(storedVhds(testFolder(), vhds), 'null:')).rejects.toMatchObject({ code: 'CHAIN_PARENT' });
   });
 
-  test('is taken by the name parent only, with a warning: Nova relinks by number', async () => {
+  test('is accepted only with the guard named parent lifted, with a warning: Nova relinks by number', async () => {
     const folder = testFolder();
     const target = join(folder, 'target');
     for (const order of permutations(2)) {
@@ -48,22 +48,22 @@ describe('a parent with another unique id than the child names', () => {
   });
 });
 
-test('a parent with another timestamp is only a warning', async () => {
+test('a parent with a different timestamp is only a warning', async () => {
   const { vhds, content } = relinked({ timestamp: identity(2).timestamp + 1 });
   const folder = testFolder();
   const target = join(folder, 'target');
   for (const order of permutations(2)) {
-    const told: string[] = [];
+    const reported: string[] = [];
     const path = stored(folder, 'chain.tar', chainTar(vhds, order));
-    const result = await writeDisk(path, target, { onWarning: ({ code }) => told.push(code) });
+    const result = await writeDisk(path, target, { onWarning: ({ code }) => reported.push(code) });
     expect(result.warnings.map(({ code }) => code)).toEqual(['CHAIN_TIMESTAMP']);
-    expect(told).toEqual(['CHAIN_TIMESTAMP']);
+    expect(reported).toEqual(['CHAIN_TIMESTAMP']);
     expect(readFileSync(target).equals(content)).toBe(true);
     expect((await info(path)).warnings.map(({ code }) => code)).toEqual(['CHAIN_TIMESTAMP']);
   }
 });
 
-test('names and locators of parents say nothing, whatever stands in them', async () => {
+test('names and locators of parents are ignored, whatever they contain', async () => {
   const folder = testFolder();
   for (const parentName of ['/etc/passwd', '..\\..\\1.vhd', '\ud800\u0000', 'x'.repeat(256), '']) {
     const { vhds, content } = sampleChain({ parentName: parentName.slice(0, 256), locators: 'bytes' });
@@ -78,14 +78,14 @@ describe('a stream whose leaf does not come first', () => {
   const virtualSize = content.length;
   const late = permutations(3).filter(([first]) => first !== 0);
 
-  test.each(late.map((order) => [order]))('is refused without a hint, before anything is written, order %j', async (order) => {
+  test.each(late.map((order) => [order]))('is refused without a virtual size, before anything is written, order %j', async (order) => {
     const folder = testFolder();
     const refusal = { code: 'CHAIN_ORDER', advice: expect.stringMatching(/file.*virtual-size.*staging/) };
     await expect(writeDisk(chunked(chainTar(vhds, order)), join(folder, 'target'))).rejects.toMatchObject(refusal);
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test.each(late.map((order) => [order]))('is written with the virtual size as a hint, order %j', async (order) => {
+  test.each(late.map((order) => [order]))('is written if the virtual size is given, order %j', async (order) => {
     const target = join(testFolder(), 'target');
     await writeDisk(chunked(chainTar(vhds, order)), target, { virtualSize, verify: true });
     expect(readFileSync(target).equals(content)).toBe(true);
@@ -101,7 +101,7 @@ describe('a stream whose leaf does not come first', () => {
     expect(readdirSync(staging)).toEqual([]);
   });
 
-  test('leaves the staging folder empty when it fails, too', async () => {
+  test('leaves the staging folder empty even when it fails', async () => {
     const [folder, staging] = [testFolder(), testFolder()];
     const tar = chainTar(vhds, [2, 1, 0]);
     for (const length of [1500, tar.length - 3000]) {
@@ -112,19 +112,19 @@ describe('a stream whose leaf does not come first', () => {
     }
   });
 
-  test.each([512, -512])('is refused where the leaf is not as large as the hint, %d bytes off, and no file is left', async (off) => {
+  test.each([512, -512])('is refused if the leaf differs from the given size by %d bytes, and no file is left', async (off) => {
     const folder = testFolder();
     const work = writeDisk(chunked(chainTar(vhds, [1, 2, 0])), join(folder, 'target'), { virtualSize: virtualSize + off });
     await expect(work).rejects.toMatchObject({ code: 'CHAIN_SIZE' });
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test('needs no hint for info, which writes nothing', async () => {
+  test('needs no virtual size for info, which writes nothing', async () => {
     await expect(info(chunked(chainTar(vhds, [2, 0, 1])))).resolves.toMatchObject({ virtualSize });
   });
 });
 
-test('a stream whose leaf comes first needs no hint', async () => {
+test('a stream whose leaf comes first needs no virtual size', async () => {
   const { vhds, content } = sampleChain();
   const target = join(testFolder(), 'target');
   for (const order of [

@@ -42,16 +42,19 @@ const named = (names: readonly string[], order: readonly number[]): Members =>
   order.map((rank) => [names[rank] ?? '', vhds[rank] ?? Buffer.alloc(0)]);
 
 describe('a chain', () => {
-  test.each(permutations(3).map((order) => [order]))('of snap, image and base, the old style, in the order %j', async (order) => {
-    await expectDisk(named(['snap.vhd', 'image.vhd', 'base.vhd'], order));
-  });
+  test.each(permutations(3).map((order) => [order]))(
+    'of snap, image and base, the old naming, is written in the order %j',
+    async (order) => {
+      await expectDisk(named(['snap.vhd', 'image.vhd', 'base.vhd'], order));
+    },
+  );
 
   // The plugin of 2012 renamed what was there in this order, and skipped what was missing.
   test.each([
     ['snap and base', 'snap.vhd', 'base.vhd'],
     ['snap and image', 'snap.vhd', 'image.vhd'],
     ['image and base', 'image.vhd', 'base.vhd'],
-  ])('of %s alone, in both orders', async (_, upper, lower) => {
+  ])('of %s alone is written in both orders', async (_, upper, lower) => {
     const chain = pair();
     const [child = Buffer.alloc(0), parent = Buffer.alloc(0)] = chain.vhds;
     const members: Members = [
@@ -63,14 +66,14 @@ describe('a chain', () => {
   });
 
   test.each([
-    ['a dot and a slash in front, as tar makes them', ['./0.vhd', './1.vhd', './2.vhd']],
-    ['a folder in front, as the first plugins made them', ['image/0.vhd', 'image/1.vhd', 'image/2.vhd']],
+    ['a leading "./", as tar writes them', ['./0.vhd', './1.vhd', './2.vhd']],
+    ['a leading folder, as the first plugins wrote them', ['image/0.vhd', 'image/1.vhd', 'image/2.vhd']],
     ['capital letters', ['0.VHD', '1.VHD', '2.VHD']],
-  ])('whose names have %s', async (_, names) => {
+  ])('whose names have %s is written', async (_, names) => {
     await expectDisk(named(names, [1, 0, 2]));
   });
 
-  test('among directories, swap disks and files that are none', async () => {
+  test('among directories, swap disks and files that are not disks is written', async () => {
     await expectDisk([
       ['./', Buffer.alloc(0)],
       ['./notes.txt', Buffer.from('hello')],
@@ -82,7 +85,7 @@ describe('a chain', () => {
     ]);
   });
 
-  test('of more than ten layers is put together by number, not by letter', async () => {
+  test('of more than ten layers is ordered numerically, not alphabetically', async () => {
     const stack = createStack({ kind: 'dynamic', size: 40, blockSize: 4096 });
     for (let layer = 0; layer < 12; layer++) {
       if (layer > 0) stack.snapshot();
@@ -95,7 +98,7 @@ describe('a chain', () => {
     expect(readFileSync(target).equals(chain.content)).toBe(true);
   });
 
-  test('that is only a base is a disk as ever, under any name', async () => {
+  test('that is only a base is an ordinary disk, under any name', async () => {
     const chain = pair();
     const alone = chain.vhds[1] ?? Buffer.alloc(0);
     const stack = createStack({ kind: 'dynamic', size: 200, blockSize: 4096 });
@@ -110,7 +113,7 @@ describe('is refused:', () => {
     ['0 and 2', [['0.vhd', leaf], ['2.vhd', base]]], // biome-ignore format: one line each
     ['2 and 0', [['2.vhd', base], ['0.vhd', leaf]]], // biome-ignore format: one line each
     ['0, 1 and 3', [['0.vhd', leaf], ['1.vhd', mid], ['3.vhd', base]]], // biome-ignore format: one line each
-  ])('a gap in the numbers, %s', async (_, members) => {
+  ])('a gap in the numbers: %s', async (_, members) => {
     await expectRefusal(members, 'CHAIN_GAP');
   });
 
@@ -120,7 +123,7 @@ describe('is refused:', () => {
     await expect(writeDisk(path, join(folder, 'target'))).rejects.toMatchObject({ code: 'CHAIN_GAP' });
   });
 
-  test('numbered disks each of which is complete', async () => {
+  test('numbered disks that are all complete', async () => {
     await expectRefusal([['0.vhd', base], ['1.vhd', base]], 'CHAIN_TYPE'); // biome-ignore format: one line
     await expectRefusal([['1.vhd', base], ['0.vhd', base]], 'CHAIN_TYPE'); // biome-ignore format: one line
   });
@@ -137,7 +140,7 @@ describe('is refused:', () => {
     ],
   ] as const)(
     // biome-ignore format: one line
-    'a differencing disk %s, with a sentence that says why',
+    'a differencing disk %s, with the reason',
     async (_, members) => {
       await expectRefusal(members, 'VHD_DIFFERENCING');
       const path = stored(testFolder(), 'chain.tar', tarOf(members));

@@ -30,7 +30,7 @@ interface Way {
 const manners = fc.record({
   sector: fc.constantFrom(512, 4096),
   zero: fc.constantFrom<ZeroPolicy[]>('auto', 'write', 'assume-zero'),
-  /** The target is full of zeros before, and known to be; otherwise full of old data, unless the caller promises that it is not. */
+  /** The target is full of zeros before, and known to be; otherwise it is full of old data, unless the caller promises zeros. */
   readsZero: fc.boolean(),
   chunks: chunkSizes,
   seed: fc.nat(),
@@ -67,7 +67,7 @@ function listsOf({ vhds, stack }: Chain, folder: string): Way[] {
   ];
 }
 
-test('whatever happened to a stack of snapshots, every archive of it, in every order, gives the disk of a plain model', async () => {
+test('whatever happened to a stack of snapshots, every archive of it, in every order, produces the disk of a plain model', async () => {
   const folder = testFolder();
   await fc.assert(
     fc.asyncProperty(programs, manners, async (program, { sector, zero, readsZero, chunks, seed }) => {
@@ -93,7 +93,7 @@ test('whatever happened to a stack of snapshots, every archive of it, in every o
         await expect(verifyDisk(input(), opener(target), options)).resolves.toMatchObject({ bytesCompared: content.length });
         target.flip(seed % content.length);
         await expect(verifyDisk(input(), opener(target), options)).rejects.toMatchObject({ code: 'VERIFY_MISMATCH' });
-        // The decoder may be filling one more while the failure is told; test/engine/closing.test.ts looks at that more closely.
+        // The decoder may be filling one more while the failure is reported; test/engine/closing.test.ts covers that.
         await vi.waitFor(() => expect(pool.free).toBe(pool.count), { interval: 1 });
       }
 
@@ -103,10 +103,10 @@ test('whatever happened to a stack of snapshots, every archive of it, in every o
         });
 
       const small = vhds.reduce((total, { length }) => total + length, 0) < 2 << 20;
-      for (const [turn, order] of orders(vhds.length, seed).entries()) {
+      for (const [position, order] of orders(vhds.length, seed).entries()) {
         for (const [index, way] of waysOf(chain, order, folder, chunks).entries()) {
-          // What is large would take all the time.
-          if (small || index === (turn + seed) % 4) await check(way, order);
+          // Large cases would take most of the time.
+          if (small || index === (position + seed) % 4) await check(way, order);
         }
       }
       for (const way of listsOf(chain, folder)) await check(way, [...vhds.keys()]);

@@ -23,19 +23,19 @@ function oldFile(folder: string, size = virtualSize): string {
   return stored(folder, 'target', Buffer.alloc(size + 10 * SECTOR, 0xaa));
 }
 
-/** What an old file has become: the disk, and behind it what was there before. */
+/** The expected content of an old file: the disk, followed by what was there before. */
 const over = (disk: Buffer): Buffer => Buffer.concat([disk, Buffer.alloc(10 * SECTOR, 0xaa)]);
 
 describe.each([512, 4096] as const)('on a device with %d-byte sectors that is full of old data', (sector) => {
   const size = Math.ceil(virtualSize / 4096) * 4096 + 8192;
 
   testWith('loop').each(['auto', 'write'] as const)(
-    'a chain is the disk of the model in every order, file or stream, with the policy %s',
+    'a chain is written as the disk of the model in every order, from a file or a stream, with the policy %s',
     async (zero) => {
       const folder = testFolder();
-      for (const [turn, order] of permutations(3).entries()) {
+      for (const [index, order] of permutations(3).entries()) {
         const tar = chainTar(vhds, order);
-        const path = stored(folder, 'chain.tar', turn % 2 === 0 ? tar : gzipSync(tar));
+        const path = stored(folder, 'chain.tar', index % 2 === 0 ? tar : gzipSync(tar));
         for (const input of [path, chunked(tar, [5000, 700])]) {
           await withLoop({ size, sector, fill: 0xaa }, async (device) => {
             await writeDisk(input, device.path, { zero, virtualSize, verify: true });
@@ -50,7 +50,7 @@ describe.each([512, 4096] as const)('on a device with %d-byte sectors that is fu
 });
 
 test.each<ZeroPolicy>(['auto', 'write', 'assume-zero'])(
-  'zeros in a child make the data of a parent zero that came first, with the policy %s',
+  'zeros in a child overwrite the data of a parent that came first, with the policy %s',
   async (zero) => {
     const stack = createStack({ kind: 'dynamic', size: 4096 * 2 });
     stack.write(0, 8192);
@@ -64,7 +64,7 @@ test.each<ZeroPolicy>(['auto', 'write', 'assume-zero'])(
   },
 );
 
-test('behind the end of its parent a child reads as zero', async () => {
+test('a child reads as zero past the end of its parent', async () => {
   const chain = pair(200, 333);
   const folder = testFolder();
   const target = oldFile(folder, chain.content.length);
@@ -73,7 +73,7 @@ test('behind the end of its parent a child reads as zero', async () => {
   expect(chain.content.subarray(200 * SECTOR).every((byte) => byte === 0)).toBe(true);
 });
 
-test.each(permutations(3).map((order) => [order]))('where a layer ends nothing deeper shows, order %j', async (order) => {
+test.each(permutations(3).map((order) => [order]))('no deeper layer is visible past the end of a layer, order %j', async (order) => {
   const stack = createStack({ kind: 'fixed', size: 3000, blockSize: 4096 });
   stack.write(0, 3000);
   stack.snapshot();
@@ -92,35 +92,35 @@ test.each(permutations(3).map((order) => [order]))('where a layer ends nothing d
   }
 });
 
-test('a compressed file is looked through for its leaf, and then read from its start, whatever is still being read ahead', async () => {
+test('a compressed file is scanned for its leaf, then read from its start, whatever is still being read ahead', async () => {
   const stack = createStack({ kind: 'dynamic', size: 4096 });
   stack.snapshot();
   stack.snapshot();
   stack.write(9, 1);
-  // Blocks of noise that nobody wrote to, so that there is much to read.
+  // Blocks of noise under clear bits, so that there is much to read.
   const chain = chainOf(stack, [{ seed: 1, garbage: true, idle: 1 }]);
   const folder = testFolder();
   const path = stored(folder, 'chain.tar.gz', gzipSync(chainTar(chain.vhds, [1, 0, 2]), { level: 1 }));
-  for (let turn = 0; turn < 20; turn++) {
-    const target = join(folder, `disk-${turn}`);
+  for (let index = 0; index < 20; index++) {
+    const target = join(folder, `disk-${index}`);
     await writeDisk(path, target);
     expect(readFileSync(target).equals(chain.content)).toBe(true);
   }
 });
 
-describe('VHD files of their own', () => {
-  test('are a chain, leaf first; streams may be among them', async () => {
+describe('separate VHD files', () => {
+  test('form a chain, leaf first, and some may be streams', async () => {
     const folder = testFolder();
     const paths = storedVhds(folder, vhds);
-    for (const [turn, input] of [paths, paths.map(streamed), [paths[0] ?? '', streamed(paths[1] ?? ''), paths[2] ?? '']].entries()) {
-      const target = join(folder, `disk-${turn}`);
+    for (const [index, input] of [paths, paths.map(streamed), [paths[0] ?? '', streamed(paths[1] ?? ''), paths[2] ?? '']].entries()) {
+      const target = join(folder, `disk-${index}`);
       await expect(writeDisk(input, target, { verify: true })).resolves.toMatchObject({ virtualSize, verified: true });
       expect(readFileSync(target).equals(content)).toBe(true);
       await expect(verifyDisk(paths, target)).resolves.toMatchObject({ bytesCompared: virtualSize });
     }
   });
 
-  test('one alone is a disk as ever', async () => {
+  test('with only one file are an ordinary disk', async () => {
     const folder = testFolder();
     const [path = ''] = storedVhds(folder, vhds.slice(2));
     await writeDisk([path], join(folder, 'a'));
@@ -128,7 +128,7 @@ describe('VHD files of their own', () => {
     expect(readFileSync(join(folder, 'a')).equals(readFileSync(join(folder, 'b')))).toBe(true);
   });
 
-  test.each([0, 1, 2])('layer %d of the chain is no target: nothing is written over it', async (rank) => {
+  test.each([0, 1, 2])('may not include the target: layer %d of the chain is never overwritten', async (rank) => {
     const folder = testFolder();
     const paths = storedVhds(folder, vhds);
     await expect(writeDisk(paths, paths[rank] ?? '', { force: ['vhd'] })).rejects.toMatchObject({ code: 'USAGE' });
@@ -136,7 +136,7 @@ describe('VHD files of their own', () => {
   });
 });
 
-test.each(permutations(3).map((order) => [order]))('a byte that changed is found, order %j', async (order) => {
+test.each(permutations(3).map((order) => [order]))('a changed byte is found, order %j', async (order) => {
   const folder = testFolder();
   const path = stored(folder, 'chain.tar', chainTar(vhds, order));
   const target = join(folder, 'disk');
@@ -168,7 +168,7 @@ test('info shows one disk of the size of the leaf, with its layers, leaf first',
   }
 });
 
-describe('a chain of 2040 GiB that is nearly empty', () => {
+describe('a nearly empty chain of 2040 GiB', () => {
   const size = 2040 * 2 ** 30;
   const child = fileURLToPath(new URL('../support/write-once.mjs', import.meta.url));
   const last = size / 2 ** 21 - 1;
@@ -182,7 +182,7 @@ describe('a chain of 2040 GiB that is nearly empty', () => {
     ['leaf first', 'a file', [0, 1]],
     ['base first', 'a file', [1, 0]],
     ['base first', 'a stream', [1, 0]],
-  ])('takes little memory, %s in %s', async (_order, kind, order) => {
+  ])('needs little memory, %s in %s', async (_order, kind, order) => {
     const folder = testFolder();
     const path = stored(folder, 'chain.tar', chainTar([leaf, base], order));
     const source = join(folder, 'source');
@@ -196,7 +196,7 @@ describe('a chain of 2040 GiB that is nearly empty', () => {
   });
 });
 
-test('a layer that breaks off in the middle leaves no file', async () => {
+test('a layer that ends in the middle leaves no file', async () => {
   const folder = testFolder();
   const tar = chainTar(vhds, BASE_FIRST);
   const target = join(folder, 'disk');

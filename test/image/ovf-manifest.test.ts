@@ -14,22 +14,22 @@ const notes: Entry = ['box.nvram', Buffer.from('what the firmware remembers')];
 const listed = [ovf, vhd, notes];
 const manifest: Entry = ['box.mf', manifestOf(listed)];
 
-/** Where producers put the manifest: ovftool right behind the OVF, others last, tar by itself anywhere. */
+/** Where producers put the manifest: ovftool right after the OVF, others last, plain tar anywhere. */
 const layouts: [string, Entry[]][] = [
-  ['behind the OVF', [ovf, manifest, vhd, notes]],
+  ['after the OVF', [ovf, manifest, vhd, notes]],
   ['at the end', [ovf, vhd, notes, manifest]],
   ['first of all', [manifest, ovf, vhd, notes]],
 ];
 const modes: NonNullable<WriteOptions['manifest']>[] = ['if-present', 'require'];
 
 describe.each(layouts)('a manifest %s', (_, entries) => {
-  test.each(modes)('with right digests lets the disk through: %s', async (mode) => {
+  test.each(modes)('with correct digests allows the disk: %s', async (mode) => {
     for (const result of await written(entries, disk.content, { manifest: mode })) {
       expect(result).toMatchObject({ member: 'disk.vhd', ignored: ['box.nvram'], warnings: [] });
     }
   });
 
-  test.each(['disk.vhd', 'box.ovf', 'box.nvram'])('finds one bit that has changed in %s', async (name) => {
+  test.each(['disk.vhd', 'box.ovf', 'box.nvram'])('detects one flipped bit in %s', async (name) => {
     const damaged =
       name === 'box.ovf'
         ? entries.map(
@@ -44,7 +44,7 @@ describe.each(layouts)('a manifest %s', (_, entries) => {
     }
   });
 
-  test('is not looked at where the caller says so', async () => {
+  test('is not read if the caller says so', async () => {
     const damaged = flipped(entries, 'box.nvram');
     const broken = entries.map(([name, body]): Entry => [name, name === 'box.mf' ? Buffer.from('no manifest') : body]);
     for (const archive of [damaged, broken]) {
@@ -53,7 +53,7 @@ describe.each(layouts)('a manifest %s', (_, entries) => {
     await refused(broken, { code: 'MANIFEST_SYNTAX', member: 'box.mf' });
   });
 
-  test('that does not list the disk is not enough where one is required', async () => {
+  test('that does not list the disk does not satisfy a required manifest', async () => {
     const others: Entry[] = entries.map(([name, body]) => [name, name === 'box.mf' ? manifestOf([ovf, notes]) : body]);
     await written(others, disk.content);
     await refused(others, { code: 'MANIFEST_MISSING', member: 'disk.vhd' }, { manifest: 'require', early: ({ jumps }) => jumps });
@@ -66,7 +66,7 @@ test.each(['sha1', 'sha256', 'sha512'] as const)('digests may be %s', async (alg
   await refused(flipped(entries, 'disk.vhd'), { code: 'MANIFEST_DIGEST', message: expect.stringContaining(algorithm) });
 });
 
-test('names in a manifest are counted from where it stands', async () => {
+test('names in a manifest are relative to its folder', async () => {
   const inFolder = (entries: readonly Entry[]): Entry[] => entries.map(([name, body]) => [`export/${name}`, body]);
   const entries = inFolder([manifest, vhd, notes]);
   const damaged = inFolder(flipped([manifest, vhd, notes], 'disk.vhd'));
@@ -76,7 +76,7 @@ test('names in a manifest are counted from where it stands', async () => {
   }
 });
 
-test('digests of several algorithms may stand in one manifest, which may come last', async () => {
+test('a manifest may hold digests of several algorithms, and may come last', async () => {
   const lines = [manifestOf([ovf], 'sha1'), manifestOf([vhd], 'sha512'), manifestOf([notes])];
   const entries: Entry[] = [ovf, vhd, notes, ['box.mf', Buffer.concat(lines)]];
   await written(entries, disk.content, { manifest: 'require' });
@@ -86,21 +86,21 @@ test('digests of several algorithms may stand in one manifest, which may come la
 describe('an archive without a manifest', () => {
   const entries = [ovf, vhd, notes];
 
-  test('is refused where one is required, before anything is written where the archive can be jumped through', async () => {
+  test('is refused if one is required, before anything is written if the archive is seekable', async () => {
     await refused(entries, { code: 'MANIFEST_MISSING' }, { manifest: 'require', early: ({ jumps }) => jumps });
     await refused([vhd], { code: 'MANIFEST_MISSING' }, { manifest: 'require', early: ({ jumps }) => jumps });
   });
 
-  test('is fine otherwise', async () => {
+  test('is accepted otherwise', async () => {
     await written(entries, disk.content);
     await written(entries, disk.content, { manifest: 'ignore' });
   });
 });
 
-describe('a manifest behind the disk of an archive that does not begin with an OVF', () => {
+describe('a manifest after the disk of an archive that does not begin with an OVF', () => {
   const entries: Entry[] = [vhd, ['box.mf', manifestOf([vhd])]];
 
-  test('is told to come too late for a stream, and counts where the archive can be jumped through', async () => {
+  test('is reported as too late in a stream, and is checked if the archive is seekable', async () => {
     const folder = testFolder();
     for (const { jumps, name, input } of waysOf(folder, flipped(entries, 'disk.vhd'))) {
       const target = join(folder, name);
@@ -111,18 +111,18 @@ describe('a manifest behind the disk of an archive that does not begin with an O
     }
   });
 
-  test('counts also in a stream where it is required', async () => {
+  test('is also checked in a stream if it is required', async () => {
     await written(entries, disk.content, { manifest: 'require' });
     await refused(flipped(entries, 'disk.vhd'), { code: 'MANIFEST_DIGEST', member: 'disk.vhd' }, { manifest: 'require' });
   });
 
-  test('is no warning where it does not list the disk', async () => {
+  test('causes no warning if it does not list the disk', async () => {
     const others: Entry[] = [vhd, ['box.mf', manifestOf([notes])]];
     for (const result of await written(others, disk.content)) expect(result.warnings).toEqual([]);
   });
 });
 
-test('a chain is compared with its manifest in whatever order its layers stand', async () => {
+test('a chain is compared with its manifest in any order of its layers', async () => {
   const { vhds, content } = sampleChain();
   const layers = vhds.map((body, rank): Entry => [`${rank}.vhd`, body]);
   for (const order of [layers, layers.toReversed()]) {
@@ -133,7 +133,7 @@ test('a chain is compared with its manifest in whatever order its layers stand',
   }
 });
 
-test('a target is compared with the image, and the image with its manifest', async () => {
+test('verifying compares the target with the image, and the image with its manifest', async () => {
   const folder = testFolder();
   const target = stored(folder, 'disk', disk.content);
   for (const mode of modes) {
@@ -154,7 +154,7 @@ describe('a certificate file', () => {
     ['in front', [mf, cert, vhd]],
     ['before the manifest', [cert, mf, vhd]],
     ['at the end', [vhd, mf, cert]],
-  ])('%s signs the manifest as it is, and no other', async (_, entries) => {
+  ])('%s verifies the exact manifest, and no other', async (_, entries) => {
     await written(entries, disk.content);
     const other = entries.map(([name, body]): Entry => [name, name === 'box.mf' ? Buffer.concat([body, Buffer.from('\n')]) : body]);
     await refused(other, { code: 'MANIFEST_SIGNATURE', member: 'box.mf' }, { early: ({ jumps }) => jumps || entries[2] === vhd });
@@ -162,7 +162,7 @@ describe('a certificate file', () => {
   });
 });
 
-test('check tells each wrong digest, and goes on', async () => {
+test('check reports each wrong digest, and continues', async () => {
   for (const [, entries] of layouts) {
     const damaged = flipped(flipped(entries, 'disk.vhd'), 'box.nvram');
     for (const { input, name } of waysOf(testFolder(), damaged)) {

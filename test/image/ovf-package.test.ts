@@ -26,7 +26,7 @@ describe('the disk of a package', () => {
       ],
     ],
     [
-      'with a manifest and a certificate file that are not looked at',
+      'in front, with a manifest and a certificate file that are not read',
       [
         ['box.ovf', ovfOf(['system.vhd'])],
         ['box.mf', text('?')],
@@ -34,14 +34,14 @@ describe('the disk of a package', () => {
         ['system.vhd', system.vhd],
       ],
     ],
-  ])('is written where the OVF stands %s', async (_, entries) => {
+  ])('is written if the OVF is %s', async (_, entries) => {
     for (const result of await written(entries, system.content, { manifest: 'ignore' })) {
       expect(result).toMatchObject({ member: 'system.vhd', layers: 1, warnings: [] });
     }
   });
 
   test.each(['system.disk', 'system', 'a folder/system.bin', 'system.vmdk', 'swap.vhd'])(
-    'is the one that the OVF names, even if it is called %s; other VHDs are ignored, and told',
+    'is the one that the OVF names, even as %s; other VHDs are ignored with a warning',
     async (name) => {
       const entries: Entry[] = [
         ['box.ovf', ovfOf([name])],
@@ -65,7 +65,7 @@ describe('the disk of a package', () => {
     for (const result of await written(entries, system.content)) expect(result.member).toBe('System (1).bin');
   });
 
-  test('is chosen also by an OVF behind it, where the archive can be jumped through', async () => {
+  test('is also chosen by an OVF after it, if the archive is seekable', async () => {
     const folder = testFolder();
     const entries: Entry[] = [
       ['other.vhd', data.vhd],
@@ -85,7 +85,7 @@ describe('the disk of a package', () => {
     }
   });
 
-  test('is named from where the OVF stands, as hrefs are by the standard', async () => {
+  test('has a name relative to the OVF, as the standard defines hrefs', async () => {
     const entries: Entry[] = [
       ['export/box.ovf', ovfOf(['system.bin'])],
       ['export/other.vhd', data.vhd],
@@ -94,7 +94,7 @@ describe('the disk of a package', () => {
     for (const result of await written(entries, system.content)) expect(result.member).toBe('export/system.bin');
   });
 
-  test('is any VHD where the OVF names none', async () => {
+  test('is any VHD if the OVF names none', async () => {
     const entries: Entry[] = [
       ['box.ovf', ovfOf([])],
       ['system.vhd', system.vhd],
@@ -105,7 +105,7 @@ describe('the disk of a package', () => {
 });
 
 describe('a disk that the OVF names', () => {
-  test('must be there', async () => {
+  test('must be in the archive', async () => {
     const entries: Entry[] = [
       ['box.ovf', ovfOf(['system.vhd', 'data.vhd'])],
       ['system.vhd', system.vhd],
@@ -114,7 +114,7 @@ describe('a disk that the OVF names', () => {
     await refused(entries, { code: 'OVF_DISK_MISSING', member: 'data.vhd' }, { early: ({ jumps }) => jumps });
   });
 
-  test('must be there also when it is the only one', async () => {
+  test('must be in the archive even if it is the only one', async () => {
     const entries: Entry[] = [
       ['box.ovf', ovfOf(['data.vhd'])],
       ['system.vhd', system.vhd],
@@ -130,7 +130,7 @@ describe('a disk that the OVF names', () => {
     await refused(entries, { code: 'OVF_CHUNKED', member: 'system.vhd' }, { early: () => true });
   });
 
-  test('must be of a format that is read: VMDK is called by its name', async () => {
+  test('must be in a supported format: the error names VMDK', async () => {
     const vmdk = Buffer.alloc(4096, 'KDMV\x03\0\0\0', 'latin1');
     const descriptor = Buffer.concat([text('# Disk DescriptorFile\nversion=1\n'), Buffer.alloc(1024)]);
     for (const disk of [vmdk, descriptor]) {
@@ -175,11 +175,11 @@ describe('two disks that an OVF names', () => {
   test.each([
     ['system.vhd', system],
     ['data.bin', data],
-  ])('are told apart by the name of one: %s', async (disk, { content }) => {
+  ])('can be selected by name: %s', async (disk, { content }) => {
     for (const result of await written(entries, content, { disk })) expect(result.member).toBe(disk);
   });
 
-  test('are both shown by info, which ignores the third', async () => {
+  test('are both shown by info, which ignores a third', async () => {
     for (const { input, name } of waysOf(testFolder(), entries)) {
       const found = await info(input());
       expect(
@@ -191,7 +191,7 @@ describe('two disks that an OVF names', () => {
   });
 });
 
-test('an OVF that is no XML is told at once, with its name', async () => {
+test('an OVF that is not XML is reported immediately, with its name', async () => {
   await refused(
     [
       ['box.ovf', text('<Envelope')],
@@ -202,7 +202,7 @@ test('an OVF that is no XML is told at once, with its name', async () => {
   );
 });
 
-test('no file of a package is ever made beside the target', async () => {
+test('no file of a package is ever created next to the target', async () => {
   const folder = testFolder();
   for (const { input } of waysOf(folder, [
     ['box.ovf', ovfOf(['system.vhd'])],

@@ -65,7 +65,7 @@ describe('a manifest', () => {
     expect(entries(text)).toEqual(ALGORITHMS.map((algorithm) => [`${algorithm}.vhd`, { algorithm, digest: ABC[algorithm] }]));
   });
 
-  test('by sha1sum, sha256sum and sha512sum is read, and has the digests of the digester', () => {
+  test('written by sha1sum, sha256sum or sha512sum is read, and has the digests that the digester computes', () => {
     const folder = testFolder();
     const files: Record<string, Uint8Array> = { 'box.ovf': noise(700, 1), 'a disk (1).vhd': noise(100_000, 2), empty: new Uint8Array(0) };
     for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
@@ -80,7 +80,7 @@ describe('a manifest', () => {
     }
   });
 
-  test('that OpenSSL made is read', () => {
+  test('written by OpenSSL is read', () => {
     expect(entries(fixture('box.mf')).map(([name, { algorithm }]) => [name, algorithm])).toEqual([
       ['box.ovf', 'sha256'],
       ['box-disk1.vhd', 'sha256'],
@@ -115,15 +115,15 @@ describe('a manifest', () => {
   });
 });
 
-describe('a manifest is refused, with the byte of the line', () => {
+describe('a manifest is refused, with the offset of the line, for', () => {
   const good = `SHA1(größe.vhd)= ${ABC.sha1}\r\n`;
 
   test.each([
     ['a digest that is too short', `SHA1(x)= ${ABC.sha1.slice(1)}`, /39 hex digits.*sha1.*40/],
     ['a digest that is too long', `SHA1(x)= ${ABC.sha1}0`, /41 hex digits/],
     ['a digest of another algorithm', `SHA256(x)= ${ABC.sha1}`, /40 hex digits.*sha256.*64/],
-    ['an algorithm that no OVF has', 'MD5(x)= 900150983cd24fb0d6963f7d28e17f72', /"MD5"/],
-    ['an algorithm that is nearly one', `SHA384(x)= ${ABC.sha256}`, /"SHA384"/],
+    ['an algorithm that OVF does not allow', 'MD5(x)= 900150983cd24fb0d6963f7d28e17f72', /"MD5"/],
+    ['a misspelled algorithm', `SHA384(x)= ${ABC.sha256}`, /"SHA384"/],
     ['a property of every object as algorithm', `constructor(x)= ${ABC.sha1}`, /"constructor"/],
     ['another digest for the same name', `SHA1(größe.vhd)= ${ABC.sha1.replaceAll('a', 'b')}`, /two different digests.*größe/],
     ['another algorithm for the same name', `SHA256(./größe.vhd)= ${ABC.sha256}`, /two different digests/],
@@ -150,7 +150,7 @@ describe('a manifest is refused, with the byte of the line', () => {
     expect(await refused(text)).toMatchObject({ code: 'MANIFEST_SYNTAX', offset: Buffer.byteLength(good) });
   });
 
-  test('more bytes or lines than the limits; as many are read', async () => {
+  test('more bytes or lines than the limits, while exactly as many are accepted', async () => {
     const line = `SHA1(x)= ${ABC.sha1}\n`;
     const full = line + ' '.repeat(MAX_MANIFEST_BYTES - line.length);
     expect(entries(full)).toEqual(one('x', 'sha1'));
@@ -160,7 +160,7 @@ describe('a manifest is refused, with the byte of the line', () => {
     expect(await refused(`${lines}\n`)).toMatchObject({ code: 'MANIFEST_SYNTAX', offset: lines.length });
   });
 
-  test('whatever else is in it: nothing but a typed error is thrown', async () => {
+  test('anything else in it, always with a typed error', async () => {
     const pieces = fc.constantFrom(
       'SHA1',
       'sha-256',
@@ -208,7 +208,7 @@ describe('a certificate file', () => {
     ['rsa.cert', 'sha256', 256, 1],
     ['rsa-sha1.cert', 'sha1', 256, 1],
     ['ec.cert', 'sha512', 71, 2],
-  ])('%s, with a signature by OpenSSL, is read and its signature verifies', (name, algorithm, length, certificates) => {
+  ])('like %s, signed by OpenSSL, is read and its signature verifies', (name, algorithm, length, certificates) => {
     const certificate = readCertificate(fixture(name), 'box.cert');
     expect(certificate).toMatchObject({ algorithm, manifestName: 'box.mf' });
     expect(Buffer.from(certificate.signature).toString('hex')).toBe(/= ([0-9a-f]+)/.exec(fixture(name).toString())?.[1]);
@@ -218,7 +218,7 @@ describe('a certificate file', () => {
   });
 
   test.each(['rsa.cert', 'rsa-sha1.cert', 'ec.cert'])(
-    '%s does not verify another manifest, another signature or another key',
+    'like %s does not verify another manifest, another signature or another key',
     async (name) => {
       const text = fixture(name).toString();
       expect(await refusedSignature(text, changed)).toMatchObject({ code: 'MANIFEST_SIGNATURE', member: 'box.mf' });
@@ -231,12 +231,12 @@ describe('a certificate file', () => {
     },
   );
 
-  test('does not verify with another algorithm than the one that was signed with', async () => {
+  test('does not verify with a different algorithm than the signature has', async () => {
     const text = fixture('rsa.cert').toString().replace('RSA-SHA2-256', 'SHA512');
     expect((await refusedSignature(text, manifest)).code).toBe('MANIFEST_SIGNATURE');
   });
 
-  test('may have Windows line ends, a byte order mark, blank lines, and text around the certificates', () => {
+  test('may have Windows line ends, a byte order mark, blank lines and text around the certificates', () => {
     const [line = '', ...pem] = fixture('rsa.cert').toString().split('\n');
     const text = ['\ufeff', line.replace('RSA-SHA2-256(box.mf)= ', 'SHA256 (./box.mf) = '), '', 'subject=O = vdistream', ...pem, 'the end'];
     const certificate = readCertificate(Buffer.from(text.join('\r\n')), 'box.cert');
@@ -247,26 +247,26 @@ describe('a certificate file', () => {
 
   test.each([
     ['it is empty', () => '', 0],
-    ['its first line is no signature', (text: string) => text.replace(/^.*\n/, ''), 0],
-    ['its signature has half a byte', (text: string) => text.replace('= ', '= 0'), 0],
-    ['its algorithm is not known', (text: string) => text.replace('RSA-SHA2-256', 'MD5'), 0],
+    ['its first line is not a signature', (text: string) => text.replace(/^.*\n/, ''), 0],
+    ['its signature has an odd number of hex digits', (text: string) => text.replace('= ', '= 0'), 0],
+    ['its algorithm is unknown', (text: string) => text.replace('RSA-SHA2-256', 'MD5'), 0],
     ['it has no certificate', (text: string) => text.replace(/\n[\s\S]*/, '\n'), 535],
     ['its certificate has no end', (text: string) => text.replace(/-----END.*\n/, ''), 535],
     ['its certificate is damaged', (text: string) => text.replace('MIID', 'AAAA'), 535],
-  ])('is refused where %s', async (_, change, offset) => {
+  ])('is refused if %s', async (_, change, offset) => {
     const text = fixture('rsa.cert').toString();
     expect(text.indexOf('\n')).toBe(534);
     expect(await refusedCertificate(change(text))).toMatchObject({ code: 'MANIFEST_SYNTAX', member: 'box.cert', offset });
   });
 
-  test('of more bytes than the limit is refused', async () => {
+  test('larger than the limit is refused', async () => {
     const text = fixture('rsa.cert').toString();
     expect((await refusedCertificate(text + '\n'.repeat(MAX_MANIFEST_BYTES))).code).toBe('MANIFEST_SYNTAX');
   });
 });
 
 describe('the digester', () => {
-  test('gives the digests of the standard, however the bytes are cut', () => {
+  test('returns the digests of the standard, however the bytes are chunked', () => {
     for (const parts of [['abc'], ['a', 'bc'], ['', 'a', 'b', '', 'c']]) {
       const digests = digester(ALGORITHMS);
       for (const part of parts) digests.update(Buffer.from(part));
@@ -274,7 +274,7 @@ describe('the digester', () => {
     }
   });
 
-  test('gives those that it was asked for, also in between', () => {
+  test('returns the requested digests, also before the end', () => {
     const digests = digester(['sha256', 'sha256']);
     digests.update(Buffer.from('abc'));
     expect(digests.digests()).toEqual({ sha256: ABC.sha256 });

@@ -4,7 +4,7 @@ import { envelope, GiB, read, refused } from '../support/ovf.ts';
 const capacityOf = (attributes: string): number | undefined => read(envelope('', `<Disk diskId="d" ${attributes}/>`)).disks[0]?.capacity;
 
 describe('attributes', () => {
-  test('of the own namespace count before those without a prefix, and those before any other', () => {
+  test('in the OVF namespace take precedence over those without a prefix, and those over any other', () => {
     const file = (attributes: string) =>
       read(`<a:Envelope xmlns:a="urn:a" xmlns:b="urn:b"><a:References><a:File ${attributes}/></a:References></a:Envelope>`).files[0];
     expect(file('b:id="3" id="2" a:id="1" b:href="3" a:href="1" href="2"')).toMatchObject({ id: '1', href: '1' });
@@ -19,7 +19,7 @@ describe('attributes', () => {
     }
   });
 
-  test('that are empty are absent', () => {
+  test('that are empty count as absent', () => {
     const { files, disks } = read(
       envelope(
         '<File id="f" href="a" size="" compression="" chunkSize=""/>',
@@ -44,18 +44,18 @@ describe('attributes', () => {
     ['KiloBytes', 3 * 1024],
     ['MegaBytes', 3 * 1024 ** 2],
     ['GigaBytes', 3 * GiB],
-  ])('a capacity in units of "%s" is so many bytes', (units, expected) => {
+  ])('a capacity in units of "%s" is converted to bytes', (units, expected) => {
     expect(capacityOf(`capacity="3" capacityAllocationUnits="${units}"`)).toBe(expected);
   });
 
   test.each([
-    ['a unit that is not known', 'capacity="1" capacityAllocationUnits="furlong"'],
+    ['an unknown unit', 'capacity="1" capacityAllocationUnits="furlong"'],
     ['a property of every object as unit', 'capacity="1" capacityAllocationUnits="constructor"'],
     ['a unit of bits', 'capacity="1" capacityAllocationUnits="bit * 2^3"'],
-    ['a unit that is cut', 'capacity="1" capacityAllocationUnits="byte * 2^"'],
+    ['an incomplete unit', 'capacity="1" capacityAllocationUnits="byte * 2^"'],
     ['a negative power', 'capacity="1" capacityAllocationUnits="byte * 2^-3"'],
     ['a capacity over 2^53', 'capacity="8388608" capacityAllocationUnits="byte * 2^30"'],
-    ['nothing times too much', 'capacity="0" capacityAllocationUnits="byte * 999999999999999^99"'],
+    ['zero times an oversized unit', 'capacity="0" capacityAllocationUnits="byte * 999999999999999^99"'],
     ['a number over 2^53', 'capacity="9007199254740993"'],
     ['a negative capacity', 'capacity="-1"'],
     ['a fraction', 'capacity="1.5"'],
@@ -83,7 +83,7 @@ describe('hrefs', () => {
     ['%25.vhd', '%.vhd'],
     ['..a/b..vhd', '..a/b..vhd'],
     ['a b.vhd', 'a b.vhd'],
-  ])('"%s" is the name %s', (href, expected) => {
+  ])('like "%s" resolve to the name %s', (href, expected) => {
     expect(hrefOf(href)).toBe(expected);
   });
 
@@ -108,7 +108,7 @@ describe('hrefs', () => {
     'a%00.vhd',
     'a&#10;b.vhd',
     './',
-  ])('"%s" is refused', async (href) => {
+  ])('like "%s" are refused', async (href) => {
     const text = envelope(`<File id="ü" href="a"/><File id="f" href="${href}"/>`);
     const offset = Buffer.from(text).indexOf('<File id="f"');
     expect(await refused(text)).toMatchObject({ code: 'OVF_HREF', member: 'box.ovf', offset });

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { ENVELOPE_2, envelope, GiB, OLD_VMWARE, OVFTOOL, read, refused, VHD, VIRTUALBOX, VMDK, XENCENTER } from '../support/ovf.ts';
 
 describe('the OVF of each producer is read', () => {
-  test('VMware ovftool: units, a compressed file, an empty disk, a file that is no disk', () => {
+  test('VMware ovftool: units, a compressed file, an empty disk, a file that is not a disk', () => {
     const one = { id: 'file1', href: 'web-01-disk1.vmdk', size: 1037312000, chunked: false };
     const two = { id: 'file2', href: 'web-01-disk2.vmdk.gz', size: 68096, compression: 'gzip', chunked: false };
     expect(read(OVFTOOL)).toEqual({
@@ -15,7 +15,7 @@ describe('the OVF of each producer is read', () => {
     });
   });
 
-  test('VirtualBox: a name with blanks, and a machine definition that is not part of the package', () => {
+  test('VirtualBox: a name with spaces, and a machine definition that is not part of the package', () => {
     const file = { id: 'file1', href: 'Debian (base)-disk001.vhd', chunked: false };
     expect(read(VIRTUALBOX)).toEqual({ files: [file], disks: [{ diskId: 'vmdisk1', file, capacity: 20 * GiB, format: VHD }] });
   });
@@ -29,7 +29,7 @@ describe('the OVF of each producer is read', () => {
     });
   });
 
-  test('old VMware tools: sections by their type, units by name, a disk over another', () => {
+  test('old VMware tools: sections by type, units by name, a disk with a parent', () => {
     const file = { id: 'file1', href: 'router-disk1.vmdk', size: 152882176, chunked: false };
     expect(read(OLD_VMWARE)).toEqual({
       files: [file],
@@ -40,7 +40,7 @@ describe('the OVF of each producer is read', () => {
     });
   });
 
-  test('OVF 2: chunks, and a capacity that is left to whoever deploys it', () => {
+  test('OVF 2: chunks, and a capacity left to the deployment', () => {
     const file = { id: 'f1', href: 'disks/system.vhd', size: 8589934592, chunked: true };
     expect(read(ENVELOPE_2)).toEqual({ files: [file], disks: [{ diskId: 'd1', file }] });
   });
@@ -48,19 +48,19 @@ describe('the OVF of each producer is read', () => {
   test.each([
     ['no prefix at all', (text: string) => text.replaceAll('ovf:', '')],
     ['another prefix', (text: string) => text.replaceAll('ovf:', 'ns0.-_ö:').replaceAll('xmlns:ovf=', 'xmlns:ns0.-_ö=')],
-    ['a namespace that nobody knows', (text: string) => text.replaceAll('http://schemas.dmtf.org/ovf/envelope/1', 'urn:x')],
+    ['an unknown namespace', (text: string) => text.replaceAll('http://schemas.dmtf.org/ovf/envelope/1', 'urn:x')],
     ['another namespace for attributes', (text: string) => text.replace(/xmlns:ovf="[^"]*"/, 'xmlns:ovf="urn:x"')],
     ['the sections in another order', (text: string) => text.replace(/( *<References>.*?<\/References>)(.*?<\/DiskSection>)/s, '$2$1')],
     ['Windows line ends', (text: string) => text.replaceAll('\n', '\r\n')],
     ['no XML declaration', (text: string) => text.replace(/^.*\n/, '')],
-  ])('with %s', (_, change) => {
+  ])('any producer with %s', (_, change) => {
     for (const text of [OVFTOOL, VIRTUALBOX]) {
       expect(change(text)).not.toBe(text);
       expect(read(change(text))).toEqual(read(text));
     }
   });
 
-  test('in UTF-8 and UTF-16 with a byte order mark, whatever the declaration says', () => {
+  test('any producer in UTF-8 and UTF-16 with a byte order mark, whatever the declaration says', () => {
     const text = VIRTUALBOX.replaceAll('Debian%20(base)', 'größe 日本 💾');
     expect(read(text).files[0]?.href).toBe('größe 日本 💾-disk001.vhd');
     for (const declared of [text, text.replace('?>', ' encoding="utf-16"?>')]) {
@@ -69,13 +69,13 @@ describe('the OVF of each producer is read', () => {
     }
   });
 
-  test('the smallest one names nothing', () => {
+  test('the smallest envelope, which names nothing', () => {
     for (const text of ['<Envelope/>', '<a:Envelope xmlns:a="b"></a:Envelope>', ' \n<!-- a --><Envelope\n/><!-- b -->\n']) {
       expect(read(text)).toEqual({ disks: [], files: [] });
     }
   });
 
-  test('with 4096 files and disks, and not with one more', async () => {
+  test('4096 files and disks, but not one more', async () => {
     const many = (count: number, text: (index: number) => string): string =>
       Array.from({ length: count }, (_, index) => text(index)).join('');
     const files = (count: number): string => many(count, (index) => `<File id="${index}" href="${index}.vhd"/>`);

@@ -4,7 +4,7 @@ import { VdiStreamError } from '../../src/errors.ts';
 import { readOvf } from '../../src/ova/ovf.ts';
 import { DOCUMENTS, GiB, read } from '../support/ovf.ts';
 
-describe('at random', () => {
+describe('for random input', () => {
   const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
   const words = fc.stringMatching(/^[a-zäß日& <>"'.-]{1,20}$/);
   const units = fc.constantFrom(
@@ -40,7 +40,7 @@ describe('at random', () => {
     between: fc.constantFrom('', '\n  ', '<!-- <Disk/> -->', '<Info>a</Info>', '<?a b?>'),
   });
 
-  test('a package is read as it was written, in each of the dialects', () => {
+  test('a package is read as it was written, in every dialect', () => {
     fc.assert(
       fc.property(package_, ({ files, disks, prefixes: [element = '', attribute = ''], between }) => {
         const tag = (name: string, attributes: Record<string, string | number | undefined>): string => {
@@ -72,7 +72,7 @@ describe('at random', () => {
     );
   });
 
-  test('a changed OVF is read, or refused with a typed error that names it', () => {
+  test('a corrupted OVF is read, or refused with a typed error that names it', () => {
     const piece = fc.constantFrom(
       '<',
       '>',

@@ -7,7 +7,7 @@ import { base256, paxHeader, paxRecord, TAR_END, tarHeader, tarMember, tarPaddin
 import { body, disk, list, listCursor, names, oneDisk } from '../support/tar-listing.ts';
 
 describe('sizes', () => {
-  test('in base 256 are taken like octal ones', async () => {
+  test('in base 256 are read like octal ones', async () => {
     expect((await list(Buffer.concat([tarMember({ size: base256(1300n) }, body), TAR_END]))).members).toEqual(oneDisk);
   });
 
@@ -15,7 +15,7 @@ describe('sizes', () => {
     ['in base 256', [tarHeader({ size: base256(9n << 30n) })]],
     ['in a pax record, with zero in the header', [paxHeader({ size: String(9 * 2 ** 30) }), tarHeader({ size: 0 })]],
     ['in a pax record, with no number in the header', [paxHeader({ size: String(9 * 2 ** 30) }), tarHeader({ size: 'not octal!!!' })]],
-    ['in a pax record, against another in the header', [paxHeader({ size: String(9 * 2 ** 30) }), tarHeader({ size: 77 })]],
+    ['in a pax record, contradicting the header', [paxHeader({ size: String(9 * 2 ** 30) }), tarHeader({ size: 77 })]],
   ])('over 8 GiB %s lead to the next member', async (_, headers) => {
     const start = Buffer.concat(headers).length;
     function* parts(): Generator<Uint8Array> {
@@ -33,7 +33,7 @@ describe('sizes', () => {
     expect(warnings).toEqual([]);
   });
 
-  test('of all twelve digits, without an end, and with spaces around them, are octal', async () => {
+  test('with all twelve digits, without a terminator, or with spaces around them, are octal', async () => {
     for (const size of ['000000002424', '      2424 \0', '2424\0\0\0\0\0\0\0\0']) {
       const found = await list(Buffer.concat([tarMember({ size }, body), TAR_END]));
       expect(found.members, size).toEqual(oneDisk);
@@ -45,22 +45,22 @@ describe('sizes', () => {
     ['barely negative', base256(-1n)],
     ['over 2^53', base256(2n ** 53n)],
     ['of 88 bits', base256(2n ** 88n)],
-    ['no number', '00000000009\0'],
-    ['in minus octal', '-0000000512\0'],
-  ])('that are %s are refused at the byte of their field', async (_, size) => {
+    ['not a number', '00000000009\0'],
+    ['negative octal', '-0000000512\0'],
+  ])('that are %s are refused with the offset of their field', async (_, size) => {
     const tar = Buffer.concat([disk, tarHeader({ name: 'bad.vhd', size }), body, TAR_END]);
     expect(await failure(list(tar))).toMatchObject({ code: 'TAR_SIZE', offset: disk.length + 124 });
   });
 
   test.each(['-1', '1e3', '0x10', '12 ', '', '9007199254740993', '99999999999999999999'])(
-    'in a pax record that say "%s" are refused',
+    'of "%s" in a pax record are refused',
     async (size) => {
       const tar = Buffer.concat([disk, paxHeader({ size }), tarHeader(), TAR_END]);
       expect(await failure(list(tar))).toMatchObject({ code: 'TAR_SIZE', offset: disk.length });
     },
   );
 
-  test('of a pax record hold for one member only', async () => {
+  test('in a pax record apply to one member only', async () => {
     const tar = Buffer.concat([paxHeader({ size: '1300' }), tarHeader(), body, tarPadding(1300), tarMember({ name: 'b' }, body), TAR_END]);
     expect((await list(tar)).members.map(({ name, size }) => [name, size])).toEqual([
       ['disk.vhd', 1300],
@@ -70,17 +70,17 @@ describe('sizes', () => {
 });
 
 describe('names', () => {
-  test('are prefix and name, with a slash between', async () => {
+  test('are prefix and name, joined by a slash', async () => {
     expect(await names(Buffer.concat([tarHeader({ name: 'disk.vhd', prefix: 'a/b' }), TAR_END]))).toEqual(['a/b/disk.vhd']);
     const full = { name: 'n'.repeat(100), prefix: 'p'.repeat(155) };
     expect(await names(Buffer.concat([tarHeader(full), TAR_END]))).toEqual([`${full.prefix}/${full.name}`]);
   });
 
-  test('have no prefix in a header of GNU, which keeps times there', async () => {
+  test('have no prefix in a GNU header, which stores times there', async () => {
     expect(await names(Buffer.concat([tarHeader({ prefix: '14000000000', magic: 'ustar  \0' }), TAR_END]))).toEqual(['disk.vhd']);
   });
 
-  test('come from the nearest long name or pax path, and only for one member', async () => {
+  test('come from the nearest long name or pax path, which applies to one member only', async () => {
     const long = `${'l'.repeat(150)}.vhd`;
     const longName = tarMember({ name: '././@LongLink', type: 'L' }, Buffer.from(`${long}\0`));
     const longLink = tarMember({ name: '././@LongLink', type: 'K' }, Buffer.from(`${'k'.repeat(150)}\0`));
@@ -98,19 +98,19 @@ describe('names', () => {
     expect(await names(tar)).toEqual([long, 'plain', 'pax.vhd', 'last']);
   });
 
-  test('may hold what would be dangerous to open, since nothing opens them', async () => {
+  test('may be dangerous to open, since nothing opens them', async () => {
     const evil = ['../../etc/passwd', '/dev/sda', 'C:\\disk.vhd'];
     expect(await names(Buffer.concat([...evil.map((name) => tarHeader({ name })), TAR_END]))).toEqual(evil);
   });
 
-  test('are shown on terminals, so what a terminal obeys is not in them', async () => {
+  test('are shown on terminals, so they have no control characters', async () => {
     const evil = ['a\nb.vhd', '\x1b[2J.vhd', 'a\u202edhv.vhd'];
     expect(await names(Buffer.concat([...evil.map((name) => tarHeader({ name })), TAR_END]))).toEqual(['a?b.vhd', '?[2J.vhd', 'a?dhv.vhd']);
   });
 });
 
 describe('long names and pax headers', () => {
-  test.each(['L', 'K', 'x', 'g', 'X'])('of type %s that are too large to be honest are refused before they are read', async (type) => {
+  test.each(['L', 'K', 'x', 'g', 'X'])('of type %s with an absurd size are refused before they are read', async (type) => {
     for (const size of [64 << 20, base256(2n ** 45n)]) {
       let given = 0;
       function* parts(): Generator<Uint8Array> {
@@ -130,11 +130,11 @@ describe('long names and pax headers', () => {
     ['a negative length', '-9 path=a\n'],
     ['a length beyond the header', '99 path=a\n'],
     ['a length that is too short', '5 path=a\n'],
-    ['a length with no end', '999999999999999999999 path=a\n'],
+    ['a length without a space after it', '999999999999999999999 path=a\n'],
     ['a length in another notation', '0x9 path=a\n'],
     ['no end of line', '9 path=ab'],
     ['only digits', '123'],
-    ['one bad record behind a good one', `${paxRecord('path', 'a')}6 x=12\n`],
+    ['one bad record after a good one', `${paxRecord('path', 'a')}6 x=12\n`],
   ])('that are malformed are refused: %s', async (_, text) => {
     expect(await failure(list(Buffer.concat([disk, paxHeader(text), disk, TAR_END])))).toMatchObject({
       code: 'TAR_EXTENSION',
@@ -142,7 +142,7 @@ describe('long names and pax headers', () => {
     });
   });
 
-  test('may hold any text that is well formed', async () => {
+  test('may hold any well-formed text', async () => {
     const value = fc.string({ unit: 'binary', maxLength: 200 }).filter((text) => !text.includes('\0'));
     await fc.assert(
       fc.asyncProperty(fc.array(value, { maxLength: 5 }), async (values) => {
@@ -153,7 +153,7 @@ describe('long names and pax headers', () => {
     );
   });
 
-  test('need their member', async () => {
+  test('must be followed by their member', async () => {
     const pax = paxHeader({ path: 'a' });
     expect(await failure(list(Buffer.concat([disk, pax, TAR_END])))).toMatchObject({
       code: 'TAR_EXTENSION',

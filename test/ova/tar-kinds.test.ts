@@ -11,7 +11,7 @@ import { paxHeader, TAR_END, tarHeader, tarMember, tarPadding } from '../support
 import { body, disk, list, listCursor, names } from '../support/tar-listing.ts';
 
 describe('kinds of members', () => {
-  test('old ones: Unix V7, type 7, type NUL, and a folder by its slash alone', async () => {
+  test('include old ones: Unix V7, type 7, type NUL, and a folder marked only by its slash', async () => {
     const tar = Buffer.concat([
       tarMember({ name: 'v7.vhd', magic: '', type: '\0' }, body),
       tarMember({ name: 'seven.vhd', type: '7' }, body),
@@ -29,25 +29,28 @@ describe('kinds of members', () => {
     ]);
   });
 
-  test.each(['1', '2', '3', '4', '6'])('links and devices (type %s) have no body, whatever their size says', async (type) => {
-    const tar = Buffer.concat([tarHeader({ name: 'a.vhd', type, size: 5000, linkname: 'b' }), tarMember({ name: 'b' }, body), TAR_END]);
-    expect((await list(tar)).members.map(({ name, size }) => [name, size])).toEqual([
-      ['a.vhd', 0],
-      ['b', 1300],
-    ]);
-    const paxed = Buffer.concat([paxHeader({ size: '5000' }), tar]);
-    expect(await names(paxed)).toEqual(['a.vhd', 'b']);
-  });
+  test.each(['1', '2', '3', '4', '6'])(
+    'include links and devices (type %s), which have no body, whatever their size field says',
+    async (type) => {
+      const tar = Buffer.concat([tarHeader({ name: 'a.vhd', type, size: 5000, linkname: 'b' }), tarMember({ name: 'b' }, body), TAR_END]);
+      expect((await list(tar)).members.map(({ name, size }) => [name, size])).toEqual([
+        ['a.vhd', 0],
+        ['b', 1300],
+      ]);
+      const paxed = Buffer.concat([paxHeader({ size: '5000' }), tar]);
+      expect(await names(paxed)).toEqual(['a.vhd', 'b']);
+    },
+  );
 
-  test('that nobody knows are skipped like files, as POSIX asks', async () => {
+  test('that are unknown are skipped like files, as POSIX requires', async () => {
     expect(await names(Buffer.concat([tarMember({ name: 'z', type: 'Z' }, body), disk, TAR_END]))).toEqual(['z', 'disk.vhd']);
   });
 
-  test('a signed checksum is as good as an unsigned one, and any other is not', async () => {
+  test('may have a signed or an unsigned checksum, but no other', async () => {
     const signed = Buffer.concat([tarHeader({ name: 'größe.vhd', size: 1300, signed: true }), body, tarPadding(1300), TAR_END]);
     expect(await names(signed)).toEqual(['größe.vhd']);
     for (let at = 0; at < 512; at++) {
-      if (at === 155) continue; // behind the end of the checksum's own text
+      if (at === 155) continue; // after the terminator of the checksum
       const bad = Buffer.concat([disk, disk, TAR_END]);
       bad[disk.length + at] = (bad[disk.length + at] ?? 0) ^ 0x01;
       const error = await failure(list(bad));
@@ -55,12 +58,12 @@ describe('kinds of members', () => {
     }
   });
 
-  test('one volume of several is refused', async () => {
+  test('do not include volumes of a multi-volume archive, which is refused', async () => {
     const tar = Buffer.concat([tarMember({ type: 'M' }, body), TAR_END]);
     expect(await failure(list(tar))).toMatchObject({ code: 'TAR_MULTIVOLUME', offset: 0 });
   });
 
-  test('one volume of several by GNU tar is refused, or cut', async () => {
+  test('do not include volumes by GNU tar, which are refused or reported as truncated', async () => {
     const folder = testFolder();
     writeFileSync(join(folder, 'disk.vhd'), noise(60_000, 1));
     const volume = (number: number): string => join(folder, `volume${number}.tar`);
@@ -109,7 +112,7 @@ describe('sparse members', () => {
   ];
 
   test.each(kinds)(
-    'by GNU tar as %s are told from files, under their true names, and the member behind is found',
+    'by GNU tar as %s are distinguished from files, have their real names, and the member after them is found',
     async (_, ...options) => {
       const tar = sparse(...options);
       expect(tar.length).toBeLessThan(4 << 20); // it is packed
@@ -130,7 +133,7 @@ describe('sparse members', () => {
     expect(() => isDisk(member, { raw: false })).toThrow(expect.objectContaining({ code: 'TAR_SPARSE', member: 'disk.vhd' }));
   });
 
-  test('by their pax records are told by any of them', async () => {
+  test('with pax records are recognized by any one of those records', async () => {
     for (const key of ['GNU.sparse.major', 'GNU.sparse.map', 'GNU.sparse.size', 'GNU.sparse.realsize']) {
       const tar = Buffer.concat([
         paxHeader({ [key]: '1', 'GNU.sparse.name': 'true.vhd' }),

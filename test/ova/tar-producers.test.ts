@@ -29,7 +29,7 @@ const memberNames = fc.oneof(
   fc.stringMatching(/^[äöü€日本]{1,60}$/),
 );
 
-describe('what tar-stream writes is read back', () => {
+describe('archives by tar-stream are read', () => {
   const entry = fc.record({
     name: memberNames.filter((name) => !name.endsWith('/')),
     length: fc.oneof(fc.integer({ min: 0, max: 3000 }), fc.constantFrom(0, 1, 511, 512, 513, 70_000)),
@@ -39,7 +39,7 @@ describe('what tar-stream writes is read back', () => {
   });
   const expected = { file: 'file', 'contiguous-file': 'file', directory: 'directory', symlink: 'link' } as const;
 
-  test('at any chunking, whatever share of each body is read', async () => {
+  test('at any chunking, however much of each body is read', async () => {
     const folder = testFolder();
     await fc.assert(
       fc.asyncProperty(fc.array(entry, { minLength: 1, maxLength: 8 }), chunkSizes, async (entries, sizes) => {
@@ -50,8 +50,8 @@ describe('what tar-stream writes is read back', () => {
             body: bodies[index] ?? new Uint8Array(0),
           })),
         );
-        let turn = 0;
-        const share = ({ size }: Member): number => Math.floor(size * (entries[turn++ % entries.length]?.share ?? 0));
+        let index = 0;
+        const share = ({ size }: Member): number => Math.floor(size * (entries[index++ % entries.length]?.share ?? 0));
         const check = ({ members, warnings }: Listing): void => {
           expect(warnings).toEqual([]);
           expect(members.length).toBe(entries.length);
@@ -70,7 +70,7 @@ describe('what tar-stream writes is read back', () => {
         const path = join(folder, 'image.tar');
         writeFileSync(path, tar);
         const source = await openSource(path);
-        turn = 0;
+        index = 0;
         await listCursor(source.cursor, share)
           .then(check)
           .finally(() => source.close());
@@ -78,7 +78,7 @@ describe('what tar-stream writes is read back', () => {
     );
   });
 
-  test('the body of a member is a range of its own: its position, its length and its end', async () => {
+  test('with each body as a range with its own position, length and end', async () => {
     const tar = await packed([
       { header: { name: 'a' }, body: noise(1000, 1) },
       { header: { name: 'b.vhd' }, body: noise(3000, 2) },
@@ -101,7 +101,7 @@ describe('what tar-stream writes is read back', () => {
   });
 });
 
-describe.each(['v7', 'oldgnu', 'gnu', 'ustar', 'posix'])('what GNU tar writes as %s is read back', (format) => {
+describe.each(['v7', 'oldgnu', 'gnu', 'ustar', 'posix'])('archives by GNU tar as %s are read', (format) => {
   const tree: Record<string, Uint8Array> = {
     'image.ovf': noise(700, 1),
     'image.vhd': noise(5000, 2),
@@ -123,7 +123,7 @@ describe.each(['v7', 'oldgnu', 'gnu', 'ustar', 'posix'])('what GNU tar writes as
     return execFileSync('tar', ['-C', folder, `--format=${format}`, '--sort=name', ...options, '-cf', '-', '.'], { maxBuffer: 1 << 28 });
   }
 
-  test('files, folders, links and long names', async () => {
+  test('with files, folders, links and long names', async () => {
     const { members, warnings } = await list(archive(), [10_000, 3]);
     const files = members.filter(({ type }) => type === 'file');
     expect(Object.fromEntries(files.map(({ name, body: content }) => [name, content]))).toEqual(

@@ -26,11 +26,11 @@ const fields = { ...honest, size: image.length, checksum: createHash('md5').upda
 const glance = (how: Reply = {}, changed: object = {}): Promise<TestServer> =>
   glanceV2({ ...fields, ...changed }, ({ path }: Seen): Reply => (path.endsWith('/file') ? { image, ...how } : {}));
 
-/** Where nobody listens, nor will. */
+/** A port without a listener, now and later. */
 const NOWHERE = 'http://127.0.0.1:1';
 
 let plugin: Plugin;
-/** Another one, for what takes its time meanwhile: the plugin asks several times before it gives a service up. */
+/** Another one, for the slow tests: the plugin retries several times before it abandons a service. */
 let patient: Plugin;
 let nobody: Promise<readonly string[]>;
 let host: Host;
@@ -43,7 +43,7 @@ beforeAll(async () => {
   for (const type of ['ext', 'lvm']) srs[type] = await host.sr(type);
   patient = await startPlugin('src/plugin/main.ts');
   nobody = patient.failure(nova({ url: () => NOWHERE }, srs.lvm ?? ''));
-  nobody.catch(() => {}); // told where it is waited for
+  nobody.catch(() => {}); // reported where it is awaited
 });
 
 afterAll(async () => {
@@ -66,7 +66,7 @@ const nova = (server: Pick<TestServer, 'url'>, sr: string, token = TOKEN, id = I
   env: { VDISTREAM_XE: host.xe, VDISTREAM_INVENTORY: host.inventory },
 });
 
-/** The VDI of the answer holds the disk, and zeros behind it; nothing else was made. */
+/** The VDI in the answer holds the disk, with zeros after it; nothing else was created. */
 function arrived(vdi: unknown, sr: string, disk = content, id = ID): void {
   made.push(String(vdi));
   assertClean(host, { vdis: made });
@@ -82,14 +82,14 @@ async function refused(request: ReturnType<typeof nova>): Promise<readonly [kind
   return [kind, message];
 }
 
-test.each(['ext', 'lvm'])('download_vhd2 makes a VDI of the image on an SR of type %s', async (type) => {
+test.each(['ext', 'lvm'])('download_vhd2 imports the image into a VDI on an SR of type %s', async (type) => {
   const sr = srs[type] ?? '';
   const { value } = await plugin.success(nova(await glance(), sr));
   expect(value).toEqual({ root: { uuid: expect.any(String) } });
   arrived(Object(value).root.uuid, sr);
 });
 
-test('a chain comes whole however its layers are ordered, as they are in a folder of Dom0', async () => {
+test('a chain is imported completely in any order of its layers, such as that of a folder in Dom0', async () => {
   const chain = sampleChain({ shuffled: true });
   const tar = gzipSync(chainTar(chain.vhds, [2, 0, 1]));
   const checksum = createHash('md5').update(tar).digest('hex');
@@ -99,7 +99,7 @@ test('a chain comes whole however its layers are ordered, as they are in a folde
   expect(answer.stderr).toContain('(FETCHED_TWICE)');
 });
 
-test('the flat form of download_vhd does it with version 1 of the service', async () => {
+test('the flat form of download_vhd uses version 1 of the service', async () => {
   const server = await glanceV1();
   const sr = srs.ext ?? '';
   const params = `(dS'image_id'\nS'${ID}'\nsS'glance_host'\nS'127.0.0.1'\nsS'glance_port'\nI${server.port}\nsS'auth_token'\nS'${TOKEN}'\nsS'sr_path'\nS'/${sr}'\nsS'uuid_stack'\n(ls.`;
@@ -108,7 +108,7 @@ test('the flat form of download_vhd does it with version 1 of the service', asyn
   arrived(Object(value)[0].vdi_uuid, sr);
 });
 
-test('a token that the service refuses is a PluginError, and what was made is gone', async () => {
+test('a token that the service refuses is a PluginError, and nothing is left behind', async () => {
   const { reply, stderr } = await plugin.call(nova(await glance(), srs.ext ?? '', 'gAAAAABexpired'));
   const [code, fn, kind, message] = reply?.ErrorDescription ?? [];
   expect([code, fn, kind]).toEqual(['XENAPI_PLUGIN_FAILURE', 'download_vhd2', 'PluginError']);
@@ -118,13 +118,13 @@ test('a token that the service refuses is a PluginError, and what was made is go
   assertClean(host, { vdis: made });
 });
 
-test('an image that came damaged is a RetryableError, and what was made is gone', async () => {
+test('an image that arrives damaged is a RetryableError, and nothing is left behind', async () => {
   const [kind, message] = await refused(nova(await glance({}, { checksum: '0'.repeat(32) }), srs.lvm ?? ''));
   expect(kind).toBe('RetryableError');
   expect(message).toContain('(SOURCE_CHECKSUM)');
 });
 
-test('an id that the service does not know is a PluginError, and no VDI is made', async () => {
+test('an id unknown to the service is a PluginError, and no VDI is created', async () => {
   const creations = async (): Promise<number> => (await host.calls()).filter(([command]) => command === 'vdi-create').length;
   const before = await creations();
   const [kind, message] = await refused(nova(await glance(), srs.ext ?? '', TOKEN, 'another'));
@@ -133,7 +133,7 @@ test('an id that the service does not know is a PluginError, and no VDI is made'
   expect(await creations()).toBe(before);
 });
 
-test('an SR that is full is a PluginError, and so is one that is not there', async () => {
+test('an SR that is full or missing is a PluginError', async () => {
   const full = await host.sr('lvm', { size: 4 * 2 ** 20 });
   const [kind, message] = await refused(nova(await glance(), full));
   expect(kind).toBe('PluginError');
@@ -143,7 +143,7 @@ test('an SR that is full is a PluginError, and so is one that is not there', asy
   expect(why).toContain('(XE_UUID)');
 });
 
-test('a cache of the host is used by one call after the other', async () => {
+test('successive calls share a cache on the host', async () => {
   const cache = join(testFolder(), 'cache');
   const server = await glance();
   const { kwargs, env } = nova(server, srs.lvm ?? '');
@@ -155,26 +155,26 @@ test('a cache of the host is used by one call after the other', async () => {
   expect(readdirSync(cache).map((name) => readFileSync(join(cache, name)).equals(image))).toEqual([true]);
 });
 
-test('SIGTERM in the middle of the image is a RetryableError, and what was made is gone', async () => {
+test('SIGTERM in the middle of the image is a RetryableError, and nothing is left behind', async () => {
   const plugs = (await host.calls()).filter(([command]) => command === 'vbd-plug').length;
   const server = await glance({ cut: Math.floor(image.length / 2), how: 'stall' });
-  const answer: Promise<Answer> = plugin.call({ ...nova(server, srs.ext ?? ''), signals: ['SIGTERM'], when: 'told' });
+  const answer: Promise<Answer> = plugin.call({ ...nova(server, srs.ext ?? ''), signals: ['SIGTERM'], when: 'requested' });
   await host.called('vbd-plug', plugs + 1);
-  plugin.tell();
+  plugin.send();
   const [code, fn, kind, message] = (await answer).reply?.ErrorDescription ?? [];
   expect([code, fn, kind]).toEqual(['XENAPI_PLUGIN_FAILURE', 'download_vhd2', 'RetryableError']);
   expect(message).toMatch(/^cancelled by SIGTERM \(CANCELLED\)/);
   assertClean(host, { vdis: made });
 });
 
-test('a host without xe is told so', async () => {
+test('a host without xe is reported as such', async () => {
   const request = nova(await glance(), srs.ext ?? '');
   const [, , kind, message] = await plugin.failure({ ...request, env: { ...request.env, VDISTREAM_XE: '/nowhere/xe' } });
   expect(kind).toBe('PluginError');
   expect(message).toContain('(XE_MISSING)');
 });
 
-test('get_version tells the version of the package', async () => {
+test('get_version returns the version of the package', async () => {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   expect((await plugin.success({ fn: 'get_version', members: {} })).value).toEqual({ version: '2.1', vdistream: version });
 });
@@ -182,7 +182,7 @@ test('get_version tells the version of the package', async () => {
 test.each([
   ['no argument', []],
   ['garbage', ['garbage']],
-])('%s is one Failure', async (_what, argv) => {
+])('%s is a single Failure', async (_what, argv) => {
   expect(await plugin.failure({ argv })).toEqual(['XENAPI_PLUGIN_FAILURE', 'vdistream-plugin', 'ArgumentError', expect.any(String)]);
 });
 
@@ -194,7 +194,7 @@ describe('a real glance-api', () => {
   });
   afterAll(() => service?.stop());
 
-  test('gives what was uploaded to it, and tells what is not there', async () => {
+  test('serves what was uploaded to it, and reports what is missing', async () => {
     const url = (): string => service.endpoint;
     const id = await service.upload(image);
     const { value } = await plugin.success(nova({ url }, srs.lvm ?? '', TOKEN, id));
@@ -207,7 +207,7 @@ describe('a real glance-api', () => {
   });
 });
 
-test('a service that nobody answers for is a RetryableError, and no VDI is made', async () => {
+test('an unreachable service is a RetryableError, and no VDI is created', async () => {
   expect(await nobody).toEqual(['XENAPI_PLUGIN_FAILURE', 'download_vhd2', 'RetryableError', expect.stringContaining('(HTTP_CONNECT)')]);
   assertClean(host, { vdis: made });
 });

@@ -24,7 +24,7 @@ const load = (pickle: Uint8Array): Promise<unknown> => python.ask({ loads: Buffe
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 const read = (text: string): PickleValue => readPickle(bytes(text));
 
-/** A pickle that has to be refused; anything but a USAGE error of ours is a bug. */
+/** The error for a pickle that must be refused; anything but a USAGE error is a bug. */
 function refusal(pickle: string | Uint8Array): VdiStreamError {
   try {
     readPickle(typeof pickle === 'string' ? bytes(pickle) : pickle);
@@ -64,7 +64,7 @@ const values = fc.oneof(
 );
 
 describe('reading what Python writes', () => {
-  test.each([0, 1, 2])('a value that Python pickles with protocol %i comes out the same', async (protocol) => {
+  test.each([0, 1, 2])('a value that Python pickles with protocol %i is read unchanged', async (protocol) => {
     await fc.assert(
       fc.asyncProperty(values, fc.constantFrom('lists', 'tuples'), async (value, how) => {
         expect(JSON.stringify(readPickle(await dump(value, protocol, how)))).toBe(JSON.stringify(value));
@@ -73,7 +73,7 @@ describe('reading what Python writes', () => {
     );
   });
 
-  test.each([0, 1, 2])('with protocol %i a value that is in several places comes out in each of them', async (protocol) => {
+  test.each([0, 1, 2])('with protocol %i a value referenced in several places is read in each of them', async (protocol) => {
     await fc.assert(
       fc.asyncProperty(tree, async (value) => {
         expect(JSON.stringify(readPickle(await dump(value, protocol, 'shared')))).toBe(JSON.stringify([value, [value, value]]));
@@ -82,7 +82,7 @@ describe('reading what Python writes', () => {
     );
   });
 
-  test('places in the memo may have more than one byte', async () => {
+  test('memo indexes may be longer than one byte', async () => {
     const many = Array.from({ length: 300 }, (_, index) => [index]);
     expect(readPickle(await dump(many, 1, 'shared'))).toEqual([many, [many, many]]);
   });
@@ -93,7 +93,7 @@ describe('reading what Python writes', () => {
     ']q\x00(X"\x00\x00\x00caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 back\\slash new\nlineq\x01U\x13caf\xc3\xa9 \'both" \\ \n\t\x00\x7fq\x02U\x04it\'sq\x03I01\nI00\nNJ\xfb\xff\xff\xffI1099511627776\nI2147483648\nI-4503599627370496\nG?\xf8\x00\x00\x00\x00\x00\x00(K\x01K\x02tq\x04)]q\x05}q\x06(K\x01tq\x07(K\x01K\x02K\x03tq\x08(K\x01K\x02K\x03K\x04tq\te.',
     '\x80\x02]q\x01(X"\x00\x00\x00caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 back\\slash new\nlineq\x02U\x13caf\xc3\xa9 \'both" \\ \n\t\x00\x7fq\x03U\x04it\'sq\x04\x88\x89NJ\xfb\xff\xff\xffI1099511627776\nI2147483648\nI-4503599627370496\nG?\xf8\x00\x00\x00\x00\x00\x00K\x01K\x02\x86q\x05)]q\x06}q\x07K\x01\x85q\x08K\x01K\x02K\x03\x87q\t(K\x01K\x02K\x03K\x04tq\ne.',
   ];
-  test.each([...python2.entries()])('reads protocol %i of Python 2, with its strings of bytes', (_protocol, pickle) => {
+  test.each([...python2.entries()])('protocol %i of Python 2 is read, with its byte strings', (_protocol, pickle) => {
     expect(read(pickle)).toEqual([
       'café € 😀 back\\slash new\nline',
       'café \'both" \\ \n\t\x00\x7f',
@@ -138,14 +138,14 @@ describe('reading what Python writes', () => {
     ['NN0.', null],
     ['N(NN1.', null],
     ['N.\n', null],
-  ])('%j is %j', async (pickle, value) => {
+  ])('%j is read as %j', async (pickle, value) => {
     expect(read(pickle)).toEqual(value);
     expect(await load(bytes(pickle))).toEqual(value);
   });
 });
 
 describe('writing what Python reads', () => {
-  test('a value comes out of Python the same', async () => {
+  test('a value is unpickled by Python unchanged', async () => {
     await fc.assert(
       fc.asyncProperty(tree, async (value) => {
         const pickle = writePickle(value);
@@ -156,33 +156,33 @@ describe('writing what Python reads', () => {
     );
   });
 
-  test('replies are in protocol 0, whose opcodes are the ones that Python 2.4 knows', () => {
+  test('replies are in protocol 0, and use only opcodes that Python 2.4 supports', () => {
     const value = { root: { uuid: 'ab-1' }, list: [null, true, false, -1, 2 ** 40, '\\é😀\n'] };
     expect(writePickle(value)).toBe(
       '(dVroot\n(dVuuid\nVab-1\nssVlist\n(lNaI01\naI00\naI-1\naL1099511627776L\naV\\u005c\\u00e9\\U0001f600\\u000a\nas.',
     );
   });
 
-  test('half of a surrogate pair is no reason to fail', async () => {
+  test('half of a surrogate pair does not cause a failure', async () => {
     expect(await load(bytes(writePickle('a\ud800b')))).toBe('a\ud800b');
   });
 });
 
-describe('what is more than data', () => {
+describe('a pickle that is more than data', () => {
   test.each([
     ['a call of system', "cos\nsystem\n(S'true'\ntR.", 'GLOBAL', 0],
     ['a call of system, the short way', "(S'true'\nios\nsystem\n.", 'INST', 9],
-    ['a call of system behind an innocent dict', "(dp0\nS'a'\np1\ncos\nsystem\n(S'true'\ntRs.", 'GLOBAL', 13],
+    ['a call of system after an innocent dict', "(dp0\nS'a'\np1\ncos\nsystem\n(S'true'\ntRs.", 'GLOBAL', 13],
     ['eval by protocol 2', '\x80\x02c__builtin__\neval\nU\x011\x85R.', 'GLOBAL', 2],
     ['a class put together on the stack', "(S'true'\n\x93.", 'STACK_GLOBAL', 9],
-    ['a call of what lies on the stack', 'N(tR.', 'REDUCE', 3],
-    ['an object of what lies on the stack', '(No.', 'OBJ', 2],
+    ['a call of the object on the stack', 'N(tR.', 'REDUCE', 3],
+    ['an instance of the class on the stack', '(No.', 'OBJ', 2],
     ['an object by protocol 2', 'N)\x81.', 'NEWOBJ', 2],
-    ['a state for what lies on the stack', 'N}b.', 'BUILD', 2],
-    ['an object that the program is to know', 'P1\n.', 'PERSID', 0],
-    ['the same in binary', 'NQ.', 'BINPERSID', 1],
+    ['a state for the object on the stack', 'N}b.', 'BUILD', 2],
+    ['a persistent id', 'P1\n.', 'PERSID', 0],
+    ['a binary persistent id', 'NQ.', 'BINPERSID', 1],
     ['a registered class', '\x82\x01.', 'EXT1', 0],
-  ])('%s is refused by name', (_what, pickle, name, offset) => {
+  ])('with %s is refused, and the error names the opcode', (_what, pickle, name, offset) => {
     expect(refusal(pickle)).toMatchObject({ message: expect.stringContaining(`the opcode ${name},`), offset });
   });
 
@@ -190,9 +190,9 @@ describe('what is more than data', () => {
     EMPTY_DICT APPENDS SETITEMS BININT1 BININT2 BININT BINFLOAT SHORT_BINSTRING BINSTRING BINUNICODE BINPUT LONG_BINPUT BINGET LONG_BINGET
     PROTO TUPLE1 TUPLE2 TUPLE3 NEWTRUE NEWFALSE LONG1 LONG4`.split(/\s+/);
 
-  test('of all opcodes that Python knows, and all bytes, those of data in protocols 0 to 2 are taken and no other', async () => {
-    const known = (await python.ask({ opcodes: true })) as [string, string][];
-    const names = new Map(known.map(([name, character]) => [character.charCodeAt(0), name]));
+  test('is refused: of all Python opcodes and all byte values, only the data opcodes of protocols 0 to 2 are accepted', async () => {
+    const opcodes = (await python.ask({ opcodes: true })) as [string, string][];
+    const names = new Map(opcodes.map(([name, character]) => [character.charCodeAt(0), name]));
     expect([...names.values()]).toEqual(expect.arrayContaining(DATA));
     const taken = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => {
       try {
@@ -205,7 +205,7 @@ describe('what is more than data', () => {
     expect(taken.map((byte) => names.get(byte)).sort()).toEqual([...DATA].sort());
   });
 
-  test('a dict whose key is __proto__ has that key, and changes nothing else', () => {
+  test('does not result from a __proto__ key, which is an ordinary key of its dict', () => {
     const value = read("(dS'__proto__'\n(dS'polluted'\nI01\nss.");
     expect(Object.keys(value ?? {})).toEqual(['__proto__']);
     expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
@@ -214,7 +214,7 @@ describe('what is more than data', () => {
   });
 });
 
-describe('what is broken or too large', () => {
+describe('a broken or oversized pickle', () => {
   /** Puts lists into the memo, each with the one before in it ten times. */
   const shared = (depth: number): string => Array.from({ length: depth }, (_, n) => `(${`g${n}\n`.repeat(10)}lp${n + 1}\n0`).join('');
 
@@ -245,7 +245,7 @@ describe('what is broken or too large', () => {
     ['an infinite float', 'G\x7f\xf0\0\0\0\0\0\0.', /not finite/],
     ['a list without a mark', 'l.', /mark that does not exist/],
     ['a value from an empty stack', '.', /empty stack/],
-    ['a value from beneath a mark', 'N(p0\n.', /empty stack/],
+    ['a value from below a mark', 'N(p0\n.', /empty stack/],
     ['two values at the end', 'NN.', /more than one value/],
     ['a mark left over', 'N(N.', /more than one value/],
     ['something behind the end', 'N.N', /data after its end/],
@@ -266,16 +266,16 @@ describe('what is broken or too large', () => {
     ['40 lists in each other', `${'('.repeat(40)}${'l'.repeat(40)}.`, /nested/],
     ['50000 lists in each other', `${'('.repeat(50_000)}${'l'.repeat(50_000)}.`, /nested/],
     ['100000 marks', `N${'('.repeat(100_000)}.`, /empty stack/],
-    ['more bytes than an argument has', `S'${'a'.repeat(128 * 1024)}'\n.`, /longer than 131072 bytes/],
+    ['more bytes than an argument may have', `S'${'a'.repeat(128 * 1024)}'\n.`, /longer than 131072 bytes/],
     // Each list holds the one before ten times: 10^20 values in less than a KiB.
     ['lists shared ten times, 20 deep', `(lp0\n0${shared(20)}g20\n.`, /holds more than 65536 values/],
-  ])('%s is a USAGE error', (_what, pickle, message) => {
+  ])('with %s is a USAGE error', (_what, pickle, message) => {
     const error = refusal(pickle);
     expect(error.message).toMatch(message);
     expect(error.message).toMatch(/^the pickle /);
   });
 
-  test('the error names the byte of the step that failed, and never what the pickle says', () => {
+  test('causes an error with the offset of the failing opcode, and without any content of the pickle', () => {
     const error = refusal("(dS'X-Auth-Token'\nS'secret\\x4'\ns.");
     expect(error).toMatchObject({ offset: 18, message: 'the pickle has a string with an incomplete escape' });
   });
@@ -283,18 +283,18 @@ describe('what is broken or too large', () => {
   test.each([
     ['marks', `${'('.repeat(30)}${'l'.repeat(30)}.`],
     ['appending', `${'(l'.repeat(30)}${'a'.repeat(29)}.`],
-  ])('30 lists in each other are not too many, made by %s', (_how, pickle) => {
+  ])('does not include 30 nested lists, written with %s', (_how, pickle) => {
     expect(JSON.stringify(read(pickle))).toBe(`${'['.repeat(30)}${']'.repeat(30)}`);
   });
 
-  test('lists shared ten times, 4 deep, are all there', () => {
+  test('does not include lists shared ten times, 4 deep', () => {
     expect(read(`(lp0\n0${shared(4)}g4\n.`)).toHaveProperty('[9][9][9][9]', []);
   });
 
   /** A line (or one byte where there are none) taken out, doubled, or put elsewhere; or a letter or digit made the next one. */
   const damage = fc.record({ from: fc.nat(), to: fc.nat(), how: fc.constantFrom('drop', 'double', 'move', 'count', 'count') });
 
-  test.each([0, 1, 2])('whatever is changed in a pickle of protocol %i, it is refused, or Python reads the same', async (protocol) => {
+  test.each([0, 1, 2])('a corrupted pickle of protocol %i is refused, or read as Python reads it', async (protocol) => {
     let accepted = 0;
     await fc.assert(
       fc.asyncProperty(tree, fc.array(damage, { minLength: 1, maxLength: 3 }), async (value, damages) => {
@@ -325,7 +325,7 @@ describe('what is broken or too large', () => {
     expect(accepted).toBeGreaterThan(0);
   });
 
-  test('any bytes are refused or read, and nothing else happens', () => {
+  test('arbitrary bytes are either refused or read', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), (input) => {
         try {

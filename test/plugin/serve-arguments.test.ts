@@ -1,26 +1,26 @@
 import { describe, expect, test } from 'vitest';
 import { readCall } from '../../src/plugin/xmlrpc.ts';
-import { failure, nova, SR, success, TOKEN, told } from '../support/plugin-call.ts';
+import { failure, nova, SR, success, TOKEN, workerArguments } from '../support/plugin-call.ts';
 
-describe('arguments that are wrong', () => {
+describe('wrong arguments:', () => {
   const cases: [string, object, RegExp][] = [
     ['a missing argument', { image_id: undefined }, /^Argument image_id is required/],
     ['an argument that is None', { endpoint: null }, /^Argument endpoint is required/],
     ['an argument that is empty', { image_id: '' }, /^Argument image_id is required/],
     ['a number for a string', { image_id: 42 }, /^Argument image_id must be a string/],
-    ['a version that is not there', { api_version: 3 }, /^Argument api_version must be 1 or 2/],
+    ['an unknown version', { api_version: 3 }, /^Argument api_version must be 1 or 2/],
     ['a path without a uuid', { sr_path: '/var/run/sr-mount/fast' }, /^Argument sr_path does not end with the uuid.*sr_uuid/],
     ['no path and no uuid', { sr_path: null }, /^Argument sr_path is required/],
-    ['an SR that is no uuid', { sr_uuid: `${SR}\nforce=true` }, /^Argument sr_uuid must be the uuid/],
-    ['an argument that is not there', { sr_uiud: SR }, /^the function has no argument "sr_uiud"/],
-    ['an argument named like a property of every object', { constructor: SR }, /^the function has no argument "constructor"/],
+    ['an SR that is not a uuid', { sr_uuid: `${SR}\nforce=true` }, /^Argument sr_uuid must be the uuid/],
+    ['an unknown argument', { sr_uiud: SR }, /^the function has no argument "sr_uiud"/],
+    ['an argument named like an Object.prototype property', { constructor: SR }, /^the function has no argument "constructor"/],
     ['headers that are a list', { extra_headers: [TOKEN] }, /^Argument extra_headers must be a dict/],
-    ['headers that are no JSON', { extra_headers: `{"X-Auth-Token": "${TOKEN}` }, /^Argument extra_headers is not JSON/],
+    ['headers that are not JSON', { extra_headers: `{"X-Auth-Token": "${TOKEN}` }, /^Argument extra_headers is not JSON/],
     ['a header that is a number', { extra_headers: { 'X-Auth-Token': 1 } }, /^Argument extra_headers must have strings/],
     ['a header with a line feed', { extra_headers: { 'X-Auth-Token': `${TOKEN}\nHost: evil` } }, /^the value of the header X-Auth-Token/],
     ['a name of a header that is none', { extra_headers: { [`${TOKEN}: x`]: 'x' } }, /^a header name has a character/],
     ['a relative folder', { staging: 'tmp' }, /^Argument staging must be an absolute path/],
-    ['a cache of no size', { cache: '/c', cache_size: 0 }, /^Argument cache_size must be a number of bytes/],
+    ['a cache size of zero', { cache: '/c', cache_size: 0 }, /^Argument cache_size must be a number of bytes/],
     ['a size in words', { cache: '/c', cache_size: '10 GiB' }, /^Argument cache_size must be a number of bytes/],
     ['a size without a cache', { cache_size: 10 }, /^Argument cache is required/],
     ['a cache without a size', { cache: '/c' }, /^Argument cache_size is required/],
@@ -46,9 +46,9 @@ describe('arguments that are wrong', () => {
     [{ glance_host: 'glance', glance_port: 80, glance_use_ssl: ['1'] }, /^Argument glance_use_ssl must be true or false/],
     [{ glance_host: 'glance', glance_port: 80, glance_use_ssl: 'perhaps' }, /^Argument glance_use_ssl must be true or false/],
   ];
-  test.each(HOSTS)('download_vhd with %j', async (where, expected) => {
+  test.each(HOSTS)('download_vhd with %j is an ArgumentError', async (where, expected) => {
     const request = { fn: 'download_vhd', kwargs: { image_id: 'good', sr_uuid: SR, ...where } };
-    if (typeof expected === 'string') expect(told(await success(request), 'glance')).toMatchObject({ endpoints: [expected] });
+    if (typeof expected === 'string') expect(workerArguments(await success(request), 'glance')).toMatchObject({ endpoints: [expected] });
     else expect((await failure(request))[3]).toMatch(expected);
   });
 
@@ -58,11 +58,15 @@ describe('arguments that are wrong', () => {
     ['a pickle of a list', { members: { params: '(l.' } }, /^params must be a dict/],
     ['something beside args and kwargs', { members: { params: '{"kwargs": {}, "more": 1}' } }, /^params must have only args/],
     ['a pickle that runs code', { members: { params: "cos\nsystem\n(S'true'\ntR." } }, /^at byte 0: the pickle has the opcode GLOBAL/],
-    ['an argument beside params', { members: { params: '{"image_id": "good"}', sr_uuid: SR } }, /^the arguments are in params.*"sr_uuid"/],
+    [
+      'an argument in addition to params',
+      { members: { params: '{"image_id": "good"}', sr_uuid: SR } },
+      /^the arguments are in params.*"sr_uuid"/,
+    ],
     ['params that are empty', { members: { params: '' } }, /^at byte 0: the pickle ends/],
-    ['params that are no JSON', { members: { params: `{"image_id": "${TOKEN}` } }, /^params is not JSON/],
-    ['params with characters that are no bytes', { members: { params: 'V€\n.' } }, /^params is neither JSON nor a pickle/],
-    ['host_uuid in the arguments themselves', { kwargs: { host_uuid: SR } }, /^the function has no argument "host_uuid"/],
+    ['params that are not JSON', { members: { params: `{"image_id": "${TOKEN}` } }, /^params is not JSON/],
+    ['params with characters beyond one byte', { members: { params: 'V€\n.' } }, /^params is neither JSON nor a pickle/],
+    ['host_uuid among the arguments', { kwargs: { host_uuid: SR } }, /^the function has no argument "host_uuid"/],
   ])('%s is an ArgumentError', async (_what, request, message) => {
     const [code, fn, kind, text] = await failure({ fn: 'download_vhd2', ...request });
     expect([code, fn, kind]).toEqual(['XENAPI_PLUGIN_FAILURE', 'download_vhd2', 'ArgumentError']);
@@ -74,7 +78,7 @@ describe('arguments that are wrong', () => {
   });
 });
 
-describe('what is no call', () => {
+describe('a malformed call:', () => {
   const value = (text: string): string => `<param><value>${text}</value></param>`;
   const struct = (members: string): string => `<struct>${members}</struct>`;
   const xml = (params: string, fn = 'get_version'): string =>
@@ -97,9 +101,9 @@ describe('what is no call', () => {
     ['text in front', [`<![CDATA[x]]>${xml(value('s') + value(struct('')))}`], /text outside its root element/],
     ['an entity', [xml(value('&e;') + value(struct('')))], /not well-formed/],
     ['an entity of HTML', [xml(value('&eacute;') + value(struct('')))], /not well-formed/],
-    ['a reference to what is no character', [xml(value('&#1;') + value(struct('')))], /not well-formed/],
-    ['what is no character', [xml(value('\x01') + value(struct('')))], /a character that XML does not allow/],
-    ['the same in CDATA', [xml(value('<![CDATA[\x01]]>') + value(struct('')))], /a character that XML does not allow/],
+    ['a reference to an invalid character', [xml(value('&#1;') + value(struct('')))], /not well-formed/],
+    ['an invalid character', [xml(value('\x01') + value(struct('')))], /a character that XML does not allow/],
+    ['an invalid character in CDATA', [xml(value('<![CDATA[\x01]]>') + value(struct('')))], /a character that XML does not allow/],
     ['one parameter', [xml(value('s'))], /1 parameters/],
     ['three parameters', [xml(value('s') + value(struct('')) + value('s'))], /3 parameters/],
     ['no function', [xml(value('s') + value(struct(''))).replace(/<methodName>.*<\/methodName>/, '')], /0 <methodName> elements/],
@@ -112,14 +116,14 @@ describe('what is no call', () => {
     ['a member that is there twice', [xml(value('s') + value(struct(member + member)))], /the member "a" twice/],
     ['something else in the struct', [xml(value('s') + value(struct('<b/>')))], /has a child "b", expected only <member>/],
   ];
-  test.each(cases)('%s is one Failure', async (_what, argv, message) => {
+  test.each(cases)('%s is a single Failure', async (_what, argv, message) => {
     const description = await failure({ argv });
     expect(description[0]).toBe('XENAPI_PLUGIN_FAILURE');
     expect(description[2]).toBe('ArgumentError');
     expect(description[3]).toMatch(message);
   });
 
-  test('what is longer than any argument is not even looked at', () => {
+  test('input longer than any argument is not parsed', () => {
     expect(() => readCall('x'.repeat(128 * 1024 + 1))).toThrow('longer than 131072 characters');
   });
 
@@ -127,26 +131,26 @@ describe('what is no call', () => {
     ['bare', 's', member],
     ['in <string>', '<string>s</string>', '<member><name>a</name><value>\n<string></string>\n</value></member>'],
     ['in CDATA', '<![CDATA[<s>]]>', '<member><name>a</name><value><![CDATA[]]></value></member>'],
-  ])('values are taken %s', async (_how, session, own) => {
+  ])('values may be %s', async (_how, session, own) => {
     const [, , , text] = await failure({ argv: [`<?xml version="1.0"?>\n${xml(value(session) + value(struct(own)))}\n`] });
     expect(text).toMatch(/^the function has no argument "a"/);
   });
 
-  test('line ends are line feeds, as XML has it', async () => {
+  test('line ends are normalized to line feeds, as in XML', async () => {
     const members = struct('<member><name>params</name><value>(dVkwargs\r\n(ds.</value></member>');
     expect((await success({ argv: [xml(value('s') + value(members))] })).value).toBe('2.1');
   });
 
-  test('the answer is escaped, and what XML cannot represent is replaced in it', async () => {
+  test('the answer is escaped, and characters that XML cannot represent are replaced', async () => {
     const fn = 'a & <b> ]]> "\u00e9" \u{1f600}';
     expect(await failure({ fn, kwargs: {} })).toEqual(['UNKNOWN_XENAPI_PLUGIN_FUNCTION', fn]);
     expect((await failure(nova('unprintable')))[3]).toMatch(/^xe says \ufffd\[1m & \ufffd\ufffd \(XE_FAILED\)/);
   });
 
-  test('an argument of 100 KiB is a call like any other', async () => {
+  test('a call with an argument of 100 KiB is served normally', async () => {
     const roles = Array.from({ length: 10_000 }, (_, n) => `role-${n}`).join(',');
     expect(roles.length).toBeGreaterThan(95_000);
     const answer = await success(nova('good', { extra_headers: { 'X-Roles': roles } }));
-    expect(told(answer, 'glance')).toMatchObject({ headers: { 'x-roles': roles } });
+    expect(workerArguments(answer, 'glance')).toMatchObject({ headers: { 'x-roles': roles } });
   });
 });

@@ -22,7 +22,7 @@ import { digestOf, imageOpener, nameOf, use } from '../support/image-opener.ts';
 import { testWith } from '../support/needs.ts';
 import { openFilesIn } from '../support/open-files.ts';
 
-describe('an entry that is not what its name says is replaced without a word', () => {
+describe('an entry that cannot be trusted is replaced silently:', () => {
   const damages: readonly [string, (path: string, folder: string) => void][] = [
     ['a byte has changed', (path) => writeFileSync(path, flipped(image, 123_456))],
     ['the last byte has changed', (path) => writeFileSync(path, flipped(image, image.length - 1))],
@@ -40,7 +40,7 @@ describe('an entry that is not what its name says is replaced without a word', (
 
   for (const [lengths, length] of [
     ['the length is known', image.length],
-    ['the length is not known', undefined],
+    ['the length is unknown', undefined],
   ] as const) {
     test.each([...damages, ...others])(`%s, and ${lengths}`, async (_, damage) => {
       const folder = testFolder();
@@ -68,7 +68,7 @@ describe('an entry that is not what its name says is replaced without a word', (
     expect(statSync(join(folder, entry)).uid).toBe(0);
   });
 
-  test('but a folder with something in it is left alone, and told', async () => {
+  test('but a folder that is not empty is reported and left alone', async () => {
     const folder = testFolder();
     mkdirSync(join(folder, entry));
     writeFileSync(join(folder, entry, 'theirs'), 'dear');
@@ -86,8 +86,8 @@ function flipped(bytes: Uint8Array, at: number): Uint8Array {
   return damaged;
 }
 
-describe('bytes that do not match are never given, and never kept', () => {
-  test('when the server has others than it says', async () => {
+describe('bytes that do not match are never passed on and never kept', () => {
+  test('if the server sends other bytes than it announces', async () => {
     const folder = testFolder();
     const liar: Opener = { ...imageOpener(other, { digest: undefined }), describe: async () => ({ digest: digestOf(image) }) };
     expect(await failure(use(liar, folder))).toMatchObject({
@@ -97,7 +97,7 @@ describe('bytes that do not match are never given, and never kept', () => {
     expect([readdirSync(folder), openFilesIn(folder)]).toEqual([[], []]);
   });
 
-  test('when the caller wants others, and what is there stays there', async () => {
+  test('if the caller expects others, and the existing entry is kept', async () => {
     const folder = testFolder();
     const opener = imageOpener(image, { digest: digestOf(image, 'sha512') });
     await expectImage(opener, folder);
@@ -107,7 +107,7 @@ describe('bytes that do not match are never given, and never kept', () => {
     expect([readdirSync(folder), openFilesIn(folder)]).toEqual([[nameOf(digestOf(image, 'sha512'))], []]);
   });
 
-  test('when the caller and the server want two of the same kind, and both are there', async () => {
+  test('if the caller and the server have two different checksums of one algorithm, and both have entries', async () => {
     const folder = testFolder();
     await use(imageOpener(image), folder);
     await use(imageOpener(other), folder);

@@ -13,7 +13,7 @@ import { imageServer, type Outcome, stagingProcesses } from '../support/staging-
 
 const startProcess = stagingProcesses();
 
-describe('who gives up leaves nothing behind', () => {
+describe('a cancelled call leaves nothing behind', () => {
   async function cancelled(opener: CountedOpener, folder: string): Promise<void> {
     const controller = new AbortController();
     const onRead = (): void => void setImmediate(() => controller.abort());
@@ -22,13 +22,13 @@ describe('who gives up leaves nothing behind', () => {
     expect(openFilesIn(folder)).toEqual([]);
   }
 
-  test('while it is fetched', async () => {
+  test('while it fetches the image', async () => {
     const folder = testFolder();
     await cancelled(imageOpener(image, { attempts: [() => stalling(image)] }), folder);
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test('while an entry is looked through', async () => {
+  test('while it checks an entry', async () => {
     const folder = testFolder();
     const large = noise(8 * MiB, 3);
     await use(imageOpener(large), folder, {}, 8 * MiB);
@@ -38,7 +38,7 @@ describe('who gives up leaves nothing behind', () => {
     expect([readdirSync(folder), openFilesIn(folder)]).toEqual([[nameOf(digestOf(large))], []]);
   });
 
-  test('while another fetches the same image, which goes on', async () => {
+  test('while another call fetches the same image and continues', async () => {
     const folder = testFolder();
     const { url, proceed, asked } = await heldServer();
     const process = startProcess({ does: 'cached', url, folder, size: MiB, digest: digestOf(image) });
@@ -50,13 +50,13 @@ describe('who gives up leaves nothing behind', () => {
     controller.abort();
     expect(await refused).toMatchObject({ code: 'CANCELLED' });
     proceed();
-    expect(await process.done()).toEqual({ result: digestOf(image).hex });
+    expect(await process.outcome()).toEqual({ result: digestOf(image).hex });
     expect([opener.opened(), asked()]).toEqual([0, 1]);
     expect(readdirSync(folder)).toEqual([entry]);
   });
 });
 
-/** Gives a third of the image, and the rest when it is told to. */
+/** Yields a third of the image, and the rest when it is released. */
 async function heldServer() {
   const rests: (() => void)[] = [];
   const server = await imageServer(image, (response) => {
@@ -69,7 +69,7 @@ async function heldServer() {
   return { ...server, proceed };
 }
 
-describe('several processes at once', () => {
+describe('several processes in parallel', () => {
   test('fetch the same image once', async () => {
     const folder = testFolder();
     const { url, proceed, asked } = await heldServer();
@@ -79,12 +79,12 @@ describe('several processes at once', () => {
     const others = [startProcess(task), startProcess(task)];
     for (const { said } of others) await said('owner');
     proceed();
-    for (const { done } of [first, ...others]) expect(await done()).toEqual({ result: digestOf(image).hex });
+    for (const { outcome } of [first, ...others]) expect(await outcome()).toEqual({ result: digestOf(image).hex });
     expect(asked()).toBe(1);
     expect(readdirSync(folder)).toEqual([entry]);
   });
 
-  test('with room for three of their images: all succeed, and no more than fits is kept', async () => {
+  test('all succeed with room for three of their images, and keep no more than fits', async () => {
     const folder = testFolder();
     const images = Array.from({ length: 5 }, (_, seed) => noise(150_000, 10 + seed));
     const size = 3 * 150_000;
@@ -94,7 +94,7 @@ describe('several processes at once', () => {
       const url = servers[index % images.length]?.url;
       return { bytes, process: startProcess({ does: 'cached', url, folder, size, digest: digestOf(bytes) }) };
     });
-    for (const { bytes, process } of processes) expect(await process.done()).toEqual({ result: digestOf(bytes).hex });
+    for (const { bytes, process } of processes) expect(await process.outcome()).toEqual({ result: digestOf(bytes).hex });
     const names = readdirSync(folder);
     expect(images.map((bytes) => nameOf(digestOf(bytes)))).toEqual(expect.arrayContaining(names));
     expect(names.length).toBeGreaterThan(0);
@@ -102,14 +102,14 @@ describe('several processes at once', () => {
     for (const name of names) expect(nameOf(digestOf(readFileSync(join(folder, name))))).toBe(name);
   });
 
-  test('within one process, too, fetch the same image once', async () => {
+  test('and several calls in one process fetch the same image once', async () => {
     const folder = testFolder();
     const opener = imageOpener(image);
     await Promise.all(Array.from({ length: 5 }, () => use(opener, folder)));
     expect(opener.opened()).toBe(1);
   });
 
-  test('do not wait for a fetch that has failed for another', async () => {
+  test('do not wait for a fetch that has failed in another', async () => {
     const folder = testFolder();
     const broken = imageOpener(image, { attempts: [() => failing(image.subarray(0, 10), new Error('cable'))] });
     let second: Promise<Buffer> | undefined;
@@ -121,17 +121,17 @@ describe('several processes at once', () => {
   });
 });
 
-describe('in a folder that users share', () => {
+describe('in a folder shared by users', () => {
   /** What another user than this one gets through the cache. */
   async function ofNobody(folder: string, size: number): Promise<{ readonly outcome: Outcome; readonly asked: number }> {
     const { url, asked } = await imageServer(image);
     const task = { does: 'cached', url, folder, size, digest: digestOf(image) };
-    const outcome = await startProcess(task, ['setpriv', '--reuid=65534', '--clear-groups']).done();
+    const outcome = await startProcess(task, ['setpriv', '--reuid=65534', '--clear-groups']).outcome();
     return { outcome, asked: asked() };
   }
   const fetched = { outcome: { result: digestOf(image).hex }, asked: 1 };
 
-  testWith('root')('an entry that another user keeps for himself is replaced', async () => {
+  testWith('root')('an entry that only another user can read is replaced', async () => {
     const folder = testFolder();
     await use(imageOpener(image), folder);
     chmodSync(folder, 0o777);
@@ -139,7 +139,7 @@ describe('in a folder that users share', () => {
     expect([readdirSync(folder), statSync(join(folder, entry)).uid]).toEqual([[entry], 65_534]);
   });
 
-  testWith('root')('entries that only another user may remove stay, and leave less room for others', async () => {
+  testWith('root')('entries that only another user may remove are kept, and count against the size', async () => {
     const folder = testFolder();
     await use(imageOpener(other), folder);
     chmodSync(folder, 0o1777);
@@ -150,7 +150,7 @@ describe('in a folder that users share', () => {
   });
 });
 
-test('of a process that is killed while it fills the cache, the next use leaves nothing', async () => {
+test('the next use removes what a process killed while filling the cache has left behind', async () => {
   const folder = testFolder();
   const { url } = await heldServer();
   const fetching = startProcess({ does: 'cached', url, folder, size: MiB, digest: digestOf(image) });

@@ -13,7 +13,7 @@ import { testWith } from '../support/needs.ts';
 import { tinyFolder } from '../support/tiny-folder.ts';
 
 describe('an image', () => {
-  test('is fetched once, and kept under its checksum for this user only', async () => {
+  test('is fetched once, and stored under its checksum, readable by this user only', async () => {
     const folder = join(testFolder(), 'made', 'by us');
     const opener = imageOpener(image, { name: 'http://server/image', length: image.length });
     await expectImage(opener, folder);
@@ -30,7 +30,7 @@ describe('an image', () => {
     expect([opener.opened(), opener.closed()]).toEqual([1, 1]);
   });
 
-  test.each(['md5', 'sha1', 'sha512', 'sha3-256', 'blake2b512'])('is kept by a checksum of the kind %s', async (algorithm) => {
+  test.each(['md5', 'sha1', 'sha512', 'sha3-256', 'blake2b512'])('can be stored under a checksum of type %s', async (algorithm) => {
     const folder = testFolder();
     const digest = digestOf(image, algorithm);
     const opener = imageOpener(image, { digest });
@@ -40,7 +40,7 @@ describe('an image', () => {
     expect(readdirSync(folder)).toEqual([nameOf(digest)]);
   });
 
-  test('is found by the SHA-256 of the caller, wherever it came from', async () => {
+  test('is found by the caller’s SHA-256, wherever it came from', async () => {
     const folder = testFolder();
     await expectImage(imageOpener(image, { digest: undefined }), folder, { sha256: digestOf(image).hex.toUpperCase() });
     expect(readdirSync(folder)).toEqual([entry]);
@@ -54,7 +54,7 @@ describe('an image', () => {
     expect(readdirSync(folder)).toEqual([entry]);
   });
 
-  test('that the server says more of than the caller is kept as the server says', async () => {
+  test('for which the server has a stronger checksum than the caller is stored under the server’s', async () => {
     const folder = testFolder();
     const digest = digestOf(image, 'sha512');
     await expectImage(imageOpener(image, { digest }), folder, { sha256: digestOf(image).hex });
@@ -67,7 +67,7 @@ describe('an image', () => {
     ['one that is a path', { algorithm: 'sha256', hex: `../../${'a'.repeat(58)}` }],
     ['one that is empty', { algorithm: 'sha256', hex: '' }],
   ];
-  test.each(unnamed)('without a checksum that can name a file is staged, and not kept: %s', async (_, digest) => {
+  test.each(unnamed)('without a checksum that can name a file is staged and not kept: %s', async (_, digest) => {
     const folder = testFolder();
     const opener: Opener = { ...imageOpener(image, { digest: undefined }), describe: async () => ({ digest }) };
     const source = await cachedImage(opener, { folder, size: MiB }).open({});
@@ -75,12 +75,12 @@ describe('an image', () => {
     expect(readdirSync(folder)).toEqual([]);
     await source.close();
     const { name, open } = imageOpener(image);
-    await expectImage({ name, open }, folder); // nothing that could tell one
+    await expectImage({ name, open }, folder); // nothing that could report a length
     expect(readdirSync(folder)).toEqual([]);
   });
 
   test.each([image.length, undefined])(
-    'larger than the cache is staged, costs no other image its place, and is not kept: length %s',
+    'larger than the cache is staged, evicts no other image, and is not kept: length %s',
     async (length) => {
       const folder = testFolder();
       await use(imageOpener(other), folder);
@@ -92,18 +92,18 @@ describe('an image', () => {
     },
   );
 
-  test('tells how far it has been fetched, or looked through', async () => {
+  test('reports how much has been fetched or checked', async () => {
     const folder = testFolder();
-    for (const turn of ['fetched', 'found']) {
-      const told: [number, number][] = [];
-      const onRead = (...progress: [number, number]): number => told.push(progress);
+    for (const way of ['fetched', 'found']) {
+      const reported: [number, number][] = [];
+      const onRead = (...progress: [number, number]): number => reported.push(progress);
       const source = await cachedImage(imageOpener(image, { length: 300_000 }), { folder, size: MiB }).open({ onRead });
-      expect([turn, told.at(-1)]).toEqual([turn, [300_000, 300_000]]);
+      expect([way, reported.at(-1)]).toEqual([way, [300_000, 300_000]]);
       await source.close();
     }
   });
 
-  test('that is in use is read to its end, even if others take its place meanwhile', async () => {
+  test('that is in use is read to the end, even if it is evicted meanwhile', async () => {
     const folder = testFolder();
     await use(imageOpener(image), folder);
     const source = await cachedImage(imageOpener(image), { folder, size: MiB }).open({});
@@ -113,7 +113,7 @@ describe('an image', () => {
     await source.close();
   });
 
-  test('is fetched anew where the line is bad', async () => {
+  test('is fetched again after a bad connection', async () => {
     const folder = testFolder();
     const bad = () => failing(image.subarray(0, 5000), new VdiStreamError('HTTP_RANGE', 'the line is bad'));
     const opener = imageOpener(image, { attempts: [bad, bad, bad] });
@@ -123,15 +123,15 @@ describe('an image', () => {
   });
 });
 
-describe('a cache that cannot be used', () => {
-  test('because its folder is a file, or in one', async () => {
+describe('a cache cannot be used', () => {
+  test('because its folder is a file, or inside a file', async () => {
     const file = join(testFolder(), 'file');
     writeFileSync(file, '');
     expect(await failure(use(imageOpener(image), file))).toMatchObject({ code: 'CACHE', errno: 17 });
     expect(await failure(use(imageOpener(image), join(file, 'inside')))).toMatchObject({ code: 'CACHE', errno: 20 });
   });
 
-  testWith('root')('because it can only be read', async () => {
+  testWith('root')('because it is read-only', async () => {
     const folder = tinyFolder(MiB);
     folder.makeReadOnly();
     const opener = imageOpener(image);
@@ -143,7 +143,7 @@ describe('a cache that cannot be used', () => {
     expect(await failure(use(imageOpener(image), testFolder(), {}, size))).toMatchObject({ code: 'USAGE' });
   });
 
-  test('because the folder is taken away while it is filled', async () => {
+  test('because the folder is removed while it is filled', async () => {
     const folder = join(testFolder(), 'cache');
     const opener = imageOpener(image);
     const opening = use(opener, folder, { onRead: () => rmSync(folder, { recursive: true, force: true }) });
@@ -152,7 +152,7 @@ describe('a cache that cannot be used', () => {
   });
 });
 
-test('an image whose file somebody takes away while it is fetched is used all the same', async () => {
+test('an image whose file is removed while it is fetched is used anyway', async () => {
   const folder = testFolder();
   const clear = (): void => {
     for (const name of readdirSync(folder)) rmSync(join(folder, name));

@@ -15,7 +15,7 @@ const image = Buffer.from(noise(300_000, 1));
 const other = Buffer.from(noise(200_000, 2));
 const entry = nameOf(digestOf(image));
 
-describe('which images are given up', () => {
+describe('the images evicted first are', () => {
   /** The model: the least recently used first, until the rest fits. Resolves to those that are left. */
   function model(kept: readonly number[], used: number, sizes: readonly number[], size: number): number[] {
     if ((sizes[used] ?? 0) > size) return [...kept];
@@ -25,7 +25,7 @@ describe('which images are given up', () => {
     return left;
   }
 
-  test('those that have not been used for the longest time, whatever is used in whatever order', async () => {
+  test('the least recently used ones, whatever the order of use', async () => {
     const programs = fc.record({
       sizes: fc.array(fc.integer({ min: 0, max: 3000 }), { minLength: 2, maxLength: 6 }),
       size: fc.integer({ min: 0, max: 6000 }),
@@ -56,7 +56,7 @@ describe('which images are given up', () => {
     );
   });
 
-  test('of those with the same time, the one whose name comes first', async () => {
+  test('by name among those with the same time', async () => {
     const folder = testFolder();
     const images = [10, 11, 12].map((seed) => noise(1000, seed));
     const names = images.map((bytes) => nameOf(digestOf(bytes))).sort();
@@ -67,7 +67,7 @@ describe('which images are given up', () => {
     expect(readdirSync(folder)).toHaveLength(3);
   });
 
-  test('not the one that was just used, though the clock has been put back', async () => {
+  test('not those just used, even if the clock has been set back', async () => {
     const folder = testFolder();
     const [a, b, c] = [20, 21, 22].map((seed) => noise(1000, seed)) as [Uint8Array, Uint8Array, Uint8Array];
     await use(imageOpener(a), folder, {}, 2000);
@@ -79,7 +79,7 @@ describe('which images are given up', () => {
     expect(readdirSync(folder).sort()).toEqual([a, c].map((bytes) => nameOf(digestOf(bytes))).sort());
   });
 
-  test('never what is no entry, which does not count either', async () => {
+  test('never other files, which do not count against the size either', async () => {
     const folder = testFolder();
     const names = [
       'notes',
@@ -101,7 +101,7 @@ describe('which images are given up', () => {
 });
 
 describe('a file system without enough room', () => {
-  testWith('root')('is given that of images that are in the way, the least recently used ones, and no more of them', async () => {
+  testWith('root')('evicts only as many of the least recently used images as needed', async () => {
     const { path, room } = tinyFolder(MiB);
     const images = [30, 31, 32].map((seed) => noise(300_000, seed));
     for (const bytes of images) await use(imageOpener(bytes), path, {}, 10 * MiB);
@@ -111,7 +111,7 @@ describe('a file system without enough room', () => {
     expect(readdirSync(path).sort()).toEqual(left.sort());
   });
 
-  testWith('root')('is given that of other images for one that is being read, which keeps its room', async () => {
+  testWith('root')('evicts other images while one is read, which keeps its room', async () => {
     const { path, room } = tinyFolder(MiB);
     const [first, second, third] = [30, 31, 32].map((seed) => noise(300_000, seed)) as [Uint8Array, Uint8Array, Uint8Array];
     const reading = await cachedImage(imageOpener(first), { folder: path, size: 10 * MiB }).open({});
@@ -123,7 +123,7 @@ describe('a file system without enough room', () => {
     await reading.close();
   });
 
-  testWith('root')('is told with both numbers before the first byte if that does not help, and no image is given up in vain', async () => {
+  testWith('root')('is reported with both sizes before the first byte if eviction cannot help, and no image is evicted', async () => {
     const { path, room } = tinyFolder(MiB);
     await use(imageOpener(image), path);
     const free = room();
@@ -133,7 +133,7 @@ describe('a file system without enough room', () => {
     expect([opener.begun(), readdirSync(path)]).toEqual([0, [entry]]);
   });
 
-  testWith('root')('is told when it is full, where nobody could know, and nothing of it is left', async () => {
+  testWith('root')('is reported once it is full if the length is unknown, and nothing is left', async () => {
     const { path, room } = tinyFolder(MiB);
     await use(imageOpener(image), path);
     const free = room();

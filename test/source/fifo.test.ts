@@ -28,7 +28,7 @@ function holder(path: string): { write(bytes: Uint8Array): void; close(): void }
   return { write: (bytes) => void writeSync(fd, bytes), close: () => closeSync(fd) };
 }
 
-test('a pipe with a name that nobody writes to is given up when the signal fires', async () => {
+test('reading a named pipe without a writer stops when the signal fires', async () => {
   const { folder, path } = fifo();
   onTestFinished(() => holder(path).close());
   const controller = new AbortController();
@@ -38,7 +38,7 @@ test('a pipe with a name that nobody writes to is given up when the signal fires
   expect(openFilesIn(folder)).toEqual([]);
 });
 
-test('so is one whose writer stands still', async () => {
+test('reading a named pipe with a stalled writer stops when the signal fires', async () => {
   const { folder, path } = fifo();
   const writer = holder(path);
   onTestFinished(writer.close);
@@ -50,7 +50,7 @@ test('so is one whose writer stands still', async () => {
   expect(openFilesIn(folder)).toEqual([path]); // the writer
 });
 
-test('one whose writer comes late is read to its end', async () => {
+test('a named pipe whose writer opens it late is read to the end', async () => {
   const { folder, path } = fifo();
   const target = join(folder, 'disk.raw');
   const writing = writeDisk(path, target, { verify: true });

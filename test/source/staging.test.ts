@@ -34,8 +34,8 @@ async function contentOf(source: Source): Promise<Buffer> {
   }
 }
 
-describe('an image that is staged', () => {
-  test('is there whole, with its own name, before the first byte is asked for, and can be jumped through', async () => {
+describe('a staged image', () => {
+  test('is complete, keeps its name, and is seekable before its first byte is read', async () => {
     const opener = imageOpener(image, { name: 'http://server/image', length: image.length });
     const source = await stagedImage(opener, testFolder()).open({});
     expect([opener.opened(), opener.closed()]).toEqual([1, 1]);
@@ -51,7 +51,7 @@ describe('an image that is staged', () => {
     await source.close();
   });
 
-  test('has no name in the folder, which is made for its user only', async () => {
+  test('has no name in the folder, which is created for its user only', async () => {
     const folder = join(testFolder(), 'made', 'by us');
     const source = await stagedImage(imageOpener(image), folder).open({});
     expect(readdirSync(folder)).toEqual([]);
@@ -59,7 +59,7 @@ describe('an image that is staged', () => {
     await source.close();
   });
 
-  testWith('root')('gives its room back when it is closed', async () => {
+  testWith('root')('frees its space when it is closed', async () => {
     const { path, room } = tinyFolder(4 * MiB);
     const before = room();
     const source = await stagedImage(imageOpener(image), path).open({});
@@ -68,19 +68,19 @@ describe('an image that is staged', () => {
     expect(room()).toBe(before);
   });
 
-  test('tells how far it has come, and how far there is to go where that is known', async () => {
+  test('reports how much has been fetched, and the total if it is known', async () => {
     for (const length of [undefined, image.length]) {
-      const told: [number, number][] = [];
-      const onRead = (...progress: [number, number]): number => told.push(progress);
+      const reported: [number, number][] = [];
+      const onRead = (...progress: [number, number]): number => reported.push(progress);
       const source = await stagedImage(imageOpener(image, { length }), testFolder()).open({ onRead });
-      expect(told.at(-1)).toEqual([300_000, length ?? 0]);
-      expect(told.map(([position]) => position)).toEqual(told.map(([position]) => position).sort((a, b) => a - b));
-      expect(told.length).toBeGreaterThan(2);
+      expect(reported.at(-1)).toEqual([300_000, length ?? 0]);
+      expect(reported.map(([position]) => position)).toEqual(reported.map(([position]) => position).sort((a, b) => a - b));
+      expect(reported.length).toBeGreaterThan(2);
       await source.close();
     }
   });
 
-  test('with a leaf that comes last needs neither the size of the disk nor a folder for layers', async () => {
+  test('whose leaf comes last needs neither the size of the disk nor a folder for layers', async () => {
     const folder = testFolder();
     const { vhds, content } = sampleChain();
     const tar = gzipSync(chainTar(vhds, [2, 1, 0]));
@@ -91,10 +91,10 @@ describe('an image that is staged', () => {
   });
 });
 
-describe('nothing of an image that could not be fetched is left, and its source is closed', () => {
+describe('an image that cannot be fetched leaves no file, and its source is closed, after', () => {
   const cases: readonly [string, ImageOptions, ErrorCode][] = [
     ['bytes that do not match', { digest: digestOf(noise(10, 2)) }, 'SOURCE_CHECKSUM'],
-    ['an end before its end', { length: 300_001 }, 'SOURCE_TRUNCATED'],
+    ['an early end', { length: 300_001 }, 'SOURCE_TRUNCATED'],
     ['a read that fails', { attempts: [() => failing(image, new Error('cable'))] }, 'SOURCE_READ'],
   ];
   test.each(cases)('%s', async (_, options, code) => {
@@ -106,7 +106,7 @@ describe('nothing of an image that could not be fetched is left, and its source 
     expect(openFilesIn(folder)).toEqual([]);
   });
 
-  test('a SHA-256 of the caller that does not match', async () => {
+  test('a mismatch with the caller’s SHA-256', async () => {
     const folder = testFolder();
     const opener = imageOpener(image, { digest: undefined });
     const opening = stagedImage(opener, folder).open({ sha256: digestOf(noise(10, 2)).hex });
@@ -117,7 +117,7 @@ describe('nothing of an image that could not be fetched is left, and its source 
     expect((await contentOf(source)).equals(image)).toBe(true);
   });
 
-  test('a signal in the middle, while no byte comes', async () => {
+  test('a signal in the middle, while no bytes arrive', async () => {
     const folder = testFolder();
     const opener = imageOpener(image, { attempts: [() => stalling(image)] });
     const controller = new AbortController();
@@ -127,13 +127,13 @@ describe('nothing of an image that could not be fetched is left, and its source 
     expect(openFilesIn(folder)).toEqual([]);
   });
 
-  test('a signal that has fired before', async () => {
+  test('a signal that had already fired', async () => {
     const opener = imageOpener(image);
     expect(await failure(stagedImage(opener, testFolder()).open({ signal: AbortSignal.abort() }))).toMatchObject({ code: 'CANCELLED' });
     expect(opener.begun()).toBe(0);
   });
 
-  test('a process that is killed in the middle', async () => {
+  test('a kill of its process in the middle', async () => {
     const folder = testFolder();
     const { url } = await imageServer(image, (response) => void response.write(image.subarray(0, 100_000)));
     const fetching = startProcess({ does: 'staged', url, folder, digest: digestOf(image) });
@@ -144,10 +144,10 @@ describe('nothing of an image that could not be fetched is left, and its source 
   });
 });
 
-describe('an image is fetched anew', () => {
+describe('an image is fetched again', () => {
   const broken = (code: ErrorCode) => () => failing(image.subarray(0, 123_456), new VdiStreamError(code, 'the line is bad'));
 
-  test.each(['HTTP_RANGE', 'HTTP_CHANGED', 'HTTP_DROPPED'] as const)('three times at most after %s', async (code) => {
+  test.each(['HTTP_RANGE', 'HTTP_CHANGED', 'HTTP_DROPPED'] as const)('at most three times after %s', async (code) => {
     const folder = testFolder();
     const lucky = imageOpener(image, { attempts: [broken(code), broken(code), broken(code)] });
     const source = await stagedImage(lucky, folder).open({});
@@ -167,7 +167,7 @@ describe('an image is fetched anew', () => {
 });
 
 describe('a folder without enough room', () => {
-  testWith('root')('is told before the first byte, with both numbers', async () => {
+  testWith('root')('is reported before the first byte, with both sizes', async () => {
     const { path, room } = tinyFolder(MiB);
     const free = room();
     const opener = imageOpener(noise(2 * MiB, 3), { length: 2 * MiB });
@@ -176,7 +176,7 @@ describe('a folder without enough room', () => {
     expect([opener.begun(), opener.closed()]).toEqual([0, 1]);
   });
 
-  testWith('root')('is told when it is full, where nobody could know, and what was there is given back', async () => {
+  testWith('root')('is reported once it is full if the length is unknown, and the space is freed', async () => {
     const { path, room } = tinyFolder(MiB);
     const free = room();
     const error = await failure(stagedImage(imageOpener(noise(2 * MiB, 3)), path).open({}));
@@ -184,7 +184,7 @@ describe('a folder without enough room', () => {
     expect(room()).toBe(free);
   });
 
-  testWith('root')('may have exactly as much as the image needs', async () => {
+  testWith('root')('is not reported if it has exactly as much as the image needs', async () => {
     const { path, room } = tinyFolder(MiB);
     const all = noise(room(), 3);
     const source = await stagedImage(imageOpener(all, { length: all.length }), path).open({});
@@ -192,7 +192,7 @@ describe('a folder without enough room', () => {
   });
 });
 
-testWith('loop', 'mkfs.ext4')('storage that loses what it has taken is told, not read back as zeros', async () => {
+testWith('loop', 'mkfs.ext4')('storage that loses data after accepting it is reported, not read back as zeros', async () => {
   const folder = thinFolder(8 * MiB, 128 * MiB);
   const bytes = noise(32 * MiB, 3);
   expect(await failure(stagedImage(imageOpener(bytes, { length: bytes.length }), folder).open({}))).toMatchObject({ code: 'STAGING' });
@@ -200,8 +200,8 @@ testWith('loop', 'mkfs.ext4')('storage that loses what it has taken is told, not
   expect(openFilesIn(folder)).toEqual([]);
 });
 
-describe('a folder that cannot be used', () => {
-  test('because it is a file, or in one', async () => {
+describe('a folder cannot be used for staging', () => {
+  test('because it is a file, or inside a file', async () => {
     const file = join(testFolder(), 'file');
     writeFileSync(file, '');
     expect(await failure(stagedImage(imageOpener(image), file).open({}))).toMatchObject({ code: 'STAGING', errno: 17 });
@@ -210,7 +210,7 @@ describe('a folder that cannot be used', () => {
     expect(await failure(stagedImage(imageOpener(image), 'a\0b').open({}))).toMatchObject({ code: 'STAGING' });
   });
 
-  testWith('root')('because it can only be read', async () => {
+  testWith('root')('because it is read-only', async () => {
     const folder = tinyFolder(MiB);
     folder.makeReadOnly();
     const opener = imageOpener(image);
@@ -219,7 +219,7 @@ describe('a folder that cannot be used', () => {
   });
 });
 
-describe('what dead processes have left in the folder', () => {
+describe('what dead processes have left behind in the folder', () => {
   /** The owner of a process that has been killed. */
   async function deadOwner(): Promise<string> {
     const dead = startProcess({ does: 'hold', name: `test ${process.pid} dead` });
@@ -234,7 +234,7 @@ describe('what dead processes have left in the folder', () => {
     ['a layer', async (folder) => (await stage(folder, streamCursor(reusing(image)))).close()],
   ];
 
-  test.each(uses)('is removed before %s is staged, and nothing else', async (_, use) => {
+  test.each(uses)('is removed before %s is staged, and nothing else is', async (_, use) => {
     const [folder, elsewhere] = [testFolder(), testFolder()];
     const dead = await deadOwner();
     const others = [
@@ -259,7 +259,7 @@ describe('what dead processes have left in the folder', () => {
   });
 });
 
-test('a layer that could not be staged leaves no file open', async () => {
+test('a layer that cannot be staged leaves no file open', async () => {
   const folder = testFolder();
   async function* broken(): Chunks {
     yield image;

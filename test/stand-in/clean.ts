@@ -10,7 +10,7 @@ export interface Kept {
   readonly vbds?: readonly string[];
 }
 
-/** Throws if a loop device, a node, a VBD or a VDI is there that is not listed, or one that is listed is gone. */
+/** Throws if there is a loop device, node, VBD or VDI that is not listed, or if a listed object is missing. */
 export function assertClean(host: Host, { vdis = [], vbds = [] }: Kept = {}): void {
   const { sr, vdi, vbd } = host.state();
   const keptPlugs = vbd.filter((one) => vbds.includes(one.uuid) && one.currentlyAttached && one.vm === host.dom0);

@@ -65,17 +65,17 @@ const isFullOf = (path: string, value: number, size = 8 * MiB): boolean => read(
 describe('vbd-plug', () => {
   for (const sector of [512, 4096]) {
     for (const device of ['backend', 'kernel'] as const) {
-      test(`makes a device with sectors of ${sector} bytes, told by the ${device}'s name while it is attached`, async () => {
+      test(`creates a device with sectors of ${sector} bytes, found under the ${device}'s name while it is attached`, async () => {
         const sr = await host.sr('ext', { sector, device });
         const vdi = await newVdi(sr);
         const vbd = await newVbd(vdi);
         expect(await param('vbd', vbd, 'device')).toBe('');
         await xe('vbd-plug', `uuid=${vbd}`);
         expect(await param('vbd', vbd, 'currently-attached')).toBe('true');
-        const told = await param('vbd', vbd, 'device');
-        expect(told).toMatch(device === 'backend' ? new RegExp(`^sm/backend/${sr}/${vdi}$`) : /^loop\d+$/);
+        const deviceName = await param('vbd', vbd, 'device');
+        expect(deviceName).toMatch(device === 'backend' ? new RegExp(`^sm/backend/${sr}/${vdi}$`) : /^loop\d+$/);
 
-        const path = join('/dev', told);
+        const path = join('/dev', deviceName);
         expect(statSync(path).isBlockDevice()).toBe(true);
         expect([blockdev('--getsize64', path), blockdev('--getss', path)]).toEqual([8 * MiB, sector]);
         const file = openSync(path, 'r+');
@@ -85,7 +85,7 @@ describe('vbd-plug', () => {
 
         await xe('vbd-unplug', `uuid=${vbd}`);
         expect(await param('vbd', vbd, 'currently-attached')).toBe('false');
-        expect(await param('vbd', vbd, 'device')).toBe(told);
+        expect(await param('vbd', vbd, 'device')).toBe(deviceName);
         if (device === 'backend') expect(existsSync(path)).toBe(false);
         await xe('vbd-plug', `uuid=${vbd}`);
         expect(read(join('/dev', await param('vbd', vbd, 'device')), 4096, 9).toString()).toBe('something');
@@ -104,13 +104,13 @@ describe('vbd-plug', () => {
     ['a volume of a thin array', 'equal', { allocation: 'thin' }, [], 0],
   ];
   for (const [what, type, smConfig, more, value] of contents) {
-    test(`shows ${what} as full of ${value}`, async () => {
+    test(`exposes ${what} filled with ${value}`, async () => {
       const { path } = await plugged(await host.sr(type, smConfig === undefined ? {} : { smConfig }), ...more);
       expect(isFullOf(path, value)).toBe(true);
     });
   }
 
-  test('shows old data where a raw volume has grown, and what was written before it', async () => {
+  test('shows old data where a raw volume has grown, and what was written before that', async () => {
     const { vdi, vbd, path } = await plugged(await host.sr('lvm'), 'sm-config:type=raw');
     const file = openSync(path, 'r+');
     writeSync(file, Buffer.alloc(8 * MiB, 1));
@@ -121,7 +121,7 @@ describe('vbd-plug', () => {
     expect([isFullOf(path, 1), read(path, 8 * MiB, 4 * MiB).equals(Buffer.alloc(4 * MiB, 0xaa))]).toEqual([true, true]);
   });
 
-  test('on LVM also shows the volume, which is the disk itself only if that is raw', async () => {
+  test('on LVM also shows the volume, which holds the plain disk only if the VDI is raw', async () => {
     const sr = await host.sr('lvm');
     const raw = await plugged(sr, 'sm-config:type=raw');
     const vhd = await plugged(sr);
@@ -136,7 +136,7 @@ describe('vbd-plug', () => {
     expect(existsSync(join('/dev/sm/phy', sr, vdi))).toBe(false);
   });
 
-  test('takes no VBD that is attached, nor one of a machine that is not running', async () => {
+  test('rejects a VBD that is attached, or whose machine is not running', async () => {
     const { vdi, vbd } = await plugged(await host.sr('ext'));
     expect(await raised('vbd-plug', `uuid=${vbd}`)).toBe(`DEVICE_ALREADY_ATTACHED, [ ${refOf('vbd', vbd)} ]`);
     const args = ['vbd-create', `vm-uuid=${host.guest}`, `vdi-uuid=${vdi}`, 'device=autodetect'];
@@ -146,7 +146,7 @@ describe('vbd-plug', () => {
     await host.change('vm', host.guest, { powerState: 'running' });
   });
 
-  test('gives Dom0 a disk that a guest has, but no guest one that another writes to', async () => {
+  test('plugs a disk of a guest into Dom0, but not a disk that another guest writes to into a guest', async () => {
     const vdi = await newVdi(await host.sr('ext'));
     const args = ['vbd-create', `vm-uuid=${host.guest}`, `vdi-uuid=${vdi}`, 'device=autodetect'];
     const [first, second] = [await xe(...args), await xe(...args)];
@@ -158,14 +158,14 @@ describe('vbd-plug', () => {
     expect(existsSync(join('/dev', await param('vbd', vbd, 'device')))).toBe(true);
   });
 
-  test('makes no device here for the control domain of another host', async () => {
+  test('creates no device here for the control domain of another host', async () => {
     const vdi = await newVdi(await host.sr('nfs', { shared: true }));
     await xe('vbd-plug', `uuid=${await xe('vbd-create', `vm-uuid=${host.otherDom0}`, `vdi-uuid=${vdi}`, 'device=autodetect')}`);
     expect(await raised('vdi-destroy', `uuid=${vdi}`)).toMatch(/^VDI_IN_USE/);
     expect(host.state().vdi[0]?.disk.plugged).toBeUndefined();
   });
 
-  test('gives a second VBD in Dom0 the same device, which stays until the last one is unplugged', async () => {
+  test('plugs a second VBD in Dom0 as the same device, which exists until the last VBD is unplugged', async () => {
     const { vdi, vbd, path } = await plugged(await host.sr('ext'));
     const other = await newVbd(vdi);
     await xe('vbd-plug', `uuid=${other}`);
@@ -177,7 +177,7 @@ describe('vbd-plug', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  test('of a VBD that only reads makes a device that cannot be written to', async () => {
+  test('of a read-only VBD creates a read-only device', async () => {
     const vdi = await newVdi(await host.sr('ext'));
     const vbd = await newVbd(vdi, 'mode=RO');
     await xe('vbd-plug', `uuid=${vbd}`);
@@ -188,13 +188,13 @@ describe('vbd-plug', () => {
     expect(await param('vdi', vdi, 'sm-config')).toBe('vdi_type: vhd');
   });
 
-  test('does not find a disk whose file is gone', async () => {
+  test('fails for a disk whose file is missing', async () => {
     const vdi = await newVdi(await host.sr('ext'));
     rmSync(host.state().vdi[0]?.disk.path ?? '');
     expect(await raised('vbd-plug', `uuid=${await newVbd(vdi)}`)).toMatch(/^SR_BACKEND_FAILURE_46, \[ ; The VDI is not available/);
   });
 
-  test('blows up a thin volume while it is written to, if there is room', async () => {
+  test('inflates a thin volume when it is written to, if there is space', async () => {
     // 8 MiB need 16, by calcSizeVHDLV of sm's lvhdutil.py: 8 MiB + 4329472 bytes + 4 bitmaps of 4 KiB, in whole extents of 4 MiB.
     const sr = await host.sr('lvm', { size: 24 * MiB, smConfig: { allocation: 'thin', use_vhd: 'true' } });
     const [one, two] = [await newVdi(sr), await newVdi(sr)];
@@ -207,7 +207,7 @@ describe('vbd-plug', () => {
     await xe('vbd-plug', `uuid=${second}`);
   });
 
-  test('can be of a storage that is full when it is written to', async () => {
+  test('succeeds on storage that turns out to be full when it is written to', async () => {
     const { path: place } = tinyFolder(4 * MiB);
     const { path, vbd, vdi } = await plugged(await host.sr('ext', { place }));
     const file = openSync(path, 'rs+');
@@ -222,7 +222,7 @@ describe('vbd-plug', () => {
 });
 
 describe('vbd-unplug and vbd-destroy', () => {
-  test('come in their order', async () => {
+  test('must be called in that order', async () => {
     const { vdi, vbd } = await plugged(await host.sr('ext'));
     const why = `VBD '${vbd}' still attached to '${host.dom0}'`;
     expect(await raised('vbd-destroy', `uuid=${vbd}`)).toBe(`OPERATION_NOT_ALLOWED, [ ${why} ]`);
@@ -239,7 +239,7 @@ describe('vbd-unplug and vbd-destroy', () => {
     expect(await raised('vbd-destroy', `uuid=${vbd}`)).toMatch(/^UUID_INVALID/);
   });
 
-  test('want a VBD that may be unplugged', async () => {
+  test('need a VBD that may be unplugged', async () => {
     const vdi = await newVdi(await host.sr('ext'));
     const vbd = await newVbd(vdi, 'unpluggable=false');
     await xe('vbd-plug', `uuid=${vbd}`);
@@ -249,7 +249,7 @@ describe('vbd-unplug and vbd-destroy', () => {
     await xe('vbd-unplug', `uuid=${vbd}`, 'timeout=0.5', '--force');
   });
 
-  test('are rejected while anybody has the device open, by whatever name and only to read, and change nothing then', async () => {
+  test('are rejected while the device is open, under any name and even read-only, and then change nothing', async () => {
     const { vbd, path } = await plugged(await host.sr('ext'));
     const [major = '', minor = ''] = readFileSync(
       `/sys/class/block/${basename(host.state().vdi[0]?.disk.plugged?.node ?? '')}/dev`,

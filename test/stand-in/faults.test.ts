@@ -60,7 +60,7 @@ function start(...args: string[]): { kill(): Promise<void>; ended: Promise<Pick<
 }
 
 describe('a fault', () => {
-  test('has an error come instead of the effect of one call, or behind it', async () => {
+  test('replaces the effect of one call with an error, or adds the error after it', async () => {
     for (const [when, made] of [
       ['before', 0],
       ['after', 1],
@@ -80,7 +80,7 @@ describe('a fault', () => {
     expect(host.state().vdi).toHaveLength(2);
   });
 
-  test('has an error of a known code told by its sentence, with references as names', async () => {
+  test('reports a known error code with its sentence, and references as names', async () => {
     const vdi = await xe(...creating());
     const ref = host.state().vdi[0]?.ref ?? '';
     await host.fault({ command: 'vdi-destroy', what: { fail: ['VDI_IN_USE', ref, 'copy', 'more'] } });
@@ -94,7 +94,7 @@ describe('a fault', () => {
     );
   });
 
-  test('comes at the call that it is for: the n-th, that one and all that follow, the one with an argument', async () => {
+  test('occurs at the specified call: the nth, the nth and all after it, or the call with an argument', async () => {
     const what: Fault = { fail: ['INTERNAL_ERROR', 'no'] };
     const outcomes = async (): Promise<(number | null)[]> => {
       const statuses: (number | null)[] = [];
@@ -114,14 +114,14 @@ describe('a fault', () => {
     expect(await outcomes()).toEqual([0, 0, 0, 0]);
   });
 
-  test('can be there from the start', async () => {
+  test('can be set from the start', async () => {
     const own = await startHost({ faults: [{ command: 'pool-list', what: { say: { stdout: 'garbage\0', stderr: 'words', status: 3 } } }] });
     onTestFinished(() => own.stop());
     expect(await own.run(['pool-list'])).toEqual({ stdout: 'garbage\0', stderr: 'words', status: 3, signal: null });
     expect(await own.run(['sr-list'])).toEqual({ stdout: '', stderr: '', status: 0, signal: null });
   });
 
-  test('cuts the connection, or kills the client, before the effect or behind it', async () => {
+  test('cuts the connection, or kills the client, before or after the effect', async () => {
     for (const when of ['before', 'after'] as const) {
       const made = when === 'before' ? 0 : 1;
       const count = host.state().vdi.length;
@@ -134,7 +134,7 @@ describe('a fault', () => {
     }
   });
 
-  test('leaves a client without an answer, with the effect or without it', async () => {
+  test('leaves a client without an answer, with or without the effect', async () => {
     for (const [when, made] of [
       ['before', 0],
       ['after', 1],
@@ -151,7 +151,7 @@ describe('a fault', () => {
     }
   });
 
-  test('holds an answer back until it is let go, and the effect with it or not', async () => {
+  test('holds an answer until it is released, with or without the effect', async () => {
     for (const [when, made] of [
       ['before', 0],
       ['after', 1],
@@ -170,7 +170,7 @@ describe('a fault', () => {
     }
   });
 
-  test('has the effect come when the client has gone', async () => {
+  test('delays the effect until the client is gone', async () => {
     const vbd = await newVbd();
     await host.fault({ command: 'vbd-plug', what: 'gone' });
     const client = start('vbd-plug', `uuid=${vbd}`);
@@ -186,7 +186,7 @@ describe('a fault', () => {
     expect(existsSync(join('/dev', host.state().vbd[0]?.device ?? 'nothing'))).toBe(true);
   });
 
-  test('keeps the node of a device away, for ever or until it is let go or its time has come', async () => {
+  test('withholds the node of a device, indefinitely, until it is released, or for some time', async () => {
     const vbd = await newVbd();
     for (const node of ['missing', 'late', 20] as const) {
       await host.fault({ command: 'vbd-plug', what: { node } });
@@ -203,13 +203,13 @@ describe('a fault', () => {
 });
 
 describe('the client', () => {
-  test('has parameters of its own, which the server never sees', async () => {
+  test('has its own parameters, which the server never sees', async () => {
     const own = ['port=1', 'username=a', 'password=b', 'passwordfile=c', 'nossl=true', 'debug=true', 'debugonfail=false', 'traceparent=d'];
     await xe('sr-scan', ...own, '--nossl', `uuid=${sr}`, '-u', 'name', '-pw', 'secret', '--debug', 'server=localhost');
     expect((await host.calls()).at(-1)).toEqual(['sr-scan', `uuid=${sr}`]);
   });
 
-  test('goes where its environment or its home sends it', async () => {
+  test('connects to the server that its environment or home folder specifies', async () => {
     const home = testFolder();
     const scan = ['sr-scan', `uuid=${sr}`];
     const elsewhere = { stdout: '', stderr: 'Error: Connection refused (calling connect )\n', status: 1, signal: null };
@@ -224,13 +224,13 @@ describe('the client', () => {
     expect(await host.run(scan, { HOME: home })).toMatchObject({ status: 0, stdout: '\n' });
   });
 
-  test('without a command shows how it is used, and has not failed', async () => {
+  test('without a command prints its usage, and succeeds', async () => {
     for (const args of [[], ['server=localhost'], ['vdi-list', '--help']]) {
       expect(await host.run(args)).toMatchObject({ stdout: '', stderr: expect.stringContaining('Usage: '), status: 0 });
     }
   });
 
-  test('says so if there is no server, and runs from wherever its folder is', async () => {
+  test('reports that there is no server, and runs from any folder', async () => {
     const folder = testFolder();
     mkdirSync(join(folder, 'bin'));
     writeFileSync(join(folder, 'bin', 'xe'), readFileSync(host.xe), { mode: 0o755 });
@@ -245,7 +245,7 @@ describe('the client', () => {
 });
 
 describe('the host', () => {
-  test('goes on where it was when its server has been killed', async () => {
+  test('continues from its last state after its server was killed', async () => {
     const vbd = await newVbd();
     await xe('vbd-plug', `uuid=${vbd}`);
     const path = join('/dev', host.state().vbd[0]?.device ?? 'nothing');
@@ -263,7 +263,7 @@ describe('the host', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  test('knows what is not clean', async () => {
+  test('reports what is not clean', async () => {
     const vbd = await newVbd();
     const vdi = host.state().vdi[0]?.uuid ?? '';
     expect(() => assertClean(host)).toThrow(`VBD ${vbd} is left`);
@@ -279,7 +279,7 @@ describe('the host', () => {
     assertClean(host);
   });
 
-  test('takes all along when it stops, even what is open', async () => {
+  test('removes everything when it stops, even what is open', async () => {
     const own = await startHost();
     const ownSr = await own.sr('lvm');
     const run = async (...args: string[]): Promise<string> => (await own.run(args)).stdout.trim();
@@ -294,11 +294,11 @@ describe('the host', () => {
     expect(await hanging).toEqual(LOST);
     closeSync(file);
     expect([existsSync(own.folder), nodesIn('backend', ownSr), nodesIn('phy', ownSr)]).toEqual([false, [], []]);
-    // The device goes with the last one that has it open, who may be a losetup of another test.
+    // The device disappears when its last user closes it, which may be a losetup of another test.
     await vi.waitFor(() => expect(loopsIn(own.folder)).toEqual([]), { timeout: 30_000 });
   });
 
-  test('can be served by a program alone, which takes the devices along when it is told to end', async () => {
+  test('can be run by a standalone program, which removes the devices when it is signalled to exit', async () => {
     const folder = testFolder();
     const options = JSON.stringify({ srs: [{ type: 'lvm', options: { sector: 4096 } }] });
     const program = fileURLToPath(new URL('xapi.mjs', import.meta.url));
@@ -319,7 +319,7 @@ describe('the host', () => {
     expect([existsSync(path), loopsIn(folder)]).toEqual([false, []]);
   });
 
-  test('is gone with the process that started it, however that came to its end', async () => {
+  test('ends with the process that started it, however that process ends', async () => {
     const folder = testFolder();
     mkdirSync(join(folder, 'host'));
     const program = fileURLToPath(new URL('xapi.mjs', import.meta.url));

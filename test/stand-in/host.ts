@@ -50,9 +50,9 @@ export interface Host {
   fault(rule: Rule): Promise<void>;
   /** Forgets all rules. */
   noFaults(): Promise<void>;
-  /** Lets go on what is `late`. */
+  /** Releases the calls that are `late`. */
   release(): Promise<void>;
-  /** Resolves when every call has had its effect, also those that nobody waits for any more. */
+  /** Resolves when every call has had its effect, including those whose client is gone. */
   idle(): Promise<void>;
   /** Changes an object without a command, as if another client had done it. */
   change<C extends Class>(kind: C, uuid: string, fields: Partial<Objects[C][number]>): Promise<void>;
@@ -65,7 +65,7 @@ export interface Host {
 
 let client: Buffer | undefined;
 
-/** The client as bytes, so that there is no file to be removed in the end. Compiled once in a process. */
+/** The client as bytes, so that there is no file to remove in the end. Compiled once per process. */
 function compiledClient(): Buffer {
   if (client !== undefined) return client;
   const folder = mkdtempSync(join(tmpdir(), 'vdistream-xe-'));

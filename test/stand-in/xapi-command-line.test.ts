@@ -48,29 +48,29 @@ describe('a command line', () => {
     ['vdi-param-list', [`uuid=${NOBODY}`, 'params=all']],
   ];
 
-  test.each(unknown)('of %s %j has a parameter that is not one of it', async (command, args) => {
+  test.each(unknown)('of %s %j is refused for an unknown parameter', async (command, args) => {
     const last = args.at(-1)?.replace('--', '').split('=')[0];
     expect(await refusal(command, ...args)).toBe(`Error: the stand-in refuses parameter '${last}', which the command does not have\n`);
   });
 
-  test('has each parameter once', async () => {
+  test('may have each parameter only once', async () => {
     expect(await refusal('vdi-destroy', `uuid=${NOBODY}`, `uuid=${NOBODY}`)).toContain("refuses parameter 'uuid' a second time");
   });
 
-  test('begins with a command', async () => {
+  test('must begin with a command', async () => {
     expect(await refusal('vdi-burn')).toBe("Unknown command: vdi-burn\nFor usage run: 'xe help'\n");
     expect(await refusal('uuid=1')).toBe("Syntax error: \nFor usage run: 'xe help'\n");
     expect(await refusal('vdi-list', '-x', '1')).toBe("Syntax error: \nFor usage run: 'xe help'\n");
   });
 
-  test('is cut at newlines, so that one in a value makes an argument', async () => {
+  test('is split at newlines, so a newline in a value starts another argument', async () => {
     await withVdi(async (vdi) => {
       expect(await param('vdi', vdi, 'name-label')).toBe('disk');
       expect(await param('vdi', vdi, 'tags')).toBe('injected');
     }, 'type=user\ntags:injected=');
   });
 
-  test('is cut at the first equals sign', async () => {
+  test('has its parameters split at the first equals sign', async () => {
     await withVdi(async (vdi) => {
       await xe('vdi-param-set', `uuid=${vdi}`, 'name-label=a=b=c', 'other-config:k=d=e');
       expect(await param('vdi', vdi, 'name-label')).toBe('a=b=c');
@@ -78,13 +78,13 @@ describe('a command line', () => {
     });
   });
 
-  test('has at most 200 KiB', async () => {
+  test('may have at most 200 KiB', async () => {
     expect(await refusal('vdi-list', ...['name-label', 'uuid'].map((name) => `${name}=${'a'.repeat(100 * 1024)}`))).toBe(
       'Server internal error.\n',
     );
   });
 
-  test('of an unknown object is told with its kind', async () => {
+  test('that names an unknown object is refused with the kind of the object', async () => {
     for (const [command, type] of [
       ['vdi-destroy', 'VDI'],
       ['vbd-plug', 'VBD'],
@@ -98,7 +98,7 @@ describe('a command line', () => {
     expect(await raised('vdi-create', `sr-uuid=${NOBODY}`, 'name-label=a', 'virtual-size=1')).toBe(`UUID_INVALID, [ SR; ${NOBODY} ]`);
   });
 
-  test('without output prints nothing, and an empty line where it is to be minimal', async () => {
+  test('without output prints nothing, or an empty line with --minimal', async () => {
     for (const [more, printed] of [
       [[], ''],
       [['--minimal'], '\n'],

@@ -12,7 +12,7 @@ const newVbd = (vdi: string, vm = host.dom0, ...more: string[]): Promise<string>
 const refOf = (kind: 'vdi' | 'vbd' | 'sr' | 'vm', uuid: string): string => host.state()[kind].find((one) => one.uuid === uuid)?.ref ?? '';
 
 describe('vdi-create', () => {
-  test('gives a uuid, and a VDI with what was asked for and the defaults', async () => {
+  test('prints a uuid, and creates a VDI with the given fields and the defaults', async () => {
     await withVdi(
       async (vdi) => {
         expect(vdi).toMatch(UUID);
@@ -42,7 +42,7 @@ describe('vdi-create', () => {
     ['2040GB', 2040 * GiB],
     ['2190433320961', undefined],
     ['-1', undefined],
-  ])('takes %s for a size and rounds it up to whole blocks, up to 2040 GiB', async (size, rounded) => {
+  ])('accepts %s as a size and rounds it up to whole blocks, up to 2040 GiB', async (size, rounded) => {
     if (rounded === undefined) {
       const args = ['vdi-create', `sr-uuid=${ext}`, 'name-label=a', `virtual-size=${size}`];
       expect(await refusal(...args)).toBe(
@@ -57,13 +57,13 @@ describe('vdi-create', () => {
     }
   });
 
-  test.each(['', 'much', '1.5GiB', '1 GiBi', '0x100', '1 2'])('does not take %j for a size', async (size) => {
+  test.each(['', 'much', '1.5GiB', '1 GiBi', '0x100', '1 2'])('does not accept %j as a size', async (size) => {
     expect(await refusal('vdi-create', `sr-uuid=${ext}`, 'name-label=a', `virtual-size=${size}`)).toBe(
       `Error: Failed to parse field 'virtual-size': expecting an integer (possibly with suffix KiB, MiB, GiB, TiB), got '${size}'\n`,
     );
   });
 
-  test('rounds a raw volume to extents, and a raw file not at all', async () => {
+  test('rounds a raw volume up to extents, and a raw file not at all', async () => {
     const lvm = await host.sr('lvm');
     const old = await host.sr('lvmohba', { smConfig: {} });
     const sizes: [string, string[], number][] = [
@@ -79,7 +79,7 @@ describe('vdi-create', () => {
     }
   });
 
-  test('refuses values that are none of a parameter', async () => {
+  test('refuses invalid values of a parameter', async () => {
     const args = ['vdi-create', `sr-uuid=${ext}`, 'name-label=a', 'virtual-size=1'];
     expect(await refusal(...args, 'type=User')).toBe('Error: Unknown vdi type: User\n');
     expect(await refusal(...args, 'sharable=1')).toBe(
@@ -111,7 +111,7 @@ describe('vdi-create', () => {
     [100, 208],
     [500, 1008],
     [2040, 4088],
-  ])('of %d GiB on LVM needs room for %d MiB more', async (size, more) => {
+  ])('of %d GiB on LVM needs space for %d MiB more', async (size, more) => {
     const needed = size * GiB + more * MiB;
     const [enough, short] = [await host.sr('lvmoiscsi', { size: needed }), await host.sr('lvmoiscsi', { size: needed - 1 })];
     const vdi = await newVdi(enough, size * GiB);
@@ -125,14 +125,14 @@ describe('vdi-create', () => {
     expect(await raised(...args)).toBe('SR_BACKEND_FAILURE_44, [ ; There is insufficient space;  ]');
   });
 
-  test('looks for room on LVM only', async () => {
+  test('checks for space on LVM only', async () => {
     const sr = await host.sr('nfs', { size: MiB });
     await xe('vdi-destroy', `uuid=${await newVdi(sr, GiB)}`);
   });
 });
 
 describe('vdi-resize and vdi-destroy', () => {
-  test('make it larger, rounded up, and never smaller', async () => {
+  test('grow a VDI, rounded up, and never shrink it', async () => {
     await withVdi(async (vdi) => {
       await xe('vdi-resize', `uuid=${vdi}`, 'disk-size=7MiB');
       expect(await param('vdi', vdi, 'virtual-size')).toBe(String(8 * MiB));
@@ -142,7 +142,7 @@ describe('vdi-resize and vdi-destroy', () => {
     });
   });
 
-  test('take the VBDs along that are not attached', async () => {
+  test('also remove its VBDs if they are not attached', async () => {
     const vdi = await newVdi(ext, MiB);
     const vbd = await newVbd(vdi);
     expect(await param('vdi', vdi, 'vbd-uuids')).toBe(vbd);
@@ -153,7 +153,7 @@ describe('vdi-resize and vdi-destroy', () => {
 });
 
 describe('vbd-create', () => {
-  test('gives a VBD with what was asked for and the defaults', async () => {
+  test('creates a VBD with the given fields and the defaults', async () => {
     await withVdi(async (vdi) => {
       const vbd = await newVbd(vdi);
       const fields = [
@@ -176,7 +176,7 @@ describe('vbd-create', () => {
     });
   });
 
-  test('refuses values that are none of a parameter', async () => {
+  test('refuses invalid values of a parameter', async () => {
     await withVdi(async (vdi) => {
       const args = ['vbd-create', `vm-uuid=${host.dom0}`, `vdi-uuid=${vdi}`, 'device=autodetect'];
       expect(await refusal(...args, 'mode=rx')).toBe('Error: Unknown mode: rx (should be "ro" or "rw"\n');
@@ -191,7 +191,7 @@ describe('vbd-create', () => {
     });
   });
 
-  test('takes the first device that is free, or the one that is named, if it is', async () => {
+  test('uses the first free device, or the named device if that is free', async () => {
     await withVdi(async (vdi) => {
       const args = ['vbd-create', `vm-uuid=${host.dom0}`, `vdi-uuid=${vdi}`];
       const numbers = ['device=1', 'device=autodetect', 'device=xvdd', 'device=autodetect', 'device=autodetect', 'device=255'];
@@ -208,7 +208,7 @@ describe('vbd-create', () => {
     });
   });
 
-  test('finds no device in a machine that has all it can have', async () => {
+  test('fails in a machine that has no free device', async () => {
     await withVdi(async (vdi) => {
       for (let number = 0; number < 16; number++) await newVbd(vdi, host.guest);
       const args = ['vbd-create', `vm-uuid=${host.guest}`, `vdi-uuid=${vdi}`, 'device=autodetect'];
@@ -216,7 +216,7 @@ describe('vbd-create', () => {
     });
   });
 
-  test('does not make what writes to a disk that is only to be read', async () => {
+  test('refuses to create a writing VBD of a read-only disk', async () => {
     await withVdi(async (vdi) => {
       await host.change('vdi', vdi, { readOnly: true });
       const args = ['vbd-create', `vm-uuid=${host.dom0}`, `vdi-uuid=${vdi}`, 'device=autodetect'];
@@ -227,4 +227,4 @@ describe('vbd-create', () => {
   });
 });
 
-testWith('loop')('nothing was left by all of this', () => assertClean(host));
+testWith('loop')('the tests above leave nothing behind', () => assertClean(host));

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { ext, host, MiB, newVdi, param, raised, refusal, withVdi, xe } from '../support/xe.ts';
 
 describe('a list', () => {
-  test('has a record for each object, with names flush right, and two empty lines behind', async () => {
+  test('has a record for each object, with names aligned right, followed by two empty lines', async () => {
     await withVdi(async (vdi) => {
       const { stdout } = await host.run(['vdi-list', `uuid=${vdi}`, 'params=virtual-size,uuid']);
       expect(stdout).toBe(`uuid ( RO)            : ${vdi}\n    virtual-size ( RO): ${4 * MiB}\n\n\n`);
@@ -20,7 +20,7 @@ describe('a list', () => {
     });
   });
 
-  test('that is minimal has the first field of each record, in the order of the fields, with commas and backslashes escaped', async () => {
+  test('with --minimal has the first field of each record, in the order of the fields, with commas and backslashes escaped', async () => {
     const made = [await newVdi(ext, MiB), await newVdi(ext, MiB)];
     await xe('vdi-param-set', `uuid=${made[0]}`, 'name-label=a,b\\c');
     expect(await xe('vdi-list', '--minimal', 'params=name-label')).toBe('a\\,b\\\\c,disk');
@@ -31,7 +31,7 @@ describe('a list', () => {
     for (const vdi of made) await xe('vdi-destroy', `uuid=${vdi}`);
   });
 
-  test('is filtered by all that is asked for together: fields, members of sets, values in maps', async () => {
+  test('is filtered by all conditions together: fields, members of sets, values in maps', async () => {
     const other = await host.sr('nfs');
     const [a, b, c] = [
       await newVdi(ext, MiB, 'tags:x=', 'tags:y='),
@@ -52,7 +52,7 @@ describe('a list', () => {
     for (const vdi of [a, b, c]) await xe('vdi-destroy', `uuid=${vdi}`);
   });
 
-  test('refuses filters and fields that there are none of, and --trace, which was a filter once', async () => {
+  test('refuses unknown filters and fields, and --trace, which used to be a filter', async () => {
     expect(await refusal('vdi-list', 'nothing=1')).toBe("Error: Unknown field 'nothing'\n");
     expect(await refusal('vdi-list', 'params=uuid,nothing')).toBe("Error: Unknown field 'nothing'\n");
     expect(await refusal('vbd-list', '--trace')).toBe("Error: Unknown field 'trace'\n");
@@ -63,7 +63,7 @@ describe('a list', () => {
     });
   });
 
-  test('of VMs knows which control domain is the one of this host', async () => {
+  test('of VMs shows which control domain belongs to this host', async () => {
     const inventory = readFileSync(host.inventory, 'utf8');
     expect(inventory).toMatch(new RegExp(`^CONTROL_DOMAIN_UUID='${host.dom0}'$`, 'm'));
     expect(inventory).toMatch(new RegExp(`^INSTALLATION_UUID='${host.uuid}'$`, 'm'));
@@ -73,7 +73,7 @@ describe('a list', () => {
     expect(await xe('vm-list', 'is-control-domain=true', `resident-on=${host.uuid}`, 'dom-id=0', '--minimal')).toBe(host.dom0);
   });
 
-  test('of pools, hosts, SRs and PBDs tells what is where', async () => {
+  test('of pools, hosts, SRs and PBDs shows what is where', async () => {
     const sr = await host.sr('nfs', { shared: true, attached: false });
     const hosts = (await xe('host-list', '--minimal')).split(',');
     expect(hosts).toHaveLength(2);
@@ -93,7 +93,7 @@ describe('a list', () => {
 });
 
 describe('the fields of an object', () => {
-  test('are read whole, or by their key in a map', async () => {
+  test('are read completely, or by a key of a map', async () => {
     await withVdi(async (vdi) => {
       await xe('vdi-param-set', `uuid=${vdi}`, 'other-config:a=1', 'other-config:b=2');
       expect(await param('vdi', vdi, 'other-config')).toBe('a: 1; b: 2');
@@ -108,7 +108,7 @@ describe('the fields of an object', () => {
     });
   });
 
-  test('are set where they can be', async () => {
+  test('are set if they are writable', async () => {
     await withVdi(async (vdi) => {
       const set = (...args: string[]): Promise<string> => refusal('vdi-param-set', `uuid=${vdi}`, ...args);
       await xe('vdi-param-set', `uuid=${vdi}`, 'name-description=some words', 'other-config:a=1');
@@ -123,7 +123,7 @@ describe('the fields of an object', () => {
     });
   });
 
-  test('have members that are added, removed and cleared', async () => {
+  test('can have members added, removed and cleared', async () => {
     await withVdi(async (vdi) => {
       const [add, remove, clear] = ['add', 'remove', 'clear'].map((what) => [`vdi-param-${what}`, `uuid=${vdi}`] as const);
       if (add === undefined || remove === undefined || clear === undefined) throw new Error('there are three');

@@ -1,10 +1,10 @@
 // xe: the thin client of the stand-in toolstack. As the real one it knows no command: it takes out the few parameters that
-// are its own, joins the rest with newlines, sends them as one body, prints what comes back and ends with the status it is told.
+// are its own, joins the rest with newlines, sends them as one body, prints what comes back and exits with the status it receives.
 //
 //   to the server    xe LENGTH\n BODY
 //   from the server  v greeting, o stdout, e stderr, x exit, k kill yourself; after that byte "LENGTH\n" and so many bytes
 //
-// The socket stands beside the folder that this program is in, so that no environment has to tell where.
+// The socket is next to the folder of this program, so no environment variable is needed to find it.
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>

@@ -1,9 +1,9 @@
-/** A plain pool of ordinary memory, for decoders under test. It finds use after release, and bytes that nobody filled. */
+/** A plain pool of ordinary memory, for decoders under test. It detects use after release, and bytes that were never filled. */
 
 import { expect } from 'vitest';
 import type { Buffers } from '../../src/disk/extent.ts';
 
-/** What stands in a buffer that nobody has filled, so that a forgotten byte is no lucky zero. */
+/** What an unfilled buffer contains, so that a forgotten byte is not a lucky zero. */
 export const STALE = 0xd1;
 
 export interface CountedBuffers extends Buffers {
@@ -11,7 +11,7 @@ export interface CountedBuffers extends Buffers {
   readonly held: number;
 }
 
-/** `count` buffers at most; who asks for more waits, as in the real pool, so a leak shows as a test that hangs. */
+/** `count` buffers at most; a request for more waits, as in the real pool, so a leak shows as a test that hangs. */
 export function plainBuffers(size = 64 * 1024, count = 16): CountedBuffers {
   const waiting: Array<() => void> = [];
   let held = 0;
@@ -24,12 +24,12 @@ export function plainBuffers(size = 64 * 1024, count = 16): CountedBuffers {
       while (held >= count) await new Promise<void>((resolve) => waiting.push(resolve));
       held++;
       const bytes = new Uint8Array(size).fill(STALE);
-      let mine = true;
+      let isHeld = true;
       return {
         bytes,
         release() {
-          expect(mine, 'a buffer is released once').toBe(true);
-          mine = false;
+          expect(isHeld, 'a buffer is released once').toBe(true);
+          isHeld = false;
           held--;
           bytes.fill(STALE);
           waiting.shift()?.();

@@ -1,4 +1,4 @@
-/** Chains as they come: archives whose members stand in any order, streams of them, and files. */
+/** Chains in every form: archives with members in any order, streams of those, and files. */
 
 import { createReadStream, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,9 +1,9 @@
-/** Bytes as sources give them: in chunks of any size, from memory that the source uses again. */
+/** Bytes as sources yield them: in chunks of any size, from memory that the source reuses. */
 
 import fc from 'fast-check';
 import type { Chunks } from '../../src/cursor.ts';
 
-/** Sizes of chunks, taken in turn until the bytes are used up. Odd ones, tiny ones, and empty chunks too. */
+/** Sizes of chunks, cycled through until the bytes are used up. Odd ones, tiny ones, and empty chunks too. */
 export const chunkSizes: fc.Arbitrary<number[]> = fc
   .array(fc.oneof(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 1, max: 2000 }), fc.constantFrom(511, 512, 513, 4096, 65536)), {
     minLength: 1,
@@ -14,8 +14,8 @@ export const chunkSizes: fc.Arbitrary<number[]> = fc
 /** `bytes` cut at `sizes`, which repeat. */
 export function* cut(bytes: Uint8Array, sizes: readonly number[]): Generator<Uint8Array> {
   let at = 0;
-  for (let turn = 0; at < bytes.length; turn++) {
-    const size = sizes[turn % sizes.length] ?? bytes.length;
+  for (let index = 0; at < bytes.length; index++) {
+    const size = sizes[index % sizes.length] ?? bytes.length;
     yield bytes.subarray(at, at + size);
     at += size;
   }
@@ -45,7 +45,7 @@ export async function collect(source: Chunks): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-/** `length` bytes that do not compress and hold no runs, the same for the same seed (xorshift32). */
+/** `length` bytes that do not compress and hold no runs, determined by the seed (xorshift32). */
 export function noise(length: number, seed: number): Uint8Array {
   const bytes = new Uint8Array(length);
   let state = (seed ^ 0x9e3779b9) >>> 0 || 1;

@@ -30,10 +30,10 @@ interface More extends CliOptions {
 export const run = (args: readonly string[], { env = {}, ...more }: More = {}): Promise<Outcome> =>
   cli(args, { ...more, env: { ...environmentOf(host), ...env } });
 
-/** An import that succeeds with this disk, without a word about its token; gives the summary. */
+/** An import that succeeds with this disk, and does not print its token; returns the summary. */
 export async function imported(args: readonly string[], disk: Uint8Array = content, more: More = {}): Promise<string> {
   const { status, stdout, stderr } = await run(['import', ...args, '--sr', sr], more);
-  // What it says is shown where it fails. Progress may be among it where it takes its time.
+  // The output is shown if it fails. A slow import also prints progress.
   expect({ status, said: status === 0 ? '' : stderr }).toEqual({ status: 0, said: '' });
   expect(stdout).toMatch(UUID_LINE);
   made.push(stdout.trim());
@@ -43,7 +43,7 @@ export async function imported(args: readonly string[], disk: Uint8Array = conte
   return stderr;
 }
 
-/** One that fails, and has made nothing; gives what it says. */
+/** An import that fails without leaving anything behind; returns what it prints. */
 export async function refused(args: readonly string[], status: number, more: More = {}): Promise<string> {
   const outcome = await run(['import', ...args], more);
   expect(outcome).toMatchObject({ status, stdout: '' });

@@ -25,7 +25,7 @@ function unpack({ file, outer }: CorpusFile, folder: string): Promise<string> {
   return outer === 'gzip' ? gunzipped(stored, folder) : Promise.resolve(stored);
 }
 
-/** The file meant and those of its parents, leaf first: what is given to be written. */
+/** The file and those of its parents, leaf first: the inputs to write. */
 export async function unpackChain(entry: CorpusFile, folder: string): Promise<string[]> {
   const parents = (entry.parents ?? []).map((name) => gunzipped(join(corpusFolder, name), folder));
   return Promise.all([unpack(entry, folder), ...parents]);

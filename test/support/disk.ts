@@ -14,13 +14,13 @@ export interface DiskPlan {
   readonly blockSize: number;
   /** Virtual size in bytes, any number of sectors. */
   readonly size: number;
-  /** Allocated blocks in the order in which they stand in the file. */
+  /** Allocated blocks in the order of the file. */
   readonly order: readonly number[];
   readonly bitmaps: 'full' | 'random' | 'sparse';
   readonly gap: number;
   /** Entries of the table beyond what the size needs. */
   readonly spare: number;
-  /** Where the last block of a disk that is no multiple of its block size stands last in the file, it is cut to what counts. */
+  /** If the last block of a disk that is not a multiple of its block size is last in the file, it is cut to the end of the disk. */
   readonly short: boolean;
   readonly shortFooter: boolean;
   readonly seed: number;

@@ -8,9 +8,9 @@ import { collect } from './chunks.ts';
 
 /** What is done with the bytes of one answer. */
 export interface Harm {
-  /** Ends the connection behind so many of them. */
+  /** Closes the connection after that many of them. */
   readonly cut?: number | undefined;
-  /** Changes one bit of the one that stands there. */
+  /** Flips one bit of the byte at this offset. */
   readonly flip?: number | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** A real glance-api: with a database and a store of its own, on loopback, for whoever asks (package python3-glance). */
+/** A real glance-api: with a database and a store of its own, on loopback, without authentication (package python3-glance). */
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,7 +20,7 @@ export interface Glance {
   /** `image`: bytes, or the path of a file. Resolves with the id. */
   upload(image: Uint8Array | string, format?: Format): Promise<string>;
   deactivate(id: string): Promise<void>;
-  /** Takes the bytes away behind its back. */
+  /** Deletes the bytes from the store without its knowledge. */
   lose(id: string): void;
   stop(): Promise<void>;
 }
@@ -28,10 +28,10 @@ export interface Glance {
 /** What Nova's plugin uploads. */
 const NOVA: Format = { disk_format: 'vhd', container_format: 'ovf' };
 
-/** The distribution's own, whatever stands in front of it in the PATH. */
+/** The distribution's own, whatever comes before it in the PATH. */
 const PYTHON = '/usr/bin/python3';
 
-/** Glance takes port 0 for its default port, so it is told here that the kernel chooses. It dies with the thread that started it. */
+/** Glance replaces port 0 by its default port, so this makes the kernel choose one. It dies with the thread that started it. */
 const LAUNCHER = `
 import ctypes
 ctypes.CDLL(None).prctl(1, 9)
@@ -93,7 +93,7 @@ export async function startGlance(): Promise<Glance> {
   }
 }
 
-/** Resolves once it listens; its log says where. What it says later is read too, or it would stand still. */
+/** Resolves once it listens; its log says where. Its later output is read too, or it would block. */
 function addressOf(server: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
     const log: string[] = [];

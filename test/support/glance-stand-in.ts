@@ -1,4 +1,4 @@
-/** Image services that stand in for Glance: version 1, which is gone, and version 2 with answers that no Glance would give. */
+/** Image services that stand in for Glance: version 1, which Glance no longer has, and version 2 with answers that Glance would never send. */
 
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -38,7 +38,7 @@ export function glanceV1(changed: Fields = {}, more: (request: Seen, number: num
   });
 }
 
-/** Version 2 that answers for the metadata whatever it is told to. */
+/** Version 2 that answers requests for metadata with any given body. */
 export function glanceV2(answer: Fields | string, more: (request: Seen, number: number) => Reply = () => ({})): Promise<TestServer> {
   const text = typeof answer === 'string' ? answer : JSON.stringify(answer);
   return httpServer({

@@ -1,4 +1,4 @@
-/** A web server that can be told to fail in every way that servers, networks and proxies fail, and that keeps count. */
+/** A web server that can be made to fail in every way that servers, networks and proxies fail, and that counts requests. */
 
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -17,9 +17,9 @@ export interface Reply {
   readonly headers?: Readonly<Record<string, string | undefined>>;
   /** Answers with the whole image whatever was asked. */
   readonly noRange?: boolean;
-  /** Gives a part also where If-Range asks for the whole. */
+  /** Sends a range even if If-Range requests the whole. */
   readonly blind?: boolean;
-  /** Begins that many bytes behind the one that was asked for, but never before the first one, and says so. */
+  /** Begins that many bytes after the requested one, but never before the first, and says so. */
   readonly shift?: number;
   /** What Content-Range says to be the length. */
   readonly total?: string;
@@ -27,7 +27,7 @@ export interface Reply {
   readonly chunked?: boolean;
   /** Ends the connection without an answer. */
   readonly refuse?: boolean;
-  /** Body bytes until the connection is ended, or reset, or stands still. */
+  /** Body bytes until the connection is closed, or reset, or stalls. */
   readonly cut?: number;
   readonly how?: 'end' | 'reset' | 'stall';
 }
@@ -50,7 +50,7 @@ export interface ServerOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly reply?: (request: Seen, number: number) => Reply | Promise<Reply>;
   readonly tls?: Certificate;
-  /** Bytes for each write; the kernel takes one after the other. */
+  /** Bytes for each write; the kernel accepts one after the other. */
   readonly piece?: number;
 }
 
@@ -109,7 +109,7 @@ export async function rawServer(
   return { ...listens, url: (path = '/image.ova') => `http://127.0.0.1:${port}${path}` };
 }
 
-/** A port that nobody listens at: not one of those that the kernel hands out, or a server of another test could have it a moment later. */
+/** A port without a listener: not one of those that the kernel hands out, or a server of another test could have it a moment later. */
 export const closedPort = (): number => 1;
 
 async function listening(server: Server, secure: boolean): Promise<Pick<TestServer, 'port' | 'connections' | 'idle' | 'close'>> {
@@ -148,8 +148,8 @@ async function answer(options: ServerOptions, seen: Seen, number: number, respon
   const image = reply.image ?? options.image ?? new Uint8Array(0);
   const range = /^bytes=(\d+)-$/.exec(String(seen.headers.range ?? ''));
   const condition = seen.headers['if-range'];
-  const met = reply.blind || condition === undefined || [own.etag, own['last-modified']].includes(String(condition));
-  const partial = range !== null && !reply.noRange && met;
+  const conditionHolds = reply.blind || condition === undefined || [own.etag, own['last-modified']].includes(String(condition));
+  const partial = range !== null && !reply.noRange && conditionHolds;
   const start = partial ? Math.max(0, Number(range[1]) + (reply.shift ?? 0)) : 0;
   const total = reply.total ?? image.length;
   if (partial && start >= image.length) return void response.writeHead(416, present({ 'content-range': `bytes */${total}`, ...own })).end();

@@ -61,7 +61,7 @@ export function imageOpener(bytes: Uint8Array, options: ImageOptions = {}): Coun
   };
 }
 
-/** Gives `bytes`, and then nothing more, not even its end. */
+/** Yields `bytes`, and then stalls without ending. */
 export async function* stalling(bytes: Uint8Array): Chunks {
   yield bytes;
   await new Promise(() => {});

@@ -1,4 +1,4 @@
-/** Imports that something happens to: hosts to try it on, one import at a time on each, and what has to be true of a host afterwards. */
+/** Imports with faults: hosts to run them on, one import at a time on each, and checks of the host afterwards. */
 
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -39,7 +39,7 @@ broken.writeInt32LE(~broken.readInt32LE(broken.length - 8), broken.length - 8);
 export const inParts = (bytes: Uint8Array, size = 100_000): SourceInput =>
   streamOf(Array.from({ length: Math.ceil(bytes.length / size) }, (_, part) => bytes.subarray(part * size, (part + 1) * size)));
 
-/** The commands of an import in their order; a number tells which of several. What is taken off the disk in the end is its mark. */
+/** The commands of an import in their order; a number distinguishes repeated ones. The parameter removed from the disk in the end is its owner tag. */
 export const STEPS = [
   'vm-list',
   'sr-param-get',
@@ -67,7 +67,7 @@ export interface Place {
   readonly xe: NonNullable<ImportOptions['xe']>;
 }
 
-/** `kept` is what was there before, and has to be there afterwards. */
+/** `kept` was there before, and must be there afterwards. */
 export async function newPlace(options: SrOptions = {}): Promise<Place> {
   const host = await startHost();
   const sr = await host.sr('lvm', options);
@@ -81,7 +81,7 @@ export async function newPlace(options: SrOptions = {}): Promise<Place> {
 }
 
 /**
- * Call it once in a file. What it returns runs `work` on a host that nobody else uses meanwhile, and that is as new. A host that a test
+ * Call it once in a file. What it returns runs `work` on a host that is not used by others meanwhile, and is in its initial state. A host that a test
  * has failed on is not used again.
  */
 export function places(): <T>(work: (place: Place) => Promise<T>) => Promise<T> {
@@ -122,8 +122,8 @@ export async function imported(place: Place, options: Partial<ImportOptions> = {
   }
 }
 
-/** What a process has told of its import before it ended. */
-export interface Told {
+/** What a process has reported of its import before it exited. */
+export interface ImportReport {
   readonly vdi?: string;
   readonly error?: { readonly code: ErrorCode; readonly message: string; readonly left: readonly string[] };
 }
@@ -131,7 +131,7 @@ export interface Told {
 export interface Elsewhere<T> {
   /** A process of its own, in a group of its own. */
   readonly child: ChildProcessWithoutNullStreams;
-  /** Resolves when it is gone, so that what it has left is nobody's. */
+  /** Resolves when it is gone, so that what it has left behind has no owner. */
   readonly ended: Promise<T>;
 }
 
@@ -160,12 +160,12 @@ function elsewhere<T>(program: string, args: readonly string[], env: NodeJS.Proc
 }
 
 /** The library. SIGTERM cancels it. */
-export function importing({ sr, xe }: Place, input: string, options: Partial<ImportOptions> = {}): Elsewhere<Told> {
+export function importing({ sr, xe }: Place, input: string, options: Partial<ImportOptions> = {}): Elsewhere<ImportReport> {
   const task = JSON.stringify({ input, options: { sr, xe, name: 'image', ...options } });
   return elsewhere('import-process.mjs', [task], process.env, ({ stdout, stderr }) => JSON.parse(stdout || JSON.stringify(stderr)));
 }
 
-export const importedElsewhere = (...task: Parameters<typeof importing>): Promise<Told> => importing(...task).ended;
+export const importedElsewhere = (...task: Parameters<typeof importing>): Promise<ImportReport> => importing(...task).ended;
 
 /** The command line. Its standard input stays open until the test ends it. */
 export const commandLine = ({ host, xe: { inventory } }: Place, args: readonly string[]): Elsewhere<Ran> =>
@@ -191,8 +191,8 @@ function processes(isOne: (pid: string) => boolean): string[] {
 }
 
 /**
- * Sends a signal, and resolves when it has been taken: any thread may be the one that gets it, and under load what comes later could be
- * seen first. The process has to be waiting for something else that is held. Twice, since threads are looked at one after the other.
+ * Sends a signal, and resolves when it has been delivered: any thread may receive it, and under load a later event could be
+ * seen first. The process must be waiting for something else that is held. Twice, since threads are looked at one after the other.
  */
 export async function signalled({ pid = Number.NaN }: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   const waits = (): boolean => {
@@ -211,7 +211,7 @@ export async function settled(host: Host): Promise<void> {
   await host.idle();
 }
 
-/** The VDI is all that there is besides what was kept; it holds the image, `size` bytes with what is behind it, and is nobody's any more. */
+/** The VDI is the only one besides what was kept; it holds the image, has `size` bytes in all, and no longer has an owner tag. */
 export function expectArrived({ host, sr }: Place, vdi: string, { vdis = [], vbds = [] }: Kept = {}, size = 6 * MiB): void {
   assertClean(host, { vdis: [...vdis, vdi], vbds });
   expect(host.state().vdi.find(({ uuid }) => uuid === vdi)).toMatchObject({ sr, nameLabel: 'image', tags: [], virtualSize: size });

@@ -1,6 +1,6 @@
 /**
  * One import in a process of its own, by the library as it is built. The argument is JSON: what importImage() takes. SIGTERM cancels it.
- * On standard output it says, as JSON, what has become of it.
+ * It prints the outcome as JSON on standard output.
  */
 
 /** @type {typeof import('../../src/index.ts')} */

@@ -15,14 +15,14 @@ export const environmentOf = ({ xe, inventory }: Host): NodeJS.ProcessEnv => ({
   VDISTREAM_INVENTORY: inventory,
 });
 
-/** The whole file behind a VDI: what its guest will see. */
+/** The whole file of a VDI: what its guest will see. */
 export function bytesOf(host: Host, vdi: string): Buffer {
   const found = host.state().vdi.find(({ uuid }) => uuid === vdi);
   if (found === undefined) throw new Error(`there is no VDI ${vdi}`);
   return readFileSync(found.disk.path);
 }
 
-/** Throws unless `bytes` are those of `content` with nothing but zeros behind them; names the first that is not. */
+/** Throws unless `bytes` are those of `content` followed only by zeros; names the first wrong byte. */
 export function expectDisk(bytes: Uint8Array, content: Uint8Array, size = bytes.length): void {
   expect(bytes.length).toBe(size);
   const wanted = Buffer.alloc(size);

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 export interface LoopDevice {
   readonly path: string;
   readonly size: number;
-  /** Bytes of the device, past every cache of ours. */
+  /** Bytes of the device, bypassing every cache. */
   read(offset: number, length: number): Buffer;
   sha256(length: number): string;
   /** Whether all of [start, end) holds `value`. */
@@ -94,7 +94,7 @@ export function loopDevice({ size, sector = 512, fill, readOnly = false, parts =
   };
 }
 
-/** Makes a device, uses it, and takes it away whatever happens. */
+/** Creates a device, uses it, and always removes it. */
 export async function withLoop<T>(options: LoopOptions, use: (device: LoopDevice) => Promise<T>): Promise<T> {
   const device = loopDevice(options);
   try {

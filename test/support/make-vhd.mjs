@@ -10,13 +10,13 @@ const SECTOR = 512;
  * @property {number} size  virtual size in bytes
  * @property {Map<number, Uint8Array>} blocks  data of the allocated blocks, by block number
  * @property {number} [blockSize]  bytes, 2 MiB by default
- * @property {number[]} [order]  block numbers in the order in which they stand in the file; ascending by default
+ * @property {number[]} [order]  block numbers in the order of the file; ascending by default
  * @property {Map<number, Uint8Array>} [bitmaps]  sector bitmaps; all set by default
  * @property {number} [tableEntries]  entries in the BAT; what the size needs by default
  * @property {number} [gap]  sectors left free before each block
  * @property {number} [cut]  bytes that the last block in the file lacks
- * @property {number} [spareEntry]  what stands in the entries of the BAT that the size does not need
- * @property {boolean} [batmap]  tapdisk's map of full blocks, behind the BAT
+ * @property {number} [spareEntry]  the value of BAT entries that the size does not need
+ * @property {boolean} [batmap]  tapdisk's map of full blocks, after the BAT
  * @property {string} [creator]  four letters
  * @property {number} [creatorVersion]
  * @property {number} [type]  3 dynamic, 4 differencing
@@ -136,7 +136,7 @@ export function* dynamicParts(options) {
 }
 
 /**
- * The header of a batmap and the map, which are to stand at `offset`: a bit a block, set where every sector is present (blktap).
+ * The header of a batmap and the map, to be placed at `offset`: one bit per block, set where every sector is present (blktap).
  * @param {number} offset @param {number} entries @param {number} blockSize @param {Map<number, Buffer>} bitmaps
  */
 function makeBatmap(offset, entries, blockSize, bitmaps) {

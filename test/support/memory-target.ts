@@ -14,7 +14,7 @@ export interface MemoryTarget extends Target {
   readonly wrong: readonly string[];
   /** All that it holds now. */
   content(): Buffer;
-  /** Changes a byte behind the back of whoever wrote it. */
+  /** Changes a byte after it was written. */
   flip(offset: number): void;
 }
 
@@ -42,13 +42,13 @@ interface Range {
 /** A stretch that has been written; zeros where it has no bytes. */
 interface Run extends Range {
   readonly bytes: Uint8Array | undefined;
-  /** Shares its sectors with a neighbour, who may write them too. */
+  /** Shares its sectors with a neighbour that may write them too. */
   readonly patched: boolean;
 }
 
 const overlaps = (a: Range, b: Range): boolean => a.start < b.end && b.start < a.end;
 
-/** Any violation is thrown as a plain Error, which no test takes for an answer, and kept in `wrong`. */
+/** Any violation is thrown as a plain Error, which no test expects, and kept in `wrong`. */
 export function memoryTarget(options: MemoryTargetOptions): MemoryTarget {
   const { align = 512, readsZero = false, fill = readsZero ? 0 : OLD, rewrites = false, failAt } = options;
   const size = Math.ceil(options.size / align) * align;
@@ -56,7 +56,7 @@ export function memoryTarget(options: MemoryTargetOptions): MemoryTarget {
   const calls: string[] = [];
   const wrong: string[] = [];
   const underWay = new Set<Range>();
-  /** What was read and has not been written back: the sectors that a patch is about to change. Told apart only without rewrites. */
+  /** What was read and has not been written back: the sectors that a patch is about to change. Tracked only without rewrites. */
   const patches = new Set<Range>();
   let closed = false;
 
@@ -65,7 +65,7 @@ export function memoryTarget(options: MemoryTargetOptions): MemoryTarget {
     throw new Error(reason);
   }
 
-  /** The range of a call, which must be one that a device takes, at a time when it does. */
+  /** The range of a call, which the device must accept at that time. */
   function rangeOf(what: string, start: number, length: number): Range {
     const range = { start, end: start + length };
     if (closed) refuse(`${what} after the end`);
@@ -84,13 +84,13 @@ export function memoryTarget(options: MemoryTargetOptions): MemoryTarget {
     if (!rewrites && !patch && runs.at(range).some(({ patched }) => !patched)) refuse(`${what}: a second time`);
     calls.push(what);
     underWay.add(range);
-    const turn = calls.length;
+    const index = calls.length;
     const copy = bytes && Uint8Array.from(bytes);
     runs.put({ ...range, bytes: copy, patched: patch !== undefined });
-    // As with a device, the answer comes later, and not in turn; what the caller does to the bytes meanwhile would show.
-    for (let wait = (turn * 7) % 4; wait >= 0; wait--) await new Promise((resolve) => setImmediate(resolve));
+    // As with a device, the answer comes later, and out of order; what the caller does to the bytes meanwhile would show.
+    for (let wait = (index * 7) % 4; wait >= 0; wait--) await new Promise((resolve) => setImmediate(resolve));
     underWay.delete(range);
-    if (failAt !== undefined && turn > failAt) throw new VdiStreamError('TARGET_WRITE', 'this call was made to fail', { offset });
+    if (failAt !== undefined && index > failAt) throw new VdiStreamError('TARGET_WRITE', 'this call was made to fail', { offset });
     if (bytes && copy && Buffer.compare(bytes, copy) !== 0) refuse(`${what}: its bytes changed while it was under way`);
   }
 
@@ -151,7 +151,7 @@ export function memoryTarget(options: MemoryTargetOptions): MemoryTarget {
 function createRuns(): { at(range: Range): readonly Run[]; put(run: Run): void } {
   const runs: Run[] = [];
 
-  /** The index of the first run that ends behind `offset`. */
+  /** The index of the first run that ends after `offset`. */
   function indexOf(offset: number): number {
     let low = 0;
     for (let high = runs.length; low < high; ) {

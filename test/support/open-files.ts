@@ -1,4 +1,4 @@
-/** What a process has open, as the kernel tells it. */
+/** What a process has open, as the kernel reports it. */
 
 import { readdirSync, readlinkSync } from 'node:fs';
 
@@ -8,7 +8,7 @@ export function openFilesIn(folder: string, pid = process.pid): string[] {
     try {
       return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
     } catch {
-      return []; // the one that the listing itself had open
+      return []; // the descriptor of the listing itself
     }
   });
   return files.filter((path) => path.startsWith(`${folder}/`));

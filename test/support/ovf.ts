@@ -91,7 +91,7 @@ export const XENCENTER = `<?xml version="1.0" encoding="utf-8"?>
 </ovf:Envelope>
 `;
 
-/** OVF 0.9, as Workstation 6 and VI 3 wrote it: sections are told by their type, units by names. */
+/** OVF 0.9, as Workstation 6 and VI 3 wrote it: sections are identified by type, units by name. */
 export const OLD_VMWARE = `<?xml version="1.0" encoding="UTF-8"?>
 <ovf:Envelope xmlns:ovf="http://www.vmware.com/schema/ovf/1/envelope" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" ovf:version="0.9">
   <References>

@@ -1,4 +1,4 @@
-/** OVF packages made by hand: their papers, and the ways in which one reaches a reader. */
+/** OVF packages made by hand: their metadata files, and the ways to pass one to a reader. */
 
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -54,7 +54,7 @@ export const flipped = (entries: readonly Entry[], name: string): Entry[] =>
 
 export interface Way {
   readonly name: string;
-  /** The papers can be read before the disks, wherever they stand. */
+  /** The OVF, the manifest and the certificate can be read before the disks, wherever they are. */
   readonly jumps: boolean;
   readonly input: () => SourceInput;
 }

@@ -23,7 +23,7 @@ export function withFooters(vhd: Uint8Array, which: 'front' | 'end' | 'both', ch
   return changed;
 }
 
-/** The dynamic header, 1024 bytes behind the first footer. */
+/** The dynamic header, 1024 bytes after the first footer. */
 export function withHeader(vhd: Uint8Array, change: Change, sealed = true): Buffer {
   const changed = Buffer.from(vhd);
   const header = changed.subarray(512, 1536);
@@ -40,11 +40,11 @@ export const withBytes = (vhd: Uint8Array, change: Change): Buffer => {
 
 export const tableOffset = (vhd: Buffer): number => Number(vhd.readBigUInt64BE(512 + 16));
 
-/** The sector at which the table says that a block stands. */
+/** The sector of a block in the table. */
 export const entryOf = (vhd: Buffer, block: number): number => vhd.readUInt32BE(tableOffset(vhd) + block * 4);
 
 export const withEntry = (vhd: Buffer, block: number, sector: number): Buffer =>
   withBytes(vhd, (bytes) => bytes.writeUInt32BE(sector, tableOffset(vhd) + block * 4));
 
-/** Behind the table, padded to whole sectors: where tapdisk puts its batmap. */
+/** After the table, padded to whole sectors: where tapdisk puts its batmap. */
 export const batmapOffset = (vhd: Buffer): number => tableOffset(vhd) + Math.ceil((vhd.readUInt32BE(512 + 28) * 4) / SECTOR) * SECTOR;

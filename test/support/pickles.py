@@ -31,7 +31,7 @@ def answer(request):
         return [[opcode.name, opcode.code] for opcode in pickletools.opcodes]
     if "loads" in request:
         try:
-            # The strings of Python 2 are bytes to Python 3, unless it is told.
+            # The strings of Python 2 are bytes to Python 3, unless an encoding is given.
             return pickle.loads(base64.b64decode(request["loads"]), encoding="utf-8")
         except Exception as error:
             return {"error": repr(error)}

@@ -25,7 +25,7 @@ export async function failure(request: Request): Promise<readonly string[]> {
 }
 
 /** What a worker was asked. */
-export function told({ stderr }: Answer, worker: string): unknown {
+export function workerArguments({ stderr }: Answer, worker: string): unknown {
   const line = stderr.split('\n').find((one) => one.startsWith(`${worker} `));
   return line === undefined ? undefined : JSON.parse(line.slice(worker.length + 1));
 }

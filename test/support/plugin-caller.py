@@ -8,7 +8,7 @@ Request:
     members      in place of them: the members of the struct, as an operator or another program gives them
     stdout       in place of a file: "pipe", which never blocks its writer, or "gone", a pipe that nobody reads
     signals      sent to the plugin, one when it has said "working", another when it has said "stopping", on stderr
-    when         in place of that: "told", by a line that follows the request
+    when         in place of that: "requested", by a line that follows the request
     env          besides what xapi sets
 
 Answer:
@@ -63,7 +63,7 @@ def run(command, signals=(), when=None, env={}):
         plugin = start(command, stdout, subprocess.PIPE if signals and when is None else stderr, env)
         try:
             heard = []
-            for name in signals if when == "told" else ():
+            for name in signals if when == "requested" else ():
                 sys.stdin.readline()
                 plugin.send_signal(getattr(signal, name))
             waiting = list(zip(signals, ("working", "stopping")))

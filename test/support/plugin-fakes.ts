@@ -10,7 +10,7 @@ import type { Opener } from '../../src/source/source.ts';
 
 export const VDI = '0f1e2d3c-aaaa-4bbb-8ccc-123456789abc';
 
-const say = (what: string, told: object = {}): void => void process.stderr.write(`${what} ${JSON.stringify(told)}\n`);
+const say = (what: string, details: object = {}): void => void process.stderr.write(`${what} ${JSON.stringify(details)}\n`);
 
 const image = (name: string): Opener => ({
   name,
@@ -107,8 +107,8 @@ const workers: Workers = {
     return image(name);
   },
   async importImage({ name }, job) {
-    const { signal: _, onWarning: __, ...told } = job;
-    say('import', told);
+    const { signal: _, onWarning: __, ...details } = job;
+    say('import', details);
     await WORK[name]?.(job);
     return { vdi: VDI };
   },

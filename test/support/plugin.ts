@@ -15,7 +15,7 @@ export interface Request {
   readonly kwargs?: object;
   readonly members?: Readonly<Record<string, string>>;
   readonly signals?: readonly string[];
-  readonly when?: 'told';
+  readonly when?: 'requested';
   readonly stdout?: 'pipe' | 'gone';
   /** Besides what xapi sets. */
   readonly env?: Readonly<Record<string, string>>;
@@ -37,8 +37,8 @@ export interface Plugin {
   success(request: Request): Promise<Answer>;
   /** Code, function, class and message. */
   failure(request: Request): Promise<readonly string[]>;
-  /** Sends the next signal of a call that waits to be told. */
-  tell(): void;
+  /** Sends the next signal to a call that waits for it. */
+  send(): void;
   end(): Promise<void>;
 }
 
@@ -75,7 +75,7 @@ export async function startPlugin(source: 'src/plugin/main.ts' | 'test/support/p
       expect(reply).toMatchObject({ Status: 'Failure', ErrorDescription: expect.any(Array) });
       return reply?.ErrorDescription ?? [];
     },
-    tell: () => caller.tell({}),
+    send: () => caller.send({}),
     async end() {
       await caller.end();
       rmSync(folder, { recursive: true, force: true });

@@ -9,7 +9,7 @@ export interface Peer {
   /** One at a time. */
   ask(request: object): Promise<unknown>;
   /** Something that there is no answer to. */
-  tell(what: object): void;
+  send(what: object): void;
   /** Resolves when it is gone. */
   end(): Promise<void>;
 }
@@ -19,11 +19,11 @@ export function pythonPeer(script: string): Peer {
   const python = spawn('python3', [fileURLToPath(new URL(script, import.meta.url))], { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: python.stdout })[Symbol.asyncIterator]();
   const gone = once(python, 'close');
-  const tell = (what: object): void => void python.stdin.write(`${JSON.stringify(what)}\n`);
+  const send = (what: object): void => void python.stdin.write(`${JSON.stringify(what)}\n`);
   return {
-    tell,
+    send,
     async ask(request) {
-      tell(request);
+      send(request);
       const { value, done } = await lines.next();
       if (done) throw new Error(`${script} has ended`);
       return JSON.parse(value);

@@ -43,8 +43,8 @@ async function read(opener) {
 const tasks = {
   staged: () => read(stagedImage(httpOpener(), task.folder)),
   cached: () => read(cachedImage(httpOpener(), { folder: task.folder, size: task.size })),
-  async turns() {
-    for (let turn = 0; turn < task.turns; turn++) {
+  async lock() {
+    for (let count = 0; count < task.times; count++) {
       await withLock(task.name, async () => {
         appendFileSync(task.log, `+${process.pid} `);
         await new Promise((resolve) => setImmediate(resolve));

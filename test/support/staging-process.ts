@@ -1,4 +1,4 @@
-/** Processes that share folders and turns with the test and with each other; they are gone after the test. */
+/** Processes that share folders and locks with the test and with each other; they are gone after the test. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,8 +21,8 @@ export interface StagingProcess {
   readonly child: ChildProcess;
   /** Resolves with the rest of the first line that begins so; rejects if the process ends without one. */
   said(word: string): Promise<string>;
-  /** Resolves when it has ended by itself. */
-  done(): Promise<Outcome>;
+  /** Resolves when it has exited on its own. */
+  outcome(): Promise<Outcome>;
   /** As `kill -9`; resolves when it has gone. */
   kill(): Promise<void>;
 }
@@ -67,7 +67,7 @@ function start([program = '', ...args]: readonly string[]): StagingProcess {
   return {
     child,
     said,
-    async done() {
+    async outcome() {
       const outcome: Outcome = JSON.parse(await said('done'));
       await ended;
       return outcome;

@@ -4,7 +4,7 @@ const BLOCK = 512;
 
 export interface HandHeader {
   readonly name?: string;
-  /** A number is written in octal; a string or bytes stand in the field as they are. */
+  /** A number is written in octal; a string or bytes are put into the field unchanged. */
   readonly size?: number | string | Uint8Array;
   readonly type?: string;
   readonly linkname?: string;
@@ -54,7 +54,7 @@ export function base256(value: bigint): Buffer {
   return field;
 }
 
-/** The zeros behind a body of `length` bytes. */
+/** The zeros after a body of `length` bytes. */
 export const tarPadding = (length: number): Buffer => Buffer.alloc((BLOCK - (length % BLOCK)) % BLOCK);
 
 export const tarMember = (header: HandHeader, body: Uint8Array): Buffer =>

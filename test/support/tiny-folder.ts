@@ -8,7 +8,7 @@ import { onTestFinished } from 'vitest';
 
 export interface TinyFolder {
   readonly path: string;
-  /** Bytes; what a file without a name takes counts. */
+  /** Bytes, including those of files without a name. */
   room(): number;
   makeReadOnly(): void;
 }
@@ -28,7 +28,7 @@ export function tinyFolder(size: number): TinyFolder {
   };
 }
 
-/** A folder with `promised` bytes, of which the storage beneath it takes only `size`: a write succeeds, and is lost on its way to the disk. */
+/** A folder with `promised` bytes, of which the underlying storage keeps only `size`: a write succeeds, and is lost on its way to the disk. */
 export function thinFolder(size: number, promised: number): string {
   const storage = join(tinyFolder(size).path, 'storage');
   execFileSync('truncate', ['--size', String(promised), storage]);

@@ -73,7 +73,7 @@ export function createStack(base: BaseOptions): Stack {
   };
 }
 
-/** The write that shows at a sector. Where a layer ends there are zeros, and nobody looks deeper; a base without the sector is zero. */
+/** The write visible at a sector. Where a layer ends there are zeros, and no deeper layer counts; a base without the sector is zero. */
 function shown(layers: readonly Layer[], sector: number): number {
   for (const { size, sectors } of layers) {
     if (sector >= size) return 0;
@@ -83,7 +83,7 @@ function shown(layers: readonly Layer[], sector: number): number {
   return 0;
 }
 
-/** No two writes and no two places give the same bytes. Every fourth write leaves a sector that is nearly all zero. */
+/** No two writes and no two offsets produce the same bytes. Every fourth write leaves a sector almost entirely zero. */
 export function sectorBytes(sector: number, write: number): Buffer {
   const bytes = Buffer.alloc(SECTOR);
   if (write === 0) return bytes;
@@ -97,9 +97,9 @@ export function sectorBytes(sector: number, write: number): Buffer {
 export interface Form {
   readonly seed: number;
   readonly creator?: string;
-  /** Blocks stand in the file in any order. */
+  /** Blocks are in any order in the file. */
   readonly shuffled?: boolean;
-  /** Bytes of somebody else under clear bits, and behind the end of the disk, there with the bits set. */
+  /** Foreign bytes under clear bits, and after the end of the disk, there with the bits set. */
   readonly garbage?: boolean;
   readonly batmap?: boolean;
   /** Entries of the BAT beyond what the size needs; where there is garbage they hold some. */
@@ -108,14 +108,14 @@ export interface Form {
   readonly gap?: number;
   /** A block in so many is allocated though nothing was written there. */
   readonly idle?: number;
-  /** Where the last block of the disk stands last in the file, it ends where the disk does. */
+  /** If the last block of the disk is last in the file, it ends where the disk ends. */
   readonly short?: boolean;
   readonly locators?: 'sectors' | 'bytes';
-  /** The name that a child gives its parent. By default a lie, since the files were renamed when the image was made. */
+  /** The name that a child records for its parent. Wrong by default, since the files were renamed when the image was made. */
   readonly parentName?: string;
 }
 
-/** Who a layer is, for the footer of its own and the header of its child. */
+/** The identity of a layer, for its own footer and the header of its child. */
 export interface Identity {
   readonly id: Uint8Array;
   readonly timestamp: number;
@@ -172,7 +172,7 @@ function blocksOf(layer: Layer, { seed, garbage, idle }: Form, needed: number): 
     if (blocks.has(block)) return;
     blocks.set(block, garbage ? Buffer.from(noise(layer.blockSize, seed + block)) : Buffer.alloc(layer.blockSize));
     bitmaps.set(block, Buffer.alloc(Math.ceil(Math.ceil(each / 8) / SECTOR) * SECTOR));
-    // Behind the end of the disk, which may lie in the last block, bits mean nothing.
+    // After the end of the disk, which may be inside the last block, bits mean nothing.
     for (let sector = layer.size; garbage && sector < (block + 1) * each; sector++) setBit(bitmaps.get(block), sector % each);
   }
 
@@ -199,7 +199,7 @@ function noteOf({ id, timestamp }: Identity, { locators, parentName: name = 'C:\
   return { id, timestamp, name, locators: locators === undefined ? [] : found };
 }
 
-/** Some other order, the same for the same seed. */
+/** A shuffled order, determined by the seed. */
 export function shuffle<T>(items: readonly T[], seed: number): T[] {
   const keys = new Uint32Array(noise(items.length * 4, seed).buffer);
   return items

@@ -31,7 +31,7 @@ export async function refusal(...args: string[]): Promise<string> {
   return stderr;
 }
 
-/** The error that --trace tells: code and parameters. */
+/** The error that --trace prints: code and parameters. */
 export async function raised(...args: string[]): Promise<string> {
   const [, found] = /^Raised Server_error\((.*)\)$/m.exec(await refusal(...args, '--trace')) ?? [];
   return found ?? 'no Server_error';

@@ -24,7 +24,7 @@ function image(): string {
   return path;
 }
 
-/** Opens and closes at once; what is of interest is whether it may. */
+/** Opens and closes immediately, to see whether it is allowed. */
 async function tryOpen(path: string, options: Partial<TargetOptions> = {}): Promise<void> {
   await (await deviceTarget(path).open({ size: MIB, ...options })).close();
 }
@@ -62,36 +62,39 @@ testWith('loop').each(['tapdisk', 'tapdisk2', 'qemu-system-x86_64'])('a device t
   });
 });
 
-/** As the kernel tells them of a device that it has just made. */
+/** As the kernel announces a device that it has just created. */
 const numbersOf = (path: string): string[] =>
   readFileSync(`/sys/class/block/${basename(path)}/dev`, 'latin1')
     .trim()
     .split(':');
 
-testWith('loop')('so is the disk of which a guest has a part, and the part of a disk that a guest has, but no part beside it', async () => {
-  await withLoop({ size: 8 * MIB, parts: true }, async ({ path }) => {
-    const parts = [1, 2].map((number) => `${path}p${number}`) as [string, string];
-    execFileSync('addpart', [path, '1', '2048', '4096']);
-    execFileSync('addpart', [path, '2', '8192', '4096']);
-    const made = parts.filter((part) => !existsSync(part)); // a container is not given nodes
-    for (const part of made) execFileSync('mknod', [part, 'b', ...numbersOf(part)]);
-    try {
-      await withServer('tapdisk', parts[0], async () => {
-        for (const refused of [path, parts[0]]) expect(await failure(tryOpen(refused))).toMatchObject({ code: 'TARGET_BUSY' });
-        await tryOpen(parts[1]);
-      });
-      await withServer('tapdisk', path, async () => {
-        for (const refused of parts) expect(await failure(tryOpen(refused))).toMatchObject({ code: 'TARGET_BUSY' });
-      });
-      for (const free of [path, ...parts]) await tryOpen(free);
-    } finally {
-      for (const part of made) unlinkSync(part);
-      for (const number of ['1', '2']) execFileSync('delpart', [path, number]);
-    }
-  });
-});
+testWith('loop')(
+  'a disk is refused if a guest has a partition of it, and a partition if a guest has its disk, but not if a guest has another partition',
+  async () => {
+    await withLoop({ size: 8 * MIB, parts: true }, async ({ path }) => {
+      const parts = [1, 2].map((number) => `${path}p${number}`) as [string, string];
+      execFileSync('addpart', [path, '1', '2048', '4096']);
+      execFileSync('addpart', [path, '2', '8192', '4096']);
+      const made = parts.filter((part) => !existsSync(part)); // a container is not given nodes
+      for (const part of made) execFileSync('mknod', [part, 'b', ...numbersOf(part)]);
+      try {
+        await withServer('tapdisk', parts[0], async () => {
+          for (const refused of [path, parts[0]]) expect(await failure(tryOpen(refused))).toMatchObject({ code: 'TARGET_BUSY' });
+          await tryOpen(parts[1]);
+        });
+        await withServer('tapdisk', path, async () => {
+          for (const refused of parts) expect(await failure(tryOpen(refused))).toMatchObject({ code: 'TARGET_BUSY' });
+        });
+        for (const free of [path, ...parts]) await tryOpen(free);
+      } finally {
+        for (const part of made) unlinkSync(part);
+        for (const number of ['1', '2']) execFileSync('delpart', [path, number]);
+      }
+    });
+  },
+);
 
-testWith('loop')('so it is where more processes run than this one may have files open', async () => {
+testWith('loop')('a served device is refused even if there are more processes than this one may open files', async () => {
   const crowd = spawn('sh', ['-c', 'for i in $(seq 100); do sleep 1000 & done; echo; wait'], {
     detached: true,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -110,7 +113,7 @@ testWith('loop')('so it is where more processes run than this one may have files
   });
 });
 
-testWith('root')('a network block device is not served to a guest by the qemu-nbd that makes it', async () => {
+testWith('root')('a network block device does not count as served to a guest by its own qemu-nbd', async () => {
   const node = join(testFolder(), 'dev', 'nbd0');
   mkdirSync(dirname(node));
   execFileSync('mknod', [node, 'b', '43', '0']); // no such driver is needed to know whose it is
@@ -123,7 +126,7 @@ testWith(
   'loop',
   'fuse',
   'vhdimount',
-)('nobody waits for a server that has gone, though a guest has an image there', async () => {
+)('the check does not wait for a file server that is gone, even if a guest has an image on it', async () => {
   const folder = join(testFolder(), 'mount');
   mkdirSync(folder);
   const file = join(folder, 'vhdi1');

@@ -17,7 +17,7 @@ function image(folder: string, size = 8 * MIB): string {
   return path;
 }
 
-/** Opens and closes at once; what is of interest is whether it may. */
+/** Opens and closes immediately, to see whether it is allowed. */
 async function tryOpen(path: string, options: TargetOptions): Promise<void> {
   await (await deviceTarget(path).open(options)).close();
 }
@@ -26,18 +26,18 @@ describe('guards', () => {
   test.each([
     ['a character device', () => '/dev/null'],
     ['a directory', testFolder],
-  ])('%s is refused by type, exit status 3', async (_what, path) => {
+  ])('refuse %s by type, with exit status 3', async (_what, path) => {
     const refusal = { code: 'TARGET_TYPE', exitCode: 3, guard: 'type' };
     await expect(tryOpen(path(), { size: MIB })).rejects.toMatchObject(refusal);
   });
 
-  test('a fifo is refused at once, though nobody reads it', async () => {
+  test('refuse a FIFO immediately, even if it has no reader', async () => {
     const path = join(testFolder(), 'fifo');
     execFileSync('mkfifo', [path]);
     await expect(tryOpen(path, { size: MIB })).rejects.toMatchObject({ code: 'TARGET_TYPE' });
   });
 
-  testWith('loop')('a device that is held is refused, and that guard is lifted by the name busy only', async () => {
+  testWith('loop')('refuse a device in use, unless the guard named busy is lifted', async () => {
     await withLoop({ size: 8 * MIB }, async ({ path }) => {
       const holder = await native().open(path, { write: true, direct: true, exclusive: true, create: false });
       try {
@@ -50,7 +50,7 @@ describe('guards', () => {
     });
   });
 
-  testWith('loop', 'mkfs.ext4')('a mounted device is refused', async () => {
+  testWith('loop', 'mkfs.ext4')('refuse a mounted device', async () => {
     await withLoop({ size: 16 * MIB }, async ({ path }) => {
       execFileSync('mkfs.ext4', ['-q', path]);
       const mount = join(testFolder(), 'mount');
@@ -64,7 +64,7 @@ describe('guards', () => {
     });
   });
 
-  testWith('loop')('a device that is smaller than the disk is refused before a byte is written', async () => {
+  testWith('loop')('refuse a device smaller than the disk before a byte is written', async () => {
     await withLoop({ size: 4 * MIB, fill: 0xaa }, async (device) => {
       const source = image(testFolder());
       await expect(writeDisk(source, device.path)).rejects.toMatchObject({ code: 'TARGET_SMALL', exitCode: 3, guard: 'size' });
@@ -72,7 +72,7 @@ describe('guards', () => {
     });
   });
 
-  testWith('loop')('with the size guard lifted a disk whose end is empty fits on a smaller device', async () => {
+  testWith('loop')('let a disk with an empty end fit on a smaller device if the size guard is lifted', async () => {
     await withLoop({ size: 4 * MIB, fill: 0xaa }, async (device) => {
       await writeDisk(image(testFolder()), device.path, { force: ['size'] });
       expect(device.read(2 * MIB, 2 * MIB).equals(Buffer.alloc(2 * MIB, 'data'))).toBe(true);
@@ -80,7 +80,7 @@ describe('guards', () => {
     });
   });
 
-  testWith('loop').each([512, 4096] as const)('a device that begins with a VHD is refused, also with %d-byte sectors', async (sector) => {
+  testWith('loop').each([512, 4096] as const)('refuse a device that begins with a VHD, also with %d-byte sectors', async (sector) => {
     await withLoop({ size: 8 * MIB, sector }, async (device) => {
       execFileSync('dd', [`of=${device.path}`, 'conv=notrunc,fsync', 'bs=4096', 'status=none'], {
         input: fixedVhd(Buffer.alloc(512)).subarray(512),
@@ -90,14 +90,14 @@ describe('guards', () => {
     });
   });
 
-  test('a file that begins with a VHD is refused: it is an image, not a place for one', async () => {
+  test('refuse a file that begins with a VHD: it is an image, not a target', async () => {
     const path = image(testFolder());
     const before = readFileSync(path);
     await expect(writeDisk(image(testFolder()), path)).rejects.toMatchObject({ code: 'TARGET_VHD' });
     expect(readFileSync(path).equals(before)).toBe(true);
   });
 
-  test.each([512, 2560])('so is one of %d bytes, which a VHD that holds nothing may have', async (size) => {
+  test.each([512, 2560])('refuse a file of %d bytes that is an empty VHD', async (size) => {
     const path = join(testFolder(), 'small.vhd');
     const vhd = dynamicVhd({ size: 2 * MIB, blocks: new Map() });
     expect(vhd.length).toBe(2560); // footer, header, a sector of BAT, footer
@@ -106,7 +106,7 @@ describe('guards', () => {
     expect(readFileSync(path).equals(vhd.subarray(0, size))).toBe(true);
   });
 
-  testWith('loop')('a volume that SM has named VHD-… is refused by its name, through any link', async () => {
+  testWith('loop')('refuse a volume that SM has named VHD-… by its name, through any link', async () => {
     await withLoop({ size: 8 * MIB }, async ({ path }) => {
       const folder = testFolder();
       const volume = join(folder, 'VHD-0f2c0a5e-7d38-4c25-9d7c-5f5b6e0f0d11');
@@ -118,19 +118,19 @@ describe('guards', () => {
     });
   });
 
-  test('the guards are asked in order: what is too small and of the wrong type is of the wrong type', async () => {
+  test('are checked in order: a target that is too small and of the wrong type is refused by type', async () => {
     await expect(tryOpen('/dev/null', { size: MIB })).rejects.toMatchObject({ code: 'TARGET_TYPE' });
     await expect(tryOpen('/dev/null', { size: MIB, force: ['type'] })).rejects.toMatchObject({ code: 'TARGET_SMALL' });
   });
 
-  test('a device node that is missing is an error, not a file in the memory of /dev', async () => {
+  test('report a missing device node instead of creating a file in /dev', async () => {
     await expect(tryOpen('/dev/vdistream-no-such-device', { size: MIB })).rejects.toMatchObject({ code: 'TARGET_OPEN', errno: 2 });
     expect(existsSync('/dev/vdistream-no-such-device')).toBe(false);
   });
 });
 
 describe('a file as the target', () => {
-  test('is made, has the virtual size, and is sparse where the disk is empty', async () => {
+  test('is created with the virtual size, and is sparse where the disk is empty', async () => {
     const folder = testFolder();
     const path = join(folder, 'disk.raw');
     const result = await writeDisk(image(folder, 1024 * MIB), path);
@@ -148,7 +148,7 @@ describe('a file as the target', () => {
     expect(readFileSync(path).equals(data)).toBe(true);
   });
 
-  test('that is there already and holds something is made zero where the disk is empty', async () => {
+  test('that already has content is zeroed where the disk is empty', async () => {
     const folder = testFolder();
     const path = join(folder, 'disk.raw');
     writeFileSync(path, Buffer.alloc(8 * MIB, 0xaa));
@@ -159,7 +159,7 @@ describe('a file as the target', () => {
     expect(readFileSync(path).equals(model)).toBe(true);
   });
 
-  test('that is larger than the disk keeps its rest, unless the tail is to be zero', async () => {
+  test('that is larger than the disk keeps its tail, unless the tail should be zeroed', async () => {
     const folder = testFolder();
     const path = join(folder, 'disk.raw');
     writeFileSync(path, Buffer.alloc(10 * MIB, 0xaa));
@@ -178,7 +178,7 @@ describe('a file as the target', () => {
     ).toBe(true);
   });
 
-  test('that this call made is removed when the image turns out broken, one that was there stays', async () => {
+  test('is removed when the image turns out to be broken, but only if this call created it', async () => {
     const folder = testFolder();
     const broken = join(folder, 'broken.vhd');
     writeFileSync(broken, Buffer.alloc(4 * MIB, 'no footer'));
@@ -197,7 +197,7 @@ describe('a file as the target', () => {
     expect(readdirSync(folder).sort()).toEqual(['broken.vhd', 'there.raw']);
   });
 
-  testWith('root')('on a full file system says so, with the offset, and leaves no file', async () => {
+  testWith('root')('on a full file system is reported with the offset, and no file is left', async () => {
     const folder = testFolder();
     const mount = join(folder, 'small');
     mkdirSync(mount);
@@ -213,18 +213,21 @@ describe('a file as the target', () => {
 });
 
 describe('a block device as the target', () => {
-  testWith('loop').each(['auto', 'write'] as const)('full of old data reads as the disk afterwards, zero policy %s', async (zero) => {
-    await withLoop({ size: 9 * MIB, fill: 0xaa }, async (device) => {
-      const result = await writeDisk(image(testFolder()), device.path, { zero, verify: true });
-      expect(result).toMatchObject({ bytesWritten: 2 * MIB, bytesZeroed: 6 * MIB, verified: true, direct: true });
-      const model = Buffer.alloc(8 * MIB);
-      model.fill('data', 2 * MIB, 4 * MIB);
-      expect(device.read(0, 8 * MIB).equals(model)).toBe(true);
-      expect(device.holds(0xaa, 8 * MIB, 9 * MIB)).toBe(true);
-    });
-  });
+  testWith('loop').each(['auto', 'write'] as const)(
+    'full of old data reads as the disk afterwards, with the zero policy %s',
+    async (zero) => {
+      await withLoop({ size: 9 * MIB, fill: 0xaa }, async (device) => {
+        const result = await writeDisk(image(testFolder()), device.path, { zero, verify: true });
+        expect(result).toMatchObject({ bytesWritten: 2 * MIB, bytesZeroed: 6 * MIB, verified: true, direct: true });
+        const model = Buffer.alloc(8 * MIB);
+        model.fill('data', 2 * MIB, 4 * MIB);
+        expect(device.read(0, 8 * MIB).equals(model)).toBe(true);
+        expect(device.holds(0xaa, 8 * MIB, 9 * MIB)).toBe(true);
+      });
+    },
+  );
 
-  testWith('loop')('with assume-zero keeps what it holds where the disk is empty: the caller has promised', async () => {
+  testWith('loop')('with assume-zero keeps its content where the disk is empty, as the caller has promised zeros', async () => {
     await withLoop({ size: 8 * MIB, fill: 0xaa }, async (device) => {
       const result = await writeDisk(image(testFolder()), device.path, { zero: 'assume-zero' });
       expect(result).toMatchObject({ bytesZeroed: 0, bytesSkipped: 6 * MIB });
@@ -232,20 +235,20 @@ describe('a block device as the target', () => {
     });
   });
 
-  testWith('loop')('that was promised to read zero, but does not, fails its verification', async () => {
+  testWith('loop')('that does not read zero as promised fails verification', async () => {
     await withLoop({ size: 8 * MIB, fill: 0xaa }, async ({ path }) => {
       const lie = writeDisk(image(testFolder()), path, { zero: 'assume-zero', verify: true });
       await expect(lie).rejects.toMatchObject({ code: 'VERIFY_MISMATCH', exitCode: 4, offset: expect.any(Number) });
     });
   });
 
-  testWith('loop')('that cannot be written is an error that names it and the errno', async () => {
+  testWith('loop')('that cannot be written is reported with its path and the errno', async () => {
     await withLoop({ size: 8 * MIB, readOnly: true }, async ({ path }) => {
       await expect(writeDisk(image(testFolder()), path)).rejects.toMatchObject({ code: 'TARGET_OPEN', device: path, errno: 30 });
     });
   });
 
-  testWith('loop')('that runs out of space beneath itself in the middle says so, with the offset', async () => {
+  testWith('loop')('whose underlying storage fills up in the middle is reported with the offset', async () => {
     const folder = testFolder();
     const mount = join(folder, 'thin');
     mkdirSync(mount);

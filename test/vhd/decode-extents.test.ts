@@ -14,7 +14,7 @@ import { flipped } from '../support/vhd-damage.ts';
 import { fromFile, stream, waysOf } from '../support/vhd-decoding.ts';
 
 describe('the extents of a dynamic disk', () => {
-  test('cover it exactly and hold its bytes, however it is laid out, cut into chunks and read', async () => {
+  test('cover it exactly and hold its bytes, for any layout, chunking and way of reading', async () => {
     const folder = testFolder();
     await fc.assert(
       fc.asyncProperty(
@@ -43,7 +43,7 @@ describe('the extents of a dynamic disk', () => {
     );
   });
 
-  test('are the same for the usual 2 MiB blocks, each a buffer of its own', async () => {
+  test('are also correct for the usual 2 MiB blocks, each in its own buffer', async () => {
     const plan: DiskPlan = {
       blockSize: 2 << 20,
       size: (5 << 20) + 1536,
@@ -62,7 +62,7 @@ describe('the extents of a dynamic disk', () => {
     });
   });
 
-  test('of a block larger than a buffer come in pieces, each under the right bits', async () => {
+  test('of a block larger than a buffer arrive in pieces, each with the correct bits', async () => {
     const plan: DiskPlan = {
       blockSize: 1 << 18,
       size: 3 << 18,
@@ -80,7 +80,7 @@ describe('the extents of a dynamic disk', () => {
     });
   });
 
-  test('go round what is not allocated: whole runs of absent blocks are one hole', async () => {
+  test('skip what is not allocated: each run of absent blocks is one hole', async () => {
     const vhd = dynamicVhd({ size: 64 << 10, blockSize: 4096, blocks: new Map([[9, noise(4096, 1)]]) });
     const found: unknown[] = [];
     for await (const extent of (await decodeVhd(stream(vhd))).extents(plainBuffers())) {
@@ -94,28 +94,28 @@ describe('the extents of a dynamic disk', () => {
     ]);
   });
 
-  test('are told in advance: what is allocated, ascending and merged, up to the end of the disk', async () => {
+  test('are announced: the allocated ranges, ascending and merged, up to the end of the disk', async () => {
     await fc.assert(
       fc.asyncProperty(diskPlans, async (plan) => {
         const disk = await decodeVhd(stream(makeDisk(plan).vhd));
         const allocated = new Uint8Array(plan.size);
         for (const block of plan.order) allocated.fill(1, block * plan.blockSize, (block + 1) * plan.blockSize);
-        const told = new Uint8Array(plan.size);
+        const announced = new Uint8Array(plan.size);
         let last = -1;
         for (const { offset, length } of disk.allocated()) {
           expect(offset).toBeGreaterThan(last);
           expect(length).toBeGreaterThan(0);
           expect(offset + length).toBeLessThanOrEqual(plan.size);
-          told.fill(1, offset, offset + length);
+          announced.fill(1, offset, offset + length);
           last = offset + length;
         }
-        expect(Buffer.compare(told, allocated)).toBe(0);
+        expect(Buffer.compare(announced, allocated)).toBe(0);
         expect(disk.allocatedBytes).toBe(allocated.reduce((sum, bit) => sum + bit, 0));
       }),
     );
   });
 
-  test('can be skipped instead, with the same checks at the end', async () => {
+  test('can be skipped, with the same checks at the end', async () => {
     const { vhd } = makeDisk({
       blockSize: 4096,
       size: 40960,
@@ -135,7 +135,7 @@ describe('the extents of a dynamic disk', () => {
     }
   });
 
-  test('end with an error where the stream does, and hold no buffer then', async () => {
+  test('end with an error where the stream ends, and then hold no buffer', async () => {
     const { vhd } = makeDisk({
       blockSize: 8192,
       size: 81920,
@@ -194,7 +194,7 @@ describe('the extents of a fixed disk', () => {
     );
   });
 
-  test('may begin with the bytes of a footer where the end can be looked at first', async () => {
+  test('may begin with the bytes of a footer if the end can be read first', async () => {
     const content = Buffer.concat([makeFooter({ size: 1 << 20, type: 3 }), noise(8192, 4)]);
     await fromFile(fixedVhd(content), testFolder(), async (decoding) => {
       expect(Buffer.compare(await readDisk(await decoding), content)).toBe(0);
@@ -207,10 +207,10 @@ describe('the extents of a fixed disk', () => {
 
   test.each([
     ['a raw disk without a footer', noise(5120, 1), 'VHD_FOOTER', 4608],
-    ['a footer that says another size', Buffer.concat([noise(8192, 1), makeFooter({ size: 4096, type: 2 })]), 'VHD_SIZE', 8192 + 48],
-    ['a footer that says dynamic', Buffer.concat([noise(8192, 1), makeFooter({ size: 8192, type: 3 })]), 'VHD_TYPE', 8192 + 60],
+    ['a footer with another size', Buffer.concat([noise(8192, 1), makeFooter({ size: 4096, type: 2 })]), 'VHD_SIZE', 8192 + 48],
+    ['a footer of a dynamic disk', Buffer.concat([noise(8192, 1), makeFooter({ size: 8192, type: 3 })]), 'VHD_TYPE', 8192 + 60],
     ['a footer with a wrong checksum', flipped(fixedVhd(noise(8192, 1)), 8192 + 100), 'VHD_FOOTER_CHECKSUM', 8192 + 64],
-  ])('are followed in a stream by an error for %s', async (_, vhd, code, offset) => {
+  ])('are followed by an error in a stream with %s', async (_, vhd, code, offset) => {
     const buffers = plainBuffers();
     const disk = await decodeVhd(stream(vhd, vhd.length));
     expect(await failure(readDisk(disk, buffers))).toMatchObject({ code, offset });
@@ -218,7 +218,7 @@ describe('the extents of a fixed disk', () => {
   });
 });
 
-test('a disk of petabytes is a hole in no time, since only its table takes memory', async () => {
+test('an empty disk of petabytes is one hole that is read immediately, since only its table needs memory', async () => {
   const size = 2 ** 50;
   const blockSize = 256 << 20;
   const entries = size / blockSize;

@@ -16,7 +16,7 @@ describe('the footers', () => {
   const end = good.length - 512;
   const withEnd = (footer: Uint8Array): Buffer => Buffer.concat([good.subarray(0, end), footer]);
 
-  test('that tell two sizes are an error; where the end can be looked at first, before there is any extent', async () => {
+  test('with different sizes are an error, before any extent if the end can be read first', async () => {
     const vhd = withEnd(makeFooter({ size: 81920, type: 3 }));
     await fromFile(vhd, testFolder(), async (decoding) => {
       expect(await failure(decoding)).toMatchObject({ code: 'VHD_FOOTERS_DIFFER', offset: end + 48 });
@@ -27,7 +27,7 @@ describe('the footers', () => {
     }
   });
 
-  test('that tell two types are an error', async () => {
+  test('with different types are an error', async () => {
     const vhd = withEnd(makeFooter({ size: 40960, type: 4 }));
     await fromFile(vhd, testFolder(), async (decoding) => {
       expect(await failure(decoding)).toMatchObject({ code: 'VHD_FOOTERS_DIFFER', offset: end + 60 });
@@ -39,7 +39,7 @@ describe('the footers', () => {
     ['poisoned by tapdisk', Buffer.concat([Buffer.from('v_poison'), makeFooter({ size: 40960, type: 3 }).subarray(8)])],
     ['of zeros', new Uint8Array(512)],
     ['of another disk of the same size', makeFooter({ size: 40960, type: 3, id: 8 })],
-  ])('need not both be whole: an end footer %s is a warning, and the copy in front counts', async (_, footer) => {
+  ])('need not both be intact: an end footer %s is a warning, and the copy at the start is used', async (_, footer) => {
     const vhd = withEnd(footer);
     const read = async (cursor: Cursor): Promise<void> => {
       const warnings: Warning[] = [];
@@ -56,7 +56,7 @@ describe('the footers', () => {
     await read(source.cursor).finally(() => source.close());
   });
 
-  test('that agree give no warning, wherever they stand', async () => {
+  test('that agree cause no warning, wherever they are', async () => {
     for (const padding of [0, 512, 3584, 1 << 20]) {
       const vhd = Buffer.concat([good.subarray(0, end), new Uint8Array(padding), good.subarray(end)]);
       const warnings: Warning[] = [];
@@ -68,7 +68,7 @@ describe('the footers', () => {
     }
   });
 
-  test('may claim a geometry larger than the disk, or a saved state: that is only said', async () => {
+  test('may claim a geometry larger than the disk, or a saved state, which only causes a warning', async () => {
     const vhd = resealed({
       footer: (footer) => {
         footer.writeUInt16BE(65535, 56);

@@ -20,15 +20,15 @@ function withEntry(block: number, sector: number): Buffer {
   return copy;
 }
 
-describe('a block that is misplaced is refused before there is any extent', () => {
+describe('a misplaced block is refused before any extent:', () => {
   test.each([
     ['inside the footer', 0, 'VHD_BLOCK_METADATA'],
     ['inside the header', 2, 'VHD_BLOCK_METADATA'],
     ['inside the block table', 3, 'VHD_BLOCK_METADATA'],
     ['inside another block', 5, 'VHD_BLOCK_OVERLAP'],
-    ['on the very bytes of another block', 13, 'VHD_BLOCK_OVERLAP'],
+    ['at the same offset as another block', 13, 'VHD_BLOCK_OVERLAP'],
     ['in the last sector of another block', 21, 'VHD_BLOCK_OVERLAP'],
-    ['where the end footer stands', (good.length - 512) / 512, 'VHD_BLOCK_RANGE'],
+    ['on the end footer', (good.length - 512) / 512, 'VHD_BLOCK_RANGE'],
     ['so that its last sector is the end footer', (good.length - 4608) / 512, 'VHD_BLOCK_RANGE'],
     ['beyond the end', good.length / 512 + 1, 'VHD_BLOCK_RANGE'],
     ['beyond 1 TiB, where a signed number would be negative', 0xfffffffe, 'VHD_BLOCK_RANGE'],
@@ -45,14 +45,14 @@ describe('a block that is misplaced is refused before there is any extent', () =
     if (code !== 'VHD_BLOCK_RANGE') await refused(decodeVhd(stream(vhd)));
   });
 
-  test('beyond the end of a stream of unknown length: there the stream is what ends', async () => {
+  test('beyond the end of a stream of unknown length, which is reported as truncated', async () => {
     const buffers = plainBuffers();
     const disk = await decodeVhd(stream(withEntry(9, 1000)));
     expect(await failure(readDisk(disk, buffers))).toMatchObject({ code: 'SOURCE_TRUNCATED', offset: good.length });
     expect(buffers.held).toBe(0);
   });
 
-  test('but an entry beyond the size of the disk means nothing', async () => {
+  test('but an entry beyond the size of the disk is ignored', async () => {
     const vhd = dynamicVhd({ size: 40960, blockSize: 4096, blocks, tableEntries: 12 });
     vhd.writeUInt32BE(1, entryAt(10));
     vhd.writeUInt32BE(0, entryAt(11));
@@ -63,19 +63,19 @@ describe('a block that is misplaced is refused before there is any extent', () =
   });
 });
 
-describe('metadata that cannot be true is refused with its own code and the byte of the field', () => {
+describe('impossible metadata is refused with its own code and the offset of the field:', () => {
   test.each<[string, Uint8Array, string, number]>([
     ['a footer with a wrong checksum', flipped(good, 30), 'VHD_FOOTER_CHECKSUM', 64],
     ['a footer of version 2', resealed({ footer: (f) => f.writeUInt32BE(0x20000, 12) }), 'VHD_VERSION', 12],
-    ['a type that is not known', resealed({ footer: (f) => f.writeUInt32BE(5, 60) }), 'VHD_TYPE', 60],
+    ['an unknown type', resealed({ footer: (f) => f.writeUInt32BE(5, 60) }), 'VHD_TYPE', 60],
     ['a size of zero', resealed({ footer: (f) => f.writeBigUInt64BE(0n, 48) }), 'VHD_SIZE', 48],
     ['a size of no whole sectors', resealed({ footer: (f) => f.writeBigUInt64BE(40961n, 48) }), 'VHD_SIZE', 48],
     ['a size beyond exact numbers', resealed({ footer: (f) => f.writeBigUInt64BE(2n ** 53n, 48) }), 'VHD_SIZE', 48],
     ['a size of 2^64 - 512', resealed({ footer: (f) => f.writeBigUInt64BE(2n ** 64n - 512n, 48) }), 'VHD_SIZE', 48],
     ['a header inside the footer', resealed({ footer: (f) => f.writeBigUInt64BE(0n, 16) }), 'VHD_HEADER_OFFSET', 16],
-    ['a header off the sectors', resealed({ footer: (f) => f.writeBigUInt64BE(513n, 16) }), 'VHD_HEADER_OFFSET', 16],
+    ['an unaligned header', resealed({ footer: (f) => f.writeBigUInt64BE(513n, 16) }), 'VHD_HEADER_OFFSET', 16],
     ['a header at 2^64 - 1', resealed({ footer: (f) => f.writeBigUInt64BE(2n ** 64n - 1n, 16) }), 'VHD_HEADER_OFFSET', 16],
-    ['a header that is none', resealed({ header: (h) => h.write('cxspirce') }), 'VHD_HEADER', 512],
+    ['a header without its cookie', resealed({ header: (h) => h.write('cxspirce') }), 'VHD_HEADER', 512],
     ['a header with a wrong checksum', flipped(good, 512 + 700), 'VHD_HEADER_CHECKSUM', 512 + 36],
     ['a header of version 3', resealed({ header: (h) => h.writeUInt32BE(0x30000, 24) }), 'VHD_VERSION', 512 + 24],
     ['a block size of zero', resealed({ header: (h) => h.writeUInt32BE(0, 32) }), 'VHD_BLOCK_SIZE', 512 + 32],
@@ -94,10 +94,10 @@ describe('metadata that cannot be true is refused with its own code and the byte
     ],
     ['a table inside the footer', resealed({ header: (h) => h.writeBigUInt64BE(0n, 16) }), 'VHD_TABLE_OFFSET', 512 + 16],
     ['a table inside the header', resealed({ header: (h) => h.writeBigUInt64BE(1024n, 16) }), 'VHD_TABLE_OFFSET', 512 + 16],
-    ['a table off the sectors', resealed({ header: (h) => h.writeBigUInt64BE(1537n, 16) }), 'VHD_TABLE_OFFSET', 512 + 16],
+    ['an unaligned table', resealed({ header: (h) => h.writeBigUInt64BE(1537n, 16) }), 'VHD_TABLE_OFFSET', 512 + 16],
     ['a table at 2^63', resealed({ header: (h) => h.writeBigUInt64BE(2n ** 63n, 16) }), 'VHD_TABLE_OFFSET', 512 + 16],
     ['a table at 2^64 - 1', resealed({ header: (h) => h.writeBigUInt64BE(2n ** 64n - 1n, 16) }), 'VHD_TABLE_OFFSET', 512 + 16],
-    // Four thousand million entries are 16 GiB, and every block stands inside those.
+    // Four thousand million entries are 16 GiB, and every block lies inside those.
     ['a table of ffffffff entries', resealed({ header: (h) => h.writeUInt32BE(0xffffffff, 28) }), 'VHD_BLOCK_METADATA', entryAt(0)],
   ])('%s', async (_, vhd, code, offset) => {
     await waysOf(vhd, [300, 4000], testFolder(), async (decoding) => {
@@ -105,21 +105,21 @@ describe('metadata that cannot be true is refused with its own code and the byte
     });
   });
 
-  test('a footer in front that says fixed is refused in a stream, since a fixed disk has none there', async () => {
+  test('a footer of a fixed disk at the start of a stream is refused, since a fixed disk has none there', async () => {
     const vhd = resealed({ footer: (f) => f.writeUInt32BE(2, 60) });
     for (const length of [undefined, vhd.length]) {
       expect(await failure(decodeVhd(stream(vhd, length)))).toMatchObject({ code: 'VHD_TYPE', offset: 60 });
     }
   });
 
-  test('a fixed disk that is larger than what stands before its footer is cut short', async () => {
+  test('a fixed disk larger than the data before its footer is truncated', async () => {
     await fromFile(Buffer.concat([noise(4096, 1), makeFooter({ size: 8192, type: 2 })]), testFolder(), async (decoding) => {
       expect(await failure(decoding)).toMatchObject({ code: 'SOURCE_TRUNCATED', offset: 4096 });
     });
   });
 
-  test('a table that would stand behind the blocks can be read from a file, and from a stream it is said why not', async () => {
-    // The header behind the table: the table has gone by when it is known.
+  test('a table after the blocks can be read from a file, but is refused with the reason in a stream', async () => {
+    // The header comes after the table, which has already been read when its place becomes known.
     const header = makeHeader({ entries: 10, blockSize: 4096, tableOffset: 512 });
     const footer = resealed({ footer: (f) => f.writeBigUInt64BE(1024n, 16) }).subarray(0, 512);
     const vhd = Buffer.concat([footer, Buffer.alloc(512, 0xff), header, footer]);
@@ -140,7 +140,7 @@ describe('metadata that cannot be true is refused with its own code and the byte
     expect(error.message).toContain(name);
   });
 
-  test('nothing at all, and every piece of a footer, is a typed error too', async () => {
+  test('an empty input, and every prefix of a footer, is a typed error too', async () => {
     const footer = makeFooter({ size: 40960, type: 3 });
     for (let length = 0; length < 512; length++) {
       const part = footer.subarray(0, length);

@@ -16,7 +16,7 @@ const writesOf = (stack: Stack): number[] => {
 };
 
 describe('the model', () => {
-  test('shows the nearest layer that wrote a sector, zeros too', () => {
+  test('shows the nearest layer that wrote a sector, including zeros', () => {
     const stack = createStack({ kind: 'dynamic', size: 6 });
     stack.write(0, 4);
     stack.snapshot();
@@ -36,12 +36,12 @@ describe('the model', () => {
     expect(writesOf(stack)).toEqual([1, 1, 1, 0, 2, 0, 0, 0]);
   });
 
-  test('gives each place and each write bytes of their own', () => {
+  test('writes different bytes at each offset and in each write', () => {
     const all = [0, 1, 300, 5000].flatMap((sector) => [1, 2, 3, 4, 259].map((write) => sectorBytes(sector, write).toString('hex')));
     expect(new Set(all).size).toBe(20);
   });
 
-  test('makes programs of every kind: chains that grow and shrink, zeros over data, partly filled blocks', () => {
+  test('generates every kind of history: chains that grow and shrink, zeros over data, partly filled blocks', () => {
     const seen = new Set<string>();
     fc.assert(
       fc.property(programs, (program) => {
@@ -101,15 +101,15 @@ const baseOf = (stack: Stack): Buffer => {
 };
 
 const neat: ReadonlyArray<readonly [string, Form]> = [
-  ['one block after the other', { seed: 1 }],
-  ['with a batmap, gaps and blocks that nobody wrote to', { seed: 2, batmap: true, gap: 7, idle: 2 }],
-  ['in any order, behind parent locators', { seed: 3, shuffled: true, locators: 'bytes' }],
+  ['consecutive blocks', { seed: 1 }],
+  ['a batmap, gaps and unwritten blocks', { seed: 2, batmap: true, gap: 7, idle: 2 }],
+  ['shuffled blocks after parent locators', { seed: 3, shuffled: true, locators: 'bytes' }],
 ];
-const littered: readonly [string, Form] = ['with garbage under clear bits', { seed: 4, garbage: true }];
+const littered: readonly [string, Form] = ['garbage under clear bits', { seed: 4, garbage: true }];
 
-describe('judged by other decoders', () => {
+describe('compared with other decoders', () => {
   // It looks at no sector bitmap, so garbage would show.
-  testWith('qemu-img').each(neat)('a base %s is what qemu-img makes of it', (_, form) => {
+  testWith('qemu-img').each(neat)('a base with %s decodes as qemu-img converts it', (_, form) => {
     const stack = example(3);
     const { paths, folder } = store(stack, form);
     const raw = join(folder, 'raw');
@@ -118,8 +118,8 @@ describe('judged by other decoders', () => {
     expect(readFileSync(raw).equals(baseOf(stack))).toBe(true);
   });
 
-  // In a child it takes whole bytes of the bitmap for one sector, so eight sectors are all there or all absent.
-  testWith('vhdimount', 'fuse', 'root').each([...neat, littered])('a chain %s is what vhdimount shows of it', (_, form) => {
+  // In a child vhdimount treats whole bytes of the bitmap as one, so eight sectors are all present or all absent.
+  testWith('vhdimount', 'fuse', 'root').each([...neat, littered])('a chain with %s decodes as vhdimount shows it', (_, form) => {
     const stack = example(8);
     const { paths } = store(stack, form);
     const mount = mkdtempSync(join(tmpdir(), 'vdistream-fuse-'));
@@ -144,7 +144,7 @@ describe('judged by other decoders', () => {
   });
 
   // It refuses garbage.
-  testWith('7z').each(neat)('a chain %s is what 7-Zip extracts from it', (_, form) => {
+  testWith('7z').each(neat)('a chain with %s decodes as 7-Zip extracts it', (_, form) => {
     const stack = example(3);
     const { paths, folder } = store(stack, form);
     const out = join(folder, 'out');

@@ -20,7 +20,7 @@ interface Sample {
   readonly content: Buffer;
 }
 
-/** Partly filled blocks, an absent one, and a last one that reaches beyond the disk. */
+/** Partly filled blocks, an absent one, and a last one that extends past the end of the disk. */
 function sample(form: Partial<Form> = {}, blockSize = 64 << 10): Sample {
   const each = blockSize / 512;
   const stack = createStack({ kind: 'dynamic', blockSize, size: 5 * each + Math.ceil(each / 3) });
@@ -67,13 +67,13 @@ async function refuses(vhd: Buffer, shape: object, options: WriteOptions = {}): 
 }
 
 describe('tapdisk', () => {
-  test.each([0, 130, 1 << 20])('leaves a batmap behind a table with %d entries to spare, which is not in the way', async (spare) => {
+  test.each([0, 130, 1 << 20])('writes a batmap after a table with %d spare entries, which is accepted', async (spare) => {
     const { vhd, content } = sample({ batmap: true, garbage: true, gap: 7, spare });
     expect(vhd.toString('latin1', batmapOffset(vhd), batmapOffset(vhd) + 8)).toBe('tdbatmap');
     await reads({ vhd, content });
   });
 
-  test('encrypts, says so in the batmap, and is refused before anything is written', async () => {
+  test('records encryption in the batmap, and such a VHD is refused before anything is written', async () => {
     for (const spare of [0, 1 << 20]) {
       const { vhd } = sample({ batmap: true, spare });
       const at = batmapOffset(vhd) + 29;
@@ -83,7 +83,7 @@ describe('tapdisk', () => {
     }
   });
 
-  test('aligns the data of each block to 4 KiB, with its bitmap in the sector before', async () => {
+  test('aligns the data of each block to 4 KiB, with its bitmap in the preceding sector', async () => {
     const blocks = new Map([0, 1, 3].map((block) => [block, Buffer.from(noise(64 << 10, block + 1))]));
     // A table of five sectors, so that the first block has seven free ones before it, too.
     const vhd = dynamicVhd({ size: 4 * (64 << 10), blockSize: 64 << 10, blocks, tableEntries: 600, gap: 7, ...TAP });
@@ -92,14 +92,14 @@ describe('tapdisk', () => {
     await reads({ vhd, content });
   });
 
-  test('poisons the end while it writes; the copy in front is used, and that is told', async () => {
+  test('poisons the end footer while it writes, so the copy at the start is used, with a warning', async () => {
     const { vhd, content } = sample();
     const poison: Change = (footer) => void footer.write('v_poison', 'latin1');
     await reads({ vhd: withFooters(vhd, 'end', poison, false), content }, ['VHD_FOOTER_END']);
     await reads({ vhd: withFooters(vhd, 'end', poison), content }, ['VHD_FOOTER_END']);
   });
 
-  test('hides a parent, in old versions without a checksum over that; nobody else may', async () => {
+  test('hides a parent, in old versions without updating the checksum, which is accepted only for tapdisk', async () => {
     const hide: Change = (footer) => void footer.writeUInt8(1, 85);
     const tap: Change = (footer) => {
       footer.write('tap\0', 28, 'latin1');
@@ -121,17 +121,17 @@ describe('the footer at the end', () => {
   test.each<[string, Buffer]>([
     ['has lost its cookie', withFooters(vhd, 'end', (footer) => footer.fill(0, 0, 8), false)],
     ['has a wrong checksum', withFooters(vhd, 'end', (footer) => footer.writeUInt8(1, 200), false)],
-    ['is of a version that is not known', withFooters(vhd, 'end', (footer) => footer.writeUInt32BE(0x00020000, 12))],
-    ['is of a type that is not known', withFooters(vhd, 'end', (footer) => footer.writeUInt32BE(9, 60))],
-    ['has a size that cannot be', withFooters(vhd, 'end', (footer) => footer.writeBigUInt64BE(1n, 48))],
+    ['is of an unknown version', withFooters(vhd, 'end', (footer) => footer.writeUInt32BE(0x00020000, 12))],
+    ['is of an unknown type', withFooters(vhd, 'end', (footer) => footer.writeUInt32BE(9, 60))],
+    ['has an impossible size', withFooters(vhd, 'end', (footer) => footer.writeBigUInt64BE(1n, 48))],
     ['has another unique id', withFooters(vhd, 'end', (footer) => footer.fill(9, 68, 84))],
-    ['is not there', vhd.subarray(0, -512)],
-    ['has something behind it', Buffer.concat([vhd, Buffer.alloc(4096)])],
-  ])('%s: the copy in front is used, and that is told', async (_, bytes) => {
+    ['is missing', vhd.subarray(0, -512)],
+    ['has data after it', Buffer.concat([vhd, Buffer.alloc(4096)])],
+  ])('that %s is replaced by the copy at the start, with a warning', async (_, bytes) => {
     await reads({ vhd: bytes, content }, ['VHD_FOOTER_END']);
   });
 
-  test('is a copy of the one in front that Virtual PC made a byte shorter', async () => {
+  test('may be one byte shorter, as Virtual PC writes it', async () => {
     await reads({ vhd: vhd.subarray(0, -1), content });
     const folder = testFolder();
     const fixed = fixedVhd(content).subarray(0, -1);
@@ -140,7 +140,7 @@ describe('the footer at the end', () => {
     expect(readFileSync(target).equals(content)).toBe(true);
   });
 
-  test('of another size or type makes two disks of one, and neither is guessed', async () => {
+  test('of another size or type is an error, since either could be right', async () => {
     const size = withFooters(vhd, 'end', (footer) => footer.writeBigUInt64BE(BigInt(content.length + 512), 48));
     await refuses(size, { code: 'VHD_FOOTERS_DIFFER', offset: vhd.length - 512 + 48 });
     const type = withFooters(vhd, 'end', (footer) => footer.writeUInt32BE(4, 60));
@@ -148,7 +148,7 @@ describe('the footer at the end', () => {
   });
 });
 
-describe('fields of the footer that do not count', () => {
+describe('a footer with', () => {
   const { vhd, content } = sample();
   const chs =
     (cylinders: number, heads: number, sectors: number): Change =>
@@ -158,31 +158,31 @@ describe('fields of the footer that do not count', () => {
     };
 
   test.each<[string, Change]>([
-    ['a smaller geometry, as for nearly every disk', chs(1, 4, 17)],
+    ['a smaller geometry, as almost every disk has', chs(1, 4, 17)],
     ['no geometry', chs(0, 0, 0)],
-    ['the largest geometry, with which qemu says that the size field counts', chs(65535, 16, 255)],
+    ['the largest geometry, for which qemu uses the size field', chs(65535, 16, 255)],
     ['another original size', (footer) => footer.writeBigUInt64BE(1n << 40n, 40)],
     ['boot code of Windows 10 in the reserved bytes, on tapdisk’s hidden mark too', (footer) => footer.fill(noise(426, 6), 85, 511)],
     ['any creator', (footer) => footer.write('\xff\x00x ', 28, 'latin1')],
     ['feature bits', (footer) => footer.writeUInt32BE(0xffffffff, 8)],
-  ])('%s: nothing is told', async (_, change) => {
+  ])('%s causes no warning', async (_, change) => {
     await reads({ vhd: withFooters(vhd, 'both', change), content });
   });
 
   test.each<[string, Change, string]>([
     ['a geometry of just below 127.5 GiB', chs(65535, 16, 254), 'VHD_GEOMETRY'],
-    ['the mark of a saved state', (footer) => footer.writeUInt8(1, 84), 'VHD_SAVED_STATE'],
-  ])('%s: a warning, and the size field counts', async (_, change, code) => {
+    ['the saved-state flag', (footer) => footer.writeUInt8(1, 84), 'VHD_SAVED_STATE'],
+  ])('%s causes a warning, and the size field is used', async (_, change, code) => {
     await reads({ vhd: withFooters(vhd, 'both', change), content }, [code]);
   });
 });
 
-test.each([4, 8, 16, 32, 64, 256, 512, 1024, 2048])('blocks of %d KiB are read, whatever lies under clear bits', async (kib) => {
+test.each([4, 8, 16, 32, 64, 256, 512, 1024, 2048])('blocks of %d KiB are read, whatever data is under clear bits', async (kib) => {
   await reads(sample({ garbage: true, shuffled: true, idle: 3, spare: 9, gap: 1 }, kib << 10));
   if (kib <= 64) await reads(sample({ garbage: true, short: true }, kib << 10));
 });
 
-test('Windows 10 leaves seven sectors free before the footer at the end', async () => {
+test('the seven free sectors that Windows 10 leaves before the end footer are accepted', async () => {
   const { vhd, content } = sample();
   await reads({ vhd: Buffer.concat([vhd.subarray(0, -512), Buffer.alloc(3584), vhd.subarray(-512)]), content });
 });
@@ -195,7 +195,7 @@ test('a block of 256 MiB is read in pieces, and the next one as far as the disk 
   const table = Buffer.alloc(512, 0xff);
   const bitmapBytes = blockSize / 512 / 8;
   const [first, second] = [4, 4 + (bitmapBytes + blockSize) / 512];
-  table.writeUInt32BE(second, 0); // block 0 stands behind block 1
+  table.writeUInt32BE(second, 0); // block 0 comes after block 1
   table.writeUInt32BE(first, 4);
   const footer = makeFooter({ size, type: 3 });
   const expected = new Map<number, Buffer>();
@@ -205,10 +205,10 @@ test('a block of 256 MiB is read in pieces, and the next one as far as the disk 
   for (const [block, sector] of [second, first].entries()) {
     const bitmap = Buffer.alloc(bitmapBytes);
     // Every third of the sectors that have data lacks its bit.
-    for (const [turn, at] of [0, 512, 8 * MIB - 512, 8 * MIB, 100 * MIB, blockSize - 512, 3 * MIB - 512].entries()) {
-      const bytes = Buffer.from(noise(512, block * 100 + turn));
+    for (const [index, at] of [0, 512, 8 * MIB - 512, 8 * MIB, 100 * MIB, blockSize - 512, 3 * MIB - 512].entries()) {
+      const bytes = Buffer.from(noise(512, block * 100 + index));
       put(bytes, sector * 512 + bitmapBytes + at);
-      if (turn % 3 === 1) continue;
+      if (index % 3 === 1) continue;
       bitmap[at >> 12] = (bitmap[at >> 12] ?? 0) | (0x80 >> ((at >> 9) & 7));
       if (block * blockSize + at < size) expected.set(block * blockSize + at, bytes);
     }

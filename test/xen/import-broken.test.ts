@@ -72,39 +72,39 @@ describe.concurrent('an image', () => {
     ['has no bytes', () => streamOf([]), 'SOURCE_EMPTY'],
     ['cannot be read at all', () => breaking(new Uint8Array(0)), 'SOURCE_READ'],
     ['is of another format', () => inParts(Buffer.alloc(MiB, 'QFI\xfb\0\0\0\x03', 'latin1')), 'FORMAT_OTHER'],
-    ['is no image that can be read from a stream', () => inParts(Buffer.alloc(MiB, 'no disk ')), 'DISK_SIZE_UNKNOWN'],
-    ['has a bit wrong in its footer', () => inParts(flipped(image, 100)), 'VHD_FOOTER_CHECKSUM'],
-    ['has a bit wrong in its header', () => inParts(flipped(image, 512 + 100)), 'VHD_HEADER_CHECKSUM'],
-    ['has blocks on top of each other', () => inParts(overlapping()), 'VHD_BLOCK_OVERLAP'],
+    ['cannot be read from a stream', () => inParts(Buffer.alloc(MiB, 'no disk ')), 'DISK_SIZE_UNKNOWN'],
+    ['has a flipped bit in its footer', () => inParts(flipped(image, 100)), 'VHD_FOOTER_CHECKSUM'],
+    ['has a flipped bit in its header', () => inParts(flipped(image, 512 + 100)), 'VHD_HEADER_CHECKSUM'],
+    ['has overlapping blocks', () => inParts(overlapping()), 'VHD_BLOCK_OVERLAP'],
     ['ends in its header', () => inParts(image.subarray(0, 1000)), 'SOURCE_TRUNCATED'],
     ['ends in its block table', () => inParts(image.subarray(0, TABLE + 4)), 'SOURCE_TRUNCATED'],
-    ['breaks in its block table', () => breaking(image.subarray(0, TABLE + 4)), 'SOURCE_READ'],
-  ])('that %s makes no VDI', (_, input, code) => onPlace((place) => fails(place, input(), code, false)));
+    ['fails in its block table', () => breaking(image.subarray(0, TABLE + 4)), 'SOURCE_READ'],
+  ])('that %s creates no VDI', (_, input, code) => onPlace((place) => fails(place, input(), code, false)));
 
   test.each<[string, () => SourceInput, ErrorCode, Partial<ImportOptions>?]>([
     ['ends before its first block', () => inParts(image.subarray(0, FIRST_BLOCK)), 'SOURCE_TRUNCATED'],
     ['ends in its first block', () => inParts(image.subarray(0, FIRST_BLOCK + MiB)), 'SOURCE_TRUNCATED'],
     ['ends between its blocks', () => inParts(image.subarray(0, FIRST_BLOCK + 2 * MiB)), 'SOURCE_TRUNCATED'],
     ['ends in its last block', () => inParts(image.subarray(0, LAST_BLOCK + 4 * KiB)), 'SOURCE_TRUNCATED'],
-    ['breaks before its first block', () => breaking(image.subarray(0, FIRST_BLOCK)), 'SOURCE_READ'],
-    ['breaks in the middle', () => breaking(image.subarray(0, LAST_BLOCK)), 'SOURCE_READ'],
-    ['breaks after its last block', () => breaking(image.subarray(0, END)), 'SOURCE_READ'],
-    ['breaks after its last byte', () => breaking(image), 'SOURCE_READ'],
+    ['fails before its first block', () => breaking(image.subarray(0, FIRST_BLOCK)), 'SOURCE_READ'],
+    ['fails in the middle', () => breaking(image.subarray(0, LAST_BLOCK)), 'SOURCE_READ'],
+    ['fails after its last block', () => breaking(image.subarray(0, END)), 'SOURCE_READ'],
+    ['fails after its last byte', () => breaking(image), 'SOURCE_READ'],
     [
-      'is another at its end than at its start',
+      'has different footers at its start and end',
       () => inParts(Buffer.concat([image.subarray(0, END), otherFooter()])),
       'VHD_FOOTERS_DIFFER',
     ],
-    ['is compressed and has its sum wrong', () => inParts(flipped(zipped, zipped.length - 8)), 'COMPRESSION_CHECKSUM'],
-    ['is compressed and has its length wrong', () => inParts(flipped(zipped, zipped.length - 1)), 'COMPRESSION_CHECKSUM'],
+    ['is compressed and has a wrong checksum', () => inParts(flipped(zipped, zipped.length - 8)), 'COMPRESSION_CHECKSUM'],
+    ['is compressed and has a wrong length', () => inParts(flipped(zipped, zipped.length - 1)), 'COMPRESSION_CHECKSUM'],
     ['is compressed and ends in the middle', () => inParts(zipped.subarray(0, zipped.length / 2)), 'COMPRESSION_TRUNCATED'],
     ['is compressed and lacks its last byte', () => inParts(zipped.subarray(0, -1)), 'COMPRESSION_TRUNCATED'],
-    ['is compressed and has more after its end', () => inParts(Buffer.concat([zipped, Buffer.from('more')])), 'COMPRESSION_TRAILING'],
-    ['has another checksum than it should', () => inParts(image), 'SOURCE_CHECKSUM', { sha256: '0'.repeat(64) }],
-    ['is another than the manifest says', () => inParts(archive), 'MANIFEST_DIGEST'],
+    ['is compressed and has data after its end', () => inParts(Buffer.concat([zipped, Buffer.from('more')])), 'COMPRESSION_TRAILING'],
+    ['has an unexpected checksum', () => inParts(image), 'SOURCE_CHECKSUM', { sha256: '0'.repeat(64) }],
+    ['does not match the manifest', () => inParts(archive), 'MANIFEST_DIGEST'],
   ])('that %s leaves no VDI', (_, input, code, options) => onPlace((place) => fails(place, input(), code, true, options)));
 
-  /** The third block stands where the first one does. */
+  /** The third block is at the offset of the first. */
   function overlapping(): Buffer {
     const copy = Buffer.from(image);
     copy.copy(copy, TABLE + 8, TABLE, TABLE + 4);
@@ -121,8 +121,8 @@ describe.concurrent('an image', () => {
   }
 });
 
-describe('a storage that is full', () => {
-  /** So long that the kernel cannot write a block at once: of the write that reaches the end of the storage it reports nothing. */
+describe('storage that is full', () => {
+  /** So long that the kernel must split the write of a block: it does not report the part that reaches the end of the storage. */
   const disk = noise(8 * MiB, 3);
   const long = dynamicVhd({
     size: disk.length,
@@ -143,7 +143,7 @@ describe('a storage that is full', () => {
     }
   });
 
-  test('and has room again takes the image', async () => {
+  test('and has space again accepts the image', async () => {
     const { path } = tinyFolder(9 * MiB);
     const place = await newPlace({ place: path });
     try {
@@ -176,7 +176,7 @@ describe.concurrent('a device', () => {
       expect(isSpoilt).toBe(true);
     }));
 
-  test('that somebody else has taken is not written to, and leaves no VDI once he lets it go', () =>
+  test('that another process has claimed is not written to, and leaves no VDI once it is released', () =>
     onPlace(async (place) => {
       const { host } = place;
       const called = await callsFromNow(host);
@@ -191,7 +191,7 @@ describe.concurrent('a device', () => {
       await failing;
     }));
 
-  test('that is raw shows nothing of its last owner, and leaves no VDI of a broken image either', () =>
+  test('that is raw exposes nothing of its previous owner, and leaves no VDI of a broken image either', () =>
     onPlace(async (place) => {
       const { vdi = '' } = await imported(place, { rawVdi: true });
       expectArrived(place, vdi, {}, 8 * MiB);
@@ -200,7 +200,7 @@ describe.concurrent('a device', () => {
     }));
 });
 
-test('an image that is broken leaves no VDI either where udev cannot be asked whether it is done', () =>
+test('a broken image leaves no VDI even if udev cannot be asked whether it has settled', () =>
   onPlace(async (place) => {
     // No environment of a program can be as long.
     vi.stubEnv('LONG', 'x'.repeat(2 ** 18));
@@ -211,7 +211,7 @@ test('an image that is broken leaves no VDI either where udev cannot be asked wh
     }
   }));
 
-test('after all of that this process imports as before', () =>
+test('after all these failures the same process can still import', () =>
   onPlace(async (place) => {
     const { vdi = '' } = await imported(place, { verify: true });
     expectArrived(place, vdi);

@@ -38,7 +38,7 @@ type Options = Partial<ImportOptions>;
 const importing = (input: SourceInput | readonly SourceInput[], sr: string, options: Options = {}) =>
   importImage(input, { sr, xe: toolstackOf(host), ...options });
 
-/** The calls so far, with the uuids that only the toolstack knows under names that say what they are. */
+/** The calls so far, with the uuids chosen by the toolstack replaced by names. */
 async function callsWith(names: Readonly<Record<string, string>>): Promise<string[]> {
   const calls = (await host.calls()).map((call) => call.join(' '));
   return calls.map((call) => Object.entries(names).reduce((text, [name, uuid]) => text.replaceAll(uuid, name), call));
@@ -57,12 +57,12 @@ describe('the calls of an import', () => {
     await host.called('vbd-plug');
     await vi.waitFor(() => expect(host.state().vbd[0]?.currentlyAttached).toBe(true), { timeout: 30_000 });
     const [vbd = ''] = host.state().vbd.map(({ uuid }) => uuid);
-    const [mark = ''] = host.state().vdi.flatMap(({ tags }) => tags);
+    const [ownerTag = ''] = host.state().vdi.flatMap(({ tags }) => tags);
     await host.release();
     const { vdi } = await running;
 
-    expect(mark).toMatch(new RegExp(`^vdistream\\.${host.uuid}\\.[0-9a-f-]{36}\\.${process.pid}\\.\\d+\\.\\d+$`));
-    expect(await callsWith({ SR: sr, VDI: vdi, VBD: vbd, DOM0: host.dom0, MARK: mark })).toEqual([
+    expect(ownerTag).toMatch(new RegExp(`^vdistream\\.${host.uuid}\\.[0-9a-f-]{36}\\.${process.pid}\\.\\d+\\.\\d+$`));
+    expect(await callsWith({ SR: sr, VDI: vdi, VBD: vbd, DOM0: host.dom0, MARK: ownerTag })).toEqual([
       'sr-param-get --trace uuid=SR param-name=type',
       'sr-param-get --trace uuid=SR param-name=sm-config',
       'vdi-list --minimal sr-uuid=SR params=tags',
@@ -81,7 +81,7 @@ describe('the calls of an import', () => {
     assertClean(host, { vdis: [vdi] });
   });
 
-  test('tag the disk in the very call that makes it, and no two imports alike', async () => {
+  test('tag the disk in the same call that creates it, each import with a different tag', async () => {
     const sr = await host.sr('ext');
     await host.fault({ command: 'vdi-create', when: 'after', always: true, what: 'late' });
     const running = [1, 2].map((number) => importing(stored(`${number}.vhd`), sr));
@@ -96,7 +96,7 @@ describe('the calls of an import', () => {
     expect(host.state().vdi.map(({ tags }) => tags)).toEqual([[], []]);
   });
 
-  test('come only once it is known that there is an image, but for those that look', async () => {
+  test('are made only once the image is known to exist, except for queries', async () => {
     const sr = await host.sr('ext');
     const error = await failure(importing(stored('image.ova', Buffer.alloc(1024, 'no image')), sr));
     expect(error.exitCode).toBe(1);
@@ -104,27 +104,27 @@ describe('the calls of an import', () => {
   });
 
   test.each(['', 'sr', 'a7f3\n', 'a6340fe5-afdc-4420-9cad-1bc22cab27f6\nuuid=x'])(
-    'are none for an SR that no uuid names: %j',
+    'are not made for an SR that is not a uuid: %j',
     async (sr) => {
       expect(await failure(importing(stored('image.vhd'), sr))).toMatchObject({ code: 'USAGE' });
       expect(await commands()).toEqual([]);
     },
   );
 
-  test('make nothing on an SR that does not exist', async () => {
+  test('create nothing on an SR that does not exist', async () => {
     const error = await failure(importing(stored('image.vhd'), host.uuid));
     expect(error).toMatchObject({ code: 'XE_UUID', xapi: 'UUID_INVALID', left: [] });
     expect((await commands()).filter((command) => !/-(list|get)$/.test(command))).toEqual([]);
   });
 
-  test('that are refused end the import while its image has not even begun to come', async () => {
+  test('end the import if they are refused, even before the image begins to arrive', async () => {
     async function* nothing(): AsyncIterable<Uint8Array> {
       await new Promise(() => {});
     }
     expect(await failure(importing(nothing(), host.uuid))).toMatchObject({ code: 'XE_UUID', xapi: 'UUID_INVALID', left: [] });
   });
 
-  test('are given up when there is no image', async () => {
+  test('are cancelled when there is no image', async () => {
     const sr = await host.sr('ext');
     await host.fault({ command: 'sr-param-get', what: 'hang' });
     const xe = { ...toolstackOf(host), timeout: Number.POSITIVE_INFINITY, grace: 100 };
@@ -138,16 +138,16 @@ describe('the name', () => {
   test.each([
     ['a file', () => stored('web server.vhd'), 'web server.vhd'],
     ['a chain of files, of which the first is the leaf', () => [stored('leaf.vhd')], 'leaf.vhd'],
-    ['what opens itself', () => imageOpener(vhd, { name: 'glance image 7' }), 'glance image 7'],
+    ['a custom opener', () => imageOpener(vhd, { name: 'glance image 7' }), 'glance image 7'],
     ['a file whose name has control characters', () => stored('a\nuuid=b\x1b[31m\x7f\x85.vhd'), 'a uuid=b [31m  .vhd'],
-    ['a file whose name is nothing else', () => stored('\n\t'), 'vdistream'],
+    ['a file whose name has nothing but control characters', () => stored('\n\t'), 'vdistream'],
   ])('is that of %s', async (_, input, name) => {
-    const { vdi, name: told } = await importing(input(), await host.sr('ext'));
-    expect({ told, labels: labels() }).toEqual({ told: name, labels: [name] });
+    const { vdi, name: returned } = await importing(input(), await host.sr('ext'));
+    expect({ returned, labels: labels() }).toEqual({ returned: name, labels: [name] });
     assertClean(host, { vdis: [vdi] });
   });
 
-  test('of a URL is shown without what may be a secret', async () => {
+  test('of a URL is shown without anything that may be secret', async () => {
     const { url } = await httpServer({ image: vhd });
     await importing(url('/images/a.vhd?signature=s3cret#part'), await host.sr('ext'));
     expect(labels()).toEqual(['a.vhd']);
@@ -155,14 +155,14 @@ describe('the name', () => {
   });
 
   test.each(['$(reboot); `x` | "y" \'z\' & \\ %s * ~', 'a=b, c=d; server=192.0.2.1', '--minimal', 'Zürich 東京 \u{1f4be}', ''])(
-    'reaches the toolstack as it is: %j',
+    'reaches the toolstack unchanged: %j',
     async (name) => {
       await importing(stored('image.vhd'), await host.sr('ext'), { name });
       expect(labels()).toEqual([name]);
     },
   );
 
-  test.each(['a\nsr-uuid=b', 'a\rb', 'a\0b', 'a\x1b[31mb', '\x7f'])('must have no control character: %j', async (name) => {
+  test.each(['a\nsr-uuid=b', 'a\rb', 'a\0b', 'a\x1b[31mb', '\x7f'])('must not contain a control character: %j', async (name) => {
     const error = await failure(importing(stored('image.vhd'), await host.sr('ext'), { name }));
     expect(error).toMatchObject({ code: 'USAGE', left: [] });
     expect(await commands()).not.toContain('vdi-create');
@@ -171,11 +171,11 @@ describe('the name', () => {
 });
 
 describe('the environment of the caller', () => {
-  test('neither sends the client elsewhere nor reaches it', async () => {
+  test('neither redirects the client nor reaches it', async () => {
     const home = testFolder();
     writeFileSync(join(home, '.xe'), 'server=192.0.2.1\nusername=guest\n');
     const traps = { HOME: home, XE_EXTRA_ARGS: 'server=192.0.2.1' };
-    // They are traps: whoever walks into one reaches nobody.
+    // They are traps: none of them leads to a server.
     for (const [name, value] of Object.entries(traps)) {
       expect(await host.run(['vdi-list'], { [name]: value })).toMatchObject({ status: 1, stderr: expect.stringContaining('refused') });
     }
@@ -204,10 +204,13 @@ describe('the control domain', () => {
 
   test.each([
     ['is not in the inventory', () => []],
-    ['has no uuid there', () => [`CONTROL_DOMAIN_UUID=''`]],
-    ['is something else there', () => [`CONTROL_DOMAIN_UUID='dom0'`]],
-    ['is there only under another name', () => [`OLD_CONTROL_DOMAIN_UUID='${host.guest}'`, `#CONTROL_DOMAIN_UUID='${host.guest}'`]],
-  ])('is asked for where it %s: that of this host, no storage driver domain, none of another host', async (_, more) => {
+    ['has no uuid in the inventory', () => [`CONTROL_DOMAIN_UUID=''`]],
+    ['has an invalid uuid in the inventory', () => [`CONTROL_DOMAIN_UUID='dom0'`]],
+    [
+      'is in the inventory only under another name',
+      () => [`OLD_CONTROL_DOMAIN_UUID='${host.guest}'`, `#CONTROL_DOMAIN_UUID='${host.guest}'`],
+    ],
+  ])('is queried if it %s: that of this host, not a storage driver domain, nor that of another host', async (_, more) => {
     const { vdi } = await importHere([`INSTALLATION_UUID='${host.uuid}'`, ...more()]);
     expect(await plugged()).toBe(`vm-uuid=${host.dom0}`);
     const [question] = (await callsWith({ HOST: host.uuid })).filter((call) => call.startsWith('vm-list'));
@@ -215,7 +218,7 @@ describe('the control domain', () => {
     assertClean(host, { vdis: [vdi] });
   });
 
-  test('is taken from the inventory however that is written', async () => {
+  test('is read from the inventory in any of its notations', async () => {
     await importHere([`  INSTALLATION_UUID = ' ${host.uuid.toUpperCase()} '  `, `CONTROL_DOMAIN_UUID=${host.dom0}`]);
     expect(await plugged()).toBe(`vm-uuid=${host.dom0}`);
     expect(await commands()).not.toContain('vm-list');
@@ -223,13 +226,13 @@ describe('the control domain', () => {
 
   test.each([
     ['the inventory names no host', () => [`CONTROL_DOMAIN_UUID='${host.dom0}'`]],
-    ['the toolstack knows none of that host', () => [`INSTALLATION_UUID='${host.guest}'`]],
-  ])('is not known where %s, and then nothing is made', async (_, lines) => {
+    ['the toolstack has none for that host', () => [`INSTALLATION_UUID='${host.guest}'`]],
+  ])('is unknown if %s, and then nothing is created', async (_, lines) => {
     expect(await failure(importHere(lines()))).toMatchObject({ code: 'DOM0_UNKNOWN', left: [] });
     expect(await commands()).not.toContain('vdi-create');
   });
 
-  test('is not known where there is no inventory', async () => {
+  test('is unknown if there is no inventory', async () => {
     const sr = await host.sr('ext');
     const error = await failure(
       importing(stored('image.vhd'), sr, { xe: { ...toolstackOf(host), inventory: join(testFolder(), 'none') } }),

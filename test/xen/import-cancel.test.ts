@@ -50,8 +50,8 @@ async function finished({ host }: Place): Promise<void> {
 }
 
 describe.concurrent('a signal that fires', () => {
-  const moments = STEPS.flatMap((step) => [[step, 'is under way', 'before'] as const, [step, 'has just been done', 'after'] as const]);
-  test.each(moments)('while %s %s is obeyed when that is over', (step, _, when) =>
+  const moments = STEPS.flatMap((step) => [[step, 'is running', 'before'] as const, [step, 'has just completed', 'after'] as const]);
+  test.each(moments)('while %s %s is obeyed once that call has ended', (step, _, when) =>
     onPlace(async (place) => {
       const stop = new AbortController();
       const { reached } = await hold(place, step, when);
@@ -60,14 +60,14 @@ describe.concurrent('a signal that fires', () => {
       stop.abort();
       await finished(place);
       const outcome = await running;
-      // Then it is too late: the disk is somebody's.
+      // Then it is too late: the disk belongs to the caller.
       if (step === MARK) expectArrived(place, outcome.vdi ?? '');
       else expectCancelled(place, outcome);
     }),
   );
 
   test.each(['vm-list', 'sr-param-get', 'sr-param-get 2', 'vdi-list', 'vdi-create', 'vdi-param-get', 'vbd-create', 'vbd-plug', 'vbd-list'])(
-    'while %s never ends is obeyed after the grace',
+    'while %s never ends is obeyed after the grace period',
     (step) =>
       onPlace(async (place) => {
         const { host } = place;
@@ -88,14 +88,14 @@ describe.concurrent('a signal that fires', () => {
       }),
   );
 
-  test('before an import begins keeps it from asking anything', () =>
+  test('before an import begins keeps it from making any call', () =>
     onPlace(async (place) => {
       const before = await place.host.calls();
       expectCancelled(place, await imported(place, { signal: AbortSignal.abort() }));
       expect(await place.host.calls()).toEqual(before);
     }));
 
-  test('while the source has not given a byte makes no VDI', () =>
+  test('while the source has not yielded a byte creates no VDI', () =>
     onPlace(async (place) => {
       const stop = new AbortController();
       const before = (await place.host.calls()).length;
@@ -112,7 +112,7 @@ describe.concurrent('a signal that fires', () => {
     ['its first block', 3000],
     ['the middle', image.length / 2],
     ['the end', image.length - 1],
-  ])('while the source stalls in %s is obeyed at once', (_, length) =>
+  ])('while the source stalls at %s is obeyed immediately', (_, length) =>
     onPlace(async (place) => {
       const stop = new AbortController();
       const { input, stalled } = stalling(image.subarray(0, length));
@@ -135,7 +135,7 @@ describe.concurrent('a signal that fires', () => {
     }),
   );
 
-  test('while an SR is asked for the sake of a device that the caller has attached is obeyed', () =>
+  test('during a query about a device that the caller has attached is obeyed', () =>
     onPlace(async (place) => {
       const stop = new AbortController();
       const { reached } = await hold(place, 'sr-param-get');
@@ -157,7 +157,7 @@ describe.concurrent('a signal that fires', () => {
       expectCancelled(place, await running);
     }));
 
-  test('while another import plugs keeps this one from it', () =>
+  test('while another import plugs its VBD keeps this one from plugging', () =>
     onPlace((other) =>
       onPlace(async (place) => {
         const { reached } = await hold(other, 'vbd-plug');
@@ -170,7 +170,7 @@ describe.concurrent('a signal that fires', () => {
         await called('vbd-create');
         await place.host.idle();
         stop.abort();
-        // It takes the turn to clean up, which has nothing to detach.
+        // It takes the lock for its clean-up, which has nothing to detach.
         await other.host.release();
         expectCancelled(place, await running);
         expect((await place.host.calls()).slice(before).map(([command]) => command)).not.toContain('vbd-plug');
@@ -178,7 +178,7 @@ describe.concurrent('a signal that fires', () => {
       }),
     ));
 
-  test('while a broken image is cleared up after does not hide what was wrong with it', () =>
+  test('while cleaning up after a broken image does not hide what was wrong with it', () =>
     onPlace(async (place) => {
       const { reached } = await hold(place, 'vdi-destroy');
       const { child, ended } = importing(place, place.broken);
@@ -189,7 +189,7 @@ describe.concurrent('a signal that fires', () => {
       assertClean(place.host);
     }));
 
-  test('while the unplug is tried again and again is obeyed once that is done', () =>
+  test('while the unplug is retried is obeyed once the unplug has succeeded', () =>
     onPlace(async (place) => {
       const { host } = place;
       const stop = new AbortController();
@@ -203,15 +203,15 @@ describe.concurrent('a signal that fires', () => {
     }));
 });
 
-/** A stream that never goes on after `bytes`; `stalled` resolves when it is asked to. */
+/** A stream that stalls after `bytes`; `stalled` resolves when more is requested. */
 function stalling(bytes: Uint8Array) {
-  let tell = (): void => {};
+  let markStalled = (): void => {};
   const stalled = new Promise<void>((resolve) => {
-    tell = resolve;
+    markStalled = resolve;
   });
   async function* read(): AsyncIterable<Uint8Array> {
     for (let at = 0; at < bytes.length; at += 100_000) yield bytes.subarray(at, at + 100_000);
-    tell();
+    markStalled();
     await new Promise(() => {});
   }
   return { input: read(), stalled };
@@ -222,7 +222,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 describe.concurrent('the command line', () => {
   const args = ({ sr, image: file }: Place): string[] => ['import', file, '--sr', sr, '--name', 'image', '--json', '--quiet'];
 
-  test.each(STEPS.flatMap((step) => SIGNALS.map((signal) => [signal, step] as const)))('takes %s in %s', (signal, step) =>
+  test.each(STEPS.flatMap((step) => SIGNALS.map((signal) => [signal, step] as const)))('handles %s in %s', (signal, step) =>
     onPlace(async (place) => {
       const { reached } = await hold(place, step);
       const { child, ended } = commandLine(place, args(place));
@@ -240,7 +240,7 @@ describe.concurrent('the command line', () => {
     }),
   );
 
-  test.each(SIGNALS)('takes %s while its standard input stalls', (signal) =>
+  test.each(SIGNALS)('handles %s while its standard input stalls', (signal) =>
     onPlace(async (place) => {
       const called = await callsFromNow(place.host);
       const { child, ended } = commandLine(place, ['import', '-', '--sr', place.sr]);
@@ -254,7 +254,7 @@ describe.concurrent('the command line', () => {
   );
 
   test.each(['vdi-create', 'vbd-plug', 'vbd-unplug', 'vbd-destroy'])(
-    'keeps Ctrl-C, which all of a terminal gets, from the xe of %s',
+    'shields xe from Ctrl-C, which reaches every process of the terminal, in %s',
     (step) =>
       onPlace(async (place) => {
         const { host } = place;
@@ -267,20 +267,20 @@ describe.concurrent('the command line', () => {
         const clients = clientsOf(host);
         expect(clients.length).toBe(1);
         process.kill(-(child.pid ?? Number.NaN), 'SIGINT');
-        // By now a client that had it would be no more.
+        // By now a client that received the signal would be gone.
         expect((await host.run(['host-list'])).status).toBe(0);
         expect(clientsOf(host)).toEqual(clients);
         await finished(place);
         const { status, stderr } = await ended;
         expect(status).toBe(130);
-        // So it would be told of a client that had ended before its answer.
+        // Then a client that had exited before its answer would be reported.
         expect(stderr).not.toContain('because: ');
         expect(stderr).not.toContain('left behind: ');
         assertClean(host);
       }),
   );
 
-  test.each(SIGNALS)('takes %s while it clears up', (signal) =>
+  test.each(SIGNALS)('handles %s while it cleans up', (signal) =>
     onPlace(async (place) => {
       const { reached } = await hold(place, 'vdi-destroy');
       const { child, ended } = commandLine(place, ['import', place.broken, '--sr', place.sr, '--quiet']);
@@ -294,7 +294,7 @@ describe.concurrent('the command line', () => {
     }),
   );
 
-  test('reports what it could not remove, also when a signal comes meanwhile', () =>
+  test('reports what it could not remove, even if a signal arrives meanwhile', () =>
     onPlace(async (place) => {
       const { host } = place;
       const { reached } = await hold(place, 'vbd-unplug');
@@ -310,7 +310,7 @@ describe.concurrent('the command line', () => {
       assertClean(host);
     }));
 
-  test('is gone at once after a second signal, and what it leaves is reaped', () =>
+  test('exits immediately after a second signal, and what it leaves behind is reaped', () =>
     onPlace(async (place) => {
       const { host } = place;
       const { reached } = await hold(place, 'vbd-plug', 'after');
@@ -326,7 +326,7 @@ describe.concurrent('the command line', () => {
     }));
 });
 
-test('after all of that this process imports as before', () =>
+test('after all these cancellations the same process can still import', () =>
   onPlace(async (place) => {
     const { vdi = '' } = await imported(place, { verify: true }, inParts(image, content.length));
     expectArrived(place, vdi);

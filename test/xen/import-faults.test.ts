@@ -1,4 +1,4 @@
-/** What goes wrong with any one command of an import: it gets there all the same, or nothing is left. */
+/** A failure of any one command of an import: the import succeeds anyway, or leaves nothing behind. */
 
 import { describe, expect } from 'vitest';
 import type { ErrorCode } from '../../src/index.ts';
@@ -11,7 +11,7 @@ const test = testWith('root', 'loop', 'g++');
 const onPlace = places();
 
 /** How the import ends: `done`, or by this code. `warned` is done, with a warning of what could not be reaped; `retried`, of an unplug. */
-type End = 'done' | keyof typeof WARNED | ErrorCode;
+type End = 'success' | keyof typeof WARNED | ErrorCode;
 /** Of what is done, but not in silence. */
 const WARNED = { warned: ['REAP_LEFT'], retried: ['VBD_RETRY'] } as const;
 
@@ -24,14 +24,14 @@ const DOES: readonly Step[] = ['vbd-plug', 'vbd-unplug', 'vbd-destroy', 'vdi-par
 /** While these are under way nothing else can be done with the disk: test/xen/import-undo.test.ts. */
 const AT_WORK: readonly Step[] = ['vdi-create', 'vdi-param-get', 'vbd-plug', 'vbd-list', 'vbd-unplug', 'vbd-destroy', 'vdi-param-remove'];
 
-/** The toolstack does not say what became of the command: whoever sent it has to look. */
+/** The toolstack does not report the outcome of the command: the import must query it. */
 const SILENT: ReadonlyArray<readonly [name: string, what: Fault, end: End]> = [
   ['is never answered', 'hang', 'XE_TIMEOUT'],
   ['is answered too late', 'late', 'XE_TIMEOUT'],
-  ['is done when nobody waits any more', 'gone', 'XE_TIMEOUT'],
+  ['takes effect after its client is gone', 'gone', 'XE_TIMEOUT'],
   ['has its connection ended', 'die', 'XE_CONNECTION'],
   ['has its client killed', { kill: 9 }, 'XE_CONNECTION'],
-  ['has its client told to end', { kill: 15 }, 'XE_CONNECTION'],
+  ['has its client terminated', { kill: 15 }, 'XE_CONNECTION'],
 ];
 
 /** What the toolstack refuses, by its code. */
@@ -81,7 +81,7 @@ const REFUSED: Readonly<Record<Step, Readonly<Record<string, End>>>> = {
     SR_BACKEND_FAILURE_180: 'SR_FULL',
     VDI_IN_USE: 'VDI_BUSY',
     DEVICE_ATTACH_TIMEOUT: 'XE_FAILED',
-    // Not true of one that is not.
+    // Impossible for a VBD that is not attached.
     DEVICE_ALREADY_ATTACHED: 'XE_FAILED',
     OTHER_OPERATION_IN_PROGRESS: 'XE_FAILED',
     UUID_INVALID: 'XE_UUID',
@@ -93,7 +93,7 @@ const REFUSED: Readonly<Record<Step, Readonly<Record<string, End>>>> = {
     DEVICE_DETACH_REJECTED: 'retried',
     INTERNAL_ERROR: 'retried',
     VM_MISSING_PV_DRIVERS: 'retried',
-    // Not true of one that is.
+    // Impossible for a VBD that is attached.
     DEVICE_ALREADY_DETACHED: 'XE_FAILED',
     DEVICE_DETACH_TIMEOUT: 'VBD_DETACH',
     SR_BACKEND_FAILURE_16: 'SR_UNAVAILABLE',
@@ -104,7 +104,7 @@ const REFUSED: Readonly<Record<Step, Readonly<Record<string, End>>>> = {
     VBD_NOT_UNPLUGGABLE: 'XE_FAILED',
     OPERATION_NOT_ALLOWED: 'XE_FAILED',
     OTHER_OPERATION_IN_PROGRESS: 'XE_FAILED',
-    // The VBD is there all the same.
+    // The VBD still exists.
     UUID_INVALID: 'XE_UUID',
     HANDLE_INVALID: 'XE_UUID',
   },
@@ -140,13 +140,13 @@ const SENSELESS: Readonly<Record<Step, ReadonlyArray<readonly [what: Fault, end:
   ],
   // Whether new disks read as zero is not known then, so all is written.
   'sr-param-get 2': [
-    [USAGE, 'done'],
-    [EMPTY, 'done'],
+    [USAGE, 'success'],
+    [EMPTY, 'success'],
     [SOME_ERROR, 'XE_FAILED'],
   ],
   'vdi-list': [
-    [USAGE, 'done'],
-    [EMPTY, 'done'],
+    [USAGE, 'success'],
+    [EMPTY, 'success'],
     [SOME_ERROR, 'warned'],
   ],
   'vdi-create': [
@@ -200,7 +200,7 @@ function rule(step: Step, what: Fault, when: When): Rule {
   return { command, nth: Number(nth), what, when };
 }
 
-/** An import with this fault, after which nothing is left that is not an answer to a question nobody asks any more. */
+/** An import with this fault, after which nothing is left but unread answers. */
 async function imports(place: Place, fault: Rule, end: End, timeout: number, isFound = false): Promise<void> {
   const { host, xe } = place;
   await host.fault(fault);
@@ -208,20 +208,20 @@ async function imports(place: Place, fault: Rule, end: End, timeout: number, isF
   expect(clientsOf(host)).toEqual([]);
   await host.release();
   await host.idle();
-  const [expected, warned] = end === 'warned' || end === 'retried' ? ['done', WARNED[end]] : [end, []];
-  expect([error?.code ?? 'done', warnings], error?.message).toEqual([expected, warned]);
+  const [expected, warned] = end === 'warned' || end === 'retried' ? ['success', WARNED[end]] : [end, []];
+  expect([error?.code ?? 'success', warnings], error?.message).toEqual([expected, warned]);
   if (vdi !== undefined) return expectArrived(place, vdi);
-  // Nobody knows whether what has got no answer will still be made.
+  // Without an answer, the object may still be created later.
   const isOpen = !isFound && fault.command === 'vdi-create' && (end === 'XE_TIMEOUT' || end === 'XE_CONNECTION');
   expect(error?.left).toEqual(isOpen ? [expect.stringMatching(/^perhaps a VDI/)] : []);
   assertClean(host);
 }
 
-/** Longer than any of this takes, and so short that waiting for it is no burden. Milliseconds. */
+/** Longer than any of this takes, and short enough to wait for. Milliseconds. */
 const NEVER = 30_000;
 const SOON = 1200;
 
-test('an import makes the commands that this file is about', () =>
+test('an import calls exactly the commands tested in this file', () =>
   onPlace(async (place) => {
     const { vdi = '' } = await imported(place);
     expectArrived(place, vdi);
@@ -231,9 +231,9 @@ test('an import makes the commands that this file is about', () =>
 
 // First, since two of them wait for ten seconds.
 describe.concurrent('the node of the device', () => {
-  test('may come later than the plug', () => onPlace((place) => imports(place, rule('vbd-plug', { node: 300 }, 'before'), 'done', NEVER)));
+  test('may appear after the plug', () => onPlace((place) => imports(place, rule('vbd-plug', { node: 300 }, 'before'), 'success', NEVER)));
 
-  test('that never comes ends in DEVICE_MISSING', () =>
+  test('that never appears ends in DEVICE_MISSING', () =>
     onPlace((place) => imports(place, rule('vbd-plug', { node: 'missing' }, 'before'), 'DEVICE_MISSING', NEVER)));
 
   test('that is smaller than the VDI is not written to', () =>
@@ -243,7 +243,7 @@ describe.concurrent('the node of the device', () => {
 describe.concurrent.each(STEPS)('%s', (step) => {
   // A question has no effect.
   const moments: readonly When[] = ASKS.includes(step) ? ['before'] : WHEN;
-  const otherwise = (when: When, end: End): End => (when === 'after' && DOES.includes(step) ? 'done' : end);
+  const otherwise = (when: When, end: End): End => (when === 'after' && DOES.includes(step) ? 'success' : end);
 
   const refusals = Object.entries(REFUSED[step]).flatMap(([code, end]) =>
     moments.map((when) => [code, MOMENTS[when], otherwise(when, end), when] as const),
@@ -257,7 +257,13 @@ describe.concurrent.each(STEPS)('%s', (step) => {
       .filter((when) => !(what === 'late' && when === 'before' && AT_WORK.includes(step)))
       .map((when) => {
         const isDone = when === 'after' || what === 'gone';
-        return [name, MOMENTS[when], step === 'vdi-list' ? 'warned' : isDone && !ASKS.includes(step) ? 'done' : end, when, what] as const;
+        return [
+          name,
+          MOMENTS[when],
+          step === 'vdi-list' ? 'warned' : isDone && !ASKS.includes(step) ? 'success' : end,
+          when,
+          what,
+        ] as const;
       }),
   );
   test.each(silences)('that %s, %s, ends in %s', (_name, _moment, end, when, what) =>
@@ -272,7 +278,7 @@ describe.concurrent.each(STEPS)('%s', (step) => {
   );
 });
 
-test('a client that cannot be started at all is reported as a typed error, and nothing is made', () =>
+test('a client that cannot be started is reported as a typed error, and nothing is created', () =>
   onPlace(async (place) => {
     // No argument of a program can be as long.
     const { error } = await imported(place, { name: 'x'.repeat(2 ** 18) });
@@ -281,7 +287,7 @@ test('a client that cannot be started at all is reported as a typed error, and n
     assertClean(place.host);
   }));
 
-test('a command that is still under way when another one fails is waited for', () =>
+test('a command still running when another one fails is waited for', () =>
   onPlace(async (place) => {
     await place.host.fault({ command: 'vm-list', what: 'hang' });
     await place.host.fault({ command: 'sr-param-get', what: { fail: ['UUID_INVALID'] } });
@@ -289,7 +295,7 @@ test('a command that is still under way when another one fails is waited for', (
     expect([error?.code, clientsOf(place.host)]).toEqual(['XE_UUID', []]);
   }));
 
-describe.concurrent('a toolstack whose connection ends, and once more when it is asked what became of', () => {
+describe.concurrent('a toolstack whose connection drops, and drops again when asked for the outcome of', () => {
   const looks: ReadonlyArray<readonly [Step, question: string]> = [
     ['vdi-create', 'vdi-list 2'],
     ['vbd-create', 'vbd-list'],

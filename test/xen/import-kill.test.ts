@@ -18,7 +18,7 @@ const test = testWith('root', 'loop', 'g++');
 
 const MiB = 2 ** 20;
 const ROUNDS = 100;
-/** They take turns: while one waits for its storage the other has the processor. */
+/** They alternate: while one waits for its storage, the other uses the processor. */
 const HOSTS = 4;
 
 type Moment =
@@ -26,7 +26,7 @@ type Moment =
   | { readonly after: number }
   /** So many bytes of the image. */
   | { readonly bytes: number }
-  /** When a command comes, is about to be done, or has been. */
+  /** When a command arrives, is about to run, or has run. */
   | { readonly step: Step; readonly in: 'it' | 'before' | 'after' };
 
 /** The same hundred each time: half at any time, every command before and after its effect, the rest at any byte. */
@@ -69,7 +69,7 @@ afterAll(async () => {
 
 const importArgs = ({ sr }: Place, source: string): string[] => ['import', source, '--sr', sr, '--quiet'];
 
-/** A disk that a guest has, one that somebody has plugged into Dom0 by hand, and disks with tags that are nearly those of a dead import. */
+/** A disk of a guest, a disk plugged into Dom0 by hand, and disks with tags that resemble those of a dead import. */
 async function withStrangers(place: Place): Promise<Foreign> {
   const { host, sr } = place;
   const xe = (...args: string[]): Promise<string> => answer(host, args);
@@ -130,7 +130,7 @@ async function kill({ place }: Foreign, moment: Moment): Promise<void> {
     await ended;
     clearTimeout(timer);
   }
-  // The toolstack goes on for clients that nobody waits for.
+  // The toolstack continues for clients that are gone.
   await host.release();
   await settled(host);
 }
@@ -162,25 +162,22 @@ async function round(one: Foreign, moment: Moment): Promise<void> {
   expect(stateOf(place)).toEqual(state);
 }
 
-describe.concurrent('an import that is killed', () => {
-  test.each(Array.from({ length: HOSTS }, (_, host) => host))(
-    'at any moment leaves nothing that reap does not remove (%i)',
-    async (host) => {
-      const one = foreign[host];
-      if (one === undefined) throw new Error('no such host');
-      for (const [index, moment] of moments().entries()) {
-        if (index % HOSTS !== host) continue;
-        try {
-          await round(one, moment);
-        } catch (error) {
-          throw new Error(`round ${index}, ${JSON.stringify(moment)}`, { cause: error });
-        }
+describe.concurrent('a killed import', () => {
+  test.each(Array.from({ length: HOSTS }, (_, host) => host))('leaves nothing behind that reap does not remove (%i)', async (host) => {
+    const one = foreign[host];
+    if (one === undefined) throw new Error('no such host');
+    for (const [index, moment] of moments().entries()) {
+      if (index % HOSTS !== host) continue;
+      try {
+        await round(one, moment);
+      } catch (error) {
+        throw new Error(`round ${index}, ${JSON.stringify(moment)}`, { cause: error });
       }
-    },
-  );
+    }
+  });
 });
 
-test('the moments were of all kinds', () => {
+test('imports were killed in every phase', () => {
   expect(Object.values(found).reduce((sum, count) => sum + count)).toBe(ROUNDS);
   // Of twelve commands held with and without their effect, so many leave a disk, and so many a plugged one; two of them finish.
   expect(found.leftOver).toBeGreaterThanOrEqual(8);

@@ -53,7 +53,7 @@ const image = gzipSync(tarOf([['./0.vhd', dynamicVhd({ size: content.length, blo
 const tag = { etag: '"1"' };
 
 describe('an image that is fetched', () => {
-  test('is on the device, half of it, while the server has sent no more', async () => {
+  test('is half written to the device when the server has sent half', async () => {
     const half = Math.floor(image.length / 2);
     let isSeen = (): void => {};
     const seen = new Promise<void>((resolve) => {
@@ -73,7 +73,7 @@ describe('an image that is fetched', () => {
     const running = importing(url());
     running.catch(() => {}); // its error is thrown where it is awaited
     try {
-      // 8 MiB of the disk, four blocks at once, are well in front of half of the image.
+      // 8 MiB of the disk, four blocks, lie well within the first half of the image.
       await vi.waitFor(
         () => {
           const { vdi } = host.state();
@@ -93,25 +93,25 @@ describe('an image that is fetched', () => {
   });
 
   const wait = async (): Promise<void> => {};
-  /** Five answers that break off, at no round number, and then one that does not. */
+  /** Five answers that are cut at odd offsets, and then a complete one. */
   const cutting = (how: 'end' | 'reset') => ({
     image,
     headers: tag,
     reply: (_: unknown, number: number): Reply => (number < 5 ? { cut: Math.floor(image.length / 6) + 1001 * number, how } : {}),
   });
 
-  test('is fetched once, however often the connection ends', async () => {
+  test('is fetched once, however often the connection drops', async () => {
     const server = await httpServer(cutting('end'));
     await imported(httpImage(server.url(), { wait }), content);
     expect(server.requests).toHaveLength(6);
     expect(server.sent()).toBe(image.length);
   });
 
-  test('is fetched again only as far as it was still under way when the connection was lost', async () => {
+  test('is fetched again only as far as it was still in flight when the connection dropped', async () => {
     const server = await httpServer(cutting('reset'));
     await imported(httpImage(server.url(), { wait }), content);
     expect(server.requests).toHaveLength(6);
-    // Nothing that has come is asked for again: each answer goes on where the last byte of the one before it was taken.
+    // Nothing received is requested again: each answer resumes after the last byte read from the previous one.
     const starts = server.requests.map(({ start }) => start);
     expect(starts).toEqual(starts.toSorted((a, b) => a - b));
     expect(new Set(starts).size).toBe(6);
@@ -120,19 +120,19 @@ describe('an image that is fetched', () => {
     expect(server.sent() - image.length).toBe(again.reduce((sum, bytes) => sum + bytes, 0));
   });
 
-  test('leaves nothing when the server has another one by then', async () => {
+  test('leaves nothing if the server has a different image by then', async () => {
     const other = { headers: { etag: '"2"' } };
     const reply = (_: unknown, number: number): Reply => (number === 0 ? { cut: image.length - 100 } : other);
     const server = await httpServer({ image, headers: tag, reply });
     await refused(httpImage(server.url(), { wait }), { code: 'HTTP_CHANGED' });
   });
 
-  test('leaves nothing when the server gives it up', async () => {
+  test('leaves nothing if the server stops serving it', async () => {
     const server = await httpServer({ image, headers: tag, reply: (_, number) => (number === 0 ? { cut: 9 * MiB } : { status: 503 }) });
     await refused(httpImage(server.url(), { wait, retries: 1 }), { code: 'HTTP_DROPPED', retryable: true });
   });
 
-  test('leaves nothing when it is damaged in a place that only its checksum covers', async () => {
+  test('leaves nothing if it is damaged in a place that only its checksum covers', async () => {
     const damaged = Buffer.from(smallVhd);
     damaged.writeUInt8(damaged.readUInt8(100_000) ^ 1, 100_000);
     const { url } = await httpServer({ image: damaged });
@@ -153,10 +153,10 @@ describe('an image of Glance', () => {
   });
 
   test.each([
-    ['is not there', { status: 404 }, 'HTTP_NOT_FOUND'],
-    ['is not to be had with this token', { status: 403 }, 'HTTP_AUTH'],
+    ['does not exist', { status: 404 }, 'HTTP_NOT_FOUND'],
+    ['is not accessible with this token', { status: 403 }, 'HTTP_AUTH'],
     ['is still being uploaded', { image: Buffer.from(JSON.stringify({ ...honest, status: 'saving' })) }, 'GLANCE_STATUS'],
-  ])('that %s makes no VDI', async (_, reply: Reply, code) => {
+  ])('that %s creates no VDI', async (_, reply: Reply, code) => {
     const creations = async (): Promise<number> => (await host.calls()).filter(([command]) => command === 'vdi-create').length;
     const before = await creations();
     const server = await glanceV2(honest, () => reply);
@@ -179,19 +179,19 @@ describe('a real glance-api', () => {
     ['a compressed tar, as Nova uploads it', image, content, undefined],
     ['a compressed tar of a chain', gzipSync(chainTar(chain.vhds)), chain.content, undefined],
     ['a plain VHD', smallVhd, small, { disk_format: 'vhd', container_format: 'bare' }],
-  ] as const)('gives %s, and the VDI holds its disk', async (_, bytes, disk, format) => {
+  ] as const)('serves %s, and the VDI holds its disk', async (_, bytes, disk, format) => {
     const id = await glance.upload(bytes, format);
     const { bytesRead } = await imported(from(id), disk);
     expect(bytesRead).toBe(bytes.length);
   });
 
-  test('gives a chain whose leaf comes late a second time, and one VDI is made of it', async () => {
+  test('serves a chain whose leaf comes late twice, and one VDI is created from it', async () => {
     const id = await glance.upload(gzipSync(chainTar(chain.vhds, [2, 0, 1])));
     const { warnings, layers } = await imported(from(id), chain.content);
     expect({ layers, warnings: warnings.map(({ code }) => code) }).toEqual({ layers: 3, warnings: ['FETCHED_TWICE'] });
   });
 
-  test('that has lost the bytes of an image makes no VDI of it', async () => {
+  test('that has lost the bytes of an image causes no VDI to be created', async () => {
     const id = await glance.upload(smallVhd);
     glance.lose(id);
     await refused(from(id), { exitCode: 1 });

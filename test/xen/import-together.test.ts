@@ -59,7 +59,7 @@ function full(size: number): { readonly vhd: Buffer; readonly content: Buffer } 
   return { vhd: dynamicVhd({ size, blocks }), content: Buffer.concat([...blocks.values()]) };
 }
 
-test('eight imports of a process take hardly more memory than one', async () => {
+test('eight imports in one process need hardly more memory than one', async () => {
   const { vhd, content } = full(24 * MiB);
   const image = stored('image.vhd.gz', gzipSync(vhd, { level: 1 }));
   const one = await importMany([image]);
@@ -71,7 +71,7 @@ test('eight imports of a process take hardly more memory than one', async () => 
   assertClean(host, { vdis: [...one.vdis, ...eight.vdis] });
 });
 
-test('an import whose source stands still keeps no other one waiting, and leaves nothing when it is given up', async () => {
+test('an import whose source stalls does not delay any other, and leaves nothing when it is cancelled', async () => {
   const { vhd, content } = full(16 * MiB);
   const stop = new AbortController();
   const stalled = importOne(stalling(vhd.subarray(0, 7 * MiB)), { signal: stop.signal });
@@ -84,7 +84,7 @@ test('an import whose source stands still keeps no other one waiting, and leaves
   assertClean(host, { vdis: results.map(({ vdi }) => vdi) });
 });
 
-test('no two of a host plug or unplug at the same time, of whatever process they are', async () => {
+test('no two imports on a host plug or unplug at the same time, whatever process they are in', async () => {
   const image = stored('image.vhd', sample(1).vhd);
   for (const command of ['vbd-plug', 'vbd-unplug']) await host.fault({ command, always: true, what: 'late' });
   const isPlug = ([command = '']: readonly string[]): boolean => command === 'vbd-plug' || command === 'vbd-unplug';
@@ -96,7 +96,7 @@ test('no two of a host plug or unplug at the same time, of whatever process they
   await host.called('vbd-create', 4);
   for (let number = 1; number <= 8; number++) {
     await vi.waitFor(async () => expect((await plugs()).length).toBeGreaterThanOrEqual(number), { timeout: 100_000 });
-    // Time enough for another one that would not wait: a call takes its caller as long as one of these does.
+    // Enough time for another call that would not wait: every call takes that long.
     for (let times = 0; times < 5; times++) await host.run(['vdi-list']);
     expect(await plugs(), 'calls so far, of which the last is under way').toHaveLength(number);
     await host.release();

@@ -1,5 +1,5 @@
 /**
- * The clean-up of an import that has failed, when that fails too: the first error is the one that is reported, with what is left, and
+ * The clean-up of an import that has failed, when that fails too: the first error is reported, with what is left behind, and
  * `reap` removes it once the import's process is gone.
  */
 
@@ -9,7 +9,15 @@ import { type ImportOptions, importImage, reap } from '../../src/index.ts';
 import { assertClean } from '../stand-in/clean.ts';
 import type { Fault, Rule } from '../stand-in/host.ts';
 import { failure } from '../support/failure.ts';
-import { callsFromNow, clientsOf, expectArrived, importedElsewhere, type Place, places, type Told } from '../support/import-host.ts';
+import {
+  callsFromNow,
+  clientsOf,
+  expectArrived,
+  type ImportReport,
+  importedElsewhere,
+  type Place,
+  places,
+} from '../support/import-host.ts';
 import { testWith } from '../support/needs.ts';
 
 const test = testWith('root', 'loop', 'g++');
@@ -19,7 +27,7 @@ const onPlace = places();
 const NEVER = 30_000;
 const SOON = 1500;
 
-/** What stands in the way is gone, and so is the import's process. */
+/** Once the fault and the process of the import are gone, reap removes everything. */
 async function reaped({ host, xe }: Place): Promise<void> {
   expect(clientsOf(host)).toEqual([]);
   await host.noFaults();
@@ -30,8 +38,8 @@ async function reaped({ host, xe }: Place): Promise<void> {
   assertClean(host);
 }
 
-/** `left` of an error, with the uuids that only the toolstack knows under names that say what they are. */
-function leftOf({ host }: Place, { error }: Told): string[] {
+/** `left` of an error, with the uuids chosen by the toolstack replaced by names. */
+function leftOf({ host }: Place, { error }: ImportReport): string[] {
   const { vdi, vbd } = host.state();
   const names = [...vdi.map(({ uuid }) => [uuid, 'DISK'] as const), ...vbd.map(({ uuid }) => [uuid, 'PLUG'] as const)];
   return (error?.left ?? []).map((sentence) => names.reduce((text, [uuid, name]) => text.replaceAll(uuid, name), sentence));
@@ -47,7 +55,7 @@ const WHAT_VBDS = /^VDI DISK: xe vbd-list/;
 const PLUGGED = /^VDI DISK: VBD PLUG is still plugged: xe vbd-unplug/;
 const THERE = /^VDI DISK: xe vdi-destroy/;
 
-/** The commands of the clean-up: which VBDs of ours there are, which there are at all, off with them, off with the disk. */
+/** The commands of the clean-up: list our own VBDs, list all VBDs, remove ours, remove the disk. */
 const CASES: ReadonlyArray<readonly [step: string, ends: string, rule: Omit<Rule, 'command' | 'nth'>, left: Left]> = [
   ['vbd-list 2', 'is refused', { what: fail('INTERNAL_ERROR') }, WHAT_VBDS],
   ['vbd-list 2', 'is never answered', { what: 'hang' }, WHAT_VBDS],
@@ -60,43 +68,43 @@ const CASES: ReadonlyArray<readonly [step: string, ends: string, rule: Omit<Rule
   ['vbd-list 3', 'answers senselessly', { what: USAGE }, /^VDI DISK: attached to another VM by VBD Usage/],
 
   ['vbd-unplug', 'is rejected once', { what: fail('DEVICE_DETACH_REJECTED') }, 'nothing'],
-  ['vbd-unplug', 'is rejected for ever', { what: fail('DEVICE_DETACH_REJECTED'), always: true }, PLUGGED],
-  ['vbd-unplug', 'fails for ever', { what: fail('INTERNAL_ERROR'), always: true }, PLUGGED],
+  ['vbd-unplug', 'is rejected forever', { what: fail('DEVICE_DETACH_REJECTED'), always: true }, PLUGGED],
+  ['vbd-unplug', 'fails forever', { what: fail('INTERNAL_ERROR'), always: true }, PLUGGED],
   ['vbd-unplug', 'times out in the toolstack', { what: fail('DEVICE_DETACH_TIMEOUT') }, PLUGGED],
-  ['vbd-unplug', 'times out in the toolstack, but was done', { what: fail('DEVICE_DETACH_TIMEOUT'), when: 'after' }, 'nothing'],
+  ['vbd-unplug', 'times out in the toolstack, but took effect', { what: fail('DEVICE_DETACH_TIMEOUT'), when: 'after' }, 'nothing'],
   ['vbd-unplug', 'is not allowed', { what: fail('VBD_NOT_UNPLUGGABLE') }, PLUGGED],
   ['vbd-unplug', 'is refused by the storage', { what: fail('SR_BACKEND_FAILURE_46') }, PLUGGED],
-  ['vbd-unplug', 'is said to be done already', { what: fail('DEVICE_ALREADY_DETACHED') }, PLUGGED],
-  ['vbd-unplug', 'is said to be of a VBD that is gone', { what: fail('UUID_INVALID') }, PLUGGED],
-  ['vbd-unplug', 'is said to be of what is gone', { what: fail('HANDLE_INVALID') }, PLUGGED],
+  ['vbd-unplug', 'is reported as already done', { what: fail('DEVICE_ALREADY_DETACHED') }, PLUGGED],
+  ['vbd-unplug', 'is refused for a missing VBD', { what: fail('UUID_INVALID') }, PLUGGED],
+  ['vbd-unplug', 'is refused for a missing object', { what: fail('HANDLE_INVALID') }, PLUGGED],
   ['vbd-unplug', 'is never answered', { what: 'hang' }, PLUGGED],
-  ['vbd-unplug', 'is never answered, but was done', { what: 'hang', when: 'after' }, 'nothing'],
-  ['vbd-unplug', 'is done too late', { what: 'late' }, PLUGGED],
-  ['vbd-unplug', 'is done when nobody waits any more', { what: 'gone' }, 'nothing'],
+  ['vbd-unplug', 'is never answered, but took effect', { what: 'hang', when: 'after' }, 'nothing'],
+  ['vbd-unplug', 'takes effect too late', { what: 'late' }, PLUGGED],
+  ['vbd-unplug', 'takes effect after its client is gone', { what: 'gone' }, 'nothing'],
   ['vbd-unplug', 'has its connection ended', { what: 'die' }, PLUGGED],
-  ['vbd-unplug', 'has its connection ended, but was done', { what: 'die', when: 'after' }, 'nothing'],
+  ['vbd-unplug', 'has its connection ended, but took effect', { what: 'die', when: 'after' }, 'nothing'],
   ['vbd-unplug', 'has its client killed', { what: { kill: 9 } }, PLUGGED],
-  ['vbd-unplug', 'answers senselessly', { what: USAGE }, PLUGGED],
+  ['vbd-unplug', 'answers with nonsense', { what: USAGE }, PLUGGED],
 
   ['vdi-destroy', 'is refused by the storage', { what: fail('SR_BACKEND_FAILURE_80') }, THERE],
-  ['vdi-destroy', 'is refused by the storage, but was done', { what: fail('SR_BACKEND_FAILURE_80'), when: 'after' }, 'nothing'],
+  ['vdi-destroy', 'is refused by the storage, but took effect', { what: fail('SR_BACKEND_FAILURE_80'), when: 'after' }, 'nothing'],
   ['vdi-destroy', 'finds the disk in use', { what: fail('VDI_IN_USE') }, THERE],
   ['vdi-destroy', 'finds the storage gone', { what: fail('SR_BACKEND_FAILURE_47') }, THERE],
-  ['vdi-destroy', 'finds the disk at work', { what: fail('OTHER_OPERATION_IN_PROGRESS') }, THERE],
-  ['vdi-destroy', 'is said to be of a VDI that is gone', { what: fail('UUID_INVALID') }, THERE],
-  ['vdi-destroy', 'is said to be of what is gone', { what: fail('HANDLE_INVALID') }, THERE],
+  ['vdi-destroy', 'finds an operation in progress', { what: fail('OTHER_OPERATION_IN_PROGRESS') }, THERE],
+  ['vdi-destroy', 'is refused for a missing VDI', { what: fail('UUID_INVALID') }, THERE],
+  ['vdi-destroy', 'is refused for a missing object', { what: fail('HANDLE_INVALID') }, THERE],
   ['vdi-destroy', 'is never answered', { what: 'hang' }, THERE],
-  ['vdi-destroy', 'is never answered, but was done', { what: 'hang', when: 'after' }, 'nothing'],
-  ['vdi-destroy', 'is done too late', { what: 'late' }, THERE],
-  ['vdi-destroy', 'is done when nobody waits any more', { what: 'gone' }, 'nothing'],
+  ['vdi-destroy', 'is never answered, but took effect', { what: 'hang', when: 'after' }, 'nothing'],
+  ['vdi-destroy', 'takes effect too late', { what: 'late' }, THERE],
+  ['vdi-destroy', 'takes effect after its client is gone', { what: 'gone' }, 'nothing'],
   ['vdi-destroy', 'has its connection ended', { what: 'die' }, THERE],
-  ['vdi-destroy', 'has its connection ended, but was done', { what: 'die', when: 'after' }, 'nothing'],
+  ['vdi-destroy', 'has its connection ended, but took effect', { what: 'die', when: 'after' }, 'nothing'],
   ['vdi-destroy', 'has its client killed', { what: { kill: 9 } }, THERE],
-  ['vdi-destroy', 'answers senselessly', { what: USAGE }, THERE],
+  ['vdi-destroy', 'answers with nonsense', { what: USAGE }, THERE],
 ];
 
-describe.concurrent('after an image that turned out broken', () => {
-  test('the clean-up makes the commands that this is about', () =>
+describe.concurrent('after an image that turned out to be broken', () => {
+  test('the clean-up calls exactly the commands tested here', () =>
     onPlace(async (place) => {
       const { error } = await importedElsewhere(place, place.broken);
       expect([error?.code, error?.left]).toEqual(['COMPRESSION_CHECKSUM', []]);
@@ -105,21 +113,21 @@ describe.concurrent('after an image that turned out broken', () => {
       assertClean(place.host);
     }));
 
-  test.each(CASES)('%s %s, and the image is still what is reported', (step, _, rule, left) =>
+  test.each(CASES)('%s %s, and the reported error is still that of the image', (step, _, rule, left) =>
     onPlace(async (place) => {
       const [command = '', nth = '1'] = step.split(' ');
       await place.host.fault({ command, nth: Number(nth), ...rule });
       const timeout = rule.what === 'hang' || rule.what === 'late' || rule.what === 'gone' ? SOON : NEVER;
-      const told = await importedElsewhere(place, place.broken, { xe: { ...place.xe, timeout } });
-      expect(told.error?.code, told.error?.message).toBe('COMPRESSION_CHECKSUM');
-      expect(leftOf(place, told)).toEqual(left === 'nothing' ? [] : [expect.stringMatching(left)]);
+      const report = await importedElsewhere(place, place.broken, { xe: { ...place.xe, timeout } });
+      expect(report.error?.code, report.error?.message).toBe('COMPRESSION_CHECKSUM');
+      expect(leftOf(place, report)).toEqual(left === 'nothing' ? [] : [expect.stringMatching(left)]);
       if (left === 'nothing') assertClean(place.host);
       await reaped(place);
     }),
   );
 });
 
-test('what a caller’s own function throws does not hide what is left', () =>
+test('an exception from a callback does not hide what is left behind', () =>
   onPlace(async (place) => {
     const { host, sr, xe } = place;
     await host.fault({ command: 'vdi-destroy', what: fail('SR_BACKEND_FAILURE_80') });
@@ -133,16 +141,16 @@ test('what a caller’s own function throws does not hide what is left', () =>
     await reaped(place);
   }));
 
-describe.concurrent('a good image', () => {
+describe.concurrent('an import of a good image', () => {
   test.each([
-    ['is rejected for ever', 'DEVICE_DETACH_REJECTED', 'VBD_DETACH'],
-    ['fails for ever', 'INTERNAL_ERROR', 'XE_FAILED'],
-  ])('whose unplug %s is no success', (_, xapi, code) =>
+    ['is rejected forever', 'DEVICE_DETACH_REJECTED', 'VBD_DETACH'],
+    ['fails forever', 'INTERNAL_ERROR', 'XE_FAILED'],
+  ])('fails if the unplug %s', (_, xapi, code) =>
     onPlace(async (place) => {
       await place.host.fault({ command: 'vbd-unplug', always: true, what: fail(xapi) });
-      const told = await importedElsewhere(place, place.image);
-      expect(told.error?.code).toBe(code);
-      expect(leftOf(place, told)).toEqual([expect.stringMatching(PLUGGED)]);
+      const report = await importedElsewhere(place, place.image);
+      expect(report.error?.code).toBe(code);
+      expect(leftOf(place, report)).toEqual([expect.stringMatching(PLUGGED)]);
       await reaped(place);
     }),
   );
@@ -160,7 +168,7 @@ describe.concurrent('a good image', () => {
     return { running, file, called };
   }
 
-  test('gets there when whoever has its device open lets it go in time', () =>
+  test('succeeds if the process that has its device open closes it in time', () =>
     onPlace(async (place) => {
       const { running, file, called } = await held(place);
       await called('vbd-unplug', 3);
@@ -170,19 +178,19 @@ describe.concurrent('a good image', () => {
       expectArrived(place, vdi);
     }));
 
-  test('whose device somebody keeps open is no success', () =>
+  test('fails if a process keeps its device open', () =>
     onPlace(async (place) => {
       const { running, file } = await held(place);
-      const told = await running;
-      expect(told.error?.code).toBe('VBD_DETACH');
-      expect(leftOf(place, told)).toEqual([expect.stringMatching(PLUGGED)]);
+      const report = await running;
+      expect(report.error?.code).toBe('VBD_DETACH');
+      expect(leftOf(place, report)).toEqual([expect.stringMatching(PLUGGED)]);
       closeSync(file);
       await reaped(place);
     }));
 });
 
-describe.concurrent('a command that is done too late', () => {
-  test('leaves the disk that it makes to be found by its owner tag', () =>
+describe.concurrent('a command that completes too late:', () => {
+  test('a created disk can be found by its owner tag', () =>
     onPlace(async (place) => {
       const { host, xe } = place;
       await host.fault({ command: 'vdi-create', what: 'late' });
@@ -200,10 +208,10 @@ describe.concurrent('a command that is done too late', () => {
     (command) =>
       onPlace(async (place) => {
         await place.host.fault({ command, what: 'late' });
-        const told = await importedElsewhere(place, place.image, { xe: { ...place.xe, timeout: SOON } });
-        expect(told.error?.code).toBe('XE_TIMEOUT');
-        if (leftOf(place, told).length === 0) assertClean(place.host);
-        else expect(leftOf(place, told)).toEqual([expect.stringMatching(/^VDI DISK: /)]);
+        const report = await importedElsewhere(place, place.image, { xe: { ...place.xe, timeout: SOON } });
+        expect(report.error?.code).toBe('XE_TIMEOUT');
+        if (leftOf(place, report).length === 0) assertClean(place.host);
+        else expect(leftOf(place, report)).toEqual([expect.stringMatching(/^VDI DISK: /)]);
         await reaped(place);
       }),
   );
@@ -212,23 +220,23 @@ describe.concurrent('a command that is done too late', () => {
     onPlace(async (place) => {
       const { host, xe } = place;
       await host.fault({ command: 'vdi-param-remove', what: 'late' });
-      const told = await importedElsewhere(place, place.image, { xe: { ...xe, timeout: SOON } });
-      expect(told.error?.code).toBe('XE_TIMEOUT');
+      const report = await importedElsewhere(place, place.image, { xe: { ...xe, timeout: SOON } });
+      expect(report.error?.code).toBe('XE_TIMEOUT');
       await host.release();
       await host.idle();
-      if (leftOf(place, told).length === 0) assertClean(host);
-      else await finished(place, told);
+      if (leftOf(place, report).length === 0) assertClean(host);
+      else await finished(place, report);
     }));
 });
 
-describe.concurrent('a disk that was made without a word', () => {
-  test('leaves it reported that the toolstack cannot be asked for it', () =>
+describe.concurrent('a disk that was created without an answer', () => {
+  test('is reported as possibly left behind if the toolstack cannot be asked for it', () =>
     onPlace(async (place) => {
       const { host } = place;
       await host.fault({ command: 'vdi-create', when: 'after', what: 'die' });
       await host.fault({ command: 'vdi-list', nth: 2, always: true, what: 'die' });
-      const told = await importedElsewhere(place, place.image);
-      expect(told.error).toMatchObject({
+      const report = await importedElsewhere(place, place.image);
+      expect(report.error).toMatchObject({
         code: 'XE_CONNECTION',
         left: [expect.stringMatching(/^perhaps a VDI, since xapi does not answer/)],
       });
@@ -236,21 +244,24 @@ describe.concurrent('a disk that was made without a word', () => {
       await reaped(place);
     }));
 
-  test('and with an answer that makes no sense is looked for in vain, and reported, too', () =>
+  test('is also reported if the answers make no sense and it cannot be found', () =>
     onPlace(async (place) => {
       const { host } = place;
       await host.fault({ command: 'vdi-create', when: 'after', what: USAGE });
       await host.fault({ command: 'vdi-list', nth: 2, what: 'die' });
-      const told = await importedElsewhere(place, place.image);
-      expect(told.error).toMatchObject({ code: 'XE_FAILED', left: [expect.stringMatching(/^perhaps a VDI, since xapi does not answer/)] });
+      const report = await importedElsewhere(place, place.image);
+      expect(report.error).toMatchObject({
+        code: 'XE_FAILED',
+        left: [expect.stringMatching(/^perhaps a VDI, since xapi does not answer/)],
+      });
       expect(host.state().vdi.length).toBe(1);
       await reaped(place);
     }));
 });
 
 /** What was finished without anybody knowing it: no owner tag, so no left-over, but reported. */
-async function finished(place: Place, told: Told): Promise<void> {
-  expect(leftOf(place, told)).toEqual([expect.stringMatching(/^VDI DISK: /)]);
+async function finished(place: Place, report: ImportReport): Promise<void> {
+  expect(leftOf(place, report)).toEqual([expect.stringMatching(/^VDI DISK: /)]);
   const [vdi = ''] = place.host.state().vdi.map(({ uuid }) => uuid);
   expect((await reap({ xe: place.xe })).leftOvers).toEqual([]);
   expectArrived(place, vdi);
@@ -258,7 +269,7 @@ async function finished(place: Place, told: Told): Promise<void> {
 
 describe.concurrent('a toolstack that dies', () => {
   /** The import's command is under way, with its effect or without. */
-  async function dies(place: Place, command: string, when: 'before' | 'after'): Promise<Told> {
+  async function dies(place: Place, command: string, when: 'before' | 'after'): Promise<ImportReport> {
     const { host } = place;
     const called = await callsFromNow(host);
     await host.fault({ command, when, what: 'hang' });
@@ -291,14 +302,14 @@ describe.concurrent('a toolstack that dies', () => {
       .map((when) => [command, MOMENTS[when], when, left] as const),
   );
 
-  test.each(cases)('in %s, %s, leaves nothing that is not reported', (command, _, when, left) =>
+  test.each(cases)('in %s, %s, leaves nothing unreported', (command, _, when, left) =>
     onPlace(async (place) => {
       const { host } = place;
-      const told = await dies(place, command, when);
-      expect(told.error?.code, told.error?.message).toBe('XE_CONNECTION');
-      expect(leftOf(place, told)).toEqual(left === undefined ? [] : [expect.stringMatching(left)]);
+      const report = await dies(place, command, when);
+      expect(report.error?.code, report.error?.message).toBe('XE_CONNECTION');
+      expect(leftOf(place, report)).toEqual(left === undefined ? [] : [expect.stringMatching(left)]);
       await host.restart();
-      if (command === 'vdi-param-remove' && when === 'after') await finished(place, told);
+      if (command === 'vdi-param-remove' && when === 'after') await finished(place, report);
       else await reaped(place);
     }),
   );

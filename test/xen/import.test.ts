@@ -106,16 +106,16 @@ const MORE_KINDS: readonly Kind[] = [
   { type: 'ext', raw: true, options: { device: 'kernel' }, unit: 512 },
   { type: 'smb', unit: VHD },
   { type: 'equal', options: { smConfig: { allocation: 'thin' } }, unit: VHD },
-  // One that is none of those that are known.
+  // A type that vdistream has no rule for.
   { type: 'zfs-vol', unit: VHD },
 ];
 
 const nameOf = ({ type, raw, options: { smConfig, device = 'backend', sector = 512 } = {} }: Kind): string =>
   [type, raw ? 'raw' : '', smConfig === undefined ? '' : JSON.stringify(smConfig), device, sector].filter((part) => part !== '').join(', ');
 
-describe('the disk', () => {
+describe('the disk of the VDI', () => {
   test.each([...KINDS, ...MORE_KINDS].map((kind) => [nameOf(kind), kind] as const))(
-    'is the image, and zeros behind it, on %s',
+    'is the image, with zeros after it, on %s',
     async (_, kind) => {
       const { type, options, raw = false, stale = false, unit } = kind;
       const sr = await host.sr(type, options);
@@ -133,7 +133,7 @@ describe('the disk', () => {
   );
 });
 
-describe('every form of an image', () => {
+describe('in every form of an image', () => {
   /** Where nothing that is forgotten passes for zero. */
   let stale: string;
   beforeAll(async () => {
@@ -156,7 +156,7 @@ describe('every form of an image', () => {
       ),
     ],
     ['an OVA with a fixed VHD', 'image.ova', tarOf([['image.vhd', fixedVhd(sample.content)]])],
-  ])('%s arrives as it is, from a file and from a stream', async (_, name, bytes) => {
+  ])('%s is imported unchanged, from a file and from a stream', async (_, name, bytes) => {
     for (const input of [stored(name, bytes), chunked(bytes)]) {
       const { vdi, vdiSize, bytesRead } = await imported(input, stale, raw);
       expectDisk(bytesOf(host, vdi), sample.content, 8 * MiB);
@@ -167,21 +167,21 @@ describe('every form of an image', () => {
     }
   });
 
-  test('a raw disk arrives when its size is told', async () => {
+  test('a raw disk is imported if its size is given', async () => {
     const { vdi } = await imported(chunked(sample.content), stale, { ...raw, raw: true, virtualSize: SIZE });
     expectDisk(bytesOf(host, vdi), sample.content, 8 * MiB);
   });
 
-  describe('and a chain', () => {
+  describe('a chain', () => {
     const { vhds, content } = sampleChain({ shuffled: true });
 
-    test.each(permutations(3))('is flattened whatever order its layers come in: %i, %i, %i', async (...order) => {
+    test.each(permutations(3))('is flattened in any order of its layers: %i, %i, %i', async (...order) => {
       const { vdi, layers } = await imported(stored('chain.ova', chainTar(vhds, order)), stale, raw);
       expect(layers).toBe(3);
       expectDisk(bytesOf(host, vdi), content, VOLUME);
     });
 
-    test('is flattened from a stream whose layers come deepest first, where the size of the leaf is told', async () => {
+    test('is flattened from a stream with its deepest layer first, if the size of the leaf is given', async () => {
       const { vdi, bytesRewritten } = await imported(chunked(chainTar(vhds, [2, 1, 0])), stale, { ...raw, virtualSize: content.length });
       expect(bytesRewritten).toBeGreaterThan(0);
       expectDisk(bytesOf(host, vdi), content, VOLUME);
@@ -199,7 +199,7 @@ describe('every form of an image', () => {
       expectDisk(bytesOf(host, vdi), content, VOLUME);
     });
 
-    test('that ends with the leaf and is not staged is refused before a VDI is made', async () => {
+    test('that ends with the leaf and is not staged is refused before a VDI is created', async () => {
       const tar = gzipSync(chainTar(vhds, [2, 1, 0]));
       const before = await creations();
       const error = await failure(importImage(chunked(tar), { sr: stale, xe: toolstackOf(host) }));
@@ -208,12 +208,12 @@ describe('every form of an image', () => {
     });
   });
 
-  // A sector, and about the units of a VHD and of a volume, on devices that can take no less than 4096 bytes at once, too.
+  // One sector, and sizes around the units of a VHD and of a volume, also on devices with sectors of 4096 bytes.
   const sizes = [1, 4095, 4096, 4097, 8191, 8192, 8193].flatMap((sectors) =>
     ([512, 4096] as const).map((sector) => [sectors, sector] as const),
   );
 
-  test.each(sizes)('a disk of %i sectors ends where it ends, with sectors of %i bytes', async (sectors, sector) => {
+  test.each(sizes)('a disk of %i sectors has its exact end, with sectors of %i bytes', async (sectors, sector) => {
     const sr = await host.sr('lvm', { sector });
     const content = Buffer.from(noise(sectors * 512, sectors));
     const { vdi, vdiSize } = await imported(stored('odd.vhd', fixedVhd(content)), sr, raw);
@@ -247,14 +247,14 @@ describe('the zero policy', () => {
     expectDisk(bytesOf(host, result.vdi), content);
   });
 
-  test('leaves what is empty alone on a raw volume only for a caller who says so', async () => {
+  test('skips holes on a raw volume only if the caller says so', async () => {
     const result = await imported(stored('image.vhd', image), await host.sr('lvm'), { zero: 'assume-zero', rawVdi: true });
     expect(result).toMatchObject({ bytesWritten: 2 * MiB, bytesZeroed: 0, bytesSkipped: 6 * MiB });
     const old = Buffer.from(content).fill(STALE, 2 * MiB);
     expectDisk(bytesOf(host, result.vdi), old);
   });
 
-  test('does not hide from a comparison that a volume was not as it was taken for', async () => {
+  test('does not hide from verification that a volume did not read zero as assumed', async () => {
     const sr = await host.sr('lvm');
     const options = { sr, rawVdi: true, zero: 'assume-zero', verify: true, xe: toolstackOf(host) } as const;
     const error = await failure(importImage(stored('image.vhd', image), options));

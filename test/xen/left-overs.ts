@@ -42,7 +42,7 @@ export interface Owner {
 
 let imports = 0;
 
-/** The owner tag of an import: of one that is dead unless `owner` says otherwise. */
+/** The owner tag of an import whose process is dead, unless `owner` says otherwise. */
 export const tagOf = ({ host = place.host.uuid, boot = BOOT, pid = ended.pid, start = ended.start }: Owner = {}): string =>
   `vdistream.${host}.${boot}.${pid}.${start}.${++imports}`;
 

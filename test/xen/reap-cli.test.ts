@@ -35,7 +35,7 @@ describe('vdistream reap', () => {
     assertClean(place.host);
   });
 
-  test('looks at one SR only', async () => {
+  test('can be limited to one SR', async () => {
     const ext = await place.host.sr('ext');
     const [here, there] = [await disk(tagOf()), await disk(tagOf(), ext)];
     const { status, stdout } = await run('--json', '--sr', ext.toUpperCase());
@@ -43,7 +43,7 @@ describe('vdistream reap', () => {
     assertClean(place.host, { vdis: [here] });
   });
 
-  test('ends with 1 when something could not be removed, and says why', async () => {
+  test('exits with 1 if something could not be removed, and says why', async () => {
     const vdi = await disk(tagOf());
     await place.host.fault({ command: 'vdi-destroy', always: true, what: { fail: ['VDI_IN_USE', 'OpaqueRef:0', 'destroy'] } });
     const { status, stdout, stderr } = await run();
@@ -59,12 +59,12 @@ describe('vdistream reap', () => {
     [2, 'USAGE', ['--sr', 'default']],
     [1, 'XE_UUID', ['--sr', NOBODY]],
     [1, 'XE_MISSING', ['--xe', '/nowhere/xe']],
-  ])('ends with %i and %s for %j', async (status, code, args) => {
+  ])('exits with %i and %s for %j', async (status, code, args) => {
     const ran = await run('--json', ...args);
     expect([ran.status, ran.stdout, JSON.parse(ran.stderr).error.code]).toEqual([status, '', code]);
   });
 
-  test('ends with a typed error when not even a client can be started', async () => {
+  test('fails with a typed error if the client cannot be started', async () => {
     const script = `
       import { openSync } from 'node:fs';
       const { reap } = await import(${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)});
@@ -78,7 +78,7 @@ describe('vdistream reap', () => {
     expect(JSON.parse(stdout)).toEqual(['XE_FAILED', expect.stringContaining('EMFILE')]);
   });
 
-  test('ends with 1 and XE_CONNECTION when there is no toolstack', async () => {
+  test('exits with 1 and XE_CONNECTION if there is no toolstack', async () => {
     await place.host.kill();
     try {
       const { status, stdout, stderr } = await run('--json');
@@ -88,7 +88,7 @@ describe('vdistream reap', () => {
     }
   });
 
-  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('ends with 130 on %s, when the disk it is at is gone', async (signal) => {
+  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('exits with 130 on %s, once it has removed the current disk', async (signal) => {
     await disk(tagOf());
     await disk(tagOf());
     const called = await callsFromNow(place.host);

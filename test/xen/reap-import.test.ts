@@ -11,7 +11,7 @@ const test = testWith('root', 'loop', 'g++');
 describe('an import', () => {
   const imported = (sr = place.sr, options: object = {}) => importImage(place.image, { sr, name: 'image', xe: place.xe, ...options });
 
-  test('reaps its own SR first, and no other', async () => {
+  test('first reaps its own SR, and no other', async () => {
     const ext = await place.host.sr('ext');
     await plug(await disk(tagOf()));
     const elsewhere = await disk(tagOf(), ext);
@@ -20,7 +20,7 @@ describe('an import', () => {
     expectArrived(place, vdi, { vdis: [elsewhere] });
   });
 
-  test('only warns of what it cannot reap, and is not strict about that', async () => {
+  test('only warns of what it cannot reap, even with strict', async () => {
     const stuck = await disk(tagOf());
     await place.host.fault({ command: 'vdi-destroy', what: { fail: ['SR_BACKEND_FAILURE_80', '', 'Failed', ''] } });
     const { vdi, warnings } = await imported(place.sr, { strict: true });
@@ -28,7 +28,7 @@ describe('an import', () => {
     expectArrived(place, vdi, { vdis: [stuck] });
   });
 
-  test('only warns if it cannot look', async () => {
+  test('only warns if it cannot look for left-overs', async () => {
     await place.host.fault({ command: 'vdi-list', what: 'die' });
     const { vdi, warnings } = await imported();
     expect(warnings).toEqual([{ code: 'REAP_LEFT', message: 'xe vdi-list: Lost connection to the server.' }]);
@@ -44,7 +44,7 @@ describe('an import', () => {
     expectArrived(place, stdout.trim(), { vdis: [stuck] });
   });
 
-  test('leaves alone what another import on the same SR is making meanwhile', async () => {
+  test('leaves alone what another import on the same SR is creating meanwhile', async () => {
     const called = await callsFromNow(place.host);
     await place.host.fault({ command: 'vdi-param-get', what: 'late' });
     const first = importing(place, place.image);

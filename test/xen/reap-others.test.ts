@@ -10,8 +10,8 @@ import { BOOT, disk, ended, NOBODY, place, plug, reaping, removed, startOf, tagO
 
 const test = testWith('root', 'loop', 'g++');
 
-describe('what is no left-over', () => {
-  test('an import that runs in another process is left alone, and gets there', async () => {
+describe('what is not a left-over:', () => {
+  test('a running import in another process is left alone, and succeeds', async () => {
     const called = await callsFromNow(place.host);
     await place.host.fault({ command: 'vbd-list', what: 'late' });
     const { child, ended: done } = importing(place, place.image);
@@ -26,20 +26,20 @@ describe('what is no left-over', () => {
     expectArrived(place, vdi);
   });
 
-  test('an import in this very process is left alone too', async () => {
+  test('an import in the same process is left alone too', async () => {
     const vdi = await disk(tagOf({ pid: process.pid, start: startOf(process.pid) }));
     expect((await reaping()).leftOvers).toEqual([{ ...removed(vdi), pid: process.pid, owner: 'running', removed: false }]);
     assertClean(place.host, { vdis: [vdi] });
   });
 
-  test('an import by another copy of this library in the same process, as threads have them, is not taken for this one’s', async () => {
+  test('an import by another copy of this library in the same process, as in worker threads, is not treated as this copy’s own', async () => {
     vi.resetModules();
     const copy = await import('../../src/xen/owner-tag.ts');
     expect(copy.newOwnerTag).not.toBe(newOwnerTag);
     expect(copy.newOwnerTag(NOBODY).text).not.toBe(newOwnerTag(NOBODY).text);
   });
 
-  test('what belongs to another host is reported and left alone, though its process could not run here', async () => {
+  test('a VDI of another host is reported and left alone, though its process cannot run here', async () => {
     const [, there = ''] = place.host.state().host.map(({ uuid }) => uuid);
     const shared = await place.host.sr('nfs', { shared: true });
     const vdi = await disk(tagOf({ host: there, boot: randomUUID() }), shared);
@@ -52,9 +52,9 @@ describe('what is no left-over', () => {
 
   test.each<[string, () => string, boolean]>([
     ['a guest has plugged', () => place.host.guest, true],
-    ['a guest has got, though not plugged', () => place.host.guest, false],
+    ['a guest has a VBD of, though not plugged,', () => place.host.guest, false],
     ['the control domain of another host has plugged', () => place.host.otherDom0, true],
-  ])('what %s is left alone, and that is reported', async (_, vm, isPlugged) => {
+  ])('a VDI that %s is left alone and reported', async (_, vm, isPlugged) => {
     const vdi = await disk(tagOf());
     const ours = await plug(vdi);
     const theirs = isPlugged ? await plug(vdi, vm()) : await xe('vbd-create', `vm-uuid=${vm()}`, `vdi-uuid=${vdi}`, 'device=0');
@@ -67,14 +67,14 @@ describe('what is no left-over', () => {
 
   test.each([
     ['without a number', (tag: string) => tag.slice(0, tag.lastIndexOf('.'))],
-    ['with more after it', (tag: string) => `${tag}.1`],
-    ['with something in front', (tag: string) => `old ${tag}`],
+    ['with text after it', (tag: string) => `${tag}.1`],
+    ['with text before it', (tag: string) => `old ${tag}`],
     ['in capitals', (tag: string) => tag.toUpperCase()],
     ['as a part of a longer one', (tag: string) => `a, ${tag}, b`],
     ['of no host', (tag: string) => tag.replace(place.host.uuid, 'localhost')],
     ['of no boot', (tag: string) => tag.replace(BOOT, 'boot')],
     ['of process 0', (tag: string) => tag.replace(`.${ended.pid}.`, '.0.')],
-  ])('a tag like an owner tag, %s, is nobody’s', async (_, like) => {
+  ])('a VDI with a tag that resembles an owner tag, %s, is ignored', async (_, like) => {
     const vdi = await disk(like(tagOf()));
     expect(await reaping()).toEqual({ leftOvers: [], removed: 0, failed: 0 });
     assertClean(place.host, { vdis: [vdi] });

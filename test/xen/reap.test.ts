@@ -11,7 +11,7 @@ import { byVdi, disk, type Owner, place, plug, reaping, removed, startOf, tagOf,
 const test = testWith('root', 'loop', 'g++');
 
 describe('a left-over', () => {
-  test('is removed as it is: just made, with a VBD, plugged, detached again', async () => {
+  test('is removed in any state: just created, with a VBD, plugged, or unplugged again', async () => {
     const vdis = [await disk(tagOf()), await disk(tagOf()), await disk(tagOf()), await disk(tagOf())];
     const [, waiting = '', plugged = '', detached = ''] = vdis;
     await xe('vbd-create', `vm-uuid=${place.host.dom0}`, `vdi-uuid=${waiting}`, 'device=autodetect');
@@ -27,24 +27,24 @@ describe('a left-over', () => {
     ['has ended', () => ({})],
     ['belonged to another boot of this host', () => ({ boot: randomUUID() })],
     [
-      'had the pid and the start of one of now, in another boot',
+      'had the pid and start time of a running process, but in another boot',
       () => ({ boot: randomUUID(), pid: process.pid, start: startOf(process.pid) }),
     ],
-    ['had the pid of one that runs now', () => ({ pid: process.pid, start: '1' })],
+    ['had the pid of another process that runs now', () => ({ pid: process.pid, start: '1' })],
   ])('is removed if its process %s', async (_, owner) => {
     const vdi = await disk(tagOf(owner()));
     expect((await reaping()).leftOvers).toEqual([removed(vdi, owner())]);
     assertClean(place.host);
   });
 
-  test('is removed whatever else it is called and tagged', async () => {
+  test('is removed whatever its name and other tags', async () => {
     const vdi = await disk(tagOf(), place.sr, 'tags:web, blue=');
     await xe('vdi-param-set', `uuid=${vdi}`, 'name-label=a\\b,c');
     expect((await reaping()).leftOvers).toEqual([removed(vdi)]);
     assertClean(place.host);
   });
 
-  test('is removed on every SR, or on the one that is named', async () => {
+  test('is removed on every SR, or on the given one', async () => {
     const others = [await place.host.sr('ext'), await place.host.sr('lvmoiscsi')];
     const vdis = [await disk(tagOf()), await disk(tagOf(), others[0]), await disk(tagOf(), others[1])];
     const [, ext = '', ...more] = vdis;
@@ -63,7 +63,7 @@ describe('a left-over', () => {
     assertClean(place.host, { vdis: [vdi], vbds: [vbd] });
   });
 
-  test('is removed once by two that reap at the same time, and neither fails', async () => {
+  test('is removed once by two concurrent reaps, and neither fails', async () => {
     const vdis: string[] = [];
     for (let count = 0; count < 4; count++) vdis.push(await disk(tagOf()));
     for (const vdi of vdis.slice(2)) await plug(vdi);
@@ -79,7 +79,7 @@ describe('a left-over', () => {
     assertClean(place.host);
   });
 
-  test('that cannot be removed is reported, does not keep the others, and is removed later', async () => {
+  test('that cannot be removed is reported, does not block the others, and is removed later', async () => {
     const vdis = [await disk(tagOf()), await disk(tagOf()), await disk(tagOf()), await disk(tagOf())];
     const [rejected = '', refused = '', unanswered = ''] = vdis;
     const vbd = await plug(rejected);
@@ -112,7 +112,7 @@ describe('a left-over', () => {
     assertClean(place.host);
   });
 
-  test('that the toolstack is still at work on is reported, and removed later', async () => {
+  test('with a toolstack operation still in progress is reported, and removed later', async () => {
     const vdi = await disk(tagOf());
     const vbd = await xe('vbd-create', `vm-uuid=${place.host.dom0}`, `vdi-uuid=${vdi}`, 'device=autodetect');
     await place.host.fault({ command: 'vbd-plug', what: 'late' });
@@ -132,7 +132,7 @@ describe('a left-over', () => {
 });
 
 describe('a signal', () => {
-  test('lets the disk that is being removed go, and leaves the others to the next one', async () => {
+  test('lets the current removal finish, and leaves the other disks to the next reap', async () => {
     for (let count = 0; count < 3; count++) await disk(tagOf());
     const called = await callsFromNow(place.host);
     await place.host.fault({ command: 'vdi-destroy', what: 'late' });
@@ -147,7 +147,7 @@ describe('a signal', () => {
     assertClean(place.host);
   });
 
-  test('while the toolstack does not answer ends it after the grace', async () => {
+  test('while the toolstack does not answer ends the reap after the grace period', async () => {
     const called = await callsFromNow(place.host);
     await place.host.fault({ command: 'vdi-list', what: 'hang' });
     const stop = new AbortController();

@@ -11,14 +11,14 @@ const isOfXe = (name: string): boolean => /^xe[-.]/.test(name);
 /** A command as `vdi-create`, or a parameter as `sr-uuid` or `param-name`, in quotes. */
 const SPOKEN = /['"`](?:(?:vm|vdi|vbd|sr|pbd|host)-[a-z-]+|param-[a-z]+|tags:\w+|--(?:trace|minimal))\b/;
 
-test('no file but those of xe has a command of xe, or one of its parameters', () => {
+test('only the files of xe contain a command of xe or one of its parameters', () => {
   const speaking = files.filter(({ text }) => SPOKEN.test(text.replaceAll(/\/\*.*?\*\/|\/\/[^\n]*/gs, '')));
   expect(files.filter(({ name }) => isOfXe(name)).length).toBeGreaterThan(5);
   expect(speaking.filter(({ name }) => !isOfXe(name)).map(({ name }) => name)).toEqual([]);
   expect(speaking.map(({ name }) => name)).toEqual(expect.arrayContaining(['xe-vbd.ts', 'xe-vdi.ts', 'xe.ts']));
 });
 
-test('the toolstack of xe is made where the options come in, and imported by nobody else', () => {
+test('the xe toolstack is created where the options come in, and imported nowhere else', () => {
   const importing = files.filter(
     ({ name, text }) => !isOfXe(name) && /from '\.\/xe[-.][^']*'/.test(text.replaceAll(/^import type .*$/gm, '')),
   );

@@ -17,24 +17,24 @@ describe('a new VDI', () => {
     ['a raw volume on LVM over iSCSI', { type: 'lvmoiscsi', raw: true, smConfig: vhd }, false],
     ['a raw volume on LVM over HBA', { type: 'lvmohba', raw: true, smConfig: vhd }, false],
     ['an LVM SR from before VHDs', { type: 'lvmohba', raw: false, smConfig: none }, false],
-    ['an LVM SR that says no to VHDs', { type: 'lvm', raw: false, smConfig: new Map([['use_vhd', 'false']]) }, false],
+    ['an LVM SR with VHDs disabled', { type: 'lvm', raw: false, smConfig: new Map([['use_vhd', 'false']]) }, false],
     ['a thick EqualLogic volume', { type: 'equal', raw: false, smConfig: new Map([['allocation', 'thick']]) }, false],
     ['a thin EqualLogic volume', { type: 'equal', raw: false, smConfig: new Map([['allocation', 'thin']]) }, true],
     [
-      'an EqualLogic volume that is thick by another spelling',
+      'an EqualLogic volume marked thick in another spelling',
       { type: 'equal', raw: false, smConfig: new Map([['Allocation', 'Thick']]) },
       false,
     ],
     ['a CVSM volume', { type: 'cslg', raw: false, smConfig: none }, false],
     ['a file', { type: 'nfs', raw: false, smConfig: none }, true],
     ['a raw file', { type: 'ext', raw: true, smConfig: none }, true],
-    ['a volume of a later kind', { type: 'gfs2', raw: false, smConfig: none }, true],
-  ])('on %s reads as zero or not, as xapi has it', (_, kind, expected) => {
+    ['a volume of a newer type', { type: 'gfs2', raw: false, smConfig: none }, true],
+  ])('on %s reads as zero or not, as in xapi', (_, kind, expected) => {
     expect(readsZero(kind)).toBe(expected);
   });
 });
 
-test('the type of an SR counts however it is written', async () => {
+test('the type of an SR is recognized in any spelling', async () => {
   const program = join(testFolder(), 'xe');
   const script = `#!/bin/sh\ncase "$*" in *=type) echo LVMoISCSI;; *) echo 'allocation: thick';; esac\n`;
   writeFileSync(program, script, { mode: 0o755 });
