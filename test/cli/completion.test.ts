@@ -65,10 +65,10 @@ describe.each(['bash', 'zsh', 'fish'] as const)('%s', (shell) => {
 });
 
 test('a shell without a completion is a usage error that lists the shells', async () => {
-  expect(await cli(['completion', 'fsh'])).toEqual({
+  expect(await cli(['completion', 'fihs'])).toEqual({
     status: 2,
     stdout: '',
-    stderr: expect.stringContaining('completion needs the name of a shell: bash, zsh or fish, not "fsh"; did you mean "fish"?'),
+    stderr: expect.stringContaining('completion needs the name of a shell: bash, zsh or fish, not "fihs"; did you mean "fish"?'),
   });
   expect((await cli(['completion'])).status).toBe(2);
 });

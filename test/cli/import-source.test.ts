@@ -54,7 +54,7 @@ describe('a URL', () => {
 
   test.each([
     ['has no name', `X-Auth-Token: a\n${TOKEN}\n`, 'line 2'],
-    ['is no header', `X-Auth Token: ${TOKEN}\n`, 'the name of a header'],
+    ['is no header', `X-Auth Token: ${TOKEN}\n`, 'a header name has a character'],
     ['holds what no header may', `X-Auth-Token: ${TOKEN}\u{1f4be}\n`, 'x-auth-token'],
   ])('is not fetched where a line of the file %s, which is not shown', async (_, text, sentence) => {
     const server = await httpServer({ image: vhd });
@@ -116,7 +116,7 @@ describe('an image of Glance', () => {
     expect(readdirSync(staging)).toEqual([]);
   });
 
-  test('is fetched only once with --cache, whichever command wants it', async () => {
+  test('is fetched only once with --cache, whichever command reads it', async () => {
     const server = await glanceV2(strong);
     const cache = join(testFolder(), 'cache');
     const kept = [...from(server.url('')), '--cache', cache, '--cache-size', '1M'];
@@ -134,7 +134,7 @@ describe('an image of Glance', () => {
     expect(bytes()).toBe(2);
   });
 
-  test('that is too large for the cache is imported all the same, and not kept', async () => {
+  test('that is too large for the cache is imported anyway, and not kept', async () => {
     const server = await glanceV2(honest);
     const cache = testFolder();
     await imported([...from(server.url('')), '--cache', cache, '--cache-size', '100K'], content, token);

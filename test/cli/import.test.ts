@@ -65,7 +65,7 @@ describe('what a script sees', () => {
     assertClean(host, { vdis: made });
   });
 
-  test('is the same from standard input, and the VDI then has a name all the same', async () => {
+  test('is the same from standard input, and the VDI then has a name anyway', async () => {
     await imported(['-'], content, { input: vhd });
     expect(nameOf(made.at(-1))).toBe('vdistream');
   });
@@ -146,21 +146,21 @@ describe('reap', () => {
     assertClean(host, { vdis: made });
   });
 
-  test('removes what a second signal leaves, which is told', async () => {
+  test('removes what a second signal leaves behind, as the message says', async () => {
     const called = await callsFromNow(host);
     await host.fault({ command: 'vbd-unplug', what: 'hang' });
     const ended = await run(['import', '-', '--sr', sr], {
       input: vhd.subarray(0, vhd.length - 512),
       async during(child) {
         await called('vbd-plug');
-        let told = '';
+        let printed = '';
         child.stderr?.on('data', (text: string) => {
-          told += text;
+          printed += text;
         });
         child.kill('SIGINT');
         await called('vbd-unplug');
         // Whoever has not waited for a second sees no more than before.
-        await vi.waitUntil(() => told.includes('cancelled, and cleaning up'), { timeout: 30_000 });
+        await vi.waitUntil(() => printed.includes('cancelled, cleaning up'), { timeout: 30_000 });
         child.kill('SIGINT');
       },
     });

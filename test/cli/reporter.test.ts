@@ -55,7 +55,7 @@ test('a warning is one line that names the member and the code', () => {
   expect(said).toBe('vdistream: warning: 0.vhd: odd (VHD_GEOMETRY)\n');
 });
 
-test('a process that ends while a bar is shown gives the terminal back', async () => {
+test('a process that ends while a bar is shown restores the terminal', async () => {
   Object.defineProperty(process.stderr, 'isTTY', { value: true, configurable: true, writable: true });
   const before = process.listeners('exit');
   const out = createReporter({});

@@ -281,5 +281,5 @@ test('each drop is reported to the caller, with the offset at which it resumed',
     ['HTTP_RETRY', 100_000],
     ['HTTP_RETRY', 150_000],
   ]);
-  expect(told[0]?.message).toMatch(/127\.0\.0\.1.*; retrying in 0\.5 s$/);
+  expect(reported[0]?.message).toMatch(/127\.0\.0\.1.*; retrying in 0\.5 s$/);
 });

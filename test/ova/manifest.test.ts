@@ -132,7 +132,7 @@ describe('a manifest is refused, with the offset of the line, for', () => {
     ['no parenthesis', `SHA1 x = ${ABC.sha1}`, /does not have the form/],
     ['parentheses the wrong way round', `SHA1)x(= ${ABC.sha1}`, /does not have the form/],
     ['no algorithm', `(x)= ${ABC.sha1}`, /does not have the form/],
-    ['text behind the digest', `SHA1(x)= ${ABC.sha1} x`, /does not have the form/],
+    ['text after the digest', `SHA1(x)= ${ABC.sha1} x`, /does not have the form/],
     ['a digest that is not hex', `SHA1(x)= ${'g'.repeat(40)}`, /does not have the form/],
     ['the form of sha256sum without --tag', `${ABC.sha256}  x`, /does not have the form/],
     ['an empty name', `SHA1()= ${ABC.sha1}`, /has no file name/],

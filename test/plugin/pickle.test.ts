@@ -248,7 +248,7 @@ describe('a broken or oversized pickle', () => {
     ['a value from below a mark', 'N(p0\n.', /empty stack/],
     ['two values at the end', 'NN.', /more than one value/],
     ['a mark left over', 'N(N.', /more than one value/],
-    ['something behind the end', 'N.N', /data after its end/],
+    ['something after the end', 'N.N', /data after its end/],
     ['an append to a string', "S'a'\nNa.", /not a list/],
     ['an append to a tuple', '(tNa.', /not a list/],
     ['an item of a list', '(lNNs.', /not a dict/],

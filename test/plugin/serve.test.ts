@@ -129,7 +129,7 @@ describe('when the work fails,', () => {
     ]);
   });
 
-  test('the causes are told too', async () => {
+  test('the causes are reported too', async () => {
     expect((await failure(nova('full')))[3]).toMatch(/^no room \(SR_FULL\)\. Free some space.* Cause: xe has failed \(XE_FAILED\)\.$/);
   });
 
