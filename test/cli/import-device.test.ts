@@ -42,7 +42,7 @@ describe('--device', () => {
   test.each([
     ['a raw volume on LVM', ['--raw-vdi'], {}],
     ['an SR from before there were VHDs on LVM', [], { smConfig: {} }],
-    ['a device that is to be zeroed on request', ['--zero=auto'], {}],
+    ['a device that is zeroed on request', ['--zero=auto'], {}],
   ])('zeroes what would show old data: %s', async (_, args, options) => {
     const lvm = await host.sr('lvm', options);
     await withOld(async (device) => {
