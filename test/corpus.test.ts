@@ -42,7 +42,7 @@ describe.each([512, 4096] as const)('on a loop device with %d-byte sectors', (se
           if (image.sparseDigest && ranges?.length === 0) expect(sparseDigest(device, sizeOf(image), [])).toBe(image.sparseDigest);
         }
         if (small(image)) {
-          expect(device.holds(0xaa, sizeOf(image), size), 'what lies behind the disk').toBe(true);
+          expect(device.holds(0xaa, sizeOf(image), size), 'what follows the disk').toBe(true);
           await verifyDisk(source, device.path);
         }
       });
@@ -92,12 +92,12 @@ describe('hostile files', () => {
         expect(image.expect === 'ok' || image.mayDiffer, 'an error that must be one').toBe(true);
         const allowed = [image.sha256raw, image.sha256IfAccepted, image.sha256Alt].filter((sum) => typeof sum === 'string');
         if (allowed.length > 0) expect(allowed).toContain(device.sha256(outcome.virtualSize));
-        expect(device.holds(0xaa, outcome.virtualSize, size), 'what lies behind the disk').toBe(true);
+        expect(device.holds(0xaa, outcome.virtualSize, size), 'what follows the disk').toBe(true);
       } else {
         expect(outcome, 'a VdiStreamError').toMatchObject({ typed: true });
         expect(outcome.advice).not.toBe('');
         // No hostile disk of the corpus that gets as far as being written is larger than 48 MiB.
-        expect(device.holds(0xaa, 48 * MIB, size), 'what lies behind the disk').toBe(true);
+        expect(device.holds(0xaa, 48 * MIB, size), 'what follows the disk').toBe(true);
       }
     });
   });

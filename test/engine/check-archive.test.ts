@@ -145,10 +145,10 @@ describe('checking something that is not an image', () => {
 
 test('warns of an unusual end of a tar', async () => {
   const tar = tarOf([['a.vhd', good]]);
-  const behind = Buffer.concat([tar, Buffer.alloc(512, 'x')]);
+  const trailing = Buffer.concat([tar, Buffer.alloc(512, 'x')]);
   for (const input of both(tar.subarray(0, -1024)))
     expect(summaries((await check(input)).findings)).toEqual([`warning TAR_END_MISSING @${tar.length - 1024}`]);
-  for (const input of both(behind)) expect(await check(input)).toMatchObject({ ok: true, findings: [{ code: 'TAR_TRAILING' }] });
+  for (const input of both(trailing)) expect(await check(input)).toMatchObject({ ok: true, findings: [{ code: 'TAR_TRAILING' }] });
 });
 
 test('reports a disk that is named in the OVF but missing, and checks the others', async () => {

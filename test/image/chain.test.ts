@@ -40,7 +40,7 @@ describe.each([512, 4096] as const)('on a device with %d-byte sectors that is fu
           await withLoop({ size, sector, fill: 0xaa }, async (device) => {
             await writeDisk(input, device.path, { zero, virtualSize, verify: true });
             expect(Buffer.compare(device.read(0, virtualSize), content), `order ${order}`).toBe(0);
-            expect(device.holds(0xaa, virtualSize, size), 'what lies behind the disk').toBe(true);
+            expect(device.holds(0xaa, virtualSize, size), 'what follows the disk').toBe(true);
             await verifyDisk(path, device.path);
           });
         }

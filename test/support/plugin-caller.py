@@ -113,7 +113,7 @@ def answer_to(request):
         status, stdout, stderr = run(command, **{key: request[key] for key in ("signals", "when", "env") if key in request})
     answer = {"status": status, "stderr": stderr}
     try:
-        # The parser takes one whole document, and nothing behind or before it.
+        # The parser takes one whole document, and nothing before or after it.
         (reply,), _ = xmlrpc.client.loads(stdout)
         answer["reply"] = reply
         if reply["Status"] == "Success":

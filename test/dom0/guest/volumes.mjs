@@ -7,7 +7,7 @@ import { vdistream } from './programs.mjs';
 import { test } from './runner.mjs';
 
 for (const sector of [512, 4096]) {
-  test(`a logical volume with sectors of ${sector} bytes, full of old data, becomes the disk, and what is behind it stays`, async (t) => {
+  test(`a logical volume with sectors of ${sector} bytes, full of old data, becomes the disk, and what follows it stays`, async (t) => {
     const target = volume(t, { size: 20 * MIB, sector });
     const { status, result, error } = await vdistream(['write', qemu.path, target.path]);
     assert.deepEqual([status, error], [0, {}]);
