@@ -64,8 +64,8 @@ Continues past damage where it can. Writes nothing.`,
     summary: 'write the disk in an image to a block device or a file',
     usage: 'SRC... TARGET [OPTIONS]',
     operands: ['SRC', 'TARGET'],
-    description: `Writes the disk in an image to TARGET in one pass; flattens a chain. TARGET is a block device, a logical
-volume, a file (created if missing, sparse), or null: to measure how fast SRC can be read.`,
+    description: `Writes the disk in an image to TARGET in one pass; flattens a chain. TARGET is a block device, a
+logical volume, a file (created if missing, sparse), or null: to measure how fast SRC can be read.`,
     examples: [
       'vdistream write image.ova /dev/sm/backend/SR/VDI --zero=assume-zero --verify',
       'vdistream write leaf.vhd parent.vhd base.vhd disk.raw',

@@ -36,7 +36,7 @@ describe('help and usage', () => {
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
       const lines = stdout.split('\n');
       expect(lines.length).toBeLessThanOrEqual(30);
-      expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(102);
+      expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(100);
       expect(stdout).toMatch(/Examples?:\n {2}\S/);
     },
   );
