@@ -238,7 +238,7 @@ describe.concurrent('a disk that was created without an answer', () => {
       const report = await importedElsewhere(place, place.image);
       expect(report.error).toMatchObject({
         code: 'XE_CONNECTION',
-        left: [expect.stringMatching(/^perhaps a VDI, since xapi does not answer/)],
+        left: [expect.stringMatching(/^perhaps a VDI: xapi does not answer/)],
       });
       expect(host.state().vdi.length).toBe(1);
       await reaped(place);
@@ -252,7 +252,7 @@ describe.concurrent('a disk that was created without an answer', () => {
       const report = await importedElsewhere(place, place.image);
       expect(report.error).toMatchObject({
         code: 'XE_FAILED',
-        left: [expect.stringMatching(/^perhaps a VDI, since xapi does not answer/)],
+        left: [expect.stringMatching(/^perhaps a VDI: xapi does not answer/)],
       });
       expect(host.state().vdi.length).toBe(1);
       await reaped(place);
@@ -281,7 +281,7 @@ describe.concurrent('a toolstack that dies', () => {
   }
 
   const MOMENTS = { before: 'without its effect', after: 'although it had its effect' } as const;
-  const PERHAPS = /^perhaps a VDI, since xapi does not answer \(/;
+  const PERHAPS = /^perhaps a VDI: xapi does not answer \(/;
   const NOT_ASKED = /^VDI DISK: xe vbd-list: /;
   const LEFT: Readonly<Record<string, RegExp | undefined>> = {
     'vm-list': undefined,
