@@ -118,7 +118,7 @@ async function ours(source: string, folder: string): Promise<Buffer> {
   return head(raw, virtualSize);
 }
 
-describe('judged by other decoders, here and now', () => {
+describe('compared with other decoders on this machine', () => {
   const judgedBy =
     (name: string) =>
     (image: Image): boolean =>
@@ -129,7 +129,7 @@ describe('judged by other decoders, here and now', () => {
       sizeOf(image) <= 64 * MIB &&
       image.decoders?.some((decoder) => decoder.startsWith(name)) === true;
 
-  eachImage('$file is what qemu-img makes of it', { where: judgedBy('qemu-img'), needs: ['qemu-img'] }, async (image) => {
+  eachImage('$file decodes as qemu-img converts it', { where: judgedBy('qemu-img'), needs: ['qemu-img'] }, async (image) => {
     const folder = testFolder();
     const [source = ''] = await image.store(folder);
     const raw = join(folder, 'qemu.raw');
@@ -139,7 +139,7 @@ describe('judged by other decoders, here and now', () => {
   });
 
   const vhdimount = { where: judgedBy('libvhdi'), needs: ['vhdimount', 'fuse', 'root'] } as const;
-  eachImage('$file is what vhdimount shows of it', vhdimount, async (image) => {
+  eachImage('$file decodes as vhdimount shows it', vhdimount, async (image) => {
     const folder = testFolder();
     const [source = ''] = await image.store(folder);
     const mount = mkdtempSync(join(tmpdir(), 'vdistream-fuse-'));

@@ -16,7 +16,7 @@ describe('vdistream reap', () => {
     return { status, stdout, stderr };
   };
 
-  test('says so when there is nothing', async () => {
+  test('says so if there is nothing to remove', async () => {
     expect(await run()).toEqual({ status: 0, stdout: 'No left-over VDIs found.\n', stderr: '' });
     expect(await run('--json')).toEqual({ status: 0, stdout: '{"leftOvers":[],"removed":0,"failed":0}\n', stderr: '' });
     expect(await run('--quiet')).toEqual({ status: 0, stdout: '', stderr: '' });
