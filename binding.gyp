@@ -6,6 +6,7 @@
         "native/addon.cc",
         "native/workers.cc",
         "native/memory.cc",
+        "native/descriptor.cc",
         "native/device.cc",
         "native/zero.cc",
         "native/io.cc",

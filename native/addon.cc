@@ -9,6 +9,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new State(env));
   init_memory(env, exports);
   init_device(env, exports);
+  init_descriptor(env, exports);
   init_io(env, exports);
   init_zero(env, exports);
   init_scan(env, exports);

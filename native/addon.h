@@ -33,6 +33,7 @@ inline int int_of(const Napi::Value& value) { return value.As<Napi::Number>().In
 
 void init_memory(Napi::Env env, Napi::Object exports);
 void init_device(Napi::Env env, Napi::Object exports);
+void init_descriptor(Napi::Env env, Napi::Object exports);
 void init_io(Napi::Env env, Napi::Object exports);
 void init_zero(Napi::Env env, Napi::Object exports);
 void init_scan(Napi::Env env, Napi::Object exports);

@@ -26,6 +26,8 @@ interface OpenFlags {
   readonly exclusive: boolean;
   /** Creates a new file; fails with EEXIST if there is one. */
   readonly create: boolean;
+  /** Creates a file without a name in the folder `path`; EOPNOTSUPP, EISDIR or ENOENT if the file system has none. */
+  readonly unnamed?: boolean;
 }
 
 /** The result of one call of `Inflater.run`. */
@@ -55,6 +57,12 @@ export interface Native {
   close(fd: number): Promise<void>;
   sync(fd: number): Promise<void>;
   truncate(fd: number, length: number): Promise<void>;
+  /** Gives a file opened as `unnamed` its name; fails with EEXIST if that is taken. */
+  link(fd: number, path: string): Promise<void>;
+  /** Locks the whole file until `fd` is closed, and resolves with 1; with 0 if another open file holds a lock on it. */
+  lock(fd: number): Promise<0 | 1>;
+  /** Drops a range from the page cache, and resolves with the number of pages that stayed; `offset` is a multiple of 4096. */
+  uncache(fd: number, offset: number, length: number): Promise<number>;
   read(fd: number, into: Uint8Array, offset: number, sums?: Sums): Promise<void>;
   write(fd: number, bytes: Uint8Array, offset: number, sums?: Sums): Promise<void>;
   /** Tries the methods of the cascade from `method` on, and resolves with the one that worked. */
