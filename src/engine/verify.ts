@@ -28,7 +28,7 @@ export function verifyDisk(input: DiskInput, target: TargetInput, options: DiskO
   const { force, signal, onProgress } = options;
   return withDisk(input, options, async (chosen, sources, { pool, warn, warnings, seconds }) => {
     const { virtualSize: total, rewrites } = chosen;
-    const opened = await targetOpener(target).open({ size: total, force, onWarning: warn, readOnly: true });
+    const opened = await targetOpener(target).open({ size: total, force, onWarning: warn, purpose: 'compare' });
     try {
       // Reading back needs its own pool: waiting for a buffer of the image's pool would deadlock.
       const compared = comparing(opened, createPool({ count: 4, size: 4 * MiB }), { size: total, rewrites });

@@ -9,7 +9,7 @@ import { refuseServed, refuseSmall, refuseType, refuseUnopened, refuseVhd } from
 import type { Target, TargetOpener, TargetOptions } from './target.ts';
 
 export interface DeviceOptions {
-  /** The device was attached for this caller, so a tapdisk that has it open serves no guest. */
+  /** The toolstack attached the device for this caller: a tapdisk that has it open serves no guest, and what it holds is an old owner's. */
   readonly attached?: boolean | undefined;
   /** Everything that was never written reads as zero. */
   readonly readsZero?: boolean | undefined;
@@ -23,10 +23,10 @@ export function deviceTarget(path: string, options: DeviceOptions = {}): TargetO
   return { name: path, path, open: (how) => openDevice(path, options, how) };
 }
 
-async function openDevice(path: string, device: DeviceOptions, { size, force, onWarning, readOnly }: TargetOptions): Promise<Target> {
+async function openDevice(path: string, device: DeviceOptions, { size, force, onWarning, purpose }: TargetOptions): Promise<Target> {
   const addon = native();
   const forced = (guard: Guard): boolean => force?.includes(guard) === true;
-  const write = readOnly !== true;
+  const write = purpose !== 'compare';
 
   const { opened, created } = await open(addon, path, write, write && !forced('busy'));
   try {

@@ -25,8 +25,11 @@ export interface TargetOptions {
   /** Guards to lift, by name. */
   readonly force?: readonly Guard[] | undefined;
   readonly onWarning?: OnWarning | undefined;
-  /** For comparing: nothing is created, and guards against overwriting do not run. */
-  readonly readOnly?: boolean | undefined;
+  /**
+   * `compare`: nothing is created, and the guards against overwriting do not run. `dry-run`: all guards run, but nothing is created, changed
+   * or opened for writing. By default `write`.
+   */
+  readonly purpose?: 'write' | 'compare' | 'dry-run' | undefined;
 }
 
 export interface Target {

@@ -53,7 +53,7 @@ testWith('loop').each(['tapdisk', 'tapdisk2', 'qemu-system-x86_64'])('a device t
         const message = `${path} is served to a guest: ${name.slice(0, 15)}, process ${pid} uses it`;
         expect(await failure(tryOpen(path))).toMatchObject({ code: 'TARGET_BUSY', guard: 'busy', device: path, message });
         await tryOpen(path, { force: ['busy'] });
-        await tryOpen(path, { readOnly: true });
+        await tryOpen(path, { purpose: 'compare' });
         await importToDevice(image(), path); // where it serves the one who has attached it
         await tryOpen(another);
       });
