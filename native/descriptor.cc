@@ -59,12 +59,15 @@ Napi::Value link_descriptor(const Napi::CallbackInfo& info) {
   });
 }
 
-// lock(fd): 1 if the whole file is now locked for this descriptor, 0 if another open file holds a lock on it. An OFD lock
-// (fcntl_locking(2)) ends when the descriptor is closed, also by a kill.
+// lock(fd): 1 if the whole file is now locked for this descriptor, 0 if another open file holds a conflicting lock. The lock is
+// shared if the descriptor is open only for reading. An OFD lock (fcntl_locking(2)) ends when the descriptor is closed, also by
+// a kill.
 Napi::Value lock_descriptor(const Napi::CallbackInfo& info) {
   return submit(info, "lock", [fd = int_of(info[0])]() -> int64_t {
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) return -1;
     struct flock whole = {};
-    whole.l_type = F_WRLCK;
+    whole.l_type = (flags & O_ACCMODE) == O_RDONLY ? F_RDLCK : F_WRLCK;
     whole.l_whence = SEEK_SET;
     if (fcntl(fd, F_OFD_SETLK, &whole) == 0) return 1;
     return errno == EAGAIN || errno == EACCES ? 0 : -1;

@@ -26,7 +26,7 @@ interface Kind {
 }
 
 /** Checks that a caller can lift by name, in the order they run: on the chain, then on the target. */
-export type Guard = 'parent' | 'type' | 'busy' | 'size' | 'vhd';
+export type Guard = 'parent' | 'type' | 'busy' | 'size' | 'vhd' | 'content';
 
 const DAMAGED = 'The image is damaged or truncated. Fetch or export it again.';
 const DEVICE = 'Check the kernel log (dmesg) and the storage under the device. The disk on the target may be incomplete.';
@@ -534,7 +534,7 @@ export const ERRORS = {
     atFault: 'target',
     guard: 'busy',
     meaning: 'The target is mounted, in use by another program, or served to a guest.',
-    advice: 'Unmount it, or stop what uses it. See `lsblk`, `fuser -v` and `xl block-list`.',
+    advice: 'Unmount it, or stop what uses it. See `lsblk`, `losetup -a`, `fuser -v` and `xl block-list`.',
   },
   TARGET_SMALL: {
     exit: 3,
@@ -549,6 +549,13 @@ export const ERRORS = {
     guard: 'vhd',
     meaning: 'The target contains a VHD, which raw data would destroy.',
     advice: 'Write to the device of the plugged VBD, not to the logical volume or file under it.',
+  },
+  TARGET_CONTENT: {
+    exit: 3,
+    atFault: 'target',
+    guard: 'content',
+    meaning: 'The target is not empty: it holds a file system, a volume, a partition table, an image or other data.',
+    advice: 'Check that the path is right. What the target holds would be lost.',
   },
   TARGET_WRITE: { exit: 1, atFault: 'target', meaning: 'Writing to the target failed.', advice: DEVICE },
   TARGET_READ: { exit: 1, atFault: 'target', meaning: 'Reading the target back failed.', advice: DEVICE },

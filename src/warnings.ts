@@ -80,6 +80,11 @@ export const WARNINGS = {
     about: 'target',
     meaning: 'The file system of the target does not support O_DIRECT, so synchronous buffered writes are used.',
   },
+  VERIFY_CACHED: {
+    about: 'target',
+    meaning:
+      'Part of the target stayed in the page cache, so it was compared there and not on the medium. It matched, but does not count as verified.',
+  },
 } as const satisfies Record<string, WarningKind>;
 
 export type WarningCode = keyof typeof WARNINGS;

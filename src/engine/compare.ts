@@ -6,9 +6,17 @@ import { throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { native } from '../host/native.ts';
 import type { Pool } from '../host/pool.ts';
 import type { Target } from '../target/target.ts';
+import type { OnWarning } from '../warnings.ts';
 
 export function mismatch(target: Target, offset: number, what: string): VdiStreamError {
   return new VdiStreamError('VERIFY_MISMATCH', `${target.name}: ${what}`, { device: target.name, offset });
+}
+
+/** Makes reads of the first `length` bytes come from the medium. If they cannot, warns and resolves with false. */
+export async function readsMedium(target: Target, length: number, warn: OnWarning): Promise<boolean> {
+  if (target.uncache === undefined || (await target.uncache(length))) return true;
+  warn({ code: 'VERIFY_CACHED', message: `${target.name}: part of it stayed in the page cache, so it was not compared on the medium` });
+  return false;
 }
 
 interface ComparingOptions {

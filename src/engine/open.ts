@@ -18,8 +18,12 @@ export type SourceInput = string | Chunks | Opener;
 /** The path of a device, a volume or a file, `null:`, or an opener. */
 export type TargetInput = string | TargetOpener;
 
+/** Throws USAGE for what is most likely a mistake. */
 export function targetOpener(target: TargetInput): TargetOpener {
   if (typeof target !== 'string') return target;
+  if (target === '-') throw new VdiStreamError('USAGE', 'a disk cannot be written to standard output; for a file called "-", use ./-');
+  if (target === 'null')
+    throw new VdiStreamError('USAGE', 'did you mean null:, which discards everything? For a file called "null", use ./null');
   return target === NULL_TARGET ? nullTarget : deviceTarget(target);
 }
 

@@ -3,7 +3,7 @@
 import { MiB } from '../bytes.ts';
 import { createPool } from '../host/pool.ts';
 import type { Warning } from '../warnings.ts';
-import { comparing } from './compare.ts';
+import { comparing, readsMedium } from './compare.ts';
 import { bytesRead, type DiskOptions, withDisk } from './job.ts';
 import { type TargetInput, targetOpener } from './open.ts';
 import type { DiskInput } from './options.ts';
@@ -19,7 +19,8 @@ export interface VerifyResult {
   readonly bytesRead: number;
   readonly bytesCompared: number;
   readonly seconds: number;
-  readonly verified: true;
+  /** False if part of the target was compared in the page cache: VERIFY_CACHED. */
+  readonly verified: boolean;
   readonly warnings: readonly Warning[];
 }
 
@@ -30,6 +31,7 @@ export function verifyDisk(input: DiskInput, target: TargetInput, options: DiskO
     const { virtualSize: total, rewrites } = chosen;
     const opened = await targetOpener(target).open({ size: total, force, onWarning: warn, purpose: 'compare' });
     try {
+      const verified = await readsMedium(opened, total, warn);
       // Reading back needs its own pool: waiting for a buffer of the image's pool would deadlock.
       const compared = comparing(opened, createPool({ count: 4, size: 4 * MiB }), { size: total, rewrites });
       const { end } = await pump(chosen.extents(pool, { signal }), compared.target, {
@@ -52,7 +54,7 @@ export function verifyDisk(input: DiskInput, target: TargetInput, options: DiskO
         bytesRead: bytesRead(sources),
         bytesCompared: total,
         seconds: seconds(),
-        verified: true,
+        verified,
         warnings,
       };
     } finally {

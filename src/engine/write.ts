@@ -8,6 +8,7 @@ import type { ChosenDisk, DiskSummary } from '../image/chain.ts';
 import type { Source } from '../source/source.ts';
 import type { Target, TargetOpener } from '../target/target.ts';
 import type { Warning } from '../warnings.ts';
+import { readsMedium } from './compare.ts';
 import { bytesRead, type DiskOptions, type Job, withDisk } from './job.ts';
 import { type TargetInput, targetOpener } from './open.ts';
 import type { DiskInput } from './options.ts';
@@ -44,7 +45,7 @@ export interface WriteResult extends Counts {
   /** Bytes read from the source. */
   readonly bytesRead: number;
   readonly seconds: number;
-  /** Whether the target was read back and compared. */
+  /** Whether the target was read back from the medium and compared. */
   readonly verified: boolean;
   /** Whether writes bypassed the page cache. */
   readonly direct: boolean;
@@ -78,8 +79,8 @@ export async function writeTo(
 ): Promise<WriteResult> {
   const { virtualSize } = chosen;
   for (const source of sources) {
-    if (opener.path !== undefined && (await source.isFile(opener.path))) {
-      throw new VdiStreamError('USAGE', `${opener.name} is both source and target`);
+    if (opener.path !== undefined && (await source.sharesBytesWith(opener.path))) {
+      throw new VdiStreamError('USAGE', `${opener.name} is the source, or shares bytes with it: writing would destroy the image`);
     }
   }
   if (how.verify) refuseToSum(virtualSize);
@@ -98,7 +99,6 @@ export async function writeTo(
       bytesRead: bytesRead(sources),
       ...counts,
       seconds: job.seconds(),
-      verified: how.verify === true,
       direct: target.direct,
       warnings: job.warnings,
     };
@@ -116,12 +116,16 @@ function refuseToSum(size: number): void {
 
 const MAX_SUMMED = 16 * TiB;
 
+interface Written extends Pumped<DiskSummary> {
+  readonly verified: boolean;
+}
+
 async function writeAndSync(
   chosen: ChosenDisk,
   target: Target,
   { zero, zeroTail, verify, signal, onProgress }: Omit<WriteToOptions, 'force'>,
-  { pool }: Job,
-): Promise<Pumped<DiskSummary>> {
+  { pool, warn }: Job,
+): Promise<Written> {
   const { virtualSize: total } = chosen;
   const end = zeroTail && Number.isFinite(target.size) ? Math.max(target.size, total) : total;
   const sums = verify ? emptySums(end) : undefined;
@@ -142,8 +146,10 @@ async function writeAndSync(
   });
   const tail = end > total ? await pump(emptyRange(total, end), target, { size: end - total, zero, signal }) : undefined;
   await target.sync();
+  let verified = false;
   if (sums) {
     const size = Math.min(end, target.size);
+    verified = await readsMedium(target, size, warn);
     await verifySums(target, size, sums, {
       pool,
       signal,
@@ -152,6 +158,7 @@ async function writeAndSync(
   }
   return {
     ...pumped,
+    verified,
     bytesZeroed: pumped.bytesZeroed + (tail?.bytesZeroed ?? 0),
     bytesSkipped: pumped.bytesSkipped + (tail?.bytesSkipped ?? 0),
   };

@@ -11,21 +11,29 @@ export function errnoOf(cause: unknown): number | undefined {
   return Math.abs(cause.errno);
 }
 
-const ERRNO = { ENOENT: 2, ENXIO: 6, EBUSY: 16, EISDIR: 21, ENOSPC: 28 } as const;
+const ERRNO = {
+  ENOENT: 2,
+  EBUSY: 16,
+  EEXIST: 17,
+  EISDIR: 21,
+  EINVAL: 22,
+  ENOSPC: 28,
+  ENOLCK: 37,
+  ENOSYS: 38,
+  EOPNOTSUPP: 95,
+} as const;
 
-/** Whether `cause` is an error of the addon with one of these names. */
+/** Whether `cause` is a system error with one of these names. */
 export function isErrno(cause: unknown, ...names: ReadonlyArray<keyof typeof ERRNO>): boolean {
-  return cause instanceof Error && 'errno' in cause && names.some((name) => cause.errno === ERRNO[name]);
+  const errno = errnoOf(cause);
+  return names.some((name) => errno === ERRNO[name]);
 }
 
 /** A VdiStreamError with `code`, or TARGET_FULL for ENOSPC, and with the errno and offset from the addon. */
 export function ioError(code: ErrorCode, path: string, cause: unknown): VdiStreamError {
-  const field = (name: string): number | undefined => {
-    const value: unknown = cause instanceof Error ? Reflect.get(cause, name) : undefined;
-    return typeof value === 'number' ? value : undefined;
-  };
   const reason = messageOf(cause);
-  const where = { device: path, errno: field('errno'), offset: field('offset'), cause };
+  const offset = cause instanceof Error && 'offset' in cause && typeof cause.offset === 'number' ? cause.offset : undefined;
+  const where = { device: path, errno: errnoOf(cause), offset, cause };
   return new VdiStreamError(isErrno(cause, 'ENOSPC') ? 'TARGET_FULL' : code, `${path}: ${reason}`, where);
 }
 

@@ -59,7 +59,7 @@ export interface Native {
   truncate(fd: number, length: number): Promise<void>;
   /** Gives a file opened as `unnamed` its name; fails with EEXIST if that is taken. */
   link(fd: number, path: string): Promise<void>;
-  /** Locks the whole file until `fd` is closed, and resolves with 1; with 0 if another open file holds a lock on it. */
+  /** Locks the whole file until `fd` is closed (shared if `fd` is only readable). 0 if another open file holds a conflicting lock. */
   lock(fd: number): Promise<0 | 1>;
   /** Drops a range from the page cache, and resolves with the number of pages that stayed; `offset` is a multiple of 4096. */
   uncache(fd: number, offset: number, length: number): Promise<number>;

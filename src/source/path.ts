@@ -1,10 +1,11 @@
 /** A path, or standard input, as a source: regular files are seekable, anything else is a stream. */
 
-import { constants, fstatSync, openSync, type Stats } from 'node:fs';
+import { constants, createReadStream, fstatSync, openSync, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { deviceStack, shareBytes } from '../host/device-stack.ts';
 import { errnoOf } from '../host/errno.ts';
 import { fileCursor } from './file.ts';
 import { closers, type Source, type SourceOptions } from './source.ts';
@@ -18,8 +19,11 @@ export async function openPath(path: string, options: SourceOptions): Promise<So
 /** Throws SOURCE_OPEN. */
 export async function openStandardInput(options: SourceOptions): Promise<Source> {
   // `vdistream write - DEV < image.ova`
-  if (fstatSync(0).isFile()) return pathSource('/proc/self/fd/0', 'standard input', options);
-  return nodeStreamSource('standard input', process.stdin, options, async () => {});
+  const found = fstatSync(0);
+  if (found.isFile()) return pathSource('/proc/self/fd/0', 'standard input', options);
+  // For a block device, process.stdin ends immediately (libuv, uv_guess_handle).
+  const stdin = found.isBlockDevice() ? createReadStream('', { fd: 0, autoClose: false }) : process.stdin;
+  return { ...nodeStreamSource('standard input', stdin, options, async () => {}), sharesBytesWith: sharing(found) };
 }
 
 async function pathSource(path: string, name: string, { sha256, signal, onRead }: SourceOptions): Promise<Source> {
@@ -27,18 +31,18 @@ async function pathSource(path: string, name: string, { sha256, signal, onRead }
   let file: FileHandle | undefined;
   try {
     const named = await stat(path);
-    if (named.isFIFO()) return { ...nodeStreamSource(name, openFifo(path), streamOptions, async () => {}), isFile: isSame(named) };
+    if (named.isFIFO()) return nodeStreamSource(name, openFifo(path), streamOptions, async () => {});
     file = await open(path, 'r');
     const found = await file.stat();
     if (found.isDirectory()) throw new VdiStreamError('SOURCE_OPEN', `${name} is a directory, not an image`);
-    const isFile = isSame(found);
+    const sharesBytesWith = sharing(found);
     if (!found.isFile()) {
-      return { ...nodeStreamSource(name, file.createReadStream({ autoClose: false }), streamOptions, closing(file)), isFile };
+      return { ...nodeStreamSource(name, file.createReadStream({ autoClose: false }), streamOptions, closing(file)), sharesBytesWith };
     }
     const source = fileSource(file, found, name, { signal, onRead });
     if (sha256 === undefined) return source;
     // A checksum needs every byte in order.
-    return { ...streamSource(name, source.cursor.chunks(), streamOptions, { length: found.size, close: source.close }), isFile };
+    return { ...streamSource(name, source.cursor.chunks(), streamOptions, { length: found.size, close: source.close }), sharesBytesWith };
   } catch (cause) {
     await file?.close();
     if (cause instanceof VdiStreamError) throw cause;
@@ -65,16 +69,16 @@ export function fileSource(
     read += bytes;
     onRead?.(cursor.position, found.size);
   });
-  return { name, cursor, isFile: isSame(found), bytesRead: () => read, finish: async () => {}, ...closers(closing(file)) };
+  return { name, cursor, sharesBytesWith: sharing(found), bytesRead: () => read, finish: async () => {}, ...closers(closing(file)) };
 }
 
-const isSame =
-  (found: Stats): Source['isFile'] =>
-  async (path) =>
-    sameFile(found, await stat(path).catch(() => undefined));
-
-const sameFile = (a: Stats, b: Stats | undefined): boolean =>
-  b !== undefined && ((a.dev === b.dev && a.ino === b.ino) || (a.isBlockDevice() && b.isBlockDevice() && a.rdev === b.rdev));
+const sharing =
+  (found: Stats): Source['sharesBytesWith'] =>
+  async (path) => {
+    const other = await stat(path).catch(() => undefined);
+    const [source, target] = await Promise.all([found, other].map((stats) => stats && deviceStack(stats)));
+    return source !== undefined && target !== undefined && shareBytes(source, target);
+  };
 
 const closing =
   (file: FileHandle): (() => Promise<void>) =>

@@ -16,8 +16,8 @@ export interface Source {
   /** For messages: the path, `standard input` or `stream`. */
   readonly name: string;
   readonly cursor: Cursor;
-  /** Whether `path` is the file or device being read: writing there would destroy the image. */
-  isFile(path: string): Promise<boolean>;
+  /** Whether `path` is what is being read, or a device or file with the same bytes: writing there would destroy the image. */
+  sharesBytesWith(path: string): Promise<boolean>;
   /** Bytes read so far. */
   bytesRead(): number;
   /** Reads the rest and compares the checksum, if one is known. Throws SOURCE_CHECKSUM. */

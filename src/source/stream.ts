@@ -43,7 +43,7 @@ export function streamSource(name: string, bytes: Chunks, { sha256, signal, onRe
     name,
     cursor,
     ...closing,
-    isFile: async () => false,
+    sharesBytesWith: async () => false,
     bytesRead: () => read,
     async finish() {
       await drain(cursor);

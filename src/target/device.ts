@@ -1,11 +1,16 @@
 /** A block device, a logical volume or a regular file as a target. */
 
-import { unlink } from 'node:fs/promises';
-import { MiB, roundUp } from '../bytes.ts';
-import { type Guard, throwIfCancelled } from '../errors.ts';
-import { guarded, ioError, isErrno } from '../host/errno.ts';
+import { fstatSync } from 'node:fs';
+import { type Guard, VdiStreamError } from '../errors.ts';
+import { guarded, ioError } from '../host/errno.ts';
 import { type Native, native, type Opened } from '../host/native.ts';
-import { refuseServed, refuseSmall, refuseType, refuseUnopened, refuseVhd } from './guards.ts';
+import { refuseContent } from './content.ts';
+import { fileTarget } from './file.ts';
+import { lockFile } from './file-lock.ts';
+import { type Look, refuseClaimed, refuseSmall, refuseType, refuseUsed, vhdRefusal } from './guards.ts';
+import { ioOf } from './io.ts';
+import { newFile } from './new-file.ts';
+import { type Place, placeOf } from './place.ts';
 import type { Target, TargetOpener, TargetOptions } from './target.ts';
 
 export interface DeviceOptions {
@@ -16,126 +21,119 @@ export interface DeviceOptions {
 }
 
 /**
- * Opening runs the guards in this order: type, busy, size, vhd, all before a byte is written. Throws their errors (exit status 3) or
- * TARGET_OPEN. Creates a file that does not exist.
+ * Opening runs the guards in this order: type, busy, size, vhd, content, all before a byte is written or anything is opened for writing.
+ * Throws their errors (exit status 3) or TARGET_OPEN. A file that does not exist appears when the target is closed, whole.
  */
 export function deviceTarget(path: string, options: DeviceOptions = {}): TargetOpener {
-  return { name: path, path, open: (how) => openDevice(path, options, how) };
+  return { name: path, path, open: (how) => openTarget(path, options, how) };
 }
 
-async function openDevice(path: string, device: DeviceOptions, { size, force, onWarning, purpose }: TargetOptions): Promise<Target> {
+async function openTarget(path: string, device: DeviceOptions, options: TargetOptions): Promise<Target> {
+  const { size, force, onWarning, purpose = 'write' } = options;
   const addon = native();
+  const place = await placeOf(path);
   const forced = (guard: Guard): boolean => force?.includes(guard) === true;
-  const write = purpose !== 'compare';
+  if (!forced('type')) refuseType(place);
+  if (place.kind === 'missing') {
+    if (purpose === 'compare') throw new VdiStreamError('TARGET_OPEN', `${path} does not exist`, { device: path, errno: 2 });
+    return newFile(addon, path, { size, dryRun: purpose === 'dry-run', onWarning });
+  }
 
-  const { opened, created } = await open(addon, path, write, write && !forced('busy'));
+  const claim = await claimed(addon, place, purpose !== 'compare' && !forced('busy'));
   try {
-    if (!forced('type')) refuseType(path, opened);
-    if (write) {
-      if (!forced('busy')) await refuseServed(path, opened, device.attached === true);
-      // A file can grow, a device cannot.
-      if (!forced('size') && opened.kind !== 'file') refuseSmall(path, opened.size, size);
-      if (!forced('vhd')) await refuseVhd(path, opened, addon);
-    } else if (!forced('size')) {
-      refuseSmall(path, opened.size, size);
-    }
-    if (opened.kind === 'file' && !opened.direct) {
-      onWarning?.({
-        code: 'TARGET_BUFFERED',
-        message: `${path}: the file system does not support O_DIRECT; using synchronous buffered writes`,
-      });
-    }
-    return await targetOf(addon, { path, opened, created, wanted: write ? size : 0, readsZero: device.readsZero === true });
+    if (purpose !== 'compare') await runGuards(addon, place, claim, { wanted: size, attached: device.attached === true, forced });
+    else if (!forced('size')) refuseSmall(path, claim.size, size);
+    if (claim.kind === 'file') return await fileTarget(addon, claim, { path, wanted: size, purpose, onWarning, shared: forced('busy') });
+    return await blockTarget(addon, claim, { path, purpose, readsZero: device.readsZero === true });
   } catch (error) {
-    await addon.close(opened.fd).catch(() => {});
-    if (created) await unlink(path).catch(() => {});
+    await addon.close(claim.fd).catch(() => {});
     throw error;
   }
 }
 
-async function open(addon: Native, path: string, write: boolean, exclusive: boolean): Promise<{ opened: Opened; created: boolean }> {
+/** Opened for reading only. `exclusive` claims a block device until it is closed: O_EXCL needs no write access. */
+async function claimed(addon: Native, { path, kind, found }: Place, exclusive: boolean): Promise<Opened> {
+  let opened: Opened;
   try {
-    return { opened: await addon.open(path, { write, direct: true, exclusive, create: false }), created: false };
+    opened = await addon.open(path, { write: false, direct: true, exclusive: exclusive && kind === 'block', create: false });
   } catch (cause) {
-    refuseUnopened(path, cause);
-    if (!write || !isErrno(cause, 'ENOENT') || path.startsWith('/dev/')) throw ioError('TARGET_OPEN', path, cause);
-  }
-  // The file does not exist, so it is created. Not in /dev: there a missing node is a mistake, and a file would fill memory.
-  try {
-    return { opened: await addon.open(path, { write, direct: true, exclusive: true, create: true }), created: true };
-  } catch (cause) {
+    refuseClaimed(path, cause);
     throw ioError('TARGET_OPEN', path, cause);
   }
+  const { dev, ino } = fstatSync(opened.fd);
+  if (dev === found?.dev && ino === found.ino) return opened;
+  await addon.close(opened.fd).catch(() => {});
+  throw new VdiStreamError('TARGET_OPEN', `${path} was replaced while it was being opened`, { device: path });
 }
 
-interface OpenDevice {
-  readonly path: string;
-  readonly opened: Opened;
-  /** Whether this run created the file. */
-  readonly created: boolean;
-  /** Bytes that a file must have. */
+interface GuardOptions {
+  /** Bytes of the disk. */
   readonly wanted: number;
+  readonly attached: boolean;
+  readonly forced: (guard: Guard) => boolean;
+}
+
+async function runGuards(addon: Native, place: Place, claim: Opened, { wanted, attached, forced }: GuardOptions): Promise<void> {
+  const { path } = place;
+  const { kind, size } = claim;
+  if (!forced('busy')) {
+    await refuseUsed(place, attached);
+    if (kind === 'file') await lockFile(addon, path, claim.fd);
+  }
+  // A file can grow, a device cannot.
+  if (!forced('size') && kind !== 'file') refuseSmall(path, size, wanted);
+  const look = lookInto(addon, path, claim);
+  const refusal = await vhdRefusal(place, size, look);
+  if (refusal !== undefined && !forced('vhd')) throw refusal;
+  // A VHD is the business of its own guard, so that one force is enough; on a device of its own the caller finds what an old owner left.
+  if (refusal === undefined && !attached && !forced('content')) await refuseContent(path, kind, size, look);
+}
+
+/** Reads any range of it, in whole sectors. */
+function lookInto(addon: Native, path: string, { fd, sector }: Opened): Look {
+  return async (offset, length) => {
+    const start = offset - (offset % sector);
+    const end = Math.ceil((offset + length) / sector) * sector;
+    const bytes = new Uint8Array(addon.allocate(end - start));
+    await guarded('TARGET_READ', path, addon.read(fd, bytes, start));
+    return bytes.subarray(offset - start, offset - start + length);
+  };
+}
+
+interface BlockOptions extends Pick<Required<TargetOptions>, 'purpose'> {
+  readonly path: string;
   readonly readsZero: boolean;
 }
 
-async function targetOf(addon: Native, { path, opened, created, wanted, readsZero }: OpenDevice): Promise<Target> {
-  const { fd, sector, direct } = opened;
-  const isFile = opened.kind === 'file';
-  // The final size of a file. Until `close` it has a whole last sector, since O_DIRECT cannot write a partial one.
-  const fileSize = Math.max(opened.size, wanted);
-  const grows = isFile && wanted > 0;
-  if (grows) await guarded('TARGET_WRITE', path, addon.truncate(fd, roundUp(fileSize, sector)));
-  let closed = false;
-
+/** The claim stays open next to the descriptor for writing, so that no other writer can come between the two. */
+async function blockTarget(addon: Native, claim: Opened, { path, purpose, readsZero }: BlockOptions): Promise<Target> {
+  const opened = purpose === 'write' ? await openedForWriting(addon, path) : claim;
+  let open = true;
   async function close(): Promise<void> {
-    if (closed) return;
-    closed = true;
+    if (!open) return;
+    open = false;
     try {
-      if (grows && fileSize % sector !== 0) {
-        await guarded('TARGET_SYNC', path, addon.truncate(fd, fileSize));
-        await guarded('TARGET_SYNC', path, addon.sync(fd));
-      }
+      if (opened !== claim) await guarded('TARGET_SYNC', path, addon.close(opened.fd));
     } finally {
-      await guarded('TARGET_SYNC', path, addon.close(fd));
+      await guarded('TARGET_SYNC', path, addon.close(claim.fd));
     }
   }
-
   return {
     name: path,
-    size: isFile ? roundUp(fileSize, sector) : opened.size,
-    align: sector,
-    readsZero: readsZero || (grows && opened.size === 0),
-    direct,
-    write: (bytes, offset, sums) => guarded('TARGET_WRITE', path, addon.write(fd, bytes, offset, sums)),
-    read: (into, offset, sums) => guarded('TARGET_READ', path, addon.read(fd, into, offset, sums)),
-    zero: zeroing(addon, path, fd),
-    sync: () => guarded('TARGET_SYNC', path, addon.sync(fd)),
+    size: opened.size,
+    align: opened.sector,
+    readsZero,
+    direct: opened.direct,
+    ...ioOf(addon, path, opened),
     close,
-    async abandon() {
-      await close().catch(() => {});
-      if (created) await unlink(path).catch(() => {});
-    },
+    abandon: () => close().catch(() => {}),
   };
 }
 
-/** Bytes per zeroing call. Less if the call may write zeros, so that Ctrl-C does not have to wait. */
-const CHEAP_STEP = 4096 * MiB;
-const COSTLY_STEP = 32 * MiB;
-
-/** The zeroing cascade of the addon. If one range refuses a method, all do, so it is not tried again. */
-function zeroing(addon: Native, path: string, fd: number): Target['zero'] {
-  const writing = addon.zeroMethods.indexOf('write');
-  const lastCheap = addon.zeroMethods.indexOf('zero-range');
-  let method = 0;
-  return async (offset, length, how, signal) => {
-    const end = offset + length;
-    for (let at = offset; at < end; ) {
-      throwIfCancelled(signal);
-      const first = how === 'write' ? writing : method;
-      const step = Math.min(end - at, first <= lastCheap ? CHEAP_STEP : COSTLY_STEP);
-      const used = await guarded('TARGET_WRITE', path, addon.zero(fd, at, step, first));
-      if (how === 'cheapest') method = Math.max(method, used);
-      at += step;
-    }
-  };
+async function openedForWriting(addon: Native, path: string): Promise<Opened> {
+  try {
+    return await addon.open(path, { write: true, direct: true, exclusive: false, create: false });
+  } catch (cause) {
+    throw ioError('TARGET_OPEN', path, cause);
+  }
 }

@@ -51,8 +51,13 @@ export interface Target {
   read(into: Uint8Array, offset: number, sums?: Sums): Promise<void>;
   /** When this resolves, everything written is on the medium. Throws TARGET_SYNC. */
   sync(): Promise<void>;
-  /** Idempotent. */
+  /**
+   * Drops the first `length` bytes from the page cache, so that reads come from the medium. Resolves with false if the cache keeps some of
+   * them. Without it, reads always come from the medium.
+   */
+  uncache?(length: number): Promise<boolean>;
+  /** Idempotent. A new file appears under its name only now. */
   close(): Promise<void>;
-  /** Closes, and removes a file that this run created: it holds only part of a disk. Never throws. */
+  /** Closes; a new file is discarded, since it holds only part of a disk. Never throws. */
   abandon(): Promise<void>;
 }

@@ -24,8 +24,8 @@ describe('an image', () => {
     const source = await cachedImage(opener, { folder, size: MiB }).open({});
     expect(source).toMatchObject({ name: 'http://server/image', cursor: { seekable: true, position: 0, length: 300_000 } });
     expect(source.bytesRead()).toBe(0);
-    expect(await source.isFile(join(folder, entry))).toBe(true);
-    expect(await source.isFile('/dev/null')).toBe(false);
+    expect(await source.sharesBytesWith(join(folder, entry))).toBe(true);
+    expect(await source.sharesBytesWith('/dev/null')).toBe(false);
     await source.close();
     expect([opener.opened(), opener.closed()]).toEqual([1, 1]);
   });

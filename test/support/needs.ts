@@ -58,6 +58,8 @@ export type Need =
   | 'dmsetup'
   | 'lvm'
   | 'mkfs.ext4'
+  | 'fuse2fs'
+  | 'exfat'
   | 'glance'
   | 'openssl'
   | 'zsh'
@@ -87,6 +89,8 @@ const NEEDS: Readonly<Record<Need, () => true | string>> = {
   fish: () => found('fish') || 'fish',
   mandoc: () => found('mandoc') || 'mandoc',
   'g++': () => found('g++') || 'g++',
+  fuse2fs: () => found('fuse2fs') || 'fuse2fs',
+  exfat: () => (found('mount.exfat-fuse') && found('mkfs.exfat')) || 'exFAT (packages exfat-fuse and exfatprogs)',
   'mkfs.ext4': () => found('mkfs.ext4') || 'mkfs.ext4 (package e2fsprogs)',
 };
 

@@ -1,12 +1,25 @@
 import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { expect, onTestFinished, vi } from 'vitest';
+import { describe, expect, onTestFinished, vi } from 'vitest';
 import { deviceTarget, importToDevice, type TargetOptions } from '../../src/index.ts';
-import { serverOf } from '../../src/target/served.ts';
+import { userOf } from '../../src/target/users.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
 import { withLoop } from '../support/loop.ts';
@@ -50,7 +63,7 @@ testWith('loop').each(['tapdisk', 'tapdisk2', 'qemu-system-x86_64'])('a device t
   await withLoop({ size: 8 * MIB }, async ({ path }) => {
     await withLoop({ size: 8 * MIB }, async ({ path: another }) => {
       await withServer(name, path, async (pid) => {
-        const message = `${path} is served to a guest: ${name.slice(0, 15)}, process ${pid} uses it`;
+        const message = `${path} is in use by ${name.slice(0, 15)}, process ${pid}`;
         expect(await failure(tryOpen(path))).toMatchObject({ code: 'TARGET_BUSY', guard: 'busy', device: path, message });
         await tryOpen(path, { force: ['busy'] });
         await tryOpen(path, { purpose: 'compare' });
@@ -117,9 +130,9 @@ testWith('root')('a network block device does not count as served to a guest by 
   const node = join(testFolder(), 'dev', 'nbd0');
   mkdirSync(dirname(node));
   execFileSync('mknod', [node, 'b', '43', '0']); // no such driver is needed to know whose it is
-  const nbd = { fd: -1, kind: 'block', direct: true, size: MIB, sector: 512, major: 43, minor: 0 } as const;
-  await withServer('qemu-nbd', node, async () => expect(await serverOf(nbd, false)).toBeUndefined(), O_PATH);
-  await withServer('qemu-dm', node, async (pid) => expect(await serverOf(nbd, false)).toBe(`qemu-dm, process ${pid}`), O_PATH);
+  const nbd = statSync(node);
+  await withServer('qemu-nbd', node, async () => expect(await userOf(node, nbd, false)).toBeUndefined(), O_PATH);
+  await withServer('qemu-dm', node, async (pid) => expect(await userOf(node, nbd, false)).toBe(`qemu-dm, process ${pid}`), O_PATH);
 });
 
 testWith(
@@ -145,5 +158,70 @@ testWith(
       await tryOpen(path);
     };
     await withServer('tapdisk', file, gone, 'r').finally(() => remote.kill('SIGCONT'));
+  });
+});
+
+describe('a regular file in use is refused', () => {
+  /** An empty file of 8 MiB. */
+  function emptyFile(): string {
+    const path = join(testFolder(), 'disk.raw');
+    writeFileSync(path, '');
+    truncateSync(path, 8 * MIB);
+    return path;
+  }
+
+  async function expectBusy(path: string, user: string): Promise<void> {
+    const refusal = { code: 'TARGET_BUSY', exitCode: 3, guard: 'busy', device: path, message: `${path} is in use by ${user}` };
+    expect(await failure(tryOpen(path))).toMatchObject(refusal);
+    expect(await failure(tryOpen(path, { purpose: 'dry-run' }))).toMatchObject(refusal);
+    await tryOpen(path, { force: ['busy'] });
+    await tryOpen(path, { purpose: 'compare' });
+  }
+
+  testWith('loop')('if it backs a loop device, also under another name', async () => {
+    const path = emptyFile();
+    const other = join(testFolder(), 'other name');
+    linkSync(path, other);
+    const loop = execFileSync('losetup', ['--find', '--show', path], { encoding: 'utf8' }).trim();
+    try {
+      for (const name of [path, other]) await expectBusy(name, loop);
+    } finally {
+      execFileSync('losetup', ['--detach', loop]);
+    }
+    await tryOpen(path);
+  });
+
+  testWith('loop')('as a device that backs one is', async () => {
+    await withLoop({ size: 8 * MIB }, async ({ path }) => {
+      const loop = execFileSync('losetup', ['--find', '--show', path], { encoding: 'utf8' }).trim();
+      try {
+        await expectBusy(path, loop);
+      } finally {
+        execFileSync('losetup', ['--detach', loop]);
+      }
+    });
+  });
+
+  testWith('root').each(['tapdisk', 'qemu-system-x86_64', 'qemu-nbd'])('if %s has it open, also under another name', async (name) => {
+    const path = emptyFile();
+    const other = join(testFolder(), 'other name');
+    linkSync(path, other);
+    await withServer(name, path, async (pid) => {
+      for (const each of [path, other]) await expectBusy(each, `${name.slice(0, 15)}, process ${pid}`);
+    });
+    await tryOpen(path);
+  });
+
+  testWith('root')('if it is swapped on', async () => {
+    const path = join(testFolder(), 'a swap file');
+    writeFileSync(path, Buffer.alloc(8 * MIB));
+    chmodSync(path, 0o600);
+    execFileSync('mkswap', [path], { stdio: 'ignore' });
+    execFileSync('swapon', [path]);
+    try {
+      expect(await failure(tryOpen(path))).toMatchObject({ code: 'TARGET_BUSY', message: `${path} is in use by the kernel as swap space` });
+    } finally {
+      execFileSync('swapoff', [path]);
+    }
   });
 });

@@ -1,0 +1,90 @@
+/** An existing regular file as a target: written in place, under a lock, and in the end exactly as large as the disk. */
+
+import { fstatSync } from 'node:fs';
+import { roundUp } from '../bytes.ts';
+import { VdiStreamError } from '../errors.ts';
+import { guarded, ioError } from '../host/errno.ts';
+import type { Native, Opened } from '../host/native.ts';
+import type { OnWarning } from '../warnings.ts';
+import { lockFile } from './file-lock.ts';
+import { ioOf } from './io.ts';
+import type { Target, TargetOptions } from './target.ts';
+
+interface FileOptions extends Pick<Required<TargetOptions>, 'purpose'> {
+  readonly path: string;
+  /** Bytes of the disk. */
+  readonly wanted: number;
+  /** Others may write the file too. */
+  readonly shared: boolean;
+  readonly onWarning: OnWarning | undefined;
+}
+
+/** `claim` is the file opened for reading; it is closed before the file is written, because its own lock is in the way. */
+export async function fileTarget(addon: Native, claim: Opened, { path, wanted, purpose, shared, onWarning }: FileOptions): Promise<Target> {
+  warnIfBuffered(path, claim, onWarning);
+  const reads = { name: path, align: claim.sector, direct: claim.direct };
+  if (purpose !== 'write') {
+    const size = roundUp(purpose === 'compare' ? claim.size : wanted, claim.sector);
+    const close = closing(addon, path, claim.fd);
+    return { ...reads, size, readsZero: claim.size === 0, ...ioOf(addon, path, claim), close, abandon: () => close().catch(() => {}) };
+  }
+
+  const opened = await reopened(addon, path, claim);
+  try {
+    await addon.close(claim.fd);
+    if (!shared) await lockFile(addon, path, opened.fd);
+    // Whole sectors until the file is closed, since O_DIRECT cannot write a partial one.
+    const size = roundUp(wanted, opened.sector);
+    if (opened.size < size) await guarded('TARGET_WRITE', path, addon.truncate(opened.fd, size));
+    const close = closing(addon, path, opened.fd);
+    return {
+      ...reads,
+      size,
+      readsZero: opened.size === 0,
+      ...ioOf(addon, path, opened),
+      close: () => close(Math.max(opened.size, size) === wanted ? undefined : wanted),
+      abandon: () => close().catch(() => {}),
+    };
+  } catch (error) {
+    await addon.close(opened.fd).catch(() => {});
+    throw error;
+  }
+}
+
+async function reopened(addon: Native, path: string, claim: Opened): Promise<Opened> {
+  let opened: Opened;
+  try {
+    opened = await addon.open(path, { write: true, direct: true, exclusive: false, create: false });
+  } catch (cause) {
+    throw ioError('TARGET_OPEN', path, cause);
+  }
+  const [before, now] = [fstatSync(claim.fd), fstatSync(opened.fd)];
+  if (before.dev === now.dev && before.ino === now.ino) return opened;
+  await addon.close(opened.fd).catch(() => {});
+  throw new VdiStreamError('TARGET_OPEN', `${path} was replaced while it was being opened`, { device: path });
+}
+
+/** Closes once; with a length, the file ends there, on the medium too. */
+export function closing(addon: Native, path: string, fd: number): (length?: number) => Promise<void> {
+  let open = true;
+  return async (length) => {
+    if (!open) return;
+    open = false;
+    try {
+      if (length !== undefined) {
+        await guarded('TARGET_SYNC', path, addon.truncate(fd, length));
+        await guarded('TARGET_SYNC', path, addon.sync(fd));
+      }
+    } finally {
+      await guarded('TARGET_SYNC', path, addon.close(fd));
+    }
+  };
+}
+
+export function warnIfBuffered(path: string, { direct }: Opened, onWarning: OnWarning | undefined): void {
+  if (direct) return;
+  onWarning?.({
+    code: 'TARGET_BUFFERED',
+    message: `${path}: the file system does not support O_DIRECT; using synchronous buffered writes`,
+  });
+}

@@ -1,0 +1,47 @@
+/** Io: the calls of a target that go straight to an open descriptor. */
+
+import { statfs } from 'node:fs/promises';
+import { MiB } from '../bytes.ts';
+import { throwIfCancelled } from '../errors.ts';
+import { guarded } from '../host/errno.ts';
+import type { Native, Opened } from '../host/native.ts';
+import type { Target } from './target.ts';
+
+type Io = Pick<Target, 'write' | 'read' | 'zero' | 'sync' | 'uncache'>;
+
+export function ioOf(addon: Native, path: string, { fd, direct }: Opened): Io {
+  return {
+    write: (bytes, offset, sums) => guarded('TARGET_WRITE', path, addon.write(fd, bytes, offset, sums)),
+    read: (into, offset, sums) => guarded('TARGET_READ', path, addon.read(fd, into, offset, sums)),
+    zero: zeroing(addon, path, fd),
+    sync: async () => void (await guarded('TARGET_SYNC', path, addon.sync(fd))),
+    uncache: async (length) => direct || (await isInMemory(fd)) || (await guarded('TARGET_READ', path, addon.uncache(fd, 0, length))) === 0,
+  };
+}
+
+/** tmpfs and ramfs (include/uapi/linux/magic.h): their only medium is the page cache. */
+const IN_MEMORY: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
+
+const isInMemory = async (fd: number): Promise<boolean> => IN_MEMORY.has((await statfs(`/proc/self/fd/${fd}`)).type);
+
+/** Bytes per zeroing call. Less if the call may write zeros, so that Ctrl-C does not have to wait. */
+const CHEAP_STEP = 4096 * MiB;
+const COSTLY_STEP = 32 * MiB;
+
+/** The zeroing cascade of the addon. If one range refuses a method, all do, so it is not tried again. */
+function zeroing(addon: Native, path: string, fd: number): Target['zero'] {
+  const writing = addon.zeroMethods.indexOf('write');
+  const lastCheap = addon.zeroMethods.indexOf('zero-range');
+  let method = 0;
+  return async (offset, length, how, signal) => {
+    const end = offset + length;
+    for (let at = offset; at < end; ) {
+      throwIfCancelled(signal);
+      const first = how === 'write' ? writing : method;
+      const step = Math.min(end - at, first <= lastCheap ? CHEAP_STEP : COSTLY_STEP);
+      const used = await guarded('TARGET_WRITE', path, addon.zero(fd, at, step, first));
+      if (how === 'cheapest') method = Math.max(method, used);
+      at += step;
+    }
+  };
+}
