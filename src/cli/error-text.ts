@@ -1,17 +1,33 @@
 /** An error for people, or as one JSON object. */
 
 import { messageOf, VdiStreamError } from '../errors.ts';
+import { isUrl, redactUrl } from '../http/url.ts';
 
-/** For stderr; ends with a newline. */
-export function errorText(error: unknown, json: boolean): string {
+/** For stderr; ends with a newline. `argv` is the command line that failed, from the name of the command on. */
+export function errorText(error: unknown, json: boolean, argv: readonly string[] = []): string {
   if (!(error instanceof VdiStreamError)) return defectText(error, json);
   if (json) return `${JSON.stringify({ error: error })}\n`;
   const lines = [`vdistream: ${whereOf(error)}${error.message}`, `  ${error.advice} (${error.code})`];
-  if (error.guard !== undefined) lines.push(`  If you are sure, lift this guard with --force=${error.guard}.`);
+  if (error.guard !== undefined) lines.push(`  To go ahead anyway: ${forcedCommand(argv, error.guard)}`);
   for (let cause = error.cause; cause instanceof VdiStreamError; cause = cause.cause)
     lines.push(`  because: ${whereOf(cause)}${cause.message}`);
   for (const sentence of error.left) lines.push(`  left behind: ${sentence}`);
   return `${lines.join('\n')}\n`;
+}
+
+/** The same command with the guard lifted. The option comes first, since operands may follow a `--`. */
+const forcedCommand = ([name = '', ...rest]: readonly string[], guard: string): string =>
+  ['vdistream', name, `--force=${guard}`, ...rest].map(shellWord).join(' ');
+
+/** A word as a shell reads it. A secret may be in the query of a URL. */
+function shellWord(word: string): string {
+  const shown = isUrl(word) ? redactUrl(word) : word;
+  if (/^[\w@%+=:,./-]+$/.test(shown)) return shown;
+  if (!/\p{C}/u.test(shown)) return `'${shown.replaceAll("'", "'\\''")}'`;
+  const escaped = shown
+    .replace(/[\\']/g, '\\$&')
+    .replace(/\p{C}/gu, (character) => `\\U${(character.codePointAt(0) ?? 0).toString(16).padStart(8, '0')}`);
+  return `$'${escaped}'`;
 }
 
 /** The member of an archive, and the byte in it. The message itself names a device. */

@@ -39,7 +39,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return await run(name, rest, stop.signal);
   } catch (cause) {
     const error = cancelledOr(cause, stop.signal);
-    process.stderr.write(errorText(error, json));
+    process.stderr.write(errorText(error, json, argv));
     return error instanceof VdiStreamError ? error.exitCode : 1;
   }
 }

@@ -72,7 +72,11 @@ describe.each([
     const path = join(folder, 'disk.raw');
     const { stream, go } = stalling();
     let moved = 0;
-    const end = writeDisk(stream, path, { onProgress: (progress) => void (moved = progress.moved) });
+    const end = writeDisk(stream, path, {
+      onProgress(progress) {
+        moved = progress.moved;
+      },
+    });
     await vi.waitFor(() => expect(moved).toBe(2 * MIB), 60_000);
     expect(existsSync(path)).toBe(false);
     go();
