@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import zlib from 'node:zlib';
 import { startsWith } from '../bytes.ts';
 import type { Chunks } from '../cursor.ts';
+import { MAGIC } from '../disk/magic.ts';
 import { unreachable, VdiStreamError } from '../errors.ts';
 import { gunzip } from './gunzip.ts';
 import { through } from './through.ts';
@@ -16,10 +17,10 @@ export const MAGIC_BYTES = 6;
 
 /** The compression of a source that begins with `magic`. Throws FORMAT_OTHER for bzip2 and lz4, which are not supported. */
 export function compressionOf(magic: Uint8Array): Compression {
-  if (startsWith(magic, '\x1f\x8b')) return 'gzip';
-  if (startsWith(magic, '\x28\xb5\x2f\xfd')) return 'zstd';
-  if (startsWith(magic, '\xfd7zXZ\0')) return 'xz';
-  const other = startsWith(magic, 'BZh') ? 'bzip2' : startsWith(magic, '\x04\x22\x4d\x18') ? 'lz4' : undefined;
+  if (startsWith(magic, MAGIC.gzip)) return 'gzip';
+  if (startsWith(magic, MAGIC.zstd)) return 'zstd';
+  if (startsWith(magic, MAGIC.xz)) return 'xz';
+  const other = startsWith(magic, MAGIC.bzip2) ? 'bzip2' : startsWith(magic, MAGIC.lz4) ? 'lz4' : undefined;
   if (other !== undefined) {
     throw new VdiStreamError('FORMAT_OTHER', `${other} compression is not supported; pipe the image through \`${other} -dc\``, {
       offset: 0,

@@ -3,21 +3,30 @@
 import { startsWith } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
 
-const OTHERS: readonly { readonly name: string; readonly magic: string; readonly at?: number }[] = [
-  { name: 'VHDX', magic: 'vhdxfile' },
-  { name: 'qcow', magic: 'QFI\xfb' },
-  { name: 'VMDK', magic: 'KDMV' },
-  { name: 'VMDK (descriptor)', magic: '# Disk DescriptorFile' },
-  { name: 'VDI (VirtualBox)', magic: '\x7f\x10\xda\xbe', at: 64 },
-  { name: 'QED', magic: 'QED\0' },
-  { name: 'ZIP', magic: 'PK\x03\x04' },
-  { name: '7z', magic: "7z\xbc\xaf'\x1c" },
-  { name: 'XVA member list (ova.xml)', magic: '<?xml' },
-  ...['<!DOCTYPE html', '<!doctype html', '<html', '<HTML'].map((magic) => ({ name: 'a web page', magic })),
+interface OtherFormat {
+  /** A noun phrase with its article. */
+  readonly what: string;
+  readonly magic: string;
+  /** The byte where the magic lies; 0 by default. */
+  readonly at?: number;
+}
+
+export const OTHER_FORMATS: readonly OtherFormat[] = [
+  { what: 'a VHDX image', magic: 'vhdxfile' },
+  { what: 'a qcow image', magic: 'QFI\xfb' },
+  { what: 'a VMDK image', magic: 'KDMV' },
+  { what: 'a VMDK descriptor', magic: '# Disk DescriptorFile' },
+  { what: 'a VDI (VirtualBox) image', magic: '\x7f\x10\xda\xbe', at: 64 },
+  { what: 'a QED image', magic: 'QED\0' },
+  ...['WithoutFreeSpace', 'WithouFreSpacExt'].map((magic) => ({ what: 'a Parallels image', magic })),
+  { what: 'a ZIP archive', magic: 'PK\x03\x04' },
+  { what: 'a 7z archive', magic: "7z\xbc\xaf'\x1c" },
+  { what: 'an XVA member list (ova.xml)', magic: '<?xml' },
+  ...['<!DOCTYPE html', '<!doctype html', '<html', '<HTML'].map((magic) => ({ what: 'a web page', magic })),
 ];
 
 /** Throws FORMAT_OTHER if the first bytes are those of another format. */
 export function refuseOtherFormat(front: Uint8Array): void {
-  const other = OTHERS.find(({ magic, at }) => startsWith(front, magic, at));
-  if (other !== undefined) throw new VdiStreamError('FORMAT_OTHER', `this is ${other.name}, not VHD`, { offset: other.at ?? 0 });
+  const other = OTHER_FORMATS.find(({ magic, at }) => startsWith(front, magic, at));
+  if (other !== undefined) throw new VdiStreamError('FORMAT_OTHER', `this is ${other.what}, not a VHD`, { offset: other.at ?? 0 });
 }

@@ -1,13 +1,13 @@
 /** A block device, a logical volume or a regular file as a target. */
 
 import { fstatSync } from 'node:fs';
+import type { ReadRange } from '../disk/probe.ts';
 import { type Guard, VdiStreamError } from '../errors.ts';
 import { guarded, ioError } from '../host/errno.ts';
 import { type Native, native, type Opened } from '../host/native.ts';
-import { refuseContent } from './content.ts';
 import { fileTarget } from './file.ts';
 import { lockFile } from './file-lock.ts';
-import { type Look, refuseClaimed, refuseSmall, refuseType, refuseUsed, vhdRefusal } from './guards.ts';
+import { refuseClaimed, refuseContent, refuseSmall, refuseType, refuseUsed, vhdRefusal } from './guards.ts';
 import { ioOf } from './io.ts';
 import { newFile } from './new-file.ts';
 import { type Place, placeOf } from './place.ts';
@@ -82,15 +82,15 @@ async function runGuards(addon: Native, place: Place, claim: Opened, { wanted, a
   }
   // A file can grow, a device cannot.
   if (!forced('size') && kind !== 'file') refuseSmall(path, size, wanted);
-  const look = lookInto(addon, path, claim);
-  const refusal = await vhdRefusal(place, size, look);
+  const read = reader(addon, path, claim);
+  const refusal = await vhdRefusal(place, size, read);
   if (refusal !== undefined && !forced('vhd')) throw refusal;
   // A VHD is the business of its own guard, so that one force is enough; on a device of its own the caller finds what an old owner left.
-  if (refusal === undefined && !attached && !forced('content')) await refuseContent(path, kind, size, look);
+  if (refusal === undefined && !attached && !forced('content')) await refuseContent(place, size, read);
 }
 
 /** Reads any range of it, in whole sectors. */
-function lookInto(addon: Native, path: string, { fd, sector }: Opened): Look {
+function reader(addon: Native, path: string, { fd, sector }: Opened): ReadRange {
   return async (offset, length) => {
     const start = offset - (offset % sector);
     const end = Math.ceil((offset + length) / sector) * sector;

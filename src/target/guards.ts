@@ -6,15 +6,14 @@
 import { readFile, realpath } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { startsWith } from '../bytes.ts';
+import type { ReadRange } from '../disk/probe.ts';
 import { VdiStreamError } from '../errors.ts';
 import { deviceId } from '../host/device-stack.ts';
 import { isErrno } from '../host/errno.ts';
 import { COOKIE } from '../vhd/footer.ts';
+import { deviceContent, fileContent } from './content.ts';
 import type { Place } from './place.ts';
 import { userOf } from './users.ts';
-
-/** Reads from the target. */
-export type Look = (offset: number, length: number) => Promise<Uint8Array>;
 
 /** Neither a block device nor a regular file. */
 export function refuseType({ path, kind, what }: Place): void {
@@ -46,13 +45,13 @@ export function refuseSmall(path: string, size: number, wanted: number): void {
  * lvhdutil.py). Raw data would destroy the tables of the VHD but leave the footer at the end of the volume, which libvhd reads first
  * (blktap, vhd_read_footer in vhd/lib/libvhd.c).
  */
-export async function vhdRefusal(place: Place, size: number, look: Look): Promise<VdiStreamError | undefined> {
+export async function vhdRefusal(place: Place, size: number, read: ReadRange): Promise<VdiStreamError | undefined> {
   const { path } = place;
   for (const name of await volumeNames(place)) {
     if (!/(?:^|-)VHD-/.test(name)) continue;
     return new VdiStreamError('TARGET_VHD', `${path} is the logical volume ${name}, which contains a VHD`, { device: path });
   }
-  if (size < 512 || !startsWith(await look(0, 512), COOKIE)) return undefined;
+  if (size < 512 || !startsWith(await read(0, 512), COOKIE)) return undefined;
   return new VdiStreamError('TARGET_VHD', `${path} begins with "conectix", so it contains a VHD`, { device: path });
 }
 
@@ -64,4 +63,10 @@ async function volumeNames({ path, kind, found }: Place): Promise<string[]> {
   const mapped = await readFile(`/sys/dev/block/${deviceId(found.rdev)}/dm/name`, 'utf8').catch(() => '');
   names.push(mapped.trim().replaceAll('--', '-'));
   return names;
+}
+
+/** Known content of a device; any data in the first or the last MiB of a file. */
+export async function refuseContent({ path, kind }: Place, size: number, read: ReadRange): Promise<void> {
+  const content = await (kind === 'file' ? fileContent : deviceContent)(size, read);
+  if (content !== undefined) throw new VdiStreamError('TARGET_CONTENT', `${path} holds ${content}`, { device: path });
 }

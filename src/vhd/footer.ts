@@ -17,6 +17,7 @@
 
 import { ascii, hex, SECTOR, startsWith, u16be, u32be, u64be } from '../bytes.ts';
 import type { DiskType, Identity } from '../disk/disk.ts';
+import { MAGIC } from '../disk/magic.ts';
 import { type ErrorCode, type OnFault, refuse, VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 
@@ -25,7 +26,7 @@ export const FOOTER_SIZE = 512;
 export const SHORT_FOOTER_SIZE = 511;
 /** Bytes of the footer at the end of a VHD of `length` bytes. */
 export const footerBytes = (length: number): number => (length % SECTOR === SHORT_FOOTER_SIZE ? SHORT_FOOTER_SIZE : FOOTER_SIZE);
-export const COOKIE = 'conectix';
+export const COOKIE = MAGIC.vhd;
 /** Replaces the cookie while a tapdisk has the file open for writing. */
 export const POISON = 'v_poison';
 export const TAPDISK = 'tap';

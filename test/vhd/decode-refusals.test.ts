@@ -130,9 +130,9 @@ describe('impossible metadata is refused with its own code and the offset of the
   });
 
   test.each([
-    ['VHDX', Buffer.concat([Buffer.from('vhdxfile'), noise(2000, 1)])],
-    ['qcow', Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), noise(2000, 1)])],
-    ['VMDK', Buffer.concat([Buffer.from('KDMV'), noise(2000, 1)])],
+    ['a VHDX image', Buffer.concat([Buffer.from('vhdxfile'), noise(2000, 1)])],
+    ['a qcow image', Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), noise(2000, 1)])],
+    ['a VMDK image', Buffer.concat([Buffer.from('KDMV'), noise(2000, 1)])],
     ['a web page', Buffer.from('<!DOCTYPE html>\n<html><title>Please log in</title></html>'.padEnd(2000))],
   ])('another format is named: %s', async (name, bytes) => {
     const error = await failure(decodeVhd(stream(bytes, bytes.length)));
