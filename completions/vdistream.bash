@@ -23,7 +23,7 @@ _vdistream() {
     *:--cache) paths=-d ;;
     *:--cache-size) return ;;
     *:--zero) words='auto assume-zero write' ;;
-    write:--force | import:--force) words='parent type busy size vhd' ;;
+    write:--force | import:--force) words='parent type busy size vhd content' ;;
     *:--virtual-size) return ;;
     verify:--force) words='parent type size' ;;
     *:--sr) return ;;

@@ -12,7 +12,7 @@ import type { Stats } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-export interface DeviceStack {
+interface DeviceStack {
   /** The layer itself: `MAJOR:MINOR` of a device, `file DEV:INODE` of a file. A loop device is the file that backs it. */
   readonly top: string;
   /** It, and everything under it. */

@@ -10,8 +10,8 @@ import { lockFile } from './file-lock.ts';
 import { refuseClaimed, refuseContent, refuseSmall, refuseType, refuseUsed, vhdRefusal } from './guards.ts';
 import { ioOf } from './io.ts';
 import { newFile } from './new-file.ts';
-import { type Place, placeOf } from './place.ts';
 import type { Target, TargetOpener, TargetOptions } from './target.ts';
+import { type TargetPath, targetPath } from './target-path.ts';
 
 export interface DeviceOptions {
   /** The toolstack attached the device for this caller: a tapdisk that has it open serves no guest, and what it holds is an old owner's. */
@@ -31,17 +31,17 @@ export function deviceTarget(path: string, options: DeviceOptions = {}): TargetO
 async function openTarget(path: string, device: DeviceOptions, options: TargetOptions): Promise<Target> {
   const { size, force, onWarning, purpose = 'write' } = options;
   const addon = native();
-  const place = await placeOf(path);
+  const target = await targetPath(path);
   const forced = (guard: Guard): boolean => force?.includes(guard) === true;
-  if (!forced('type')) refuseType(place);
-  if (place.kind === 'missing') {
+  if (!forced('type')) refuseType(target);
+  if (target.kind === 'missing') {
     if (purpose === 'compare') throw new VdiStreamError('TARGET_OPEN', `${path} does not exist`, { device: path, errno: 2 });
     return newFile(addon, path, { size, dryRun: purpose === 'dry-run', onWarning });
   }
 
-  const claim = await claimed(addon, place, purpose !== 'compare' && !forced('busy'));
+  const claim = await claimed(addon, target, purpose !== 'compare' && !forced('busy'));
   try {
-    if (purpose !== 'compare') await runGuards(addon, place, claim, { wanted: size, attached: device.attached === true, forced });
+    if (purpose !== 'compare') await runGuards(addon, target, claim, { wanted: size, attached: device.attached === true, forced });
     else if (!forced('size')) refuseSmall(path, claim.size, size);
     if (claim.kind === 'file') return await fileTarget(addon, claim, { path, wanted: size, purpose, onWarning, shared: forced('busy') });
     return await blockTarget(addon, claim, { path, purpose, readsZero: device.readsZero === true });
@@ -52,7 +52,7 @@ async function openTarget(path: string, device: DeviceOptions, options: TargetOp
 }
 
 /** Opened for reading only. `exclusive` claims a block device until it is closed: O_EXCL needs no write access. */
-async function claimed(addon: Native, { path, kind, found }: Place, exclusive: boolean): Promise<Opened> {
+async function claimed(addon: Native, { path, kind, found }: TargetPath, exclusive: boolean): Promise<Opened> {
   let opened: Opened;
   try {
     opened = await addon.open(path, { write: false, direct: true, exclusive: exclusive && kind === 'block', create: false });
@@ -73,20 +73,20 @@ interface GuardOptions {
   readonly forced: (guard: Guard) => boolean;
 }
 
-async function runGuards(addon: Native, place: Place, claim: Opened, { wanted, attached, forced }: GuardOptions): Promise<void> {
-  const { path } = place;
+async function runGuards(addon: Native, target: TargetPath, claim: Opened, { wanted, attached, forced }: GuardOptions): Promise<void> {
+  const { path } = target;
   const { kind, size } = claim;
   if (!forced('busy')) {
-    await refuseUsed(place, attached);
+    await refuseUsed(target, attached);
     if (kind === 'file') await lockFile(addon, path, claim.fd);
   }
   // A file can grow, a device cannot.
   if (!forced('size') && kind !== 'file') refuseSmall(path, size, wanted);
   const read = reader(addon, path, claim);
-  const refusal = await vhdRefusal(place, size, read);
+  const refusal = await vhdRefusal(target, size, read);
   if (refusal !== undefined && !forced('vhd')) throw refusal;
   // A VHD is the business of its own guard, so that one force is enough; on a device of its own the caller finds what an old owner left.
-  if (refusal === undefined && !attached && !forced('content')) await refuseContent(place, size, read);
+  if (refusal === undefined && !attached && !forced('content')) await refuseContent(target, size, read);
 }
 
 /** Reads any range of it, in whole sectors. */

@@ -25,7 +25,7 @@ export async function fileTarget(addon: Native, claim: Opened, { path, wanted, p
   const reads = { name: path, align: claim.sector, direct: claim.direct };
   if (purpose !== 'write') {
     const size = roundUp(purpose === 'compare' ? claim.size : wanted, claim.sector);
-    const close = closing(addon, path, claim.fd);
+    const close = closeOnce(addon, path, claim.fd);
     return { ...reads, size, readsZero: claim.size === 0, ...ioOf(addon, path, claim), close, abandon: () => close().catch(() => {}) };
   }
 
@@ -36,7 +36,7 @@ export async function fileTarget(addon: Native, claim: Opened, { path, wanted, p
     // Whole sectors until the file is closed, since O_DIRECT cannot write a partial one.
     const size = roundUp(wanted, opened.sector);
     if (opened.size < size) await guarded('TARGET_WRITE', path, addon.truncate(opened.fd, size));
-    const close = closing(addon, path, opened.fd);
+    const close = closeOnce(addon, path, opened.fd);
     return {
       ...reads,
       size,
@@ -65,7 +65,7 @@ async function reopened(addon: Native, path: string, claim: Opened): Promise<Ope
 }
 
 /** Closes once; with a length, the file ends there, on the medium too. */
-export function closing(addon: Native, path: string, fd: number): (length?: number) => Promise<void> {
+function closeOnce(addon: Native, path: string, fd: number): (length?: number) => Promise<void> {
   let open = true;
   return async (length) => {
     if (!open) return;

@@ -12,11 +12,11 @@ import { deviceId } from '../host/device-stack.ts';
 import { isErrno } from '../host/errno.ts';
 import { COOKIE } from '../vhd/footer.ts';
 import { deviceContent, fileContent } from './content.ts';
-import type { Place } from './place.ts';
+import type { TargetPath } from './target-path.ts';
 import { userOf } from './users.ts';
 
 /** Neither a block device nor a regular file. */
-export function refuseType({ path, kind, what }: Place): void {
+export function refuseType({ path, kind, what }: TargetPath): void {
   if (kind !== 'other') return;
   throw new VdiStreamError('TARGET_TYPE', `${path} is ${what}, neither a block device nor a regular file`, { device: path });
 }
@@ -27,7 +27,7 @@ export function refuseClaimed(path: string, cause: unknown): void {
 }
 
 /** `attached`: the device was attached for the caller, so the tapdisk that has it open serves no guest. */
-export async function refuseUsed({ path, found }: Place, attached: boolean): Promise<void> {
+export async function refuseUsed({ path, found }: TargetPath, attached: boolean): Promise<void> {
   const user = found && (await userOf(path, found, attached));
   if (user !== undefined) throw busy(path, `is in use by ${user}`);
 }
@@ -45,9 +45,9 @@ export function refuseSmall(path: string, size: number, wanted: number): void {
  * lvhdutil.py). Raw data would destroy the tables of the VHD but leave the footer at the end of the volume, which libvhd reads first
  * (blktap, vhd_read_footer in vhd/lib/libvhd.c).
  */
-export async function vhdRefusal(place: Place, size: number, read: ReadRange): Promise<VdiStreamError | undefined> {
-  const { path } = place;
-  for (const name of await volumeNames(place)) {
+export async function vhdRefusal(target: TargetPath, size: number, read: ReadRange): Promise<VdiStreamError | undefined> {
+  const { path } = target;
+  for (const name of await volumeNames(target)) {
     if (!/(?:^|-)VHD-/.test(name)) continue;
     return new VdiStreamError('TARGET_VHD', `${path} is the logical volume ${name}, which contains a VHD`, { device: path });
   }
@@ -56,7 +56,7 @@ export async function vhdRefusal(place: Place, size: number, read: ReadRange): P
 }
 
 /** The file name of the path, that of its link target, and the device-mapper name, in which LVM doubles each dash. */
-async function volumeNames({ path, kind, found }: Place): Promise<string[]> {
+async function volumeNames({ path, kind, found }: TargetPath): Promise<string[]> {
   if (kind !== 'block' || found === undefined) return [];
   const names = [basename(path)];
   names.push(basename(await realpath(path).catch(() => path)));
@@ -66,7 +66,7 @@ async function volumeNames({ path, kind, found }: Place): Promise<string[]> {
 }
 
 /** Known content of a device; any data in the first or the last MiB of a file. */
-export async function refuseContent({ path, kind }: Place, size: number, read: ReadRange): Promise<void> {
+export async function refuseContent({ path, kind }: TargetPath, size: number, read: ReadRange): Promise<void> {
   const content = await (kind === 'file' ? fileContent : deviceContent)(size, read);
   if (content !== undefined) throw new VdiStreamError('TARGET_CONTENT', `${path} holds ${content}`, { device: path });
 }

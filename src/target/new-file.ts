@@ -48,7 +48,7 @@ export async function newFile(addon: Native, path: string, { size: wanted, dryRu
       ...ends(addon, opened, claim, final),
     };
   } catch (error) {
-    await discard(addon, opened, claim);
+    await dropFile(addon, opened, claim);
     throw error;
   }
 }
@@ -79,7 +79,7 @@ function ends(addon: Native, opened: Opened, claim: Claim | undefined, final: Fi
   async function abandon(): Promise<void> {
     if (!open) return;
     open = false;
-    await discard(addon, opened, claim);
+    await dropFile(addon, opened, claim);
   }
   return {
     abandon,
@@ -95,7 +95,7 @@ function ends(addon: Native, opened: Opened, claim: Claim | undefined, final: Fi
 }
 
 /** Frees the file, unless it has its final name by now. */
-async function discard(addon: Native, opened: Opened | undefined, claim: Claim | undefined): Promise<void> {
+async function dropFile(addon: Native, opened: Opened | undefined, claim: Claim | undefined): Promise<void> {
   if (opened !== undefined && opened !== claim?.opened) await addon.close(opened.fd).catch(() => {});
   await claim?.release();
 }

@@ -63,7 +63,7 @@ describe('help and usage', () => {
     [['write', 'a', 'b', '--manifest=maybe'], '--manifest accepts require, if-present or ignore, not "maybe"'],
     [['write', 'a', 'b', '--virtual-size=1G'], '--virtual-size expects bytes, a multiple of 512'],
     [['write', 'a', 'b', '--zero=maybe'], '--zero accepts auto, assume-zero or write, not "maybe"'],
-    [['write', 'a', 'b', '--force=all'], '--force accepts parent, type, busy, size or vhd, not "all"'],
+    [['write', 'a', 'b', '--force=all'], '--force accepts parent, type, busy, size, vhd or content, not "all"'],
     [['write', 'a', 'b', '--sha256=12'], '--sha256 expects 64 hexadecimal digits'],
     [['info', 'a', '--frob'], "Unknown option '--frob'"],
     [['toString'], 'there is no command "toString"'],
@@ -190,6 +190,23 @@ describe('write', () => {
   });
 });
 
+test('a refusal prints the exact command that would go ahead, quoted for a shell', async () => {
+  const { folder, source } = await place('image.vhd', vhd);
+  const target = join(folder, `it's "a disk" with $HOME and a\ttab.raw`);
+  writeFileSync(target, 'of value');
+  const refused = await cli(['write', '-q', '--', source, target]);
+  expect(refused).toMatchObject({ status: 3, stdout: '', stderr: expect.stringContaining('holds data at byte 0') });
+  expect(readFileSync(target, 'utf8')).toBe('of value');
+  const [, command = ''] = /To go ahead anyway: (vdistream write --force=content .*)/.exec(refused.stderr) ?? [];
+  const run = `vdistream() { '${process.execPath}' '${main}' "$@"; }; ${command}`;
+  expect(spawnSync('bash', ['-c', run], { encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' });
+  expect(
+    readFileSync(target)
+      .subarray(4 * MIB, 4 * MIB + 7)
+      .toString(),
+  ).toBe('payload');
+});
+
 test('a source that is its own target is refused, and keeps its bytes', async () => {
   const bytes = gzipSync(tarOf([['0.vhd', vhd]]));
   const { source } = await place('image.ova', bytes);
@@ -310,12 +327,13 @@ describe('signals', () => {
   test.each(['SIGINT', 'SIGTERM'] as const)('%s while a pipe stalls cancels, exits 130 and leaves no file', async (signal) => {
     const { folder, target } = await place('unused', new Uint8Array());
     const part = tarOf([['0.vhd', vhd]]).subarray(0, 4096 + MIB);
+    const before = readdirSync(folder).length;
     const { status, stderr } = await cli(['write', '-', target], {
       input: part,
       during(child) {
-        // The file appears when the header has been read; from then on the write is under way.
+        // A hidden file appears when the header has been read; from then on the write is under way.
         const watch = setInterval(() => {
-          if (!existsSync(target)) return;
+          if (readdirSync(folder).length === before) return;
           clearInterval(watch);
           child.kill(signal);
         }, 5);

@@ -27,7 +27,10 @@ describe('a usage error suggests what was probably intended', () => {
     [['write', 'a', 'b', '--zero-tial'], `Unknown option '--zero-tial' of write; did you mean "--zero-tail"?`],
     [['write', 'a', 'b', '--virtual=512'], `Unknown option '--virtual' of write; did you mean "--virtual-size"?`],
     [['info', 'a', '--zero=auto'], `Unknown option '--zero' of info; it belongs to write, import`],
-    [['write', 'a', 'b', '--force=busy,tpye'], '--force accepts parent, type, busy, size or vhd, not "tpye"; did you mean "type"?'],
+    [
+      ['write', 'a', 'b', '--force=busy,tpye'],
+      '--force accepts parent, type, busy, size, vhd or content, not "tpye"; did you mean "type"?',
+    ],
     [['write', 'a', 'b', '--zero=asume-zero'], 'not "asume-zero"; did you mean "assume-zero"?'],
     [['check', 'a', '--manifest=required'], 'not "required"; did you mean "require"?'],
     [['write', 'a', 'b', '--zero'], `Option '--zero <value>' argument missing`],

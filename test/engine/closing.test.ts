@@ -271,7 +271,7 @@ test('a pool has all its buffers back after a call has failed, and the next call
       ['file', () => path],
     ] as const) {
       writeFileSync(path, bytes);
-      const outcome = await writeDisk(input(), join(folder, 'disk.raw'), { pool }).then(
+      const outcome = await writeDisk(input(), join(folder, 'disk.raw'), { pool, force: ['content'] }).then(
         () => undefined,
         (error: unknown) => error,
       );

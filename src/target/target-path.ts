@@ -1,4 +1,4 @@
-/** Place: what a path names, found out without opening it: opening can already rewind a tape, or end the reader of a FIFO. */
+/** TargetPath: what a path names, found out without opening it: opening can already rewind a tape, or end the reader of a FIFO. */
 
 import type { Stats } from 'node:fs';
 import { lstat, realpath, stat, statfs } from 'node:fs/promises';
@@ -6,7 +6,7 @@ import { basename, dirname, join } from 'node:path';
 import { VdiStreamError } from '../errors.ts';
 import { codeOf, ioError } from '../host/errno.ts';
 
-export interface Place {
+export interface TargetPath {
   readonly path: string;
   /** `missing`: a file that can be created. `other`: neither a block device nor a regular file. */
   readonly kind: 'block' | 'file' | 'missing' | 'other';
@@ -17,7 +17,7 @@ export interface Place {
 }
 
 /** Throws TARGET_OPEN for a path that names nothing and at which no file may be created. */
-export async function placeOf(path: string): Promise<Place> {
+export async function targetPath(path: string): Promise<TargetPath> {
   let found: Stats;
   try {
     found = await stat(path);

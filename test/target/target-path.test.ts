@@ -43,7 +43,7 @@ describe('no file is created among the device nodes', () => {
     expect(existsSync(`/dev/${NAME}`)).toBe(false);
   });
 
-  testWith('root')('and one that is there by mistake is not written', async () => {
+  testWith('root')('nor is a file written that is there by mistake', async () => {
     const path = `/dev/${NAME}`;
     writeFileSync(path, '');
     onTestFinished(() => unlinkSync(path));
