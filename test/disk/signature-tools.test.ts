@@ -57,6 +57,8 @@ const EXT = 'an ext2, ext3 or ext4 file system, superblock at byte 1024';
 const FAT = 'a FAT file system, boot sector at byte 0';
 const LUKS = 'a LUKS container, header at byte 0';
 const luksFormat = 'echo password | cryptsetup luksFormat -q --pbkdf-force-iterations 1000';
+/** drbdmeta locks a file that only root may write. */
+const DRBDMETA = ['root', 'drbdmeta'] as const;
 const tree = 'mkdir tree; echo hello > tree/file; rm $DISK;';
 
 const MAKINGS: readonly Making[] = [
@@ -112,8 +114,8 @@ const MAKINGS: readonly Making[] = [
   ),
   made('make-bcache', 8, 'make-bcache -B $DISK', 'a bcache device, superblock at byte 4096', 'bcache', 4120),
   made('make-bcache', 80, 'make-bcache -C $DISK', 'a bcache device, superblock at byte 4096', 'bcache', 4120),
-  made('drbdmeta', 8, 'drbdmeta --force 0 v08 $DISK internal create-md', 'a DRBD device, metadata at byte 8384512', 'drbd', 8384572),
-  made('drbdmeta', 8, 'drbdmeta --force 0 v09 $DISK internal create-md 1', 'a DRBD device, metadata at byte 8384512', 'drbd', 8384572),
+  made(DRBDMETA, 8, 'drbdmeta --force 0 v08 $DISK internal create-md', 'a DRBD device, metadata at byte 8384512', 'drbd', 8384572),
+  made(DRBDMETA, 8, 'drbdmeta --force 0 v09 $DISK internal create-md 1', 'a DRBD device, metadata at byte 8384512', 'drbd', 8384572),
   made(
     ['loop', 'lvm'],
     8,
