@@ -1,6 +1,6 @@
 /**
- * Whether the structure around a weak magic can be what the magic says. Each check gets the first 512 bytes of the structure, and is as
- * strict as the kernel or libblkid (util-linux, libblkid/src/), or looser.
+ * Whether the structure around a weak magic can be what the magic says. Each check gets the first 512 bytes of the structure, padded
+ * with zeros where the disk ends, and is as strict as the kernel or libblkid (util-linux, libblkid/src/), or looser.
  */
 
 const isPowerOfTwo = (value: number, least: number, most: number): boolean =>

@@ -20,7 +20,7 @@ export type ReadRange = (offset: number, length: number) => Promise<Uint8Array>;
 const READ_ALIGN = 4 * KiB;
 /** A gap up to this size is read, too, instead of reading twice. */
 const READ_GAP = 64 * KiB;
-/** What a check of a weak magic looks at. */
+/** Bytes that a check of a weak magic looks at. */
 const CHECKED = 512;
 
 /**
@@ -63,7 +63,9 @@ function placesOf(signature: DiskSignature, size: number): Candidate[] {
   const magicEnd = (signature.within ?? 0) + Math.max(...magicsOf(signature).map((magic) => magic.length));
   const length = signature.plausible === undefined ? magicEnd : Math.max(magicEnd, CHECKED);
   const starts = typeof signature.at === 'function' ? signature.at(size) : signature.at;
-  return starts.map((start) => ({ signature, start, end: start + length })).filter(({ start, end }) => start >= 0 && end <= size);
+  return starts
+    .filter((start) => start >= 0 && start + magicEnd <= size)
+    .map((start) => ({ signature, start, end: Math.min(start + length, size) }));
 }
 
 /** What must be read to decide on all places: whole units of READ_ALIGN, in order, without overlaps. */
@@ -80,8 +82,8 @@ function rangesOf(places: readonly Candidate[], size: number): { start: number; 
 }
 
 function matches(signature: DiskSignature, part: Uint8Array): boolean {
-  return (
-    magicsOf(signature).some((magic) => startsWith(part, magic, signature.within)) &&
-    (signature.plausible === undefined || signature.plausible(new DataView(part.buffer, part.byteOffset, part.byteLength)))
-  );
+  if (!magicsOf(signature).some((magic) => startsWith(part, magic, signature.within))) return false;
+  const checked = new Uint8Array(CHECKED);
+  checked.set(part.subarray(0, CHECKED));
+  return signature.plausible?.(new DataView(checked.buffer)) ?? true;
 }

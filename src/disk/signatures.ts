@@ -21,7 +21,7 @@ export interface DiskSignature {
   readonly within?: number;
   /** Where the structure may start on a disk of `size` bytes. Places outside the disk do no harm. */
   readonly at: readonly number[] | ((size: number) => readonly number[]);
-  /** For a weak magic: whether the first 512 bytes of the structure can be what the magic says. */
+  /** For a weak magic: whether the first 512 bytes of the structure, padded with zeros, can be what the magic says. */
   readonly plausible?: (part: DataView) => boolean;
 }
 
@@ -67,8 +67,8 @@ const VOLUMES: readonly DiskSignature[] = [
   { what: 'a member of an Intel RAID', part: 'header', magic: 'Intel Raid ISM Cfg Sig. ', at: fromEnd(2 * SECTOR) },
   // Internal metadata of 8.3, 8.4 (also unclean) and 9: drbd-utils, user/shared/drbdmeta.c.
   { what: 'a DRBD device', part: 'metadata', magic: DRBD_MAGIC, within: 60, at: (size) => [roundDown(size, 4 * KiB) - 4 * KiB] },
-  // LVM2, lib/label/label.h: LABEL_SCAN_SECTORS.
-  { what: 'an LVM physical volume', part: 'label', magic: 'LABELONE', at: numbers(4, SECTOR) },
+  // LVM2, lib/label/label.h: LABEL_SCAN_SECTORS. The type, since `wipefs` leaves the "LABELONE" before it.
+  { what: 'an LVM physical volume', part: 'label', magic: 'LVM2 001', within: 24, at: numbers(4, SECTOR) },
   // cryptsetup, lib/luks1/luks.h and lib/luks2/luks2.h: LUKS2_HDR2_OFFSETS.
   { what: 'a LUKS container', part: 'header', magic: 'LUKS\xba\xbe', at: [0] },
   { what: 'a LUKS container', part: 'secondary header', magic: 'SKUL\xba\xbe', at: numbers(9, 1).map((n) => 2 ** n * 16 * KiB) },

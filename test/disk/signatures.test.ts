@@ -37,6 +37,12 @@ test('a signature with a wrong byte is not found', async () => {
   }
 });
 
+test('the end of the disk may cut off what follows a magic', async () => {
+  const gzip = Buffer.from('1f8b0800', 'hex');
+  expect(await contentOf(20, [[0, gzip]])).toMatchObject({ what: 'gzip-compressed data' });
+  expect(await contentOf(512, [[0, gzip]])).toMatchObject({ what: 'gzip-compressed data' });
+});
+
 describe('nothing is found on', () => {
   test('a disk of zeros of any size', async () => {
     await fc.assert(

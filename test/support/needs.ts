@@ -57,18 +57,50 @@ export type Need =
   | 'xz'
   | 'dmsetup'
   | 'lvm'
-  | 'mkfs.ext4'
-  | 'fuse2fs'
-  | 'exfat'
   | 'glance'
   | 'openssl'
   | 'zsh'
   | 'fish'
   | 'mandoc'
-  | 'g++';
+  | 'g++'
+  | keyof typeof PACKAGES;
+
+/** Programs by the Debian package that has them. */
+const PACKAGES = {
+  'mkfs.ext4': 'e2fsprogs',
+  fuse2fs: 'fuse2fs',
+  'mount.exfat-fuse': 'exfat-fuse',
+  'mkfs.xfs': 'xfsprogs',
+  'mkfs.btrfs': 'btrfs-progs',
+  'mkfs.fat': 'dosfstools',
+  mkntfs: 'ntfs-3g',
+  'mkfs.exfat': 'exfatprogs',
+  'mkfs.f2fs': 'f2fs-tools',
+  'mkfs.erofs': 'erofs-utils',
+  'mkfs.gfs2': 'gfs2-utils',
+  'mkfs.jfs': 'jfsutils',
+  'mkfs.nilfs2': 'nilfs-tools',
+  mkreiserfs: 'reiserfsprogs',
+  mksquashfs: 'squashfs-tools',
+  mkudffs: 'udftools',
+  genisoimage: 'genisoimage',
+  mkswap: 'util-linux',
+  wipefs: 'util-linux',
+  sfdisk: 'fdisk',
+  cryptsetup: 'cryptsetup-bin',
+  'make-bcache': 'bcache-tools',
+  drbdmeta: 'drbd-utils',
+  thin_restore: 'thin-provisioning-tools',
+} as const;
+
+const isProgram = (need: Need): need is keyof typeof PACKAGES => need in PACKAGES;
+
+function missingProgram(need: keyof typeof PACKAGES): true | string {
+  return found(need) || `${need} (package ${PACKAGES[need]})`;
+}
 
 /** True, or what is missing. */
-const NEEDS: Readonly<Record<Need, () => true | string>> = {
+const NEEDS: Readonly<Record<Exclude<Need, keyof typeof PACKAGES>, () => true | string>> = {
   root: () => isRoot() || 'root (with CAP_SYS_ADMIN)',
   loop: () => hasLoops() || 'loop devices',
   corpus: () => existsSync(corpusIndex) || 'the corpus of disks by other programs (VDISTREAM_CORPUS, or ../shared/corpus)',
@@ -89,9 +121,6 @@ const NEEDS: Readonly<Record<Need, () => true | string>> = {
   fish: () => found('fish') || 'fish',
   mandoc: () => found('mandoc') || 'mandoc',
   'g++': () => found('g++') || 'g++',
-  fuse2fs: () => found('fuse2fs') || 'fuse2fs',
-  exfat: () => (found('mount.exfat-fuse') && found('mkfs.exfat')) || 'exFAT (packages exfat-fuse and exfatprogs)',
-  'mkfs.ext4': () => found('mkfs.ext4') || 'mkfs.ext4 (package e2fsprogs)',
 };
 
 export const corpusFolder = process.env.VDISTREAM_CORPUS ?? new URL('../../../shared/corpus', import.meta.url).pathname;
@@ -103,7 +132,9 @@ const printed = new Set<string>();
 
 /** `test`, or a skip that prints why, once a file. */
 export function testWith(...needs: readonly Need[]): typeof test {
-  const missing = needs.map((need) => NEEDS[need]()).filter((answer): answer is string => typeof answer === 'string');
+  const missing = needs
+    .map((need) => (isProgram(need) ? missingProgram(need) : NEEDS[need]()))
+    .filter((answer): answer is string => typeof answer === 'string');
   if (missing.length === 0) return test;
   const reason = `needs ${missing.join(' and ')}`;
   if (process.env.CI === 'true') throw new Error(`in CI nothing is skipped, but this file ${reason}`);

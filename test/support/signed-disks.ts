@@ -11,7 +11,7 @@ export interface SignedDisk {
   readonly size: number;
   /** Bytes by their offset in the structure. */
   readonly bytes: ReadonlyArray<readonly [at: number, bytes: Uint8Array]>;
-  /** What `blkid -p` calls it and where `wipefs` finds the magic, in the structure; without a type, libblkid does not know such disks. */
+  /** What `blkid -p` calls it and where `wipefs` finds the magic, in the structure; undefined if it has no such type or checks a checksum, too. */
   readonly blkid?: { readonly type: string; readonly magicAt: number } | undefined;
 }
 
@@ -118,11 +118,17 @@ const VOLUMES = [
   // libblkid does not round the size, which is a multiple of 4096 on most devices.
   ...[0x8374026b, 0x8374026c, 0x8374026d].flatMap(drbd),
   ...[0, 1, 2, 3].flatMap((sector) =>
-    at([512 * sector], 'an LVM physical volume', 'label', [
-      [0, raw('LABELONE')],
-      [8, le64(sector)],
-      [24, raw('LVM2 001')],
-    ]),
+    at(
+      [512 * sector],
+      'an LVM physical volume',
+      'label',
+      [
+        [0, raw('LABELONE')],
+        [8, le64(sector)],
+        [24, raw('LVM2 001')],
+      ],
+      ['LVM2_member', 24],
+    ),
   ),
   ...[1, 2].flatMap((version) =>
     at(
@@ -138,11 +144,12 @@ const VOLUMES = [
   ),
   ...[16, 32, 64, 128, 256, 512, 1024, 2048, 4096].map((kib) => kib * K).flatMap(luks2),
   ...at([0], 'a BitLocker volume', 'boot sector', [[3, raw('-FVE-FS-')]]),
+  // libblkid asks for four uberblocks, and reports the last.
   ...[0, 256 * K, 63.5 * M, 63.75 * M].flatMap((label) => [
     ...zfs(label, 4, le64(0xbab10c), ['zfs_member', 3 * K]),
     ...zfs(label, 60, le64(0xbab10c).reverse(), ['zfs_member', 3 * K]),
-    ...zfs(label, 0, le64(0xbab10c)),
-    ...zfs(label, 124, le64(0xbab10c)),
+    ...zfs(label, 0, le64(0xbab10c), ['zfs_member', 3 * K]),
+    ...zfs(label, 124, le64(0xbab10c), ['zfs_member', 3 * K]),
   ]),
   ...at([4 * K], 'a bcache device', 'superblock', [[24, hex('c68573f6 4e1a45ca 8265f57f 48ba6d81')]]),
   ...at([4 * K], 'a bcachefs file system', 'superblock', [[24, hex('c68573f6 66ce90a9 d96a60cf 803df7ef')]]),
@@ -184,12 +191,14 @@ function sunLabel(): Buffer {
 const TABLES = [
   ...at([512, 4096], 'a GPT partition table', 'header', [[0, raw('EFI PART\0\0\x01\0')]]),
   ...at([ODD_SIZE - 512, end(4 * K, 4 * K)], 'a GPT partition table', 'backup header', [[0, raw('EFI PART\0\0\x01\0')]]),
-  ...[446, 462, 478, 494].flatMap((place) => at([0], 'an MBR partition table', 'boot sector', [[place, entry], bootSignature])),
+  ...[446, 462, 478, 494].flatMap((place) =>
+    at([0], 'an MBR partition table', 'boot sector', [[place, entry], bootSignature], ['dos', 510]),
+  ),
   ...at([64, 128, 512], 'a BSD disklabel', 'label', [
     [0, le32(0x82564557)],
     [132, le32(0x82564557)],
   ]),
-  ...at([0], 'a Sun disklabel', 'label', [[0, sunLabel()]]),
+  ...at([0], 'a Sun disklabel', 'label', [[0, sunLabel()]], ['sun', 508]),
   ...at([512], 'an Apple partition map', 'map', [[0, Buffer.concat([raw('PM\0\0'), be32(2), be32(1), be32(63)])]]),
   ...['FAT12   ', 'FAT16   ', 'FAT     ', 'MSDOS'].flatMap((name) => fat([[54, raw(name)]], ['vfat', 54])),
   ...['FAT32   ', 'MSWIN'].flatMap((name) => fat([[82, raw(name)]], ['vfat', 82])),
@@ -197,24 +206,30 @@ const TABLES = [
 ];
 
 const FILE_SYSTEMS = [
-  ...at([32 * K], 'an ISO 9660 file system', 'volume descriptor', [[1, raw('CD001\x01')]], ['iso9660', 1]),
+  ...at([32 * K], 'an ISO 9660 file system', 'volume descriptor', [[1, raw('CD001\x01')]]),
   ...at([0], 'an NTFS file system', 'boot sector', [[3, raw('NTFS    ')]]),
-  ...at([0], 'an exFAT file system', 'boot sector', [[3, raw('EXFAT   ')]]),
-  ...at([K], 'an ext2, ext3 or ext4 file system', 'superblock', [
-    [4, le32(2048)],
-    [56, le16(0xef53)],
-    [76, le32(1)],
-  ]),
+  ...at([0], 'an exFAT file system', 'boot sector', [[3, raw('EXFAT   ')]], ['exfat', 3]),
+  ...at(
+    [K],
+    'an ext2, ext3 or ext4 file system',
+    'superblock',
+    [
+      [4, le32(2048)],
+      [56, le16(0xef53)],
+      [76, le32(1)],
+    ],
+    ['ext2', 56],
+  ),
   ...at([0], 'an XFS file system', 'superblock', [[0, Buffer.concat([raw('XFSB'), be32(4096)])]]),
-  ...at([64 * K], 'a btrfs file system', 'superblock', [[64, raw('_BHRfS_M')]]),
+  ...at([64 * K], 'a btrfs file system', 'superblock', [[64, raw('_BHRfS_M')]], ['btrfs', 64]),
   ...[4, 8, 16, 32, 64].flatMap((page) => [
     ...at([page * K - 10], 'a swap area', 'signature', [[0, raw('SWAP-SPACE')]], ['swap', 0]),
     ...['SWAPSPACE2', 'LINHIB0001', 'S1SUSPEND\0', 'S2SUSPEND\0', 'ULSUSPEND\0'].flatMap((magic) =>
       at([page * K - 10], 'a swap area', 'signature', [[0, raw(magic)]], magic === 'SWAPSPACE2' ? undefined : ['swsuspend', 0]),
     ),
   ]),
-  ...at([K], 'an F2FS file system', 'superblock', [[0, le32(0xf2f52010)]]),
-  ...at([K], 'an EROFS file system', 'superblock', [[0, le32(0xe0f5e1e2)]]),
+  ...at([K], 'an F2FS file system', 'superblock', [[0, le32(0xf2f52010)]], ['f2fs', 0]),
+  ...at([K], 'an EROFS file system', 'superblock', [[0, le32(0xe0f5e1e2)]], ['erofs', 0]),
   ...at(
     [0],
     'a SquashFS file system',
@@ -225,10 +240,16 @@ const FILE_SYSTEMS = [
     ],
     ['squashfs', 0],
   ),
-  ...at([0], 'a SquashFS file system', 'superblock', [
-    [0, raw('sqsh')],
-    [28, be16(3)],
-  ]),
+  ...at(
+    [0],
+    'a SquashFS file system',
+    'superblock',
+    [
+      [0, raw('sqsh')],
+      [28, be16(3)],
+    ],
+    ['squashfs3', 0],
+  ),
   ...at([64 * K], 'a GFS2 file system', 'superblock', [[0, Buffer.concat([be32(0x01161970), be32(1)])]]),
   ...[1, 2, 4, 8].flatMap((kib) => at([kib * K], 'an OCFS2 file system', 'superblock', [[0, raw('OCFSV2\0\0')]])),
   ...at([2 * M], 'a VMFS file system', 'header', [[0, le32(0x2fabf15e)]], ['VMFS', 0]),
@@ -245,11 +266,17 @@ const FILE_SYSTEMS = [
   ...at([32 * K], 'a UDF file system', 'volume descriptor', [[1, raw('BEA01\x01')]]),
   ...at([0], 'an APFS container', 'superblock', [[32, Buffer.concat([raw('NXSB'), le32(4096)])]]),
   ...['H+', 'HX'].flatMap((magic) =>
-    at([K], 'an HFS+ file system', 'volume header', [
-      [0, raw(magic)],
-      [2, be16(4)],
-      [40, be32(4096)],
-    ]),
+    at(
+      [K],
+      'an HFS+ file system',
+      'volume header',
+      [
+        [0, raw(magic)],
+        [2, be16(4)],
+        [40, be32(4096)],
+      ],
+      ['hfsplus', 0],
+    ),
   ),
   ...at(
     [K],

@@ -10,7 +10,7 @@ const SIZE = 5 * MiB + 1536;
 const one = (at: number) => [[at, Uint8Array.of(1)]] as const;
 
 test('a signature is named with its place', async () => {
-  const { read } = rangeReader(SIZE, [[512, Buffer.from('LABELONE')]]);
+  const { read } = rangeReader(SIZE, [[536, Buffer.from('LVM2 001')]]);
   expect(await deviceContent(SIZE, read)).toBe('an LVM physical volume, label at byte 512');
   expect(await fileContent(SIZE, read)).toBe('an LVM physical volume, label at byte 512');
 });

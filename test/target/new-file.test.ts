@@ -65,7 +65,7 @@ const exfat = (): string => mounted(['mkfs.exfat'], 'mount.exfat-fuse');
 describe.each([
   ['a file system with unnamed files', testFolder, testWith()],
   ['a file system without unnamed files', ext4, testWith('loop', 'fuse', 'fuse2fs', 'mkfs.ext4')],
-  ['a file system without unnamed files and hard links', exfat, testWith('loop', 'fuse', 'exfat')],
+  ['a file system without unnamed files and hard links', exfat, testWith('loop', 'fuse', 'mount.exfat-fuse', 'mkfs.exfat')],
 ] as const)('a new file on %s', (_what, folderOf, run) => {
   run('does not bear its name before the disk is complete', async () => {
     const folder = folderOf();
