@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /** The command line: arguments in, one result or one error out, and an exit status. */
 
-import { setFlagsFromString } from 'node:v8';
 import { cancelledOr, VdiStreamError } from '../errors.ts';
+import { optimizeLater } from '../host/v8.ts';
 import { VERSION } from '../version.ts';
 import { COMMANDS, isCommand } from './commands.ts';
 import { completionScript, isShell, SHELLS } from './completion.ts';
@@ -11,12 +11,7 @@ import { helpPage, mainPage } from './help.ts';
 import { run } from './run.ts';
 import { didYouMean, listed } from './words.ts';
 
-/**
- * V8 compiles code again, optimised, once it has run for a while, on threads of its own. A run of this program ends before that
- * pays: native code and the kernel do the copying, and those threads take the cores from them. Eight times the usual budget
- * still optimises the loops over a million table entries (bench: 0.2 to 0.3 s of CPU less).
- */
-setFlagsFromString('--interrupt-budget=1000000');
+optimizeLater();
 
 async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
