@@ -8,6 +8,7 @@ import { COMMANDS, isCommand } from './commands.ts';
 import { completionScript, isShell, SHELLS } from './completion.ts';
 import { errorText } from './error-text.ts';
 import { helpPage, mainPage } from './help.ts';
+import { toStderr, toStdout } from './output.ts';
 import { run } from './run.ts';
 import { didYouMean, listed } from './words.ts';
 
@@ -16,13 +17,13 @@ optimizeLater();
 async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
   if (name === undefined) {
-    process.stderr.write(mainPage());
+    toStderr(linesOf(mainPage()));
     return 2;
   }
   const has = (...flags: readonly string[]): boolean => flags.some((flag) => rest.includes(flag));
   const page = pageOf(name, rest[0], has('--help', '-h'));
   if (page !== undefined) {
-    process.stdout.write(page);
+    await toStdout(linesOf(page));
     return 0;
   }
   const json = has('--json');
@@ -34,10 +35,12 @@ async function main(argv: readonly string[]): Promise<number> {
     return await run(name, rest, stop.signal);
   } catch (cause) {
     const error = cancelledOr(cause, stop.signal);
-    process.stderr.write(errorText(error, json));
+    toStderr(errorText(error, json));
     return error instanceof VdiStreamError ? error.exitCode : 1;
   }
 }
+
+const linesOf = (page: string): string[] => page.replace(/\n$/, '').split('\n');
 
 /** What is only printed: help, the version, a completion script. */
 function pageOf(name: string, topic: string | undefined, isHelp: boolean): string | undefined {
@@ -61,7 +64,7 @@ function unknownShell(name = ''): VdiStreamError {
 const SECOND_SIGNAL = 'a second signal ended it without cleaning up; `vdistream reap` removes what an import left behind';
 
 /** Cleaning up can wait for a toolstack command or a slow disk. Somebody who sees nothing happen would send the second signal. */
-const CLEANING_UP = 'vdistream: cancelled, cleaning up; a second signal ends it now and cleans up nothing\n';
+const CLEANING_UP = 'vdistream: cancelled, cleaning up; a second signal ends it now and cleans up nothing';
 const SILENT_CLEANUP_MS = 1000;
 
 /** The first signal cancels and cleans up; the second ends the process immediately. */
@@ -70,11 +73,11 @@ function listenForSignals(stop: AbortController, json: boolean, quiet: boolean):
     process.on(signal, () => {
       if (stop.signal.aborted) {
         // After the progress bar has restored the terminal.
-        process.once('exit', () => process.stderr.write(errorText(new VdiStreamError('CANCELLED', SECOND_SIGNAL), json)));
+        process.once('exit', () => toStderr(errorText(new VdiStreamError('CANCELLED', SECOND_SIGNAL), json)));
         process.exit(130);
       }
       stop.abort(new Error(signal));
-      if (!quiet) setTimeout(() => process.stderr.write(CLEANING_UP), SILENT_CLEANUP_MS).unref();
+      if (!quiet) setTimeout(() => toStderr([CLEANING_UP]), SILENT_CLEANUP_MS).unref();
     });
   }
 }

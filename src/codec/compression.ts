@@ -83,7 +83,7 @@ async function* throughProgram(program: 'zstd' | 'xz', source: Chunks): Chunks {
   }
   const { status, killedBy } = await child.ended;
   if (killedBy !== null) throw new VdiStreamError('COMPRESSION_TOOL', `the program \`${program}\` was killed by ${killedBy}`);
-  if (status !== 0) throw streamError(program, stderr.trim() || `exit status ${status}`);
+  if (status !== 0) throw streamError(program, stderr.trim().replace(/\s*\n\s*/g, '; ') || `exit status ${status}`);
 }
 
 async function start(program: 'zstd' | 'xz'): Promise<Child> {
