@@ -395,7 +395,7 @@ export const ERRORS = {
     exit: 1,
     atFault: 'source',
     remedies: ['elsewhere'],
-    meaning: 'The server redirected too often, or to an unsafe address.',
+    meaning: 'The server redirected too often, or to an address that is refused: another scheme, or a public server to this host itself.',
     advice: 'Pass the final address.',
   },
   HTTP_DROPPED: {

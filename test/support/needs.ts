@@ -63,7 +63,8 @@ export type Need =
   | 'zsh'
   | 'fish'
   | 'mandoc'
-  | 'g++';
+  | 'g++'
+  | 'ip';
 
 /** True, or what is missing. */
 const NEEDS: Readonly<Record<Need, () => true | string>> = {
@@ -86,6 +87,7 @@ const NEEDS: Readonly<Record<Need, () => true | string>> = {
   zsh: () => found('zsh') || 'zsh',
   fish: () => found('fish') || 'fish',
   mandoc: () => found('mandoc') || 'mandoc',
+  ip: () => found('ip') || 'ip (package iproute2)',
   'g++': () => found('g++') || 'g++',
   'mkfs.ext4': () => found('mkfs.ext4') || 'mkfs.ext4 (package e2fsprogs)',
 };
