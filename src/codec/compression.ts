@@ -9,6 +9,7 @@ import { type Child, startChild } from '../host/child.ts';
 import { errnoOf } from '../host/errno.ts';
 import { gunzip } from './gunzip.ts';
 import { through } from './through.ts';
+import { wholeFrames } from './zstd-frames.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd' | 'xz';
 
@@ -60,7 +61,7 @@ async function* throughZstd(source: Chunks): Chunks {
   // ZSTD_d_windowLogMax of zstd.h. Node's own limit is 128 MiB.
   const stream: Duplex = create({ params: { 100: MEMORY_LOG } });
   try {
-    yield* through(stream, stream, source);
+    yield* through(stream, stream, wholeFrames(source));
   } catch (cause) {
     if (cause instanceof VdiStreamError || !(cause instanceof Error)) throw cause;
     throw streamError('zstd', `the zstd stream is damaged: ${cause.message}`, cause);
