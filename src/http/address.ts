@@ -1,6 +1,6 @@
 /** Addresses: which of them are this host's own, and which belong to a private network. */
 
-import { lookup } from 'node:dns';
+import dns from 'node:dns';
 import { BlockList, isIP, isIPv6, type LookupFunction } from 'node:net';
 
 /** `host`: loopback, link-local, or unspecified, which connects to loopback. */
@@ -12,7 +12,8 @@ export interface Network {
   scopeOf(address: string): Scope;
 }
 
-export const NETWORK: Network = { lookup, scopeOf };
+/** As node:net does it: with the `lookup` that node:dns has at the time of the call, since programs replace it. */
+export const NETWORK: Network = { lookup: (hostname, options, callback) => dns.lookup(hostname, options, callback), scopeOf };
 
 /** RFC 1122 (0/8, 127/8), RFC 3927, RFC 4291 (::, ::1, IPv4-compatible, fe80::/10). BlockList finds IPv4 also in IPv4-mapped addresses. */
 const HOST = blockList(['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16'], ['::/96', 'fe80::/10']);

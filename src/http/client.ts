@@ -74,7 +74,7 @@ export function createHttp(options: HttpOptions = {}, network = NETWORK): Http {
         const next = redirectTarget(url, location, answer.status);
         // Dropped for good: the other host could redirect back to a path of its choice.
         if (next.origin !== url.origin) own = {};
-        if (answer.peer === undefined || network.scopeOf(answer.peer) === 'public') {
+        if (answer.addresses.some((address) => network.scopeOf(address) === 'public')) {
           const from = redactUrl(url.href);
           refusalOf = (reached) => (network.scopeOf(reached) === 'host' ? ownAddress(from, reached, answer.status) : undefined);
         }

@@ -22,8 +22,8 @@ export interface Connection {
 export interface HttpAnswer extends AnswerHead {
   /** The URL after redirects. */
   readonly url: string;
-  /** The address of the server; undefined if it had closed the connection before that could be asked. */
-  readonly peer: string | undefined;
+  /** The addresses of the server, one of which it was reached at. */
+  readonly addresses: readonly string[];
   /** Can be read once. Yields everything received before it throws HTTP_DROPPED; throws CANCELLED immediately. */
   readonly body: Chunks;
   /** Closes the connection immediately; a pending read of the body throws CANCELLED. */
@@ -47,8 +47,14 @@ export async function exchange(
   connection: Connection,
   signals: readonly AbortSignal[],
 ): Promise<HttpAnswer> {
-  const address = literalAddress(url);
-  const refusal = address === undefined ? undefined : refusalOf(address);
+  // Not from the socket: it keeps its peer's address once that has been read, and `watchEnd` needs to see when it is gone.
+  const addresses: string[] = [];
+  const check = (address: string): VdiStreamError | undefined => {
+    addresses.push(address);
+    return refusalOf(address);
+  };
+  const literal = literalAddress(url);
+  const refusal = literal === undefined ? undefined : check(literal);
   if (refusal !== undefined) throw refusal;
   // Loading undici takes about 70 ms, as long as the rest of a short run.
   const { Client, buildConnector } = await import('undici');
@@ -67,16 +73,12 @@ export async function exchange(
     rejectUnauthorized: true, // or an environment variable could turn it off
     timeout: connectTimeout,
     signal: stop.signal,
-    lookup: checkedLookup(network.lookup, refusalOf),
+    lookup: checkedLookup(network.lookup, check),
   });
-  let peer: string | undefined;
   const client = new Client(url.origin, {
     connect: (options, callback) =>
       connect(options, (...connected) => {
-        if (connected[0] === null) {
-          peer = connected[1].remoteAddress;
-          watchEnd(connected[1], onEnd);
-        }
+        if (connected[0] === null) watchEnd(connected[1], onEnd);
         callback(...connected);
       }),
     headersTimeout: idleTimeout,
@@ -88,7 +90,7 @@ export async function exchange(
   });
   if (!incoming.ended) client.dispatch({ path: url.pathname + url.search, method, headers }, handlerOf(incoming, failed));
   const head = await incoming.head();
-  return { ...head, url: url.href, peer, body: incoming.body(), close: async () => incoming.cancel() };
+  return { ...head, url: url.href, addresses, body: incoming.body(), close: async () => incoming.cancel() };
 }
 
 /** Passes undici's events on to the response. */
