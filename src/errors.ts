@@ -100,11 +100,17 @@ export const ERRORS = {
     meaning: 'The compressed stream is followed by bytes other than zero padding.',
     advice: 'Something was appended to the file, or it is damaged. Fetch it again.',
   },
+  COMPRESSION_MEMORY: {
+    exit: 1,
+    atFault: 'host',
+    meaning: "Decompressing the image needs more memory than vdistream's limit. The image itself may be good.",
+    advice: 'Decompress it with the program itself: zstd -dc --long=31 FILE | vdistream write - TARGET, or xz -dc FILE | ...',
+  },
   COMPRESSION_TOOL: {
     exit: 1,
     atFault: 'host',
-    meaning: 'The program for this compression is not installed or failed to start.',
-    advice: 'Install the program named in the message, or recompress the image with gzip.',
+    meaning: 'The program for this compression is not installed, could not be started, or was killed.',
+    advice: 'If it is missing, install it or recompress the image with gzip. Otherwise free memory or raise the limits of this process.',
   },
 
   TAR_HEADER: { exit: 1, atFault: 'image', meaning: 'A tar header is damaged.', advice: DAMAGED },
@@ -389,7 +395,7 @@ export const ERRORS = {
     exit: 1,
     atFault: 'source',
     remedies: ['elsewhere'],
-    meaning: 'The server redirected too often, or to an unsafe address.',
+    meaning: 'The server redirected too often, or to an address that is refused: another scheme, or a public server to this host itself.',
     advice: 'Pass the final address.',
   },
   HTTP_DROPPED: {

@@ -67,6 +67,12 @@ test('the workflow runs on Node 20, 22 and 24, for pushes and pull requests, wit
   expect(workflow.permissions).toEqual({ contents: 'read' });
 });
 
+test('.ci/run runs on the first of them, and part of the tests on the others', () => {
+  const [first, ...others] = strategy.matrix.node;
+  expect(read('.ci/run')).toContain(`with Node ${first}.`);
+  expect(read('.ci/run')).toContain(`for version in ${others.join(' ')}; do`);
+});
+
 test('no step of the workflow may fail unnoticed', () => {
   expect(steps.filter((step) => step['continue-on-error'] !== undefined)).toEqual([]);
 });

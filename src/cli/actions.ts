@@ -24,10 +24,10 @@ interface Invocation {
   readonly onWarning: OnWarning;
 }
 
-/** For people; with --json the result takes its place. */
+/** Lines for people; with --json the result takes its place. */
 interface Shown {
-  readonly stdout?: string;
-  readonly stderr?: string;
+  readonly stdout?: readonly string[];
+  readonly stderr?: readonly string[];
   /** The work succeeded and found something that is worth exit status 1. */
   readonly failed?: boolean;
 }
@@ -57,7 +57,7 @@ const importToSr = action(
     return importImage(inputs, { ...importOptions(call), name: values.text('name'), sr });
   },
   // The UUID is the result: on stdout alone, a script can read it.
-  (result, call) => ({ stdout: `${result.vdi}\n`, ...(!isQuiet(call) && { stderr: importSummary(result) }) }),
+  (result, call) => ({ stdout: [result.vdi], ...(!isQuiet(call) && { stderr: importSummary(result) }) }),
 );
 
 const importToOwnDevice = action(async (call) => {

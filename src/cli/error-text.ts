@@ -1,18 +1,20 @@
-/** An error for people, or as one JSON object. */
+/** An error for people, or as an object for programs. */
 
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { isUrl, redactUrl } from '../http/url.ts';
 
-/** For stderr; ends with a newline. `argv` is the command line that failed, from the name of the command on. */
-export function errorText(error: unknown, json: boolean, argv: readonly string[] = []): string {
+/** `argv` is the command line that failed, from the name of the command on. */
+export function errorText(error: unknown, json: boolean, argv: readonly string[] = []): Printed {
+import type { Printed } from './output.ts';
+
   if (!(error instanceof VdiStreamError)) return defectText(error, json);
-  if (json) return `${JSON.stringify({ error: error })}\n`;
+  if (json) return { json: { error } };
   const lines = [`vdistream: ${whereOf(error)}${error.message}`, `  ${error.advice} (${error.code})`];
   if (error.guard !== undefined) lines.push(`  To go ahead anyway: ${forcedCommand(argv, error.guard)}`);
   for (let cause = error.cause; cause instanceof VdiStreamError; cause = cause.cause)
     lines.push(`  because: ${whereOf(cause)}${cause.message}`);
   for (const sentence of error.left) lines.push(`  left behind: ${sentence}`);
-  return `${lines.join('\n')}\n`;
+  return lines;
 }
 
 /** The same command with the guard lifted. The option comes first, since operands may follow a `--`. */
@@ -37,15 +39,15 @@ function whereOf(error: VdiStreamError): string {
 }
 
 /** Any other error is a bug in vdistream. Its authors need the stack, which is printed on request. */
-function defectText(error: unknown, json: boolean): string {
+function defectText(error: unknown, json: boolean): Printed {
   const message = messageOf(error);
-  if (json) return `${JSON.stringify({ error: { code: 'DEFECT', message } })}\n`;
-  const stack = process.env.VDISTREAM_DEBUG && error instanceof Error ? `${error.stack}\n` : '';
-  return `vdistream: a bug in vdistream: ${message}\n  Please report it, with what VDISTREAM_DEBUG=1 prints.\n${stack}`;
+  if (json) return { json: { error: { code: 'DEFECT', message } } };
+  const stack = process.env.VDISTREAM_DEBUG && error instanceof Error ? (error.stack ?? '').split('\n') : [];
+  return [`vdistream: a bug in vdistream: ${message}`, '  Please report it, with what VDISTREAM_DEBUG=1 prints.', ...stack];
 }
 
 /** The work succeeded, but its result could not be written to stdout. */
-export function outputErrorText({ message: reason }: Error, json: boolean): string {
+export function outputErrorText({ message: reason }: Error, json: boolean): Printed {
   const message = `the work is done, but its result could not be printed: ${reason}`;
-  return json ? `${JSON.stringify({ error: { code: 'OUTPUT', message } })}\n` : `vdistream: ${message} (OUTPUT)\n`;
+  return json ? { json: { error: { code: 'OUTPUT', message } } } : [`vdistream: ${message} (OUTPUT)`];
 }

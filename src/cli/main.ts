@@ -1,33 +1,29 @@
 #!/usr/bin/env node
 /** The command line: arguments in, one result or one error out, and an exit status. */
 
-import { setFlagsFromString } from 'node:v8';
 import { cancelledOr, VdiStreamError } from '../errors.ts';
+import { optimizeLater } from '../host/v8.ts';
 import { VERSION } from '../version.ts';
 import { COMMANDS, isCommand } from './commands.ts';
 import { completionScript, isShell, SHELLS } from './completion.ts';
 import { errorText } from './error-text.ts';
 import { helpPage, mainPage } from './help.ts';
+import { toStderr, toStdout } from './output.ts';
 import { run } from './run.ts';
 import { didYouMean, listed } from './words.ts';
 
-/**
- * V8 compiles code again, optimised, once it has run for a while, on threads of its own. A run of this program ends before that
- * pays: native code and the kernel do the copying, and those threads take the cores from them. Eight times the usual budget
- * still optimises the loops over a million table entries (bench: 0.2 to 0.3 s of CPU less).
- */
-setFlagsFromString('--interrupt-budget=1000000');
+optimizeLater();
 
 async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
   if (name === undefined) {
-    process.stderr.write(mainPage());
+    toStderr(linesOf(mainPage()));
     return 2;
   }
   const has = (...flags: readonly string[]): boolean => flags.some((flag) => rest.includes(flag));
   const page = pageOf(name, rest[0], has('--help', '-h'));
   if (page !== undefined) {
-    process.stdout.write(page);
+    await toStdout(linesOf(page));
     return 0;
   }
   const json = has('--json');
@@ -39,10 +35,12 @@ async function main(argv: readonly string[]): Promise<number> {
     return await run(name, rest, stop.signal);
   } catch (cause) {
     const error = cancelledOr(cause, stop.signal);
-    process.stderr.write(errorText(error, json, argv));
+    toStderr(errorText(error, json, argv));
     return error instanceof VdiStreamError ? error.exitCode : 1;
   }
 }
+
+const linesOf = (page: string): string[] => page.replace(/\n$/, '').split('\n');
 
 /** What is only printed: help, the version, a completion script. */
 function pageOf(name: string, topic: string | undefined, isHelp: boolean): string | undefined {
@@ -66,7 +64,7 @@ function unknownShell(name = ''): VdiStreamError {
 const SECOND_SIGNAL = 'a second signal ended it without cleaning up; `vdistream reap` removes what an import left behind';
 
 /** Cleaning up can wait for a toolstack command or a slow disk. Somebody who sees nothing happen would send the second signal. */
-const CLEANING_UP = 'vdistream: cancelled, cleaning up; a second signal ends it now and cleans up nothing\n';
+const CLEANING_UP = 'vdistream: cancelled, cleaning up; a second signal ends it now and cleans up nothing';
 const SILENT_CLEANUP_MS = 1000;
 
 /** The first signal cancels and cleans up; the second ends the process immediately. */
@@ -75,11 +73,11 @@ function listenForSignals(stop: AbortController, json: boolean, quiet: boolean):
     process.on(signal, () => {
       if (stop.signal.aborted) {
         // After the progress bar has restored the terminal.
-        process.once('exit', () => process.stderr.write(errorText(new VdiStreamError('CANCELLED', SECOND_SIGNAL), json)));
+        process.once('exit', () => toStderr(errorText(new VdiStreamError('CANCELLED', SECOND_SIGNAL), json)));
         process.exit(130);
       }
       stop.abort(new Error(signal));
-      if (!quiet) setTimeout(() => process.stderr.write(CLEANING_UP), SILENT_CLEANUP_MS).unref();
+      if (!quiet) setTimeout(() => toStderr([CLEANING_UP]), SILENT_CLEANUP_MS).unref();
     });
   }
 }

@@ -3,6 +3,7 @@
 import type { SingleBar } from 'cli-progress';
 import type { OnProgress, Progress } from '../engine/progress.ts';
 import type { OnWarning } from '../warnings.ts';
+import { toStderr } from './output.ts';
 import { clock, human, rate } from './sizes.ts';
 
 interface Reporter {
@@ -24,9 +25,7 @@ export function createReporter({ json = false, quiet = false }: { readonly json?
       if (quiet) return;
       show?.close();
       const where = warning.member === undefined ? '' : `${warning.member}: `;
-      process.stderr.write(
-        json ? `${JSON.stringify({ warning })}\n` : `vdistream: warning: ${where}${warning.message} (${warning.code})\n`,
-      );
+      toStderr(json ? { json: { warning } } : [`vdistream: warning: ${where}${warning.message} (${warning.code})`]);
     },
     close: () => show?.close(),
   };
@@ -44,9 +43,9 @@ function pace(): (progress: Progress) => { seconds: number; left: number } {
   return (progress) => {
     if (progress.phase !== phase) {
       phase = progress.phase;
-      started = Date.now();
+      started = performance.now();
     }
-    const seconds = (Date.now() - started) / 1000;
+    const seconds = (performance.now() - started) / 1000;
     const left = progress.moved > 0 ? (seconds * (progress.toMove - progress.moved)) / progress.moved : Number.POSITIVE_INFINITY;
     return { seconds, left: Math.max(0, left) };
   };
@@ -54,9 +53,9 @@ function pace(): (progress: Progress) => { seconds: number; left: number } {
 
 /** True once every `interval` ms, and not before the first interval is over: short work prints nothing. */
 function every(interval: number): () => boolean {
-  let next = Date.now() + interval;
+  let next = performance.now() + interval;
   return () => {
-    const now = Date.now();
+    const now = performance.now();
     if (now < next) return false;
     next = now + interval;
     return true;
@@ -74,9 +73,10 @@ function lines(): Show {
     update(progress) {
       const { seconds, left } = paceOf(progress);
       if (!isDue()) return;
-      process.stderr.write(
-        `vdistream: ${progress.phase} ${share(progress)}, ${human(progress.moved)} of data, ${rate(progress.moved, seconds)}${progress.total > 0 ? `, ${clock(left)} left` : ''}\n`,
-      );
+      const timeLeft = progress.total > 0 ? `, ${clock(left)} left` : '';
+      toStderr([
+        `vdistream: ${progress.phase} ${share(progress)}, ${human(progress.moved)} of data, ${rate(progress.moved, seconds)}${timeLeft}`,
+      ]);
     },
     close() {},
   };
@@ -88,7 +88,7 @@ function jsonLines(): Show {
   return {
     update(progress) {
       const { seconds } = paceOf(progress);
-      if (isDue()) process.stderr.write(`${JSON.stringify({ progress: { ...progress, seconds } })}\n`);
+      if (isDue()) toStderr({ json: { progress: { ...progress, seconds } } });
     },
     close() {},
   };

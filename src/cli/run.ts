@@ -3,6 +3,7 @@
 import { ACTIONS, type Outcome } from './actions.ts';
 import type { CommandName } from './commands.ts';
 import { outputErrorText } from './error-text.ts';
+import { toStderr, toStdout } from './output.ts';
 import { parseCommandLine } from './parse.ts';
 import { createReporter } from './reporter.ts';
 import { inputsFrom } from './sources.ts';
@@ -18,15 +19,11 @@ export async function run(name: CommandName, argv: readonly string[], signal: Ab
 }
 
 /** A result that could not be printed is a failure: a script would continue without it. */
-async function print({ result, stdout = '', stderr = '', failed = false }: Outcome, json: boolean): Promise<0 | 1> {
-  if (!json) process.stderr.write(stderr);
-  const text = json ? `${JSON.stringify(result)}\n` : stdout;
-  const error = text === '' ? undefined : await written(text);
+async function print({ result, stdout = [], stderr = [], failed = false }: Outcome, json: boolean): Promise<0 | 1> {
+  if (!json) toStderr(stderr);
+  const error = await toStdout(json ? { json: result } : stdout);
   // A reader that closes the pipe has read enough.
   if (!error || error.code === 'EPIPE') return failed ? 1 : 0;
-  process.stderr.write(outputErrorText(error, json));
+  toStderr(outputErrorText(error, json));
   return 1;
 }
-
-const written = (text: string): Promise<NodeJS.ErrnoException | null | undefined> =>
-  new Promise((resolve) => process.stdout.write(text, resolve));

@@ -1,4 +1,4 @@
-/** Results as text for people. */
+/** Results as lines of text for people. */
 
 import type { CheckResult, Finding } from '../engine/check.ts';
 import type { DiskInfo, ImageInfo, LayerInfo } from '../engine/info.ts';
@@ -8,38 +8,36 @@ import type { ImportResult } from '../xen/import.ts';
 import type { LeftOver, ReapResult } from '../xen/reap.ts';
 import { human, rate } from './sizes.ts';
 
-export function infoTable(source: string, image: ImageInfo): string {
+export function infoTable(source: string, image: ImageInfo): string[] {
   const kind = { tar: 'tar archive', vhd: 'VHD', raw: 'raw disk' }[image.kind];
   const packed = image.compression === 'none' ? '' : `, ${image.compression}`;
-  const blocks = image.disks.map((disk) => diskTable(disk));
-  const ignored = image.ignored.length === 0 ? [] : [row('ignored', image.ignored.join(', '))];
-  return `${[`${source}: ${kind}${packed}`, ...blocks, ...ignored].join('\n\n')}\n`;
+  const disks = image.disks.flatMap((disk) => ['', ...diskTable(disk)]);
+  const ignored = image.ignored.length === 0 ? [] : ['', row('ignored', image.ignored.join(', '))];
+  return [`${source}: ${kind}${packed}`, ...disks, ...ignored];
 }
 
 const row = (name: string, value: string): string => `  ${name.padEnd(12)}  ${value}`;
 
-function diskTable(disk: DiskInfo): string {
+function diskTable(disk: DiskInfo): string[] {
   const rows = [
     row('disk', disk.member ?? '(the whole file)'),
     row('type', disk.layers.length === 1 ? disk.type : `chain of ${disk.layers.length} layers`),
     row('virtual size', `${disk.virtualSize} bytes (${human(disk.virtualSize)})`),
   ];
-  if (disk.layers.length > 1) return [...rows, ...disk.layers.map((layer, index) => layerRows(layer, index))].join('\n');
+  if (disk.layers.length > 1) return [...rows, ...disk.layers.flatMap((layer, index) => layerRows(layer, index))];
   return [
     ...rows,
     row('allocated', allocated(disk)),
     row('block size', disk.blockSize === undefined ? 'none' : human(disk.blockSize)),
     row('creator', disk.creator ?? 'unknown'),
     row('data', drawMap(disk.map)),
-  ].join('\n');
+  ];
 }
 
-function layerRows(layer: LayerInfo, index: number): string {
+function layerRows(layer: LayerInfo, index: number): string[] {
   const blocks = layer.blockSize === undefined ? '' : `, blocks of ${human(layer.blockSize)}`;
   const summary = `${layer.type}, ${human(layer.virtualSize)}, ${allocated(layer)}${blocks}, by ${layer.creator ?? 'unknown'}`;
-  return [row(index === 0 ? 'leaf' : `parent ${index}`, `${layer.member ?? '(a file)'}: ${summary}`), row('', drawMap(layer.map))].join(
-    '\n',
-  );
+  return [row(index === 0 ? 'leaf' : `parent ${index}`, `${layer.member ?? '(a file)'}: ${summary}`), row('', drawMap(layer.map))];
 }
 
 function allocated({ allocatedBytes, virtualSize }: LayerInfo): string {
@@ -53,48 +51,48 @@ function drawMap(map: readonly number[]): string {
   return map.map((share) => (share === 0 ? '·' : (SHADES[Math.min(3, Math.floor(share * 4))] ?? ''))).join('');
 }
 
-export function writeSummary(result: WriteResult): string {
+export function writeSummary(result: WriteResult): string[] {
   const name = result.member ?? 'the disk';
   const what = result.layers > 1 ? `${name}, a chain of ${result.layers} layers` : name;
   const parts = [`${human(result.bytesWritten)} written`, `${human(result.bytesZeroed)} zeroed`, `${human(result.bytesSkipped)} skipped`];
   if (result.bytesRewritten > 0) parts.push(`${human(result.bytesRewritten)} written again`);
   const verified = result.verified ? ', verified' : '';
   const pace = `${result.seconds.toFixed(2)} s, ${rate(result.bytesWritten, result.seconds)}`;
-  return `Wrote ${what} (${human(result.virtualSize)}) to ${result.target}: ${parts.join(', ')}${verified}; ${pace}.\n${ignoredLine(result.ignored)}`;
+  const ignored = result.ignored.length === 0 ? [] : [`Not part of the disk: ${result.ignored.join(', ')}.`];
+  return [`Wrote ${what} (${human(result.virtualSize)}) to ${result.target}: ${parts.join(', ')}${verified}; ${pace}.`, ...ignored];
 }
 
-const ignoredLine = (ignored: readonly string[]): string => (ignored.length === 0 ? '' : `Not part of the disk: ${ignored.join(', ')}.\n`);
-
-export function verifySummary(result: VerifyResult): string {
+export function verifySummary(result: VerifyResult): string[] {
   const pace = `${result.seconds.toFixed(2)} s, ${rate(result.bytesCompared, result.seconds)}`;
-  return `${result.target} holds the image: ${human(result.bytesCompared)} compared; ${pace}.\n`;
+  return [`${result.target} holds the image: ${human(result.bytesCompared)} compared; ${pace}.`];
 }
 
-export function checkTable(source: string, { findings, disks, ok }: CheckResult): string {
+export function checkTable(source: string, { findings, disks, ok }: CheckResult): string[] {
   const errors = findings.filter(({ severity }) => severity === 'error').length;
   const counts = `${count(errors, 'error')}, ${count(findings.length - errors, 'warning')}, ${count(disks.length, 'disk')}`;
-  return `${[...findings.map(findingLines), `${source}: ${ok ? 'good' : 'damaged'}: ${counts}`].join('\n')}\n`;
+  return [...findings.flatMap(findingLines), `${source}: ${ok ? 'good' : 'damaged'}: ${counts}`];
 }
 
 const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
 
-function findingLines({ severity, code, message, advice, member, offset }: Finding): string {
+function findingLines({ severity, code, message, advice, member, offset }: Finding): string[] {
   const place = [member, offset === undefined ? undefined : `at byte ${offset}`].filter((part) => part !== undefined).join(' ');
   const line = `${severity.padEnd(8)} ${place === '' ? '' : `${place}: `}${message} (${code})`;
-  return advice === undefined ? line : `${line}\n         ${advice}`;
+  return advice === undefined ? [line] : [line, `         ${advice}`];
 }
 
-export const importSummary = (result: ImportResult): string =>
-  `${writeSummary(result)}VDI ${result.vdi} "${result.name}" has ${human(result.vdiSize)} on SR ${result.sr}.\n`;
+export const importSummary = (result: ImportResult): string[] => [
+  ...writeSummary(result),
+  `VDI ${result.vdi} "${result.name}" has ${human(result.vdiSize)} on SR ${result.sr}.`,
+];
 
-export const reapTable = ({ leftOvers }: ReapResult): string =>
-  leftOvers.length === 0 ? 'No left-over VDIs found.\n' : leftOverLines(leftOvers);
+export const reapTable = ({ leftOvers }: ReapResult): string[] =>
+  leftOvers.length === 0 ? ['No left-over VDIs found.'] : leftOverLines(leftOvers);
 
 /** Those that could not be removed, which --quiet does not suppress. */
-export const reapFailures = ({ leftOvers }: ReapResult): string => leftOverLines(leftOvers.filter(({ left }) => left.length > 0));
+export const reapFailures = ({ leftOvers }: ReapResult): string[] => leftOverLines(leftOvers.filter(({ left }) => left.length > 0));
 
-const leftOverLines = (leftOvers: readonly LeftOver[]): string =>
-  leftOvers.map((leftOver) => `${leftOver.vdi}  ${statusOf(leftOver)}\n`).join('');
+const leftOverLines = (leftOvers: readonly LeftOver[]): string[] => leftOvers.map((leftOver) => `${leftOver.vdi}  ${statusOf(leftOver)}`);
 
 function statusOf({ owner, host, pid, removed, left }: LeftOver): string {
   if (owner === 'running') return `left alone: its import is still running (pid ${pid})`;

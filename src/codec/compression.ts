@@ -1,14 +1,16 @@
 /** Compression: detecting it by the first bytes of a source, and decompressing. */
 
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import type { Duplex } from 'node:stream';
 import zlib from 'node:zlib';
 import { startsWith } from '../bytes.ts';
 import type { Chunks } from '../cursor.ts';
 import { MAGIC } from '../disk/magic.ts';
-import { unreachable, VdiStreamError } from '../errors.ts';
+import { messageOf, unreachable, VdiStreamError } from '../errors.ts';
+import { type Child, startChild } from '../host/child.ts';
+import { errnoOf } from '../host/errno.ts';
 import { gunzip } from './gunzip.ts';
 import { through } from './through.ts';
+import { wholeFrames } from './zstd-frames.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd' | 'xz';
 
@@ -31,7 +33,7 @@ export function compressionOf(magic: Uint8Array): Compression {
 
 /**
  * The decompressed bytes of `source`. Reading throws COMPRESSION_DATA, COMPRESSION_CHECKSUM, COMPRESSION_TRUNCATED, COMPRESSION_TRAILING,
- * COMPRESSION_TOOL, and what `source` throws.
+ * COMPRESSION_MEMORY, COMPRESSION_TOOL, and what `source` throws.
  */
 export function decompress(compression: Compression, source: Chunks): Chunks {
   switch (compression) {
@@ -48,55 +50,60 @@ export function decompress(compression: Compression, source: Chunks): Chunks {
   }
 }
 
+/** A compressed stream dictates how much memory decompressing it takes, so that is limited, in bytes. `xz -9` needs 65 MiB. */
+const MEMORY_LOG = 28;
+const MEMORY = 2 ** MEMORY_LOG;
+const PROGRAM_OPTIONS = { xz: ['-dc', `--memlimit-decompress=${MEMORY}`], zstd: ['-dc', `--memory=${MEMORY}`] } as const;
+
 /** Node has zstd since 22.15; with an older one the zstd program does the work. */
 async function* throughZstd(source: Chunks): Chunks {
   const create: unknown = Reflect.get(zlib, 'createZstdDecompress');
   if (typeof create !== 'function') return yield* throughProgram('zstd', source);
-  const stream: Duplex = create();
+  // ZSTD_d_windowLogMax of zstd.h. Node's own limit is 128 MiB.
+  const stream: Duplex = create({ params: { 100: MEMORY_LOG } });
   try {
-    yield* through(stream, stream, source);
+    yield* through(stream, stream, wholeFrames(source));
   } catch (cause) {
     if (cause instanceof VdiStreamError || !(cause instanceof Error)) throw cause;
-    throw new VdiStreamError('COMPRESSION_DATA', `the zstd stream is damaged: ${cause.message}`, { cause });
+    throw streamError('zstd', `the zstd stream is damaged: ${cause.message}`, cause);
   }
 }
 
-/** A compressed stream dictates how much memory decompressing it takes, so that is limited. `xz -9` needs 65 MiB. */
-const PROGRAM_OPTIONS = { xz: ['-dc', '--memlimit-decompress=256MiB'], zstd: ['-dc', '--memory=256MiB'] } as const;
-
 async function* throughProgram(program: 'zstd' | 'xz', source: Chunks): Chunks {
-  const child: ChildProcessWithoutNullStreams = spawn(program, PROGRAM_OPTIONS[program], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = await start(program);
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     if (stderr.length < 1000) stderr += text;
-  });
-  child.stdin.on('error', () => {}); // EPIPE: the program exited early; its exit status and stderr say why
-  const ended = new Promise<VdiStreamError | undefined>((resolve) => {
-    child.once('error', (cause) => {
-      resolve(
-        new VdiStreamError('COMPRESSION_TOOL', `the image is ${program}-compressed, but the program \`${program}\` cannot be run`, {
-          cause,
-        }),
-      );
-      child.stdout.destroy();
-    });
-    child.once('close', (code) => {
-      const reason = stderr.trim() || `exit status ${code}`;
-      const truncated = /truncat|premature|unexpected end/i.test(reason);
-      resolve(code === 0 ? undefined : new VdiStreamError(truncated ? 'COMPRESSION_TRUNCATED' : 'COMPRESSION_DATA', reason));
-    });
   });
   let complete = false;
   try {
     yield* through(child.stdin, child.stdout, source);
     complete = true;
-  } catch (error) {
-    // If the program never started, the stream error is only a consequence.
-    throw child.pid === undefined ? ((await ended) ?? error) : error;
   } finally {
     // If complete, the program has closed its output and is about to exit.
-    if (!complete) child.kill('SIGKILL');
+    if (!complete) child.kill();
   }
-  const failure = await ended;
-  if (failure !== undefined) throw failure;
+  const { status, killedBy } = await child.ended;
+  if (killedBy !== null) throw new VdiStreamError('COMPRESSION_TOOL', `the program \`${program}\` was killed by ${killedBy}`);
+  if (status !== 0) throw streamError(program, stderr.trim().replace(/\s*\n\s*/g, '; ') || `exit status ${status}`);
+}
+
+async function start(program: 'zstd' | 'xz'): Promise<Child> {
+  try {
+    return await startChild(program, PROGRAM_OPTIONS[program]);
+  } catch (cause) {
+    const reason = messageOf(cause);
+    const message = `the image is ${program}-compressed, but the program \`${program}\` cannot be run: ${reason}`;
+    throw new VdiStreamError('COMPRESSION_TOOL', message, { errno: errnoOf(cause), cause });
+  }
+}
+
+/** The error for what the program, or Node's zstd, says about the stream. */
+function streamError(program: 'zstd' | 'xz', reason: string, cause?: unknown): VdiStreamError {
+  if (/too much memory|memory usage limit/i.test(reason)) {
+    const message = `decompressing the image needs more than ${MEMORY >> 20} MiB of memory, the limit of vdistream for ${program}`;
+    return new VdiStreamError('COMPRESSION_MEMORY', message, { cause });
+  }
+  if (/truncat|premature|unexpected end/i.test(reason)) return new VdiStreamError('COMPRESSION_TRUNCATED', reason, { cause });
+  return new VdiStreamError('COMPRESSION_DATA', reason, { cause });
 }

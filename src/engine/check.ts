@@ -87,6 +87,7 @@ async function checkDisk(stored: StoredDisk, { fault, warn }: Findings): Promise
         fault(error);
       },
       warn: (warning) => warn({ member, ...warning }),
+      // The time of day: a footer's timestamp in the future is reported.
       now: Date.now() / 1000 - EPOCH,
     });
   } catch (error) {

@@ -1,6 +1,7 @@
 /** HTTP client: options, trusted certificates, redirects, and the error for each status. */
 
 import { VdiStreamError } from '../errors.ts';
+import { NETWORK } from './address.ts';
 import { type Connection, exchange, type HttpAnswer } from './exchange.ts';
 import { checkHeaders, type HeaderFields, parseUrl, redactUrl, redirectTarget } from './url.ts';
 
@@ -39,7 +40,7 @@ const REDIRECTS = [301, 302, 303, 307, 308];
 const MAX_TIMEOUT = 2 ** 31 - 1;
 
 /** Throws USAGE. Loads nothing and connects nowhere before the first request. */
-export function createHttp(options: HttpOptions = {}): Http {
+export function createHttp(options: HttpOptions = {}, network = NETWORK): Http {
   const { headers: ownHeaders = {}, ca, connectTimeout = 10_000, idleTimeout = 60_000, retries = 0 } = options;
   for (const [name, value] of Object.entries({ connectTimeout, idleTimeout })) {
     if (value >= 1 && value <= MAX_TIMEOUT) continue;
@@ -53,13 +54,15 @@ export function createHttp(options: HttpOptions = {}): Http {
   return {
     async request(address, { method = 'GET', headers = {}, signal } = {}) {
       let url = parseUrl(address);
-      connection ??= trustedCertificates(ca).then((trusted) => ({ ca: trusted, connectTimeout, idleTimeout }));
+      connection ??= trustedCertificates(ca).then((trusted) => ({ network, ca: trusted, connectTimeout, idleTimeout }));
       const signals = signal === undefined ? [closing.signal] : [signal, closing.signal];
       let own = secret;
+      // Set once a public server redirects, for all hops after it: none of them may be this host, whose services trust it.
+      let refusalOf = (_: string): VdiStreamError | undefined => undefined;
       for (let hop = 0; ; hop++) {
         // Ask for the stored bytes, without a content coding (RFC 9110, 12.5.3).
         const fields = { 'user-agent': 'vdistream', accept: '*/*', ...own, ...headers, 'accept-encoding': 'identity' };
-        const answer = await exchange({ url, method, headers: fields }, await connection, signals);
+        const answer = await exchange({ url, method, headers: fields, refusalOf }, await connection, signals);
         const { location } = answer.headers;
         if (!REDIRECTS.includes(answer.status) || location === undefined) return answer;
         await answer.close();
@@ -71,6 +74,10 @@ export function createHttp(options: HttpOptions = {}): Http {
         const next = redirectTarget(url, location, answer.status);
         // Dropped for good: the other host could redirect back to a path of its choice.
         if (next.origin !== url.origin) own = {};
+        if (answer.addresses.some((address) => network.scopeOf(address) === 'public')) {
+          const from = redactUrl(url.href);
+          refusalOf = (reached) => (network.scopeOf(reached) === 'host' ? ownAddress(from, reached, answer.status) : undefined);
+        }
         url = next;
       }
     },
@@ -79,6 +86,9 @@ export function createHttp(options: HttpOptions = {}): Http {
     },
   };
 }
+
+const ownAddress = (from: string, address: string, status: number): VdiStreamError =>
+  new VdiStreamError('HTTP_REDIRECT', `${from} redirects to ${address}, a loopback or link-local address of this host`, { status });
 
 /** The error for an HTTP status other than success. */
 export function statusError(name: string, status: number): VdiStreamError {

@@ -5,10 +5,12 @@ import type { Dispatcher } from 'undici';
 import type { Chunks } from '../cursor.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { errnoOf } from '../host/errno.ts';
+import { checkedLookup, literalAddress, type Network } from './address.ts';
 import { type AnswerHead, type Incoming, type Phase, receive } from './incoming.ts';
 import { type HeaderFields, redactUrl } from './url.ts';
 
 export interface Connection {
+  readonly network: Network;
   /** All certificates to trust; undefined for Node's defaults. */
   readonly ca: readonly string[] | undefined;
   /** Milliseconds allowed for connecting, TLS handshake included. */
@@ -20,6 +22,8 @@ export interface Connection {
 export interface HttpAnswer extends AnswerHead {
   /** The URL after redirects. */
   readonly url: string;
+  /** The addresses of the server, one of which it was reached at. */
+  readonly addresses: readonly string[];
   /** Can be read once. Yields everything received before it throws HTTP_DROPPED; throws CANCELLED immediately. */
   readonly body: Chunks;
   /** Closes the connection immediately; a pending read of the body throws CANCELLED. */
@@ -30,20 +34,31 @@ interface RequestLine {
   readonly url: URL;
   readonly method: 'GET' | 'HEAD';
   readonly headers: HeaderFields;
+  /** The error for an address that must not be connected to. */
+  readonly refusalOf: (address: string) => VdiStreamError | undefined;
 }
 
 /**
  * Resolves once the response headers have arrived, whatever the status. Throws HTTP_CONNECT, HTTP_TLS, HTTP_DROPPED, HTTP_STATUS if the
- * response is not HTTP, and CANCELLED once one of `signals` fires.
+ * response is not HTTP, CANCELLED once one of `signals` fires, and the error for an address that is refused; nothing is sent there.
  */
 export async function exchange(
-  { url, method, headers }: RequestLine,
+  { url, method, headers, refusalOf }: RequestLine,
   connection: Connection,
   signals: readonly AbortSignal[],
 ): Promise<HttpAnswer> {
+  // Not from the socket: it keeps its peer's address once that has been read, and `watchEnd` needs to see when it is gone.
+  const addresses: string[] = [];
+  const check = (address: string): VdiStreamError | undefined => {
+    addresses.push(address);
+    return refusalOf(address);
+  };
+  const literal = literalAddress(url);
+  const refusal = literal === undefined ? undefined : check(literal);
+  if (refusal !== undefined) throw refusal;
   // Loading undici takes about 70 ms, as long as the rest of a short run.
   const { Client, buildConnector } = await import('undici');
-  const { ca, connectTimeout, idleTimeout } = connection;
+  const { ca, connectTimeout, idleTimeout, network } = connection;
   const failed = (cause: unknown): void => incoming.end(failure(cause, redactUrl(url.href), incoming.phase, connection));
 
   /** Drains what the client has buffered first: if the response is complete, the reset no longer matters. */
@@ -58,6 +73,7 @@ export async function exchange(
     rejectUnauthorized: true, // or an environment variable could turn it off
     timeout: connectTimeout,
     signal: stop.signal,
+    lookup: checkedLookup(network.lookup, check),
   });
   const client = new Client(url.origin, {
     connect: (options, callback) =>
@@ -74,7 +90,7 @@ export async function exchange(
   });
   if (!incoming.ended) client.dispatch({ path: url.pathname + url.search, method, headers }, handlerOf(incoming, failed));
   const head = await incoming.head();
-  return { ...head, url: url.href, body: incoming.body(), close: async () => incoming.cancel() };
+  return { ...head, url: url.href, addresses, body: incoming.body(), close: async () => incoming.cancel() };
 }
 
 /** Passes undici's events on to the response. */
@@ -105,6 +121,7 @@ function watchEnd(socket: Socket, onEnd: (reset: Error | undefined) => void): vo
 
 /** The typed error. After the headers, every failure is a drop, TLS errors included. */
 function failure(cause: unknown, name: string, phase: Phase, { connectTimeout, idleTimeout }: Connection): VdiStreamError {
+  if (cause instanceof VdiStreamError) return cause; // of an address that is refused
   const [kind, code] = cause instanceof Error ? [cause.name, 'code' in cause ? String(cause.code) : ''] : ['', ''];
   // The parser's error holds the bytes that it could not parse: a token, if the server echoes the request.
   const where = kind === 'HTTPParserError' ? {} : { cause, errno: errnoOf(cause) };

@@ -6,6 +6,7 @@
 import { writeSync } from 'node:fs';
 import { VdiStreamError } from '../errors.ts';
 import { codeOf } from '../host/errno.ts';
+import { printable } from '../quote.ts';
 import { readArguments } from './arguments.ts';
 import { failureOf } from './failure.ts';
 import { createFunctions, type Work, type Workers } from './functions.ts';
@@ -89,7 +90,8 @@ function guardStreams(): void {
   process.stderr.on('error', () => {}); // the reader may be gone
 }
 
-const log = (line: string): void => void process.stderr.write(`${NAME}: ${line}\n`);
+/** The only place where text leaves for standard error. */
+const log = (line: string): void => void process.stderr.write(`${NAME}: ${printable(line)}\n`);
 
 /** Synchronously, because the process may exit next. */
 function print(document: string): void {

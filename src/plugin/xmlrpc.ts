@@ -12,7 +12,7 @@
 
 import { KiB } from '../bytes.ts';
 import { assert, VdiStreamError } from '../errors.ts';
-import { quote } from '../quote.ts';
+import { printable, quote } from '../quote.ts';
 import { NOT_XML, readStrictXml } from '../strict-xml.ts';
 
 export interface Call {
@@ -96,9 +96,9 @@ const malformedCall = (reason: string): VdiStreamError => new VdiStreamError('US
 /** The document for a call that succeeded. */
 export const successDocument = (value: string): string => document('Success', 'Value', escaped(value));
 
-/** `description`: a xapi error code and its parameters. */
+/** `description`: a xapi error code and its parameters, which xapi, Nova and their logs print. */
 export function failureDocument(description: readonly string[]): string {
-  const values = description.map((text) => `<value>${escaped(text)}</value>`).join('');
+  const values = description.map((text) => `<value>${escaped(printable(text))}</value>`).join('');
   return document('Failure', 'ErrorDescription', `<array><data>${values}</data></array>`);
 }
 

@@ -65,7 +65,7 @@ export async function addEntry(part: PartFile, folder: string, key: Digest): Pro
   }
 }
 
-/** Makes `file` the most recently used, even within the same millisecond as another, or after the clock was set back. */
+/** Makes `file` the most recently used by its modification time, which is a time of day, even within the same millisecond as another, or after the clock was set back. */
 export async function touch(file: FileHandle, folder: string): Promise<void> {
   const newest = (await entriesIn(folder)).at(-1)?.used ?? 0;
   const now = Math.max(Date.now(), newest + 1) / 1000;

@@ -3,11 +3,11 @@
  * 4.0, `nbd3` since, `xvda` for a loopback VBD (xen-api: ocaml/xapi/xapi_vbd.ml, `plug`).
  */
 
-import { execFile } from 'node:child_process';
 import { readFile, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SECTOR } from '../bytes.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { startChild } from '../host/child.ts';
 import type { Vdi } from './toolstack.ts';
 
 /** Milliseconds; the same as Nova's `block_device_creation_timeout`. */
@@ -16,11 +16,11 @@ const INTERVAL = 20;
 
 /** Waits for a device at least as large as the VDI, and returns the path to write to. Throws DEVICE_MISSING. */
 export async function waitForDevice(path: string, { uuid, sr, size, raw }: Vdi, signal?: AbortSignal): Promise<string> {
-  for (const end = Date.now() + TIMEOUT; ; await sleep(INTERVAL)) {
+  for (const end = performance.now() + TIMEOUT; ; await sleep(INTERVAL)) {
     throwIfCancelled(signal);
     const found = await blockDeviceSize(path);
     if (found !== undefined && found >= size) break;
-    if (Date.now() > end) throw deviceMissing(path, found, size);
+    if (performance.now() > end) throw deviceMissing(path, found, size);
   }
   if (!raw) return path;
   // A raw VDI is its volume, byte for byte: writing to the volume bypasses tapdisk (sm: PhyLink in drivers/blktap2.py).
@@ -53,12 +53,12 @@ async function blockDeviceSize(path: string): Promise<number | undefined> {
  * Waits until udev has finished with closed devices: it probes a device that was open for writing, which then counts as in use and cannot
  * be detached. Without udev there is nothing to wait for. Never rejects, because a clean-up follows.
  */
-export function settleUdev(): Promise<void> {
-  return new Promise((resolve) => {
-    try {
-      execFile('udevadm', ['settle', '--timeout=10'], { timeout: 15_000 }, () => resolve());
-    } catch {
-      resolve(); // not enough memory to start a process
-    }
-  });
+export async function settleUdev(): Promise<void> {
+  try {
+    const udevadm = await startChild('udevadm', ['settle', '--timeout=10']);
+    for (const stream of [udevadm.stdin, udevadm.stdout, udevadm.stderr]) stream.destroy();
+    const timer = setTimeout(() => udevadm.kill(), 15_000);
+    await udevadm.ended;
+    clearTimeout(timer);
+  } catch {} // no udev, or no resources to start a process
 }

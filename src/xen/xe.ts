@@ -3,8 +3,8 @@
  * time is killed.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import { messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { type Child, startChild } from '../host/child.ts';
 import { codeOf } from '../host/errno.ts';
 import { splitMinimal } from './xe-output.ts';
 import { commandError } from './xe-words.ts';
@@ -65,62 +65,55 @@ function argument([key, value]: [string, string | number]): string {
   return text;
 }
 
-function runCommand(
+async function runCommand(
   { program, timeout, grace }: Running,
   command: string,
   args: readonly string[],
   signal: AbortSignal | undefined,
 ): Promise<string> {
   throwIfCancelled(signal);
-  const child = start(program, [command, ...args]);
+  const child = await start(program, [command, ...args]);
   let isLate = false;
   const kill = (): void => {
     isLate = true;
-    child.kill('SIGKILL');
+    child.kill();
     // A grandchild could still hold the pipes open.
-    child.stdout?.destroy();
-    child.stderr?.destroy();
+    child.stdout.destroy();
+    child.stderr.destroy();
   };
   let timer = setTimeout(kill, Math.min(timeout, MAX_TIMEOUT));
   const startGrace = (): void => {
     clearTimeout(timer);
     timer = setTimeout(kill, Math.min(grace, timeout, MAX_TIMEOUT));
   };
+  if (signal?.aborted) startGrace();
   signal?.addEventListener('abort', startGrace, { once: true });
   const output = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const) {
-    child[stream]?.setEncoding('utf8').on('data', (text: string) => {
+    child[stream].setEncoding('utf8').on('data', (text: string) => {
       output[stream] = (output[stream] + text).slice(0, MAX_OUTPUT + 1);
     });
   }
-  return new Promise<string>((resolve, reject) => {
-    child.once('error', (cause) => reject(startError(program, cause)));
-    child.once('close', (status, killedBy) => {
-      if (isLate) {
-        const reason = signal?.aborted ? 'did not finish after it was cancelled' : `did not finish within ${timeout / 1000} s`;
-        reject(new VdiStreamError('XE_TIMEOUT', `xe ${command} ${reason}`));
-      } else if (killedBy !== null) reject(new VdiStreamError('XE_CONNECTION', `xe ${command} was killed by ${killedBy}`));
-      else if (status !== 0) reject(commandError(command, output.stderr || output.stdout));
-      // A truncated list would pass for a complete one, and whatever is missing for absent.
-      else if (output.stdout.length > MAX_OUTPUT) reject(new VdiStreamError('XE_FAILED', `xe ${command} printed more than 4 MiB`));
-      else resolve(output.stdout.replace(/\r?\n$/, ''));
-    });
-  }).finally(() => {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', startGrace);
-  });
+  const { status, killedBy } = await child.ended;
+  clearTimeout(timer);
+  signal?.removeEventListener('abort', startGrace);
+  if (isLate) {
+    const reason = signal?.aborted ? 'did not finish after it was cancelled' : `did not finish within ${timeout / 1000} s`;
+    throw new VdiStreamError('XE_TIMEOUT', `xe ${command} ${reason}`);
+  }
+  if (killedBy !== null) throw new VdiStreamError('XE_CONNECTION', `xe ${command} was killed by ${killedBy}`);
+  if (status !== 0) throw commandError(command, output.stderr || output.stdout);
+  // A truncated list would pass for a complete one, and whatever is missing for absent.
+  if (output.stdout.length > MAX_OUTPUT) throw new VdiStreamError('XE_FAILED', `xe ${command} printed more than 4 MiB`);
+  return output.stdout.replace(/\r?\n$/, '');
 }
 
-/** A child that failed to start may have no streams; it emits `error` next. */
-function start(program: string, args: readonly string[]): ChildProcess {
+/** Ctrl-C does not reach the command, which may be part of the clean-up: a child has a process group of its own. */
+async function start(program: string, args: readonly string[]): Promise<Child> {
   try {
-    return spawn(program, args, {
-      // Without HOME and XE_EXTRA_ARGS, it cannot log in to another host or as another user.
-      env: { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin' },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      // Keeps Ctrl-C away from the command, which may be part of the clean-up.
-      detached: true,
-    });
+    const child = await startChild(program, args);
+    child.stdin.end();
+    return child;
   } catch (cause) {
     throw startError(program, cause);
   }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { readCall } from '../../src/plugin/xmlrpc.ts';
-import { failure, nova, SR, success, TOKEN, workerArguments } from '../support/plugin-call.ts';
+import { call, failure, nova, SR, success, TOKEN, workerArguments } from '../support/plugin-call.ts';
 
 describe('wrong arguments:', () => {
   const cases: [string, object, RegExp][] = [
@@ -141,10 +141,15 @@ describe('a malformed call:', () => {
     expect((await success({ argv: [xml(value('s') + value(members))] })).value).toBe('2.1');
   });
 
-  test('the answer is escaped, and characters that XML cannot represent are replaced', async () => {
+  test('the answer is escaped, and characters that a log or a terminal acts on are printed as escapes', async () => {
     const fn = 'a & <b> ]]> "\u00e9" \u{1f600}';
     expect(await failure({ fn, kwargs: {} })).toEqual(['UNKNOWN_XENAPI_PLUGIN_FUNCTION', fn]);
-    expect((await failure(nova('unprintable')))[3]).toMatch(/^xe says \ufffd\[1m & \ufffd\ufffd \(XE_FAILED\)/);
+    expect((await failure(nova('unprintable')))[3]).toMatch(/^xe says \\u\{1b\}\[1m & \\u\{fffe\}\\u\{d800\} \(XE_FAILED\)/);
+    const [, evil, ...more] = await failure({ fn: '\u009b1m\u202e\nFORGED', kwargs: {} });
+    expect([evil, ...more]).toEqual(['\\u{9b}1m\\u{202e}\\nFORGED']);
+    const { stderr } = await call({ fn: 'download_vhd2', kwargs: { '\u009b1m\u202e\nFORGED': 1 } });
+    expect(stderr.replaceAll('\n', '')).not.toMatch(/\p{C}/u);
+    expect(stderr).not.toMatch(/^FORGED/m);
   });
 
   test('a call with an argument of 100 KiB is served normally', async () => {

@@ -63,6 +63,7 @@ export type Need =
   | 'fish'
   | 'mandoc'
   | 'g++'
+  | 'ip'
   | keyof typeof PACKAGES;
 
 /** Programs by the Debian package that has them. */
@@ -120,6 +121,7 @@ const NEEDS: Readonly<Record<Exclude<Need, keyof typeof PACKAGES>, () => true | 
   zsh: () => found('zsh') || 'zsh',
   fish: () => found('fish') || 'fish',
   mandoc: () => found('mandoc') || 'mandoc',
+  ip: () => found('ip') || 'ip (package iproute2)',
   'g++': () => found('g++') || 'g++',
 };
 

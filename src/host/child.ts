@@ -1,0 +1,53 @@
+/** Child: another program, started without a shell or the caller's environment. The only file that starts processes. */
+
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+
+interface Ended {
+  /** The exit status; null if a signal ended it. */
+  readonly status: number | null;
+  readonly killedBy: NodeJS.Signals | null;
+}
+
+export interface Child {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** Resolves once the program has exited and its output has been read or destroyed. Never rejects. */
+  readonly ended: Promise<Ended>;
+  /** Ends it with SIGKILL. */
+  kill(): void;
+}
+
+/**
+ * Rejects with the system's error if the program cannot be started. Node reports that in three ways: it throws for ENOMEM and E2BIG; for
+ * EMFILE and ENFILE it emits `error` on an object without streams; for ENOENT, EACCES and EAGAIN on one with streams.
+ */
+export async function startChild(program: string, args: readonly string[]): Promise<Child> {
+  const child = spawn(program, args, { env: environment(), stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  if (child.pid === undefined) {
+    throw await new Promise((resolve) => {
+      child.once('error', resolve);
+    });
+  }
+  const ended = new Promise<Ended>((resolve) => {
+    child.once('close', (status, killedBy) => resolve({ status, killedBy }));
+  });
+  ignoreErrors(child);
+  return { stdin: child.stdin, stdout: child.stdout, stderr: child.stderr, ended, kill: () => child.kill('SIGKILL') };
+}
+
+/**
+ * All that a child gets. PATH finds it; LC_ALL keeps its messages in the language that the callers parse. Without HOME and XE_EXTRA_ARGS, xe
+ * cannot log in to another host or as another user; without XZ_OPT and its like, the limits of decompression stay as they are; and no child
+ * needs the caller's secrets, such as OS_TOKEN.
+ */
+const environment = (): NodeJS.ProcessEnv => ({ PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' });
+
+/**
+ * An `error` that nobody listens for would end this process. Whatever it was, the child's exit status follows: EPIPE, for one, means that
+ * the program exited early. A reader of the streams sees their errors anyway.
+ */
+function ignoreErrors(child: ChildProcessWithoutNullStreams): void {
+  for (const emitter of [child, child.stdin, child.stdout, child.stderr]) emitter.on('error', () => {});
+}

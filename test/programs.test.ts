@@ -1,0 +1,38 @@
+/** The programs under the Node that runs the tests: nothing is on stderr that they did not write themselves. */
+
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { testFolder } from './support/folder.ts';
+
+const GET_VERSION =
+  '<?xml version="1.0"?><methodCall><methodName>get_version</methodName><params><param><value>OpaqueRef:1</value></param>' +
+  '<param><value><struct></struct></value></param></params></methodCall>';
+
+function run(
+  program: string,
+  args: readonly string[],
+): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
+  const path = fileURLToPath(new URL(`../dist/${program}`, import.meta.url));
+  return spawnSync(process.execPath, [path, ...args], { encoding: 'utf8' });
+}
+
+test('the command line prints nothing to stderr if nothing is wrong', () => {
+  const image = join(testFolder(), 'image.raw');
+  writeFileSync(image, Buffer.alloc(4096, 1));
+  for (const args of [['--version'], ['help'], ['info', image, '--raw'], ['write', image, 'null:', '--raw'], ['check', image, '--raw']]) {
+    expect(run('cli/main.js', args)).toMatchObject({ status: 0, stdout: expect.stringMatching(/./), stderr: '' });
+  }
+});
+
+test('an error of the command line is the only thing on stderr', () => {
+  const { status, stderr } = run('cli/main.js', ['info', '/nowhere']);
+  expect(status).toBe(1);
+  expect(stderr).toMatch(/^vdistream: .*\n {2}.*\(SOURCE_OPEN\)\n$/);
+});
+
+test('the plugin prints nothing to stderr if nothing is wrong', () => {
+  expect(run('plugin/main.js', [GET_VERSION])).toMatchObject({ status: 0, stdout: expect.stringContaining('Success'), stderr: '' });
+});
