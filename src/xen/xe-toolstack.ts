@@ -6,7 +6,7 @@ import { createXe, type XeOptions } from './xe.ts';
 import { destroy } from './xe-confirm.ts';
 import { findHost, type Host } from './xe-host.ts';
 import { parseMap } from './xe-output.ts';
-import { attach, unplug, vbdsOf } from './xe-vbd.ts';
+import { attach, isAttached, unplug, vbdsOf } from './xe-vbd.ts';
 import { createVdi, listTagged, listTags, untag, vdiSize } from './xe-vdi.ts';
 
 export function createXeToolstack(options: XeOptions = {}): Toolstack {
@@ -36,6 +36,7 @@ export function createXeToolstack(options: XeOptions = {}): Toolstack {
     attach: async (vdi, signal) => attach(xe, vdi, { dom0: (await here(signal)).dom0, pause, signal }),
     vbdsOf: async (vdi) => vbdsOf(xe, vdi, (await here()).dom0),
     unplug: (vbd, onWarning) => unplug(xe, vbd, pause, onWarning),
+    isAttached: async (device, signal) => isAttached(xe, device, (await here(signal)).dom0, signal),
 
     untag: (vdi, tag) => untag(xe, vdi, tag),
     listTags: (sr, signal) => listTags(xe, sr, signal),
