@@ -105,17 +105,19 @@ describe('any other device is guarded, with a warning', () => {
   });
 
   test.each([
-    ['there is no xe', { program: '/nowhere/xe' }, 'cannot run /nowhere/xe: '],
-    ['the host is unknown', { inventory: '/nowhere' }, 'cannot read /nowhere, '],
-    ['xe fails', { fault: true }, 'xe vbd-list: Lost connection'],
-  ])('if %s', async (_, { fault = false, ...xe }, reason) => {
+    ['there is no xe', { program: '/nowhere/xe' }, false, 'cannot run /nowhere/xe: '],
+    ['the host is unknown', { inventory: '/nowhere' }, false, 'cannot read /nowhere, '],
+    ['xe fails', {}, true, 'xe vbd-list: Lost connection'],
+  ])('if %s', async (_, xe, fails, reason) => {
     const { path } = await plugged(await host.sr('ext'));
-    if (fault) await host.fault({ command: 'vbd-list', what: 'die' });
+    if (fails) await host.fault({ command: 'vbd-list', always: true, what: 'die' });
     const options = { xe: { ...toolstackOf(host), ...xe } };
     await withTapdisk(path, async () => expect(await failure(imported(path, options))).toMatchObject({ code: 'TARGET_BUSY' }));
     const { warnings } = await imported(path, options);
     expect(warnings.map(({ code }) => code)).toEqual(['DEVICE_NOT_ATTACHED']);
-    expect(warnings[0]?.message).toContain(`cannot find out whether ${path} is attached to Dom0, so it is guarded like any other device: ${reason}`);
+    expect(warnings[0]?.message).toContain(
+      `cannot find out whether ${path} is attached to Dom0, so it is guarded like any other device: ${reason}`,
+    );
   });
 
   test('but the toolstack is not asked about a file, which no VBD has', async () => {
