@@ -28,6 +28,7 @@ export { type DeviceOptions, deviceTarget } from './target/device.ts';
 export { nullTarget } from './target/null.ts';
 export type { Target, TargetOpener, TargetOptions } from './target/target.ts';
 export { type OnWarning, WARNINGS, type Warning, type WarningCode } from './warnings.ts';
+export { type DeviceDryRun, dryRunImport, dryRunImportToDevice, type ImportDryRun } from './xen/dry-run.ts';
 export { type ImportResult, importImage, importToDevice } from './xen/import.ts';
 export type { ImportDeviceOptions, ImportOptions } from './xen/options.ts';
 export { type LeftOver, type ReapOptions, type ReapResult, reap } from './xen/reap.ts';

@@ -3,14 +3,10 @@
 import { bytesRead } from '../engine/job.ts';
 import type { DiskInput } from '../engine/options.ts';
 import { type WriteResult, writeDisk, writeTo } from '../engine/write.ts';
-import { settleUdev } from './device.ts';
 import type { ImportDeviceOptions, ImportOptions } from './options.ts';
-import { ownDevice } from './own-device.ts';
-import { orCancellation, sharedPool, withPrepared } from './prepare.ts';
-import { parseSrUuid } from './uuid.ts';
+import { withOwnDevice, withPrepared } from './prepare.ts';
 import { withVdi } from './vdi.ts';
 import { createXeToolstack } from './xe-toolstack.ts';
-import { newDisksReadZero } from './zero-rule.ts';
 
 /** Sizes in bytes. `target` is the device that the disk was written to, detached by now. */
 export interface ImportResult extends WriteResult {
@@ -51,17 +47,6 @@ export async function importImage(input: DiskInput, { xe, ...options }: ImportOp
  * Writes to a device that the caller has attached and will detach: fills it to its end, syncs and closes it, and waits for udev. With `sr`,
  * it skips zeros if new disks of that SR read as zero.
  */
-export async function importToDevice(input: DiskInput, device: string, options: ImportDeviceOptions = {}): Promise<WriteResult> {
-  const { sr: given, rawVdi = false, xe, pool = sharedPool(), ...write } = options;
-  const { zero, signal } = write;
-  const sr = given === undefined ? undefined : parseSrUuid(given);
-  const toolstack = createXeToolstack(xe);
-  const asks = sr !== undefined && zero === undefined;
-  const readsZero = asks && (await orCancellation(newDisksReadZero(toolstack, sr, rawVdi, signal), signal));
-  const { target } = await ownDevice(toolstack, device, { readsZero, signal });
-  try {
-    return await writeDisk(input, target, { ...write, zeroTail: true, pool });
-  } finally {
-    await settleUdev();
-  }
+export async function importToDevice(input: DiskInput, device: string, { xe, ...options }: ImportDeviceOptions = {}): Promise<WriteResult> {
+  return withOwnDevice(createXeToolstack(xe), device, options, ({ target }, write) => writeDisk(input, target, write));
 }

@@ -6,7 +6,7 @@ import type { TargetOpener } from '../target/target.ts';
 import { deviceNumber } from './device.ts';
 import type { Toolstack } from './toolstack.ts';
 
-interface OwnDevice {
+export interface OwnDevice {
   readonly target: TargetOpener;
   /** Whether the toolstack says that it is plugged into this Dom0 for writing. */
   readonly attached: boolean;

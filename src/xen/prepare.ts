@@ -4,13 +4,15 @@ import { basename } from 'node:path';
 import { type Job, withDisk } from '../engine/job.ts';
 import type { SourceInput } from '../engine/open.ts';
 import type { DiskInput } from '../engine/options.ts';
-import { refuseToSum } from '../engine/write.ts';
+import { refuseToSum, type WriteOptions } from '../engine/write.ts';
 import { cancelledOr, messageOf, throwIfCancelled } from '../errors.ts';
 import { createPool, type Pool } from '../host/pool.ts';
 import { isUrl, redactUrl } from '../http/url.ts';
 import type { ChosenDisk } from '../image/chain.ts';
 import type { Source } from '../source/source.ts';
-import type { ImportOptions } from './options.ts';
+import { settleUdev } from './device.ts';
+import type { ImportDeviceOptions, ImportOptions } from './options.ts';
+import { type OwnDevice, ownDevice } from './own-device.ts';
 import { type LeftOver, reapWith } from './reap.ts';
 import type { NewVdi, Toolstack } from './toolstack.ts';
 import { parseSrUuid } from './uuid.ts';
@@ -19,7 +21,7 @@ import { newDisksReadZero } from './zero-rule.ts';
 let processPool: Pool | undefined;
 
 /** Shared by all imports of the process, so that memory does not grow with their number. */
-export const sharedPool = (): Pool => {
+const sharedPool = (): Pool => {
   processPool ??= createPool();
   return processPool;
 };
@@ -71,6 +73,28 @@ export async function withPrepared<T>(
     stop.abort();
     await asking.catch(() => {});
     throw error;
+  }
+}
+
+/**
+ * Finds out what the device is, and lets `use` open it, with the options of a write that fills it to its end. Settles only after udev has
+ * closed it.
+ */
+export async function withOwnDevice<T>(
+  toolstack: Toolstack,
+  device: string,
+  { sr: given, rawVdi = false, pool = sharedPool(), ...write }: Omit<ImportDeviceOptions, 'xe'>,
+  use: (own: OwnDevice, write: WriteOptions) => Promise<T>,
+): Promise<T> {
+  const { zero, signal } = write;
+  const sr = given === undefined ? undefined : parseSrUuid(given);
+  const asks = sr !== undefined && zero === undefined;
+  const readsZero = asks && (await orCancellation(newDisksReadZero(toolstack, sr, rawVdi, signal), signal));
+  const own = await ownDevice(toolstack, device, { readsZero, signal });
+  try {
+    return await use(own, { ...write, zeroTail: true, pool });
+  } finally {
+    await settleUdev();
   }
 }
 

@@ -19,6 +19,8 @@ export interface Toolstack {
   srType(sr: string, signal?: AbortSignal): Promise<string>;
   /** The sm-config of an SR. */
   srConfig(sr: string, signal?: AbortSignal): Promise<ReadonlyMap<string, string>>;
+  /** Bytes that are free on an SR; undefined if it does not report them. Throws SR_UNAVAILABLE unless the SR is attached to this host. */
+  freeSpace(sr: string, signal?: AbortSignal): Promise<number | undefined>;
 
   /** Creates a VDI that has the tag from the start, and resolves with its uuid. */
   createVdi(vdi: NewVdi, tag: string, signal?: AbortSignal): Promise<string>;
