@@ -20,7 +20,7 @@ export function importDryRunTable(found: ImportDryRun): string {
     ...diskRows(found),
     row('host', host),
     row('SR', `${sr} (${srType})`),
-    row('free', freeSpace(found)),
+    row('free', freeText(found)),
     row('VDI', `"${name}", ${rawVdi ? 'raw' : 'a VHD, if the SR has them'}; new disks ${readsZero ? 'read as zero' : 'may hold old data'}`),
     row('empty', regions(found)),
     ...leftOvers.map(({ vdi, pid }) => row('left-over', `${vdi} (pid ${pid}) would be removed first`)),
@@ -55,7 +55,7 @@ const REGIONS = { skip: 'skipped', zero: 'zeroed', write: 'written as zeros' };
 const regions = ({ zero, emptyRegions, readsZero }: DiskDryRun & { readonly readsZero: boolean }): string =>
   `${REGIONS[emptyRegions]} (policy ${zero}; the target ${readsZero ? 'reads as zero' : 'is not known to read as zero'})`;
 
-function freeSpace({ freeBytes, shortfall }: ImportDryRun): string {
+function freeText({ freeBytes, shortfall }: ImportDryRun): string {
   if (freeBytes === undefined) return 'unknown: the SR does not report it';
   const lacking = shortfall === 0 ? '' : `; the disk at its full size needs ${shortfall} bytes (${human(shortfall)}) more`;
   return `${freeBytes} bytes (${human(freeBytes)})${lacking}`;
