@@ -36,9 +36,9 @@ _vdistream() {
     completion:*) words='bash zsh fish' ;;
     info:*) words='--quick --disk --raw --manifest --strict --sha256 --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
     check:*) words='--disk --raw --manifest --strict --sha256 --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
-    write:*) words='--verify --zero --zero-tail --force --disk --raw --manifest --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
+    write:*) words='--verify --zero --zero-tail --dry-run --force --disk --raw --manifest --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
     verify:*) words='--force --disk --raw --manifest --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
-    import:*) words='--sr --name --raw-vdi --device --verify --zero --force --xe --xe-timeout --disk --raw --manifest --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
+    import:*) words='--sr --name --raw-vdi --device --verify --zero --dry-run --force --xe --xe-timeout --disk --raw --manifest --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
     reap:*) words='--sr --dry-run --xe --xe-timeout --json --quiet -q --help' ;;
   esac
   if [[ -n $paths && ($current != -* || -z $words) ]]; then

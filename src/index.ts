@@ -6,6 +6,7 @@
  */
 
 export { type CheckedDisk, type CheckResult, check, type Finding } from './engine/check.ts';
+export { type DiskDryRun, dryRunWrite, type WriteDryRun } from './engine/dry-run.ts';
 export { type DiskInfo, type ImageInfo, type InfoOptions, info, type LayerInfo } from './engine/info.ts';
 export type { DiskOptions } from './engine/job.ts';
 export type { SourceInput, TargetInput } from './engine/open.ts';
@@ -27,6 +28,8 @@ export { type DeviceOptions, deviceTarget } from './target/device.ts';
 export { nullTarget } from './target/null.ts';
 export type { Target, TargetOpener, TargetOptions } from './target/target.ts';
 export { type OnWarning, WARNINGS, type Warning, type WarningCode } from './warnings.ts';
-export { type ImportDeviceOptions, type ImportOptions, type ImportResult, importImage, importToDevice } from './xen/import.ts';
+export { type DeviceDryRun, dryRunImport, dryRunImportToDevice, type ImportDryRun } from './xen/dry-run.ts';
+export { type ImportResult, importImage, importToDevice } from './xen/import.ts';
+export type { ImportDeviceOptions, ImportOptions } from './xen/options.ts';
 export { type LeftOver, type ReapOptions, type ReapResult, reap } from './xen/reap.ts';
 export type { XeOptions } from './xen/xe.ts';

@@ -76,6 +76,11 @@ export const WARNINGS = {
     about: 'toolstack',
     meaning: 'A VDI left behind by a killed import could not be removed from this storage repository.',
   },
+  DEVICE_NOT_ATTACHED: {
+    about: 'toolstack',
+    meaning:
+      'The device of `--device` belongs to no VBD that is plugged into this Dom0 for writing, or the toolstack could not be asked. All guards apply to it.',
+  },
   TARGET_BUFFERED: {
     about: 'target',
     meaning: 'The file system of the target does not support O_DIRECT, so synchronous buffered writes are used.',

@@ -234,6 +234,15 @@ describe('docs/cli/', () => {
     expect(fields('Result of write')).toEqual(keys(await json('vdistream import image.ova --device "$DEV" --json')));
   });
 
+  onHost('lists every field of the results of dry runs, and no other', async () => {
+    expect(fields('Result of a dry run of write')).toEqual(keys(await json('vdistream write image.ova "$DEV" --dry-run --json')));
+    const [ofSr = '', ofDevice = ''] = section('Result of a dry run of import').split('With `--device`');
+    const named = (text: string): string[] => [...text.matchAll(/^\| `(\w+)`/gm)].map(([, name = '']) => name);
+    expect(named(ofSr).sort()).toEqual(keys(await json('vdistream import image.ova --sr $SR --dry-run --json')));
+    const toDevice = await json('vdistream import image.ova --device "$DEV" --dry-run --json');
+    expect([...fields('Result of a dry run of write'), ...named(ofDevice)].sort()).toEqual(keys(toDevice));
+  });
+
   onHost('lists every field of the result of a reap, and no other', async () => {
     // Of a process of another boot, so that it is a left-over VDI, no matter what runs here.
     const ownerTag = `vdistream.${reader.host?.uuid}.00000000-0000-4000-8000-000000000000.1.1.1`;

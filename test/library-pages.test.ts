@@ -16,6 +16,7 @@ const RESULTS = [
   ['CheckResult', 'CheckedDisk', 'Finding'],
   ['WriteResult', 'VerifyResult', 'ImportResult'],
   ['ReapResult', 'LeftOver'],
+  ['DiskDryRun', 'WriteDryRun', 'ImportDryRun', 'DeviceDryRun'],
   ['Progress', 'Warning'],
 ].flat();
 

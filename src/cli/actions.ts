@@ -1,15 +1,18 @@
 /** What each command does with its values, and what it shows of the result. */
 
 import { check } from '../engine/check.ts';
+import { dryRunWrite } from '../engine/dry-run.ts';
 import { info } from '../engine/info.ts';
 import type { OnProgress } from '../engine/progress.ts';
 import { verifyDisk } from '../engine/verify.ts';
-import { type WriteResult, writeDisk } from '../engine/write.ts';
+import { writeDisk } from '../engine/write.ts';
 import { VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
+import { dryRunImport, dryRunImportToDevice } from '../xen/dry-run.ts';
 import { importImage, importToDevice } from '../xen/import.ts';
 import { reap } from '../xen/reap.ts';
 import type { CommandName } from './commands.ts';
+import { deviceDryRunTable, importDryRunTable, writeDryRunTable } from './dry-run-tables.ts';
 import type { Values } from './parse.ts';
 import { type Input, namesOf } from './sources.ts';
 import { checkTable, importSummary, infoTable, reapFailures, reapTable, verifySummary, writeSummary } from './tables.ts';
@@ -47,26 +50,31 @@ const action =
 
 const isQuiet = ({ values }: Invocation): boolean => values.flag('quiet');
 
-const showWritten = (result: WriteResult, call: Invocation): Shown => (isQuiet(call) ? {} : { stdout: writeSummary(result) });
+const unlessQuiet =
+  <R>(text: (result: R) => string) =>
+  (result: R, call: Invocation): Shown =>
+    isQuiet(call) ? {} : { stdout: text(result) };
+
+const showWritten = unlessQuiet(writeSummary);
 
 const importToSr = action(
-  async (call) => {
-    const { values, inputs } = call;
-    const sr = values.text('sr');
-    if (sr === undefined) throw new VdiStreamError('USAGE', 'import needs a destination: add --sr UUID, or --device PATH');
-    return importImage(inputs, { ...importOptions(call), name: values.text('name'), sr });
-  },
+  async (call) => importImage(call.inputs, srOptions(call)),
   // The UUID is the result: on stdout alone, a script can read it.
   (result, call) => ({ stdout: [result.vdi], ...(!isQuiet(call) && { stderr: importSummary(result) }) }),
 );
 
-const importToOwnDevice = action(async (call) => {
-  const { values, inputs } = call;
-  const device = values.text('device') ?? '';
-  if (values.text('name') !== undefined) throw new VdiStreamError('USAGE', '--name has no effect with --device, which creates no VDI');
-  if (device === '') throw new VdiStreamError('USAGE', 'the path of --device is missing');
-  return importToDevice(inputs, device, { ...importOptions(call), sr: values.text('sr') });
-}, showWritten);
+const importToOwnDevice = action(async (call) => importToDevice(call.inputs, deviceOf(call), deviceOptions(call)), showWritten);
+
+const dryRunToSr = action(async (call) => dryRunImport(call.inputs, srOptions(call)), unlessQuiet(importDryRunTable));
+
+const dryRunToOwnDevice = action(
+  async (call) => dryRunImportToDevice(call.inputs, deviceOf(call), deviceOptions(call)),
+  unlessQuiet(deviceDryRunTable),
+);
+
+const write = action(async (call) => writeDisk(call.inputs, call.target, writeOptions(call)), showWritten);
+
+const dryRunToTarget = action(async (call) => dryRunWrite(call.inputs, call.target, writeOptions(call)), unlessQuiet(writeDryRunTable));
 
 export const ACTIONS: Readonly<Record<CommandName, Action>> = {
   info: action(
@@ -82,23 +90,15 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
     }),
   ),
 
-  write: action(
-    async (call) =>
-      writeDisk(call.inputs, call.target, {
-        ...diskOptions(call),
-        zero: zeroPolicy(call.values),
-        zeroTail: call.values.flag('zero-tail'),
-        verify: call.values.flag('verify'),
-      }),
-    showWritten,
-  ),
+  write: (call) => (call.values.flag('dry-run') ? dryRunToTarget(call) : write(call)),
 
-  verify: action(
-    async (call) => verifyDisk(call.inputs, call.target, diskOptions(call)),
-    (result, call) => (isQuiet(call) ? {} : { stdout: verifySummary(result) }),
-  ),
+  verify: action(async (call) => verifyDisk(call.inputs, call.target, diskOptions(call)), unlessQuiet(verifySummary)),
 
-  import: (call) => (call.values.text('device') === undefined ? importToSr(call) : importToOwnDevice(call)),
+  import(call) {
+    const isDryRun = call.values.flag('dry-run');
+    if (call.values.text('device') === undefined) return isDryRun ? dryRunToSr(call) : importToSr(call);
+    return isDryRun ? dryRunToOwnDevice(call) : importToOwnDevice(call);
+  },
 
   reap: action(
     async ({ values, signal }) => reap({ sr: values.text('sr'), dryRun: values.flag('dry-run'), signal, xe: xeOptions(values) }),
@@ -129,6 +129,13 @@ const diskOptions = (call: Invocation) => ({
   onWarning: call.onWarning,
 });
 
+const writeOptions = (call: Invocation) => ({
+  ...diskOptions(call),
+  zero: zeroPolicy(call.values),
+  zeroTail: call.values.flag('zero-tail'),
+  verify: call.values.flag('verify'),
+});
+
 const importOptions = (call: Invocation) => ({
   ...diskOptions(call),
   zero: zeroPolicy(call.values),
@@ -136,3 +143,19 @@ const importOptions = (call: Invocation) => ({
   rawVdi: call.values.flag('raw-vdi'),
   xe: xeOptions(call.values),
 });
+
+function srOptions(call: Invocation) {
+  const { values } = call;
+  const sr = values.text('sr');
+  if (sr === undefined) throw new VdiStreamError('USAGE', 'import needs a destination: add --sr UUID, or --device PATH');
+  return { ...importOptions(call), name: values.text('name'), sr };
+}
+
+const deviceOptions = (call: Invocation) => ({ ...importOptions(call), sr: call.values.text('sr') });
+
+function deviceOf({ values }: Invocation): string {
+  if (values.text('name') !== undefined) throw new VdiStreamError('USAGE', '--name has no effect with --device, which creates no VDI');
+  const device = values.text('device') ?? '';
+  if (device === '') throw new VdiStreamError('USAGE', 'the path of --device is missing');
+  return device;
+}

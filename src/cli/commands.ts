@@ -85,8 +85,7 @@ logical volume, a file (created if missing, sparse), or null: to measure how fas
     summary: 'create a VDI on this Xen host and write the disk in an image to it',
     usage: 'SRC... --sr UUID [OPTIONS]',
     operands: ['SRC'],
-    description: `Creates a VDI on a storage repository (SR), writes the disk in an image to it, and prints its UUID.
-Removes the VDI if anything fails; after kill -9, the next import or \`vdistream reap\` removes it.`,
+    description: 'Writes the disk in an image to a new VDI, and prints its UUID. Removes the VDI if anything fails.',
     examples: ['vdistream import glance:ID --glance http://10.0.0.1:9292 --sr UUID --verify'],
     exit: EXIT_STATUSES,
   },

@@ -2,11 +2,10 @@
 
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { isUrl, redactUrl } from '../http/url.ts';
+import type { Printed } from './output.ts';
 
 /** `argv` is the command line that failed, from the name of the command on. */
 export function errorText(error: unknown, json: boolean, argv: readonly string[] = []): Printed {
-import type { Printed } from './output.ts';
-
   if (!(error instanceof VdiStreamError)) return defectText(error, json);
   if (json) return { json: { error } };
   const lines = [`vdistream: ${whereOf(error)}${error.message}`, `  ${error.advice} (${error.code})`];

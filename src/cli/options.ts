@@ -73,7 +73,14 @@ export const OPTIONS = {
     override: { import: { default: 'by SR type' } },
   },
   'zero-tail': { sentence: 'also zero the rest of a TARGET that is larger than the disk', commands: ['write'] },
-  'dry-run': { sentence: 'list what would be removed, and remove nothing', commands: ['reap'] },
+  'dry-run': {
+    sentence: 'check everything up to the first write, and write nothing',
+    commands: ['write', 'import', 'reap'],
+    override: {
+      import: { sentence: 'check everything up to the first change, and change nothing' },
+      reap: { sentence: 'list what would be removed, and remove nothing' },
+    },
+  },
   force: {
     argument: 'GUARD',
     sentence: 'lift a guard',

@@ -16,7 +16,7 @@ export function infoTable(source: string, image: ImageInfo): string[] {
   return [`${source}: ${kind}${packed}`, ...disks, ...ignored];
 }
 
-const row = (name: string, value: string): string => `  ${name.padEnd(12)}  ${value}`;
+export const row = (name: string, value: string): string => `  ${name.padEnd(12)}  ${value}`;
 
 function diskTable(disk: DiskInfo): string[] {
   const rows = [

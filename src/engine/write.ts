@@ -6,7 +6,7 @@ import type { Extent } from '../disk/extent.ts';
 import { VdiStreamError } from '../errors.ts';
 import type { ChosenDisk, DiskSummary } from '../image/chain.ts';
 import type { Source } from '../source/source.ts';
-import type { Target, TargetOpener } from '../target/target.ts';
+import type { Target, TargetOpener, TargetOptions } from '../target/target.ts';
 import type { Warning } from '../warnings.ts';
 import { readsMedium } from './compare.ts';
 import { bytesRead, type DiskOptions, type Job, withDisk } from './job.ts';
@@ -59,12 +59,35 @@ export interface WriteResult extends Counts {
  * Otherwise rejects with a VdiStreamError, and removes the target if it is a file that this call created.
  */
 export async function writeDisk(input: DiskInput, target: TargetInput, options: WriteOptions = {}): Promise<WriteResult> {
-  const opener = targetOpener(target);
   const { zero, zeroTail, verify, force, signal, onProgress } = options;
-  if (verify && opener.keepsNothing) throw new VdiStreamError('USAGE', `${opener.name} discards all data, so it cannot be verified`);
+  const opener = openerFor(target, verify);
   return withDisk(input, options, (chosen, sources, job) =>
     writeTo(opener, chosen, sources, { zero, zeroTail, verify, force, signal, onProgress }, job),
   );
+}
+
+/** Throws USAGE if there is nothing to verify. */
+export function openerFor(target: TargetInput, verify: boolean | undefined): TargetOpener {
+  const opener = targetOpener(target);
+  if (verify && opener.keepsNothing) throw new VdiStreamError('USAGE', `${opener.name} discards all data, so it cannot be verified`);
+  return opener;
+}
+
+/** The last step before the first write: checks the sources and the disk against the target, whose guards run, and opens it. */
+export async function openFor(
+  opener: TargetOpener,
+  { virtualSize }: ChosenDisk,
+  sources: readonly Source[],
+  { verify, force, purpose }: Pick<WriteToOptions, 'verify' | 'force'> & Pick<TargetOptions, 'purpose'>,
+  { warn }: Job,
+): Promise<Target> {
+  for (const source of sources) {
+    if (opener.path !== undefined && (await source.sharesBytesWith(opener.path))) {
+      throw new VdiStreamError('USAGE', `${opener.name} is the source, or shares bytes with it: writing would destroy the image`);
+    }
+  }
+  if (verify) refuseToSum(virtualSize);
+  return opener.open({ size: virtualSize, force, onWarning: warn, purpose });
 }
 
 type WriteToOptions = WriteChoice & Pick<DiskOptions, 'force' | 'signal' | 'onProgress'>;
@@ -78,13 +101,7 @@ export async function writeTo(
   job: Job,
 ): Promise<WriteResult> {
   const { virtualSize } = chosen;
-  for (const source of sources) {
-    if (opener.path !== undefined && (await source.sharesBytesWith(opener.path))) {
-      throw new VdiStreamError('USAGE', `${opener.name} is the source, or shares bytes with it: writing would destroy the image`);
-    }
-  }
-  if (how.verify) refuseToSum(virtualSize);
-  const target = await opener.open({ size: virtualSize, force, onWarning: job.warn });
+  const target = await openFor(opener, chosen, sources, { verify: how.verify, force, purpose: 'write' }, job);
   try {
     const { end, ...counts } = await writeAndSync(chosen, target, how, job);
     await target.close();
@@ -109,7 +126,7 @@ export async function writeTo(
 }
 
 /** Checksums take 8 bytes for each 2 MiB, too much memory for the huge disk that a hostile image can claim. */
-function refuseToSum(size: number): void {
+export function refuseToSum(size: number): void {
   if (size <= MAX_SUMMED) return;
   throw new VdiStreamError('USAGE', `a disk of ${size} bytes is too large to verify while writing; use \`vdistream verify\` afterwards`);
 }

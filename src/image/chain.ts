@@ -23,6 +23,12 @@ export interface ChosenDisk {
   readonly virtualSize: number;
   /** Bytes of the disk that the image holds, as far as known before the first extent. */
   readonly allocatedBytes: number;
+  /** The leaf; undefined for a bare disk, and before the leaf has come. */
+  readonly member: string | undefined;
+  /** Of the leaf; undefined before it has come. */
+  readonly type: DiskType | undefined;
+  /** Number of layers, if it is known before the first extent. */
+  readonly layers: number | undefined;
   /** Whether a later layer may overwrite extents of an earlier one. */
   readonly rewrites: boolean;
   /**
@@ -73,7 +79,12 @@ export async function onlyDisk(sources: readonly Source[], options: LeafOptions)
   if (found.isLate) return { lateAfter: first.value.name };
   const disk = await first.value.open();
   const layers = createLayers({ disk: choice.disk, anyParent, warn });
+  const { name, member, place } = first.value;
+  const leaf = ahead === undefined ? { name, type: disk.type } : ahead.leaf;
   return {
+    member: member === undefined ? undefined : leaf?.name,
+    type: leaf?.type,
+    layers: ahead === undefined && place === undefined ? 1 : ahead?.layers,
     virtualSize: ahead?.size ?? disk.virtualSize,
     allocatedBytes: Math.max(disk.allocatedBytes, ahead?.allocatedBytes ?? 0),
     rewrites: first.value.place !== undefined && !first.value.leafFirst,

@@ -35,7 +35,7 @@ export interface Layers {
   leaf(): Leaf | undefined;
 }
 
-interface Leaf {
+export interface Leaf {
   readonly name: string;
   readonly rank: number;
   readonly type: DiskType;

@@ -8,7 +8,7 @@ import type { Source } from '../source/source.ts';
 import { stage } from '../source/staging.ts';
 import { type Feed, openFeed } from './feed.ts';
 import type { ImageOptions } from './image.ts';
-import { createLayers, isLeaf, leafRankOf, mayBeLeaf } from './layers.ts';
+import { createLayers, isLeaf, type Leaf, leafRankOf, mayBeLeaf } from './layers.ts';
 import type { StoredDisk } from './stored.ts';
 
 export interface LeafOptions {
@@ -24,6 +24,8 @@ export interface LeafOptions {
 interface Ahead {
   /** Bytes of the disk. */
   readonly size: number;
+  /** Undefined if only its size is known. */
+  readonly leaf: Leaf | undefined;
   /** Of all layers, if all have been read; otherwise 0. */
   readonly allocatedBytes: number;
   readonly layers: number | undefined;
@@ -63,7 +65,7 @@ export async function findLeaf(sources: readonly Source[], options: LeafOptions)
     await rewind(feed, sources);
     return open(await lookAhead(sources, options, 'to the leaf'));
   }
-  if (virtualSize !== undefined) return { ...found, ahead: { size: virtualSize, allocatedBytes: 0, layers: undefined } };
+  if (virtualSize !== undefined) return { ...found, ahead: { size: virtualSize, leaf: undefined, allocatedBytes: 0, layers: undefined } };
   if (staging !== undefined) {
     const sorted = leafFirst(first.value, disks, leafRank, staging, sources);
     return { ...found, disks: sorted, first: await sorted.next() };
@@ -98,9 +100,9 @@ async function lookAhead(
   await rewind(feed, sources);
   const leaf = layers.leaf();
   if (leaf === undefined) return undefined;
-  if (how === 'to the leaf') return { size: leaf.virtualSize, allocatedBytes: 0, layers: undefined };
+  if (how === 'to the leaf') return { size: leaf.virtualSize, leaf, allocatedBytes: 0, layers: undefined };
   layers.complete();
-  return { size: leaf.virtualSize, allocatedBytes, layers: layers.count };
+  return { size: leaf.virtualSize, leaf, allocatedBytes, layers: layers.count };
 }
 
 async function rewind(feed: Feed, sources: readonly Source[]): Promise<void> {

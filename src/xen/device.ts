@@ -23,9 +23,18 @@ export async function waitForDevice(path: string, { uuid, sr, size, raw }: Vdi, 
     if (performance.now() > end) throw deviceMissing(path, found, size);
   }
   if (!raw) return path;
-  // A raw VDI is its volume, byte for byte: writing to the volume bypasses tapdisk (sm: PhyLink in drivers/blktap2.py).
-  const volume = `/dev/sm/phy/${sr}/${uuid}`;
+  // A raw VDI is its volume, byte for byte: writing to the volume bypasses tapdisk.
+  const volume = volumePath(sr, uuid);
   return ((await blockDeviceSize(volume)) ?? 0) >= size ? volume : path;
+}
+
+/** Where the volume of an attached VDI is (sm: PhyLink in drivers/blktap2.py). That of a VHD is its container. */
+export const volumePath = (sr: string, vdi: string): string => `/dev/sm/phy/${sr}/${vdi}`;
+
+/** The number (st_rdev) of a block device, which all its names share; undefined if it is none. */
+export async function deviceNumber(path: string): Promise<number | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  return found?.isBlockDevice() ? found.rdev : undefined;
 }
 
 const deviceMissing = (path: string, found: number | undefined, size: number): VdiStreamError =>
@@ -37,12 +46,12 @@ const deviceMissing = (path: string, found: number | undefined, size: number): V
 
 /** Bytes, looked up by device number: sysfs does not have the storage manager's names. */
 async function blockDeviceSize(path: string): Promise<number | undefined> {
+  const number = await deviceNumber(path);
+  if (number === undefined) return undefined;
+  // makedev(3): 12 bits of the major number are above the low 8 of the minor one, and the rest of the minor above those.
+  const major = Math.floor(number / 2 ** 8) % 2 ** 12;
+  const minor = (number % 2 ** 8) + Math.floor(number / 2 ** 20) * 2 ** 8;
   try {
-    const found = await stat(path);
-    if (!found.isBlockDevice()) return undefined;
-    // makedev(3): 12 bits of the major number are above the low 8 of the minor one, and the rest of the minor above those.
-    const major = Math.floor(found.rdev / 2 ** 8) % 2 ** 12;
-    const minor = (found.rdev % 2 ** 8) + Math.floor(found.rdev / 2 ** 20) * 2 ** 8;
     return Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, 'latin1')) * SECTOR;
   } catch {
     return undefined;

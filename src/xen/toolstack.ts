@@ -19,6 +19,8 @@ export interface Toolstack {
   srType(sr: string, signal?: AbortSignal): Promise<string>;
   /** The sm-config of an SR. */
   srConfig(sr: string, signal?: AbortSignal): Promise<ReadonlyMap<string, string>>;
+  /** Bytes that are free on an SR; undefined if it does not report them. Throws SR_UNAVAILABLE unless the SR is attached to this host. */
+  freeSpace(sr: string, signal?: AbortSignal): Promise<number | undefined>;
 
   /** Creates a VDI that has the tag from the start, and resolves with its uuid. */
   createVdi(vdi: NewVdi, tag: string, signal?: AbortSignal): Promise<string>;
@@ -32,6 +34,11 @@ export interface Toolstack {
   vbdsOf(vdi: string): Promise<Vbds>;
   /** Unplugs a VBD in Dom0; succeeds if it is already unplugged. Retries for a while if its device is in use. */
   unplug(vbd: string, onWarning?: OnWarning): Promise<void>;
+  /**
+   * Whether a block device, by its number (st_rdev), is that of a VBD which is plugged into this host's Dom0 for writing, or the volume of
+   * that VBD's raw VDI.
+   */
+  isAttached(device: number, signal?: AbortSignal): Promise<boolean>;
 
   /** Resolves only if the VDI still exists and no longer has the tag. */
   untag(vdi: string, tag: string): Promise<void>;

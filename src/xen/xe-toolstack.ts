@@ -1,12 +1,11 @@
 /** The toolstack of this host, through xe in Dom0. */
 
-import { VdiStreamError } from '../errors.ts';
 import type { Toolstack } from './toolstack.ts';
 import { createXe, type XeOptions } from './xe.ts';
 import { destroy } from './xe-confirm.ts';
 import { findHost, type Host } from './xe-host.ts';
-import { parseMap } from './xe-output.ts';
-import { attach, unplug, vbdsOf } from './xe-vbd.ts';
+import { freeSpace, srConfig, srType } from './xe-sr.ts';
+import { attach, isAttached, unplug, vbdsOf } from './xe-vbd.ts';
 import { createVdi, listTagged, listTags, untag, vdiSize } from './xe-vdi.ts';
 
 export function createXeToolstack(options: XeOptions = {}): Toolstack {
@@ -17,17 +16,11 @@ export function createXeToolstack(options: XeOptions = {}): Toolstack {
     found ??= await findHost(xe, inventory, signal);
     return found;
   };
-  const srParameter = (sr: string, name: string, signal: AbortSignal | undefined): Promise<string> =>
-    xe.run('sr-param-get', { uuid: sr, 'param-name': name }, signal);
-
   return {
     host: async (signal) => (await here(signal)).uuid,
-    async srType(sr, signal) {
-      const type = await srParameter(sr, 'type', signal);
-      if (/^[\w-]+$/.test(type)) return type;
-      throw new VdiStreamError('XE_FAILED', `SR ${sr} has no valid type: ${JSON.stringify(type.slice(0, 100))}`);
-    },
-    srConfig: async (sr, signal) => parseMap(await srParameter(sr, 'sm-config', signal)),
+    srType: (sr, signal) => srType(xe, sr, signal),
+    srConfig: (sr, signal) => srConfig(xe, sr, signal),
+    freeSpace: async (sr, signal) => freeSpace(xe, sr, (await here(signal)).uuid, signal),
 
     createVdi: (vdi, tag, signal) => createVdi(xe, vdi, tag, signal),
     vdiSize: (vdi, signal) => vdiSize(xe, vdi, signal),
@@ -36,6 +29,7 @@ export function createXeToolstack(options: XeOptions = {}): Toolstack {
     attach: async (vdi, signal) => attach(xe, vdi, { dom0: (await here(signal)).dom0, pause, signal }),
     vbdsOf: async (vdi) => vbdsOf(xe, vdi, (await here()).dom0),
     unplug: (vbd, onWarning) => unplug(xe, vbd, pause, onWarning),
+    isAttached: async (device, signal) => isAttached(xe, device, (await here(signal)).dom0, signal),
 
     untag: (vdi, tag) => untag(xe, vdi, tag),
     listTags: (sr, signal) => listTags(xe, sr, signal),

@@ -5,12 +5,13 @@ import { messageOf, VdiStreamError } from '../errors.ts';
 import { withLock } from '../host/lock.ts';
 import { deviceTarget } from '../target/device.ts';
 import type { OnWarning } from '../warnings.ts';
-import { settleUdev, waitForDevice } from './device.ts';
+import { deviceNumber, settleUdev, volumePath, waitForDevice } from './device.ts';
 import { isRefusedWith } from './refusal.ts';
 import type { Attachment, Vbds, Vdi } from './toolstack.ts';
+import { isUuid } from './uuid.ts';
 import type { Xe } from './xe.ts';
 import { confirmDone, confirmResult, destroy } from './xe-confirm.ts';
-import { printedUuid } from './xe-output.ts';
+import { parseMap, printedUuid } from './xe-output.ts';
 
 /** One plug or unplug at a time per host: XenServer 6 fails when several run concurrently (Launchpad bugs 1217972, 1251716). */
 const PLUG_LOCK = 'xapi plug';
@@ -89,4 +90,24 @@ export async function vbdsOf(xe: Xe, vdi: string, dom0: string): Promise<Vbds> {
   const ours = await xe.list('vbd-list', { 'vdi-uuid': vdi, 'vm-uuid': dom0 });
   const others = (await xe.list('vbd-list', { 'vdi-uuid': vdi })).filter((vbd) => !ours.includes(vbd));
   return { ours, others };
+}
+
+/** Compares numbers, since a device has many names. `device` is that of waitForDevice: of the VBD, or on LVM, of the volume. */
+export async function isAttached(xe: Xe, device: number, dom0: string, signal: AbortSignal | undefined): Promise<boolean> {
+  const plugged = { 'vm-uuid': dom0, 'currently-attached': 'true', mode: 'RW' };
+  for (const name of await xe.list('vbd-list', { ...plugged, params: 'device' }, signal)) {
+    if (isBelowDev(name) && (await deviceNumber(`/dev/${name}`)) === device) return true;
+  }
+  for (const vdi of await xe.list('vbd-list', { ...plugged, params: 'vdi-uuid' }, signal)) {
+    if (!isUuid(vdi)) continue; // an empty drive
+    const [sr = ''] = await xe.list('vdi-list', { uuid: vdi, params: 'sr-uuid' }, signal);
+    if ((await deviceNumber(volumePath(sr, vdi))) === device) return isRaw(xe, vdi, signal);
+  }
+  return false;
+}
+
+/** As the storage manager records it: `aio` is raw (sm: VDI_TYPE_RAW in drivers/vhdutil.py). */
+async function isRaw(xe: Xe, vdi: string, signal: AbortSignal | undefined): Promise<boolean> {
+  const [printed = ''] = await xe.list('vdi-list', { uuid: vdi, params: 'sm-config' }, signal);
+  return parseMap(printed).get('vdi_type') === 'aio';
 }

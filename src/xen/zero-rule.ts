@@ -7,6 +7,9 @@ import type { Toolstack } from './toolstack.ts';
 
 const LVM: readonly string[] = ['lvm', 'lvmoiscsi', 'lvmohba'];
 
+/** Whether SRs of this type, in lower case, keep VDIs in logical volumes. */
+export const isLvm = (type: string): boolean => LVM.includes(type);
+
 interface StorageKind {
   /** Of the SR, in lower case. */
   readonly type: string;
@@ -20,13 +23,13 @@ interface StorageKind {
 export function readsZero({ type, raw, smConfig }: StorageKind): boolean {
   if (type === 'cslg') return false;
   if (type === 'equal') return ![...smConfig].some((pair) => pair.join(': ').toLowerCase() === 'allocation: thick');
-  return !LVM.includes(type) || (!raw && smConfig.get('use_vhd') === 'true');
+  return !isLvm(type) || (!raw && smConfig.get('use_vhd') === 'true');
 }
 
 /** Applies the rule to an SR. Throws XE_UUID for an SR that does not exist. */
 export async function newDisksReadZero(toolstack: Toolstack, sr: string, raw: boolean, signal?: AbortSignal): Promise<boolean> {
   const type = (await toolstack.srType(sr, signal)).toLowerCase();
-  const dependsOnConfig = LVM.includes(type) || type === 'equal';
+  const dependsOnConfig = isLvm(type) || type === 'equal';
   const smConfig = dependsOnConfig ? await toolstack.srConfig(sr, signal) : new Map<string, string>();
   return readsZero({ type, raw, smConfig });
 }

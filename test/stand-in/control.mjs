@@ -6,7 +6,7 @@ import { identity, named } from './world.mjs';
 /** @typedef {import('./xapi.mjs').Server} Server */
 /** @typedef {import('./world.mjs').Sr} Sr */
 
-/** @typedef {Partial<Pick<Sr, 'size' | 'smConfig' | 'device' | 'sector' | 'place' | 'shared'>> & { attached?: boolean }} SrOptions */
+/** @typedef {Partial<Pick<Sr, 'size' | 'smConfig' | 'device' | 'sector' | 'place' | 'shared' | 'signatures'>> & { attached?: boolean }} SrOptions */
 
 /**
  * @typedef {{ do: 'fault', rule: import('./faults.mjs').Rule } | { do: 'no-faults' } | { do: 'release' } | { do: 'calls' }
@@ -69,6 +69,7 @@ export function addSr(world, type, { attached = true, ...options }) {
     device: /** @type {const} */ ('backend'),
     sector: 512,
     place: '',
+    signatures: false,
     ...options,
   };
   // The kernel reports the real paths of files backing loop devices.

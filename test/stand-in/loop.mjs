@@ -57,7 +57,7 @@ export const loopStorage = (folder) => ({
   plug(sr, vdi, readOnly) {
     const { path } = vdi.disk;
     if (!existsSync(path)) throw new Missing(path);
-    if (showsOldData(sr, vdi.smConfig)) fill(vdi);
+    if (showsOldData(sr, vdi.smConfig)) fill(sr, vdi);
     const options = ['--find', '--show', '--sector-size', String(sr.sector), ...(readOnly ? ['--read-only'] : [])];
     const node = run('losetup', [...options, path]).trim();
     return { device: sr.device === 'kernel' ? basename(node) : join('sm/backend', sr.uuid, vdi.uuid), node, readOnly };
@@ -130,15 +130,23 @@ function backingOf(name) {
   }
 }
 
-/** Fills the new part of a disk with old data. @param {Vdi} vdi */
-function fill({ virtualSize, disk }) {
+/** Fills the new part of a disk with old data. @param {Sr} sr @param {Vdi} vdi */
+function fill({ signatures }, { virtualSize, disk }) {
   const chunk = Buffer.alloc(2 ** 20, OLD_DATA);
   const file = openSync(disk.path, 'r+');
+  const isNew = disk.filled === 0;
   while (disk.filled < virtualSize) {
     disk.filled += writeSync(file, chunk, 0, Math.min(chunk.length, virtualSize - disk.filled), disk.filled);
   }
+  if (signatures && isNew) for (const [offset, magic] of SIGNATURES) writeSync(file, magic, offset, 'latin1');
   closeSync(file);
 }
+
+/** Of a previous owner that had an LVM physical volume or an ext file system on it. @type {readonly (readonly [number, string])[]} */
+export const SIGNATURES = [
+  [512, 'LABELONE'],
+  [1080, '\x53\xef'],
+];
 
 /** @param {string} program @param {readonly string[]} args */
 const run = (program, args) => execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });

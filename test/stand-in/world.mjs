@@ -15,7 +15,7 @@ import { serverError } from './refusal.mjs';
  * @typedef {Named & { master: string, defaultSr: string }} Pool
  * @typedef {Named & { isControlDomain: boolean, residentOn: string, domId: number, powerState: 'running' | 'halted' }} Vm
  * @typedef {Named & { type: string, shared: boolean, size: number, smConfig: StringMap, device: DeviceStyle, sector: number,
- *   place: string }} Sr
+ *   place: string, signatures: boolean }} Sr the old data on a volume of an SR with `signatures` looks like a file system and more
  * @typedef {Identity & { sr: string, host: string, currentlyAttached: boolean, otherConfig: StringMap }} Pbd
  * @typedef {Named & { sr: string, virtualSize: number, type: string, sharable: boolean, readOnly: boolean,
  *   smConfig: StringMap, disk: import('./storage.mjs').Disk }} Vdi

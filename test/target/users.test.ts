@@ -1,30 +1,18 @@
 import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  chmodSync,
-  closeSync,
-  copyFileSync,
-  existsSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  statSync,
-  truncateSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, existsSync, linkSync, mkdirSync, readFileSync, statSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, vi } from 'vitest';
-import { deviceTarget, importToDevice, type TargetOptions } from '../../src/index.ts';
+import { deviceTarget, type TargetOptions } from '../../src/index.ts';
 import { userOf } from '../../src/target/users.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
 import { withLoop } from '../support/loop.ts';
 import { dynamicVhd } from '../support/make-vhd.mjs';
 import { testWith } from '../support/needs.ts';
+import { withServer } from '../support/server-process.ts';
 
 const MIB = 1 << 20;
 const child = fileURLToPath(new URL('../support/write-once.mjs', import.meta.url));
@@ -42,23 +30,6 @@ async function tryOpen(path: string, options: Partial<TargetOptions> = {}): Prom
   await (await deviceTarget(path).open({ size: MIB, ...options })).close();
 }
 
-/** Runs a program of this name that has `path` open. */
-async function withServer(name: string, path: string, use: (pid: number) => Promise<void>, flags: string | number = 'r+'): Promise<void> {
-  const program = join(testFolder(), name);
-  copyFileSync('/bin/sleep', program);
-  const fd = openSync(path, flags);
-  const server = spawn(program, ['1000'], { stdio: ['ignore', 'ignore', 'ignore', fd] });
-  closeSync(fd);
-  const ended = once(server, 'exit');
-  try {
-    await once(server, 'spawn');
-    await use(server.pid ?? 0);
-  } finally {
-    server.kill('SIGKILL');
-    await ended;
-  }
-}
-
 testWith('loop').each(['tapdisk', 'tapdisk2', 'qemu-system-x86_64'])('a device that %s has open for a guest is refused', async (name) => {
   await withLoop({ size: 8 * MIB }, async ({ path }) => {
     await withLoop({ size: 8 * MIB }, async ({ path: another }) => {
@@ -67,7 +38,7 @@ testWith('loop').each(['tapdisk', 'tapdisk2', 'qemu-system-x86_64'])('a device t
         expect(await failure(tryOpen(path))).toMatchObject({ code: 'TARGET_BUSY', guard: 'busy', device: path, message });
         await tryOpen(path, { force: ['busy'] });
         await tryOpen(path, { purpose: 'compare' });
-        await importToDevice(image(), path); // where it serves the one who has attached it
+        await (await deviceTarget(path, { attached: true }).open({ size: MIB })).close(); // where it serves the one who has attached it
         await tryOpen(another);
       });
       await tryOpen(path);

@@ -118,7 +118,8 @@ describe('the disk of the VDI', () => {
     'is the image, with zeros after it, on %s',
     async (_, kind) => {
       const { type, options, raw = false, stale = false, unit } = kind;
-      const sr = await host.sr(type, options);
+      // What shows old data looks like an LVM physical volume and an ext file system, which no guard may refuse on a new VDI.
+      const sr = await host.sr(type, { ...options, signatures: true });
       const size = Math.ceil(SIZE / unit) * unit;
       const result = await imported(stored('image.vhd', sample.vhd), sr, { rawVdi: raw, verify: true });
       expectDisk(bytesOf(host, result.vdi), sample.content, size);

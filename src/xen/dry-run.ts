@@ -1,0 +1,70 @@
+/** Dry runs of imports: everything before the first change, to a storage repository or to a device. */
+
+import { type DiskDryRun, diskDryRun, dryRunWrite, type WriteDryRun } from '../engine/dry-run.ts';
+import type { DiskInput } from '../engine/options.ts';
+import { VdiStreamError } from '../errors.ts';
+import type { ImportDeviceOptions, ImportOptions } from './options.ts';
+import { orCancellation, withOwnDevice, withPrepared } from './prepare.ts';
+import type { LeftOver } from './reap.ts';
+import { createXeToolstack } from './xe-toolstack.ts';
+import { isLvm } from './zero-rule.ts';
+
+/** Sizes in bytes. The VDI would be created with `virtualSize`, which the storage repository may round up. */
+export interface ImportDryRun extends DiskDryRun {
+  readonly sr: string;
+  readonly srType: string;
+  /** uuid of this host. */
+  readonly host: string;
+  /** name-label of the VDI. */
+  readonly name: string;
+  readonly rawVdi: boolean;
+  /** Whether new disks of the SR read as zero. */
+  readonly readsZero: boolean;
+  /** Undefined if the SR does not report it. */
+  readonly freeBytes: number | undefined;
+  /** By how much `virtualSize` exceeds `freeBytes`. */
+  readonly shortfall: number;
+  /** VDIs that killed imports left behind, and that the import would remove first. */
+  readonly leftOvers: readonly LeftOver[];
+}
+
+/**
+ * Does what `importImage` does before it creates the VDI: opens the image, finds the disk and its size, and asks the toolstack about the host
+ * and the SR. Removes no left-over VDI. Rejects as `importImage` would up to there, and with SR_FULL if the VDI is certain not to fit.
+ */
+export async function dryRunImport(input: DiskInput, { xe, ...options }: ImportOptions): Promise<ImportDryRun> {
+  const { zero, signal: cancel } = options;
+  const toolstack = createXeToolstack(xe);
+  return withPrepared(toolstack, input, { ...options, dryRun: true }, async ({ host, wanted, chosen, job, signal, ...found }) => {
+    const { sr, name, size, raw } = wanted;
+    const leftOvers = found.leftOvers.filter(({ owner }) => owner === 'dead');
+    const srType = await orCancellation(toolstack.srType(sr, signal), cancel);
+    const freeBytes = await orCancellation(toolstack.freeSpace(sr, signal), cancel);
+    const shortfall = freeBytes === undefined ? 0 : Math.max(0, size - freeBytes);
+    // A volume has its full size while it is written. Elsewhere a disk may need less, and removing left-over VDIs frees space.
+    if (shortfall > 0 && isLvm(srType.toLowerCase()) && leftOvers.length === 0) {
+      throw new VdiStreamError('SR_FULL', `SR ${sr} has ${freeBytes} bytes free, but the disk needs ${size}`);
+    }
+    // As in an import, an explicit `zero` policy applies even if new disks read as zero.
+    const regions = { zero, readsZero: found.readsZero && zero === undefined, warnings: job.warnings };
+    const disk = diskDryRun(chosen, regions);
+    return { sr, srType, host, name, rawVdi: raw, readsZero: found.readsZero, freeBytes, shortfall, leftOvers, ...disk };
+  });
+}
+
+export interface DeviceDryRun extends WriteDryRun {
+  /** Whether the toolstack says that the device is plugged into this Dom0 for writing. Any other device is guarded as everywhere. */
+  readonly attached: boolean;
+}
+
+/** Does what `importToDevice` does before the first write, and rejects as it would up to there. */
+export async function dryRunImportToDevice(
+  input: DiskInput,
+  device: string,
+  { xe, ...options }: ImportDeviceOptions = {},
+): Promise<DeviceDryRun> {
+  return withOwnDevice(createXeToolstack(xe), device, options, async ({ target, attached }, write) => ({
+    ...(await dryRunWrite(input, target, write)),
+    attached,
+  }));
+}

@@ -1,0 +1,17 @@
+/** The options of an import and of its dry run. */
+
+import type { WriteOptions } from '../engine/write.ts';
+import type { XeOptions } from './xe.ts';
+
+export interface ImportOptions extends Omit<WriteOptions, 'zeroTail'> {
+  /** uuid of the storage repository for the VDI. */
+  readonly sr: string;
+  /** name-label of the VDI; the name of the source by default. */
+  readonly name?: string | undefined;
+  /** A plain volume instead of a VHD: faster to write, but it cannot be snapshotted or cloned. */
+  readonly rawVdi?: boolean | undefined;
+  readonly xe?: XeOptions | undefined;
+}
+
+/** `sr` is only used to find out whether its new disks read as zero. */
+export type ImportDeviceOptions = Omit<ImportOptions, 'sr' | 'name'> & { readonly sr?: string | undefined };

@@ -1,0 +1,142 @@
+/** Preparing an import: everything before the first change to a storage repository, which is all that a dry run does. */
+
+import { basename } from 'node:path';
+import { type Job, withDisk } from '../engine/job.ts';
+import type { SourceInput } from '../engine/open.ts';
+import type { DiskInput } from '../engine/options.ts';
+import { refuseToSum, type WriteOptions } from '../engine/write.ts';
+import { cancelledOr, messageOf, throwIfCancelled } from '../errors.ts';
+import { createPool, type Pool } from '../host/pool.ts';
+import { isUrl, redactUrl } from '../http/url.ts';
+import type { ChosenDisk } from '../image/chain.ts';
+import type { Source } from '../source/source.ts';
+import { settleUdev } from './device.ts';
+import type { ImportDeviceOptions, ImportOptions } from './options.ts';
+import { type OwnDevice, ownDevice } from './own-device.ts';
+import { type LeftOver, reapWith } from './reap.ts';
+import type { NewVdi, Toolstack } from './toolstack.ts';
+import { parseSrUuid } from './uuid.ts';
+import { newDisksReadZero } from './zero-rule.ts';
+
+let processPool: Pool | undefined;
+
+/** Shared by all imports of the process, so that memory does not grow with their number. */
+const sharedPool = (): Pool => {
+  processPool ??= createPool();
+  return processPool;
+};
+
+interface Answers {
+  /** uuid of this host. */
+  readonly host: string;
+  /** Whether a new VDI reads as zero. */
+  readonly readsZero: boolean;
+  /** The unfinished VDIs of earlier imports to this SR. */
+  readonly leftOvers: readonly LeftOver[];
+}
+
+export interface Prepared extends Answers {
+  readonly wanted: NewVdi;
+  readonly chosen: ChosenDisk;
+  readonly sources: readonly Source[];
+  readonly job: Job;
+  readonly signal: AbortSignal;
+}
+
+/** `dryRun`: left-over VDIs are listed, and not removed. */
+type PrepareOptions = Omit<ImportOptions, 'xe'> & { readonly dryRun: boolean };
+
+/** Opens the disk while it asks the toolstack, and closes the sources after `use`. */
+export async function withPrepared<T>(
+  toolstack: Toolstack,
+  input: DiskInput,
+  { sr: given, name = defaultName(input), rawVdi: raw = false, verify, dryRun, ...disk }: PrepareOptions,
+  use: (prepared: Prepared) => Promise<T>,
+): Promise<T> {
+  const { signal: cancel, pool = sharedPool() } = disk;
+  const sr = parseSrUuid(given);
+  const stop = new AbortController();
+  const signal = cancel === undefined ? stop.signal : AbortSignal.any([cancel, stop.signal]);
+  // This does not need the image, whose first bytes may take a while. If either fails, it stops the other.
+  const asking = orCancellation(ask(toolstack, { sr, raw, dryRun, signal }), cancel);
+  asking.catch(() => stop.abort()); // the error is thrown where it is awaited
+  try {
+    return await withDisk(input, { ...disk, signal, pool }, async (chosen, sources, job) => {
+      if (verify) refuseToSum(chosen.virtualSize);
+      const { left, ...answers } = await asking;
+      for (const message of left) job.warn({ code: 'REAP_LEFT', message });
+      return use({ ...answers, wanted: { sr, name, size: chosen.virtualSize, raw }, chosen, sources, job, signal });
+    });
+  } catch (error) {
+    // If asking stopped the rest, throw its error.
+    if (stop.signal.aborted && !cancel?.aborted) await asking;
+    stop.abort();
+    await asking.catch(() => {});
+    throw error;
+  }
+}
+
+/**
+ * Finds out what the device is, and lets `use` open it, with the options of a write that fills it to its end. Settles only after udev has
+ * closed it.
+ */
+export async function withOwnDevice<T>(
+  toolstack: Toolstack,
+  device: string,
+  { sr: given, rawVdi = false, pool = sharedPool(), ...write }: Omit<ImportDeviceOptions, 'xe'>,
+  use: (own: OwnDevice, write: WriteOptions) => Promise<T>,
+): Promise<T> {
+  const { zero, signal } = write;
+  const sr = given === undefined ? undefined : parseSrUuid(given);
+  const asks = sr !== undefined && zero === undefined;
+  const readsZero = asks && (await orCancellation(newDisksReadZero(toolstack, sr, rawVdi, signal), signal));
+  const own = await ownDevice(toolstack, device, { readsZero, signal });
+  try {
+    return await use(own, { ...write, zeroTail: true, pool });
+  } finally {
+    await settleUdev();
+  }
+}
+
+/** Rejects with CANCELLED once the signal has fired, whatever error the interrupted command reports. */
+export const orCancellation = <T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> =>
+  work.catch((error: unknown) => {
+    throw cancelledOr(error, signal);
+  });
+
+interface AskOptions {
+  readonly sr: string;
+  readonly raw: boolean;
+  readonly dryRun: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** `left`: what could not be removed of the left-over VDIs, or why there is no list of them. */
+async function ask(toolstack: Toolstack, { sr, raw, dryRun, signal }: AskOptions): Promise<Answers & { readonly left: readonly string[] }> {
+  const queries = [toolstack.host(signal), newDisksReadZero(toolstack, sr, raw, signal)] as const;
+  const answers = Promise.all(queries);
+  // If one command fails, the other must not outlive the import.
+  await Promise.allSettled([answers, ...queries]);
+  const [host, readsZero] = await answers;
+  const reaped = await reapWith(toolstack, { sr, dryRun, signal }).then(
+    ({ leftOvers }) => ({ leftOvers, left: leftOvers.flatMap((leftOver) => leftOver.left) }),
+    (error: unknown) => ({ leftOvers: [], left: [messageOf(error)] }),
+  );
+  throwIfCancelled(signal);
+  return { host, readsZero, ...reaped };
+}
+
+/** The name of the source, if it has a printable one. */
+function defaultName(input: DiskInput): string {
+  const [first = input] = Array.isArray(input) ? input : [];
+  const printable = sourceName(first)
+    .replaceAll(/\p{Cc}/gu, ' ')
+    .trim();
+  return first === '-' || printable === '' ? 'vdistream' : printable;
+}
+
+/** The last part of a path, or of a URL's path: everybody can read the VDI's name, and the rest of a URL may be secret. */
+function sourceName(input: SourceInput): string {
+  const name = typeof input === 'string' ? input : 'name' in input ? String(input.name) : 'stream';
+  return basename(isUrl(name) ? redactUrl(name) : name);
+}
