@@ -28,5 +28,5 @@ export { nullTarget } from './target/null.ts';
 export type { Target, TargetOpener, TargetOptions } from './target/target.ts';
 export { type OnWarning, WARNINGS, type Warning, type WarningCode } from './warnings.ts';
 export { type ImportDeviceOptions, type ImportOptions, type ImportResult, importImage, importToDevice } from './xen/import.ts';
-export { type LeftOver, type ReapOptions, type ReapResult, reap } from './xen/reap.ts';
+export { type LeftOver, type OperatorCommands, type ReapOptions, type ReapResult, reap } from './xen/reap.ts';
 export type { XeOptions } from './xen/xe.ts';

@@ -101,7 +101,8 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
   import: (call) => (call.values.text('device') === undefined ? importToSr(call) : importToOwnDevice(call)),
 
   reap: action(
-    async ({ values, signal }) => reap({ sr: values.text('sr'), dryRun: values.flag('dry-run'), signal, xe: xeOptions(values) }),
+    async ({ values, signal, onWarning }) =>
+      reap({ sr: values.text('sr'), dryRun: values.flag('dry-run'), signal, onWarning, xe: xeOptions(values) }),
     (result, call) => ({
       ...(isQuiet(call) ? { stderr: reapFailures(result) } : { stdout: reapTable(result) }),
       failed: result.failed > 0,

@@ -9,8 +9,10 @@ import { cancelledOr, messageOf, throwIfCancelled } from '../errors.ts';
 import { createPool, type Pool } from '../host/pool.ts';
 import { isUrl, redactUrl } from '../http/url.ts';
 import { deviceTarget } from '../target/device.ts';
+import type { OnWarning, Warning } from '../warnings.ts';
 import { settleUdev } from './device.ts';
-import { reapWith } from './reap.ts';
+import { createReaper, type Reaper } from './reap.ts';
+import { createRecords } from './record.ts';
 import type { NewVdi, Toolstack } from './toolstack.ts';
 import { parseSrUuid } from './uuid.ts';
 import { withVdi } from './vdi.ts';
@@ -60,10 +62,12 @@ export async function importImage(input: DiskInput, options: ImportOptions): Pro
   const stop = new AbortController();
   const signal = cancel === undefined ? stop.signal : AbortSignal.any([cancel, stop.signal]);
   // This does not need the image, whose first bytes may take a while. If either fails, it stops the other.
-  const preparing = orCancellation(prepare(toolstack, sr, rawVdi, signal), cancel);
+  const early = earlyWarnings();
+  const preparing = orCancellation(prepare(toolstack, createReaper(toolstack, xe), sr, rawVdi, { signal, onWarning: early.warn }), cancel);
   preparing.catch(() => stop.abort()); // the error is thrown where it is awaited
   try {
     return await withDisk(input, { ...disk, signal, pool }, async (chosen, sources, job) => {
+      early.passTo(job.warn);
       const { readsZero, left } = await preparing;
       for (const message of left) job.warn({ code: 'REAP_LEFT', message });
       const wanted: NewVdi = { sr, name, size: chosen.virtualSize, raw: rawVdi };
@@ -75,7 +79,7 @@ export async function importImage(input: DiskInput, options: ImportOptions): Pro
           return { ...written, vdi, sr, name, vdiSize: size };
         },
         // An explicit `zero` policy applies even if new disks read as zero.
-        { readsZero: readsZero && zero === undefined, signal, onWarning: job.warn },
+        { readsZero: readsZero && zero === undefined, records: createRecords(xe?.records), signal, onWarning: job.warn },
       );
       return { ...imported, bytesRead: bytesRead(sources), seconds: job.seconds() };
     });
@@ -94,6 +98,24 @@ const orCancellation = <T>(work: Promise<T>, signal: AbortSignal | undefined): P
     throw cancelledOr(error, signal);
   });
 
+interface EarlyWarnings {
+  readonly warn: OnWarning;
+  passTo(onWarning: OnWarning): void;
+}
+
+/** Keeps warnings until there is somebody to pass them to. */
+function earlyWarnings(): EarlyWarnings {
+  const kept: Warning[] = [];
+  let pass: OnWarning = (warning) => void kept.push(warning);
+  return {
+    warn: (warning) => pass(warning),
+    passTo(onWarning) {
+      pass = onWarning;
+      for (const warning of kept.splice(0)) onWarning(warning);
+    },
+  };
+}
+
 interface Prepared {
   /** Whether a new VDI reads as zero. */
   readonly readsZero: boolean;
@@ -101,13 +123,24 @@ interface Prepared {
   readonly left: readonly string[];
 }
 
-async function prepare(toolstack: Toolstack, sr: string, raw: boolean, signal: AbortSignal): Promise<Prepared> {
+interface PrepareOptions {
+  readonly signal: AbortSignal;
+  readonly onWarning: OnWarning;
+}
+
+async function prepare(
+  toolstack: Toolstack,
+  reaper: Reaper,
+  sr: string,
+  raw: boolean,
+  { signal, onWarning }: PrepareOptions,
+): Promise<Prepared> {
   const queries = [toolstack.host(signal), newDisksReadZero(toolstack, sr, raw, signal)] as const;
   const answers = Promise.all(queries);
   // If one command fails, the other must not outlive the import.
   await Promise.allSettled([answers, ...queries]);
   const [, readsZero] = await answers;
-  const left = await reapWith(toolstack, { sr, dryRun: false, signal }).then(
+  const left = await reaper({ sr, dryRun: false, signal, onWarning }).then(
     ({ leftOvers }) => leftOvers.flatMap((leftOver) => leftOver.left),
     (error: unknown) => [messageOf(error)],
   );

@@ -84,7 +84,7 @@ async function withStrangers(place: Place): Promise<Foreign> {
     vdis.push(vdi);
     vbds.push(vbd);
   }
-  const dead = `vdistream.${host.uuid}.${ownerText({ boot: randomUUID(), pid: 7, start: '7' })}`;
+  const dead = `vdistream.${host.uuid}.${ownerText({ boot: randomUUID(), namespace: '4026531836', pid: 7, start: '7' })}`;
   const tags = [
     dead,
     `${dead}.`,
