@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import { orCancelled } from './cancel.ts';
-import { codeOf, errnoOf } from './errno.ts';
+import { codeOf, errnoOf, guarded } from './errno.ts';
 import { native } from './native.ts';
 import { ownerText, parseOwner, thisOwner } from './owner.ts';
 import { createWakeup } from './wakeup.ts';
@@ -92,18 +92,24 @@ async function tryAcquire(path: string): Promise<FileHandle | undefined> {
     const file = await openLock(path);
     let isHeld = false;
     try {
-      if ((await native().lock(file.fd)) === 0) return undefined;
+      const locked = await guarded('LOCK_FILE', path, native().lock(file.fd));
+      if (locked === 0) return undefined;
       isHeld = await isAt(path, file);
       if (!isHeld) continue; // its last holder has removed it
-      await file.truncate();
-      await file.write(`${ownerText(thisOwner())}\n`, 0);
+      await writeHolder(file);
       return file;
-    } catch (cause) {
-      isHeld = false;
-      throw cause instanceof VdiStreamError ? cause : lockFile(path, cause);
     } finally {
       if (!isHeld) await file.close();
     }
+  }
+}
+
+async function writeHolder(file: FileHandle): Promise<void> {
+  try {
+    await file.truncate();
+    await file.write(`${ownerText(thisOwner())}\n`, 0);
+  } catch {
+    // The file system is full: those who wait cannot say who holds the lock.
   }
 }
 

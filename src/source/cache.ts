@@ -24,7 +24,7 @@ export interface CacheOptions {
 /**
  * Keeps images by checksum in `folder`, up to `size` bytes in total, and evicts the least recently used first. An image without a known
  * checksum, or larger than `size`, is only staged there. Warns (LOCK_WAIT) while another process of this user fetches the same image.
- * Opening throws CACHE, USAGE, CANCELLED, SOURCE_CHECKSUM, LOCK_FILE, LOCK_TIMEOUT, NATIVE_MISSING, and the errors of describing, opening
+ * Opening throws CACHE, USAGE, CANCELLED, SOURCE_CHECKSUM, LOCK_TIMEOUT, NATIVE_MISSING, and the errors of describing, opening
  * and reading `from`.
  */
 export function cachedImage(from: Opener, { folder, size }: CacheOptions): Opener {

@@ -7,18 +7,27 @@
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { VdiStreamError } from '../errors.ts';
 import { type LockOptions, withLock } from '../host/lock.ts';
 import { entryName } from './entries.ts';
 import type { Digest } from './source.ts';
 
 const prefix = (): string => `.vdistream-lock-${process.geteuid?.()}-`;
 
-export const withEntryLock = <T>(
+/** Throws CACHE if the lock file cannot be used, and otherwise what `withLock` does. */
+export async function withEntryLock<T>(
   folder: string,
   key: Digest,
   work: (progress: () => void) => Promise<T>,
   { signal, onWarning }: LockOptions,
-): Promise<T> => withLock(join(folder, `${prefix()}${entryName(key)}`), work, { signal, onWarning });
+): Promise<T> {
+  try {
+    return await withLock(join(folder, `${prefix()}${entryName(key)}`), work, { signal, onWarning });
+  } catch (cause) {
+    if (!(cause instanceof VdiStreamError) || cause.code !== 'LOCK_FILE') throw cause;
+    throw new VdiStreamError('CACHE', cause.message, { errno: cause.errno, cause });
+  }
+}
 
 /** Removes the lock files of processes that were killed. Never rejects: such a file does no harm. */
 export async function removeDeadLocks(folder: string): Promise<void> {

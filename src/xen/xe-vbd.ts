@@ -31,8 +31,18 @@ interface PlugOptions extends Plugging {
 
 export async function attach(xe: Xe, vdi: Vdi, { dom0, lock, pause, signal, onWarning }: PlugOptions): Promise<Attachment> {
   const vbd = await createVbd(xe, vdi.uuid, dom0, signal);
-  const plug = (): Promise<void> => confirmDone('vbd-plug', xe.run('vbd-plug', { uuid: vbd }, signal), () => isPlugged(xe, vbd, signal));
-  await lock(plug, { signal, onWarning });
+  let isSent = false;
+  const plug = (): Promise<void> => {
+    isSent = true;
+    return confirmDone('vbd-plug', xe.run('vbd-plug', { uuid: vbd }, signal), () => isPlugged(xe, vbd, signal));
+  };
+  try {
+    await lock(plug, { signal, onWarning });
+  } catch (error) {
+    // It is certain to be unplugged, so the clean-up need not wait for the lock to unplug it.
+    if (!isSent) await destroy(xe, 'vbd', vbd).catch(() => {});
+    throw error;
+  }
   const path = await waitForDevice(await devicePath(xe, vbd, signal), vdi, signal);
   return {
     target: deviceTarget(path, { attached: true, readsZero: vdi.readsZero }),
