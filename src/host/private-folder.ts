@@ -15,7 +15,7 @@ export function preparePrivateFolder(path: string, code: ErrorCode): void {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (cause) {
     // EEXIST if it is a file or a link that leads nowhere, which the check reports.
-    if (codeOf(cause) !== 'EEXIST') throw folderError(path, code, cause);
+    if (codeOf(cause) !== 'EEXIST') throw privateFolderError(path, code, cause);
   }
   hasPrivateFolder(path, code);
 }
@@ -29,17 +29,17 @@ export function hasPrivateFolder(path: string, code: ErrorCode): boolean {
     throw new VdiStreamError(code, wrong);
   } catch (cause) {
     if (codeOf(cause) === 'ENOENT') return false;
-    throw folderError(path, code, cause);
+    throw privateFolderError(path, code, cause);
   }
 }
 
-function folderError(path: string, code: ErrorCode, cause: unknown): VdiStreamError {
+function privateFolderError(path: string, code: ErrorCode, cause: unknown): VdiStreamError {
   if (cause instanceof VdiStreamError) return cause;
   const reason = messageOf(cause);
   return new VdiStreamError(code, `cannot use the folder ${path}: ${reason}`, { errno: errnoOf(cause), cause });
 }
 
-interface Found {
+interface FolderState {
   readonly isFolder: boolean;
   readonly uid: number;
   /** Permission bits. */
@@ -47,7 +47,7 @@ interface Found {
 }
 
 /** What is wrong with the folder, and what to do. */
-function wrongWith(path: string, { isFolder, uid, mode }: Found): string | undefined {
+function wrongWith(path: string, { isFolder, uid, mode }: FolderState): string | undefined {
   const user = effectiveUser();
   if (!isFolder) return `${path} is not a folder but a link or a file. Find out who created it, then remove it`;
   if (uid !== user) return `${path} belongs to user ${uid}, not to user ${user}. Find out who created it, then remove it`;

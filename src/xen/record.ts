@@ -1,5 +1,5 @@
 /**
- * Record: what this host knows of an import that it began. It is on the medium before the VDI is created, and only its user can write it. So
+ * Record: what this host wrote down of an import that it began. It is on the medium before the VDI is created, and only its user can write it. So
  * a tag with the token of a record comes from this host, or is a copy of one that does; what the record says of the VDI excludes the copies.
  *
  *   /var/lib/vdistream/<token>    {"tag":…,"sr":…,"name":…,"size":…}

@@ -156,13 +156,18 @@ describe.runIf(isInitial)('in another pid namespace', () => {
     expect(isAlive(owner)).toBe(false);
   });
 
-  testWith('root')('a process takes no owner of another namespace for dead, not even with its own pid', async () => {
-    const inside = (owner: Required<Owner>): Promise<unknown> =>
-      startProcess({ does: 'alive', owner: ownerText(owner) }, unshared).outcome();
-    expect(await inside(thisOwner())).toEqual({ result: true });
-    expect(await inside({ ...thisOwner(), pid: 1, start: '1' })).toEqual({ result: true });
-    expect(await inside({ ...thisOwner(), boot: bootId.replace(/^./, (digit) => (digit === '0' ? '1' : '0')) })).toEqual({ result: false });
-  });
+  testWith('root')(
+    'an owner counts as alive to a process in another namespace, even if its pid there is that of another process',
+    async () => {
+      const inside = (owner: Required<Owner>): Promise<unknown> =>
+        startProcess({ does: 'alive', owner: ownerText(owner) }, unshared).outcome();
+      expect(await inside(thisOwner())).toEqual({ result: true });
+      expect(await inside({ ...thisOwner(), pid: 1, start: '1' })).toEqual({ result: true });
+      expect(await inside({ ...thisOwner(), boot: bootId.replace(/^./, (digit) => (digit === '0' ? '1' : '0')) })).toEqual({
+        result: false,
+      });
+    },
+  );
 
   testWith('root')('with the /proc of the host, a process does not judge pids', async () => {
     const { owner, end } = await contained();
