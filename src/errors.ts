@@ -46,6 +46,25 @@ export const ERRORS = {
     meaning: 'The native addon could not be loaded.',
     advice: 'Reinstall vdistream for this platform, or run `npm run build` in a checkout.',
   },
+  LOCK_FILE: {
+    exit: 1,
+    atFault: 'host',
+    meaning: 'A lock cannot be used: its file or folder is a link, belongs to another user, or is open to other users.',
+    advice: 'The message says what to do. VDISTREAM_LOCKS names another folder for the locks of imports.',
+  },
+  LOCK_TIMEOUT: {
+    exit: 1,
+    atFault: 'host',
+    remedies: ['again'],
+    meaning: 'Another process holds a lock and makes no progress.',
+    advice: 'Check the process that the message names: it may be stopped, or wait for storage. The lock is free as soon as it ends.',
+  },
+  RECORD: {
+    exit: 1,
+    atFault: 'host',
+    meaning: 'The record of an import cannot be written, or its folder is a link, belongs to another user, or is open to other users.',
+    advice: 'Check the folder, and whether its file system is full. VDISTREAM_RECORDS names another one.',
+  },
 
   SOURCE_OPEN: { exit: 1, atFault: 'source', meaning: 'The source could not be opened.', advice: 'Check the path and its permissions.' },
   SOURCE_READ: {

@@ -31,5 +31,5 @@ export { type OnWarning, WARNINGS, type Warning, type WarningCode } from './warn
 export { type DeviceDryRun, dryRunImport, dryRunImportToDevice, type ImportDryRun } from './xen/dry-run.ts';
 export { type ImportResult, importImage, importToDevice } from './xen/import.ts';
 export type { ImportDeviceOptions, ImportOptions } from './xen/options.ts';
-export { type LeftOver, type ReapOptions, type ReapResult, reap } from './xen/reap.ts';
+export { type LeftOver, type OperatorCommands, type ReapOptions, type ReapResult, reap } from './xen/reap.ts';
 export type { XeOptions } from './xen/xe.ts';

@@ -12,7 +12,7 @@ export interface Warning {
 
 interface WarningKind {
   /** `--strict` turns only warnings about the image into errors. */
-  readonly about: Exclude<AtFault, 'caller' | 'host'>;
+  readonly about: Exclude<AtFault, 'caller'>;
   readonly meaning: string;
 }
 
@@ -67,6 +67,11 @@ export const WARNINGS = {
   HTTP_RETRY: {
     about: 'source',
     meaning: 'The server did not answer, or the connection dropped. The request is retried, and the download resumes where it stopped.',
+  },
+  LOCK_WAIT: {
+    about: 'host',
+    meaning:
+      'Another process holds a lock that this one waits for: to plug or unplug, to remove VDIs, or to fetch the same image into a cache.',
   },
   VBD_RETRY: {
     about: 'toolstack',

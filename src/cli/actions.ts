@@ -51,7 +51,7 @@ const action =
 const isQuiet = ({ values }: Invocation): boolean => values.flag('quiet');
 
 const unlessQuiet =
-  <R>(text: (result: R) => string) =>
+  <R>(text: (result: R) => readonly string[]) =>
   (result: R, call: Invocation): Shown =>
     isQuiet(call) ? {} : { stdout: text(result) };
 
@@ -101,7 +101,8 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
   },
 
   reap: action(
-    async ({ values, signal }) => reap({ sr: values.text('sr'), dryRun: values.flag('dry-run'), signal, xe: xeOptions(values) }),
+    async ({ values, signal, onWarning }) =>
+      reap({ sr: values.text('sr'), dryRun: values.flag('dry-run'), signal, onWarning, xe: xeOptions(values) }),
     (result, call) => ({
       ...(isQuiet(call) ? { stderr: reapFailures(result) } : { stdout: reapTable(result) }),
       failed: result.failed > 0,

@@ -116,6 +116,8 @@ export const ENVIRONMENT: readonly EnvironmentVariable[] = [
     name: 'VDISTREAM_INVENTORY',
     meaning: 'The file with the UUIDs of this host and of Dom0, if it is not `/etc/xensource-inventory`.',
   },
+  { name: 'VDISTREAM_LOCKS', meaning: 'The folder for locks of imports, if it is not `/run/vdistream`.' },
+  { name: 'VDISTREAM_RECORDS', meaning: 'The folder for records of unfinished imports, if it is not `/var/lib/vdistream`.' },
   { name: 'VDISTREAM_DEBUG', meaning: 'If not empty, a bug in vdistream is reported with its stack.' },
   { name: 'NO_COLOR', meaning: 'Has no effect: vdistream prints no colours. On a terminal, it only moves the cursor.' },
 ];

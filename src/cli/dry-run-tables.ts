@@ -7,14 +7,14 @@ import { row } from './tables.ts';
 
 const NOTHING = 'Nothing was written. This is what would be:';
 
-const table = (rows: readonly string[]): string => `${[NOTHING, '', ...rows].join('\n')}\n`;
+const table = (rows: readonly string[]): string[] => [NOTHING, '', ...rows];
 
-export const writeDryRunTable = (found: WriteDryRun): string => table([...diskRows(found), ...targetRows(found)]);
+export const writeDryRunTable = (found: WriteDryRun): string[] => table([...diskRows(found), ...targetRows(found)]);
 
-export const deviceDryRunTable = (found: DeviceDryRun): string =>
+export const deviceDryRunTable = (found: DeviceDryRun): string[] =>
   table([...diskRows(found), ...targetRows(found), row('attached', found.attached ? 'yes, to this Dom0' : 'no, so all guards apply')]);
 
-export function importDryRunTable(found: ImportDryRun): string {
+export function importDryRunTable(found: ImportDryRun): string[] {
   const { sr, srType, host, name, rawVdi, readsZero, leftOvers } = found;
   return table([
     ...diskRows(found),

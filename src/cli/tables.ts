@@ -94,9 +94,13 @@ export const reapFailures = ({ leftOvers }: ReapResult): string[] => leftOverLin
 
 const leftOverLines = (leftOvers: readonly LeftOver[]): string[] => leftOvers.map((leftOver) => `${leftOver.vdi}  ${statusOf(leftOver)}`);
 
-function statusOf({ owner, host, pid, removed, left }: LeftOver): string {
+function statusOf({ owner, host, pid, removed, left, doubt, commands }: LeftOver): string {
   if (owner === 'running') return `left alone: its import is still running (pid ${pid})`;
   if (owner === 'other-host') return `left alone: its import ran on host ${host}`;
+  if (owner === 'unproven') {
+    const rows = Object.entries(commands ?? {}).map(([purpose, command]) => `\n    to ${`${purpose}:`.padEnd(8)} ${command}`);
+    return `left alone: nothing proves that an import created it: ${doubt}${rows.join('')}`;
+  }
   if (removed) return 'removed';
   return left.length === 0 ? 'a left-over: would be removed' : `could not be removed: ${left.join('; ')}`;
 }

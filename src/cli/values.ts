@@ -66,8 +66,8 @@ export function cacheSize(values: Values): number {
 
 /** Options come before the environment. */
 export function xeOptions(values: Values): XeOptions {
-  const { program, inventory } = xeFromEnvironment();
-  return { program: values.text('xe') ?? program, inventory, timeout: xeTimeout(values) };
+  const { program, inventory, locks, records } = xeFromEnvironment();
+  return { program: values.text('xe') ?? program, inventory, locks, records, timeout: xeTimeout(values) };
 }
 
 /** Milliseconds. */

@@ -1,101 +1,215 @@
 /**
- * Lock: mutual exclusion between the processes of a host.
+ * Lock: mutual exclusion between the processes of a host, in containers too, as long as they share the folder.
  *
- * The holder of a lock listens on a unix socket with an abstract name, which is not a file. The kernel lets only one process bind a name, and
- * frees the name when that process ends, even if it is killed. A process that finds the name in use connects to the socket, and tries again
- * when the connection closes.
+ * A lock is a file with an open file description lock (fcntl_locking(2)), which the kernel releases when its holder ends, even if it is
+ * killed. The file belongs to the user of the process, and no other user can open it. It has the owner text of its holder, who removes it
+ * before releasing the lock. Whoever then gets the lock of the removed file opens the path again.
  */
 
-import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
+import { constants, futimesSync } from 'node:fs';
+import { type FileHandle, open, stat, unlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { throwIfCancelled } from '../errors.ts';
+import { messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import type { OnWarning } from '../warnings.ts';
 import { orCancelled } from './cancel.ts';
-import { codeOf } from './errno.ts';
+import { codeOf, errnoOf, guarded } from './errno.ts';
+import { native } from './native.ts';
+import { ownerText, parseOwner, thisOwner } from './owner.ts';
+import { createWakeup } from './wakeup.ts';
 
-/** The tail of this process's queue for each lock. It settles when everything in the queue has settled. */
-const queues = new Map<string, Promise<unknown>>();
-
-/**
- * Runs `work` while holding the lock `name`. Within this process, callers get the lock in the order of their calls. Rejects with CANCELLED
- * if the signal fires while waiting, otherwise as `work` does. Not reentrant: work that requests its own lock never ends.
- */
-export function withLock<T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-  const before = queues.get(name) ?? Promise.resolve();
-  const result = orCancelled(before, signal).then(() => locked(addressOf(name), work, signal));
-  // If this caller gives up, those after it still wait for those before it.
-  const settled = Promise.allSettled([before, result]).then(() => {
-    if (queues.get(name) === settled) queues.delete(name);
-  });
-  queues.set(name, settled);
-  return result;
+export interface LockOptions {
+  /** Milliseconds to wait for a holder that shows no progress; 10 minutes by default. */
+  readonly limit?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Called with LOCK_WAIT after a second of waiting. */
+  readonly onWarning?: OnWarning | undefined;
 }
 
-/**
- * With 107 bytes and a NUL, the name fills `sun_path` (unix(7)), so every version of Node binds the same one. Node 20 and older pad shorter
- * names with NULs, which are part of an abstract name; newer versions do not.
- */
-const addressOf = (name: string): string => `\0vdistream-${createHash('sha256').update(name).digest('hex')}`.padEnd(107, '-').concat('\0');
+/** Woken when it has become the first. */
+type Waiter = ReturnType<typeof createWakeup>;
 
-async function locked<T>(address: string, work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  const release = await acquire(address, signal);
+/** The callers of this process that wait for or hold each lock, in the order of their calls. */
+const queues = new Map<string, Waiter[]>();
+
+/**
+ * Runs `work` while holding the lock on the file `path`, whose folder exists. Within this process, callers get the lock in the order of their
+ * calls. Work that takes longer than others wait calls `progress` now and then.
+ *
+ * Rejects with CANCELLED if the signal fires while waiting, with LOCK_TIMEOUT after `limit`, with LOCK_FILE if the file cannot be used, with
+ * NATIVE_MISSING, otherwise as `work` does. Not reentrant: work that requests its own lock waits until the limit.
+ */
+export async function withLock<T>(path: string, work: (progress: () => void) => Promise<T>, options: LockOptions = {}): Promise<T> {
+  const queue = queues.get(path) ?? [];
+  queues.set(path, queue);
+  const waiter = createWakeup();
+  queue.push(waiter);
   try {
-    return await work();
+    const file = await acquire(path, waiter, options);
+    try {
+      return await work(progressOn(file));
+    } finally {
+      await release(path, file);
+    }
   } finally {
-    await release();
+    queue.splice(queue.indexOf(waiter), 1);
+    queue[0]?.wake();
+    if (queue.length === 0) queues.delete(path);
   }
 }
 
-type Release = () => Promise<void>;
+const LIMIT = 600_000;
+/** Milliseconds of waiting before it is reported. */
+const SILENT = 1000;
+/** Milliseconds between two attempts: the first, and the longest. */
+const SHORTEST = 2;
+const LONGEST = 100;
 
-async function acquire(address: string, signal: AbortSignal | undefined): Promise<Release> {
-  for (;;) {
+/** Polls, because a thread that blocks in the kernel cannot be cancelled. */
+async function acquire(path: string, waiter: Waiter, { limit = LIMIT, signal, onWarning }: LockOptions): Promise<FileHandle> {
+  const began = performance.now();
+  let unchanged = { state: '', since: began };
+  let isReported = false;
+  for (let delay = SHORTEST; ; delay = Math.min(2 * delay, LONGEST)) {
     throwIfCancelled(signal);
-    const release = await tryAcquire(address);
-    if (release !== undefined) return release;
-    await released(address, signal);
+    const isFirst = queues.get(path)?.[0] === waiter;
+    const file = isFirst ? await tryAcquire(path) : undefined;
+    if (file !== undefined) return file;
+    const now = performance.now();
+    const { holder, state } = await holderOf(path);
+    if (state !== unchanged.state) unchanged = { state, since: now };
+    if (now - unchanged.since > limit) throw lockTimeout(path, holder, limit);
+    if (!isReported && now - began > SILENT) {
+      isReported = true;
+      onWarning?.({ code: 'LOCK_WAIT', message: `waiting for the lock ${path}, which ${holder} holds` });
+    }
+    await pause(delay, isFirst ? undefined : waiter, signal);
   }
 }
 
-/** Undefined if another process holds the lock. */
-function tryAcquire(address: string): Promise<Release | undefined> {
-  const waiting = new Set<Socket>();
-  const server = createServer((socket) => {
-    waiting.add(socket.unref());
-    socket.once('close', () => waiting.delete(socket));
-    socket.on('error', () => {}); // it is closed too
-    socket.resume(); // to notice when a waiter disconnects
-  });
-  const release = async (): Promise<void> => {
-    const closed = once(server, 'close');
-    // Free the name first: waiters try again as soon as they are disconnected.
-    server.close();
-    for (const socket of waiting) socket.destroy();
-    await closed;
-  };
-  return new Promise((resolve, reject) => {
-    server.on('error', (error) => (codeOf(error) === 'EADDRINUSE' ? resolve(undefined) : reject(error)));
-    // Without `exclusive`, workers of node:cluster would share the name.
-    server.listen({ path: address, exclusive: true }, () => resolve(release)).unref();
-  });
+/** Undefined if another process, or another copy of this library, holds the lock. */
+async function tryAcquire(path: string): Promise<FileHandle | undefined> {
+  for (;;) {
+    const file = await openLock(path);
+    let isHeld = false;
+    try {
+      const locked = await guarded('LOCK_FILE', path, native().lock(file.fd));
+      if (locked === 0) return undefined;
+      isHeld = await isAt(path, file);
+      if (!isHeld) continue; // its last holder has removed it
+      await writeHolder(file);
+      return file;
+    } finally {
+      if (!isHeld) await file.close();
+    }
+  }
 }
 
-/** Milliseconds between attempts if there is no connection to wait for. */
-const RETRY_DELAY = 10;
-
-/** Resolves when it is time for another attempt. */
-async function released(address: string, signal: AbortSignal | undefined): Promise<void> {
-  const socket = connect({ path: address }).resume();
+async function writeHolder(file: FileHandle): Promise<void> {
   try {
-    await orCancelled(once(socket, 'close'), signal);
-  } catch (error) {
-    // The lock was just released, its holder is not listening yet, or the backlog of the socket is full.
-    if (!TRANSIENT.has(codeOf(error))) throw error;
-    await orCancelled(sleep(RETRY_DELAY), signal);
-  } finally {
-    socket.destroy();
+    await file.truncate();
+    await file.write(`${ownerText(thisOwner())}\n`, 0);
+  } catch {
+    // The file system is full: those who wait cannot say who holds the lock.
   }
 }
 
-const TRANSIENT = new Set(['ECONNREFUSED', 'ECONNRESET', 'EAGAIN']);
+/** Throws LOCK_FILE for a link, and for a file of another user, who could hold the lock as long as they want. */
+async function openLock(path: string): Promise<FileHandle> {
+  const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
+  let file: FileHandle;
+  try {
+    file = await open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+  } catch (cause) {
+    throw lockFile(path, cause);
+  }
+  const found = await file.stat();
+  if (found.isFile() && found.uid === process.geteuid?.()) return file;
+  await file.close();
+  const what = found.isFile() ? `belongs to user ${found.uid}, not to user ${process.geteuid?.()}` : 'is not a regular file';
+  throw new VdiStreamError('LOCK_FILE', `the lock file ${path} ${what}`);
+}
+
+function lockFile(path: string, cause: unknown): VdiStreamError {
+  const reason = codeOf(cause) === 'ELOOP' ? 'it is a symbolic link' : messageOf(cause);
+  return new VdiStreamError('LOCK_FILE', `the lock file ${path} cannot be used: ${reason}`, { errno: errnoOf(cause), cause });
+}
+
+/** Whether the path still leads to the open file. */
+async function isAt(path: string, file: FileHandle): Promise<boolean> {
+  const opened = await file.stat();
+  const found = await stat(path).catch(() => undefined);
+  return found?.ino === opened.ino && found.dev === opened.dev;
+}
+
+async function release(path: string, file: FileHandle): Promise<void> {
+  try {
+    // Somebody may have removed it, and then the path is the lock of another holder.
+    if (await isAt(path, file)) await unlink(path);
+  } catch {
+    // The next holder uses the same file.
+  } finally {
+    await file.close();
+  }
+}
+
+/** Sets the modification time of the lock file, at most once a second. */
+function progressOn(file: FileHandle): () => void {
+  let next = 0;
+  return () => {
+    if (performance.now() < next) return;
+    next = performance.now() + SILENT;
+    const now = Date.now() / 1000;
+    try {
+      futimesSync(file.fd, now, now);
+    } catch {
+      // Those who wait may give up earlier.
+    }
+  };
+}
+
+interface Holding {
+  /** For people. */
+  readonly holder: string;
+  /** Differs for each holder, and after each of its signs of progress. */
+  readonly state: string;
+}
+
+async function holderOf(path: string): Promise<Holding> {
+  try {
+    // Another user may have put something else there, which is refused when the lock is opened.
+    const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      const text = await file.readFile('latin1');
+      const { ino, mtimeMs } = await file.stat();
+      return { holder: described(text.trim()), state: `${text} ${ino} ${mtimeMs}` };
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return { holder: 'another process', state: '' };
+  }
+}
+
+function described(text: string): string {
+  const owner = parseOwner(text);
+  if (owner === undefined) return 'another process';
+  const { namespace, pid } = thisOwner();
+  if (owner.namespace !== namespace) return `process ${owner.pid} in another container`;
+  return owner.pid === pid ? 'this process' : `process ${owner.pid}`;
+}
+
+function lockTimeout(path: string, holder: string, limit: number): VdiStreamError {
+  const seconds = Math.round(limit / 1000);
+  return new VdiStreamError('LOCK_TIMEOUT', `${holder} has held the lock ${path} for ${seconds} s without any progress`);
+}
+
+/** Resolves after `delay`, or when the waiter becomes the first of this process. */
+async function pause(delay: number, waiter: Waiter | undefined, signal: AbortSignal | undefined): Promise<void> {
+  const stop = new AbortController();
+  const slept = sleep(delay, undefined, { signal: stop.signal }).catch(() => {});
+  try {
+    await orCancelled(waiter === undefined ? slept : Promise.race([slept, waiter.woken()]), signal);
+  } finally {
+    stop.abort(); // or the timer would keep the process running
+  }
+}

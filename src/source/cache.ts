@@ -4,10 +4,11 @@
  */
 
 import { createHash } from 'node:crypto';
-import { type FileHandle, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
-import { withLock } from '../host/lock.ts';
-import { addEntry, entryName, evict, isKey, makeRoom, openEntry, removeEntry, touch } from './entries.ts';
+import type { OnWarning } from '../warnings.ts';
+import { addEntry, evict, isKey, makeRoom, openEntry, removeEntry, touch } from './entries.ts';
+import { removeDeadLocks, withEntryLock } from './entry-lock.ts';
 import { fileCursor } from './file.ts';
 import type { Digest, Opener, Source } from './source.ts';
 import { copySource, fetchAnew, fetchInto, fetchUnnamed, type ImageStore, type RemoteImage, storeError } from './staged-image.ts';
@@ -22,8 +23,9 @@ export interface CacheOptions {
 
 /**
  * Keeps images by checksum in `folder`, up to `size` bytes in total, and evicts the least recently used first. An image without a known
- * checksum, or larger than `size`, is only staged there. Opening throws CACHE, USAGE, CANCELLED, SOURCE_CHECKSUM, and the errors of
- * describing, opening and reading `from`.
+ * checksum, or larger than `size`, is only staged there. Warns (LOCK_WAIT) while another process of this user fetches the same image.
+ * Opening throws CACHE, USAGE, CANCELLED, SOURCE_CHECKSUM, LOCK_TIMEOUT, NATIVE_MISSING, and the errors of describing, opening
+ * and reading `from`.
  */
 export function cachedImage(from: Opener, { folder, size }: CacheOptions): Opener {
   const { name } = from;
@@ -36,10 +38,11 @@ export function cachedImage(from: Opener, { folder, size }: CacheOptions): Opene
       // The source's own digest first: everyone who requests this image gets the same one.
       const keys = digestsOf(sha256, digest).reverse().filter(isKey);
       const open = (): Promise<Source> => from.open({ sha256, signal, onWarning, onRead });
-      const image: CachedImage = { name, open, signal, onRead, keys, length };
+      const image: CachedImage = { name, open, signal, onRead, onWarning, keys, length };
       const [key] = keys;
       try {
         await prepareFolder(folder);
+        await removeDeadLocks(folder);
         if (key === undefined || (length !== undefined && length > size)) return await fetchUnnamed(image, store);
         return (await find(image, store)) ?? (await findOrFetch(image, store, key, size));
       } catch (cause) {
@@ -54,16 +57,21 @@ interface CachedImage extends RemoteImage {
   readonly keys: readonly Digest[];
   /** Bytes in the image, if known. */
   readonly length: number | undefined;
+  readonly onWarning: OnWarning | undefined;
 }
 
-/** Of all processes that need the same image, one fetches it. */
-async function findOrFetch(image: CachedImage, store: ImageStore, key: Digest, size: number): Promise<Source> {
-  // One folder may have several paths.
-  const { dev, ino } = await stat(store.folder);
+/** Of all processes of this user that need the same image, one fetches it. */
+function findOrFetch(image: CachedImage, store: ImageStore, key: Digest, size: number): Promise<Source> {
   // Without the lock, this could remove an intact entry that another process has just put in place of the damaged one.
   const remove = (damaged: Digest): Promise<void> => removeEntry(store.folder, damaged);
-  const work = async (): Promise<Source> => (await find(image, store, remove)) ?? (await fetchEntry(image, store, key, size));
-  return withLock(`cache ${dev}:${ino} ${entryName(key)}`, work, image.signal);
+  const work = async (progress: () => void): Promise<Source> => {
+    const onRead: CachedImage['onRead'] = (position, total) => {
+      progress();
+      image.onRead?.(position, total);
+    };
+    return (await find({ ...image, onRead }, store, remove)) ?? (await fetchEntry(image, store, key, size, progress));
+  };
+  return withEntryLock(store.folder, key, work, { signal: image.signal, onWarning: image.onWarning });
 }
 
 /** The first intact entry; calls `missed` with the key of each entry that is missing or damaged. */
@@ -118,13 +126,16 @@ async function isImage(file: FileHandle, { name, keys, length, signal, onRead }:
 }
 
 /** Fetches the image, and makes it the entry of `key` if it has at most `size` bytes. Leaves nothing in the folder when it fails. */
-function fetchEntry(image: CachedImage, store: ImageStore, key: Digest, size: number): Promise<Source> {
+function fetchEntry(image: CachedImage, store: ImageStore, key: Digest, size: number, progress: () => void): Promise<Source> {
   const { folder } = store;
   return fetchAnew(image.signal, async () => {
     const part = await partFile(folder);
     try {
       const hash = createHash(key.algorithm);
-      const length = await fetchInto(part.file, image, store, (chunk) => hash.update(chunk));
+      const length = await fetchInto(part.file, image, store, (chunk) => {
+        progress();
+        hash.update(chunk);
+      });
       const hex = hash.digest('hex');
       if (hex !== key.hex) throw wrongSum(image.name, { algorithm: key.algorithm, hex }, key.hex);
       if (length > size) await removeFile(part.path);

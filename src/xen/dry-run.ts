@@ -5,7 +5,7 @@ import type { DiskInput } from '../engine/options.ts';
 import { VdiStreamError } from '../errors.ts';
 import type { ImportDeviceOptions, ImportOptions } from './options.ts';
 import { orCancellation, withOwnDevice, withPrepared } from './prepare.ts';
-import type { LeftOver } from './reap.ts';
+import { createReaper, type LeftOver } from './reap.ts';
 import { createXeToolstack } from './xe-toolstack.ts';
 import { isLvm } from './zero-rule.ts';
 
@@ -35,21 +35,27 @@ export interface ImportDryRun extends DiskDryRun {
 export async function dryRunImport(input: DiskInput, { xe, ...options }: ImportOptions): Promise<ImportDryRun> {
   const { zero, signal: cancel } = options;
   const toolstack = createXeToolstack(xe);
-  return withPrepared(toolstack, input, { ...options, dryRun: true }, async ({ host, wanted, chosen, job, signal, ...found }) => {
-    const { sr, name, size, raw } = wanted;
-    const leftOvers = found.leftOvers.filter(({ owner }) => owner === 'dead');
-    const srType = await orCancellation(toolstack.srType(sr, signal), cancel);
-    const freeBytes = await orCancellation(toolstack.freeSpace(sr, signal), cancel);
-    const shortfall = freeBytes === undefined ? 0 : Math.max(0, size - freeBytes);
-    // A volume has its full size while it is written. Elsewhere a disk may need less, and removing left-over VDIs frees space.
-    if (shortfall > 0 && isLvm(srType.toLowerCase()) && leftOvers.length === 0) {
-      throw new VdiStreamError('SR_FULL', `SR ${sr} has ${freeBytes} bytes free, but the disk needs ${size}`);
-    }
-    // As in an import, an explicit `zero` policy applies even if new disks read as zero.
-    const regions = { zero, readsZero: found.readsZero && zero === undefined, warnings: job.warnings };
-    const disk = diskDryRun(chosen, regions);
-    return { sr, srType, host, name, rawVdi: raw, readsZero: found.readsZero, freeBytes, shortfall, leftOvers, ...disk };
-  });
+  return withPrepared(
+    toolstack,
+    createReaper(toolstack, xe),
+    input,
+    { ...options, dryRun: true },
+    async ({ host, wanted, chosen, job, signal, ...found }) => {
+      const { sr, name, size, raw } = wanted;
+      const leftOvers = found.leftOvers.filter(({ owner }) => owner === 'dead');
+      const srType = await orCancellation(toolstack.srType(sr, signal), cancel);
+      const freeBytes = await orCancellation(toolstack.freeSpace(sr, signal), cancel);
+      const shortfall = freeBytes === undefined ? 0 : Math.max(0, size - freeBytes);
+      // A volume has its full size while it is written. Elsewhere a disk may need less, and removing left-over VDIs frees space.
+      if (shortfall > 0 && isLvm(srType.toLowerCase()) && leftOvers.length === 0) {
+        throw new VdiStreamError('SR_FULL', `SR ${sr} has ${freeBytes} bytes free, but the disk needs ${size}`);
+      }
+      // As in an import, an explicit `zero` policy applies even if new disks read as zero.
+      const regions = { zero, readsZero: found.readsZero && zero === undefined, warnings: job.warnings };
+      const disk = diskDryRun(chosen, regions);
+      return { sr, srType, host, name, rawVdi: raw, readsZero: found.readsZero, freeBytes, shortfall, leftOvers, ...disk };
+    },
+  );
 }
 
 export interface DeviceDryRun extends WriteDryRun {

@@ -5,6 +5,8 @@ import type { DiskInput } from '../engine/options.ts';
 import { type WriteResult, writeDisk, writeTo } from '../engine/write.ts';
 import type { ImportDeviceOptions, ImportOptions } from './options.ts';
 import { withOwnDevice, withPrepared } from './prepare.ts';
+import { createReaper } from './reap.ts';
+import { createRecords } from './record.ts';
 import { withVdi } from './vdi.ts';
 import { createXeToolstack } from './xe-toolstack.ts';
 
@@ -27,20 +29,27 @@ export interface ImportResult extends WriteResult {
 export async function importImage(input: DiskInput, { xe, ...options }: ImportOptions): Promise<ImportResult> {
   const { zero, verify, force, onProgress } = options;
   const toolstack = createXeToolstack(xe);
-  return withPrepared(toolstack, input, { ...options, dryRun: false }, async ({ wanted, readsZero, chosen, sources, job, signal }) => {
-    const { sr, name } = wanted;
-    const imported = await withVdi(
-      toolstack,
-      wanted,
-      async ({ vdi, size, target }) => {
-        const written = await writeTo(target, chosen, sources, { zero, zeroTail: true, verify, force, signal, onProgress }, job);
-        return { ...written, vdi, sr, name, vdiSize: size };
-      },
-      // An explicit `zero` policy applies even if new disks read as zero.
-      { readsZero: readsZero && zero === undefined, signal, onWarning: job.warn },
-    );
-    return { ...imported, bytesRead: bytesRead(sources), seconds: job.seconds() };
-  });
+  const reaper = createReaper(toolstack, xe);
+  return withPrepared(
+    toolstack,
+    reaper,
+    input,
+    { ...options, dryRun: false },
+    async ({ wanted, readsZero, chosen, sources, job, signal }) => {
+      const { sr, name } = wanted;
+      const imported = await withVdi(
+        toolstack,
+        wanted,
+        async ({ vdi, size, target }) => {
+          const written = await writeTo(target, chosen, sources, { zero, zeroTail: true, verify, force, signal, onProgress }, job);
+          return { ...written, vdi, sr, name, vdiSize: size };
+        },
+        // An explicit `zero` policy applies even if new disks read as zero.
+        { readsZero: readsZero && zero === undefined, records: createRecords(xe?.records), signal, onWarning: job.warn },
+      );
+      return { ...imported, bytesRead: bytesRead(sources), seconds: job.seconds() };
+    },
+  );
 }
 
 /**

@@ -1,10 +1,14 @@
 /**
  * Owner tag: the import that an unfinished VDI belongs to. The call that creates the VDI sets it, so that the VDI is never without it.
  *
- *   vdistream.<host uuid>.<boot id>.<pid>.<start of the process>.<number of the import>
+ *   vdistream.<host uuid>.<owner>.<token>
+ *   vdistream.<host uuid>.<owner>.<number of the import>    the older form, with the older form of an owner
+ *
+ * Whoever may tag a VDI can write or copy such a tag, so it proves nothing: the record of the token does (record.ts). An import from another
+ * machine has no record here. It will need a proof of its own, a keyed value in other-config.
  */
 
-import { randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { isAlive, type Owner, ownerText, parseOwner, thisOwner } from '../host/owner.ts';
 import { isUuid } from './uuid.ts';
 
@@ -15,15 +19,15 @@ export interface OwnerTag {
   /** uuid of the host that the owner runs on. */
   readonly host: string;
   readonly owner: Owner;
+  /** Of the import's record; absent from the older form. */
+  readonly token?: string;
 }
 
-/** The number is random: threads and copies of this library in one process do not coordinate theirs. */
-const MAX_NUMBER = 2 ** 48 - 1;
-
 /** Unique per import, so that its VDI can be found even if the uuid was never received. */
-export function newOwnerTag(host: string): OwnerTag {
+export function newOwnerTag(host: string): Required<OwnerTag> {
   const owner = thisOwner();
-  return { text: [PREFIX, host, ownerText(owner), randomInt(1, MAX_NUMBER)].join('.'), host, owner };
+  const token = randomBytes(16).toString('hex');
+  return { text: [PREFIX, host, ownerText(owner), token].join('.'), host, owner, token };
 }
 
 const abandoned = new Set<string>();
@@ -34,9 +38,13 @@ export const abandon = ({ text }: OwnerTag): void => void abandoned.add(text);
 /** Whether the owner is still working on its VDI; only for an owner on this host. */
 export const isAtWork = ({ text, owner }: OwnerTag): boolean => isAlive(owner) && !abandoned.has(text);
 
-/** Undefined for any tag that `newOwnerTag` would not have made. */
+/** Undefined for any tag that no version of `newOwnerTag` would have made. */
 export function parseOwnerTag(text: string): OwnerTag | undefined {
-  const [, host = '', process = ''] = /^vdistream\.([^.]+)\.(.+)\.[1-9]\d*$/.exec(text) ?? [];
+  const [, host = '', process = '', last = ''] = /^vdistream\.([^.]+)\.(.+)\.([0-9a-f]+)$/.exec(text) ?? [];
   const owner = parseOwner(process);
-  return owner === undefined || !isUuid(host) ? undefined : { text, host, owner };
+  if (owner === undefined || !isUuid(host)) return undefined;
+  if (owner.namespace === undefined) return /^[1-9]\d*$/.test(last) ? { text, host, owner } : undefined;
+  return isToken(last) ? { text, host, owner, token: last } : undefined;
 }
+
+export const isToken = (text: string): boolean => /^[0-9a-f]{32}$/.test(text);

@@ -10,10 +10,11 @@ import { createPool, type Pool } from '../host/pool.ts';
 import { isUrl, redactUrl } from '../http/url.ts';
 import type { ChosenDisk } from '../image/chain.ts';
 import type { Source } from '../source/source.ts';
+import type { OnWarning, Warning } from '../warnings.ts';
 import { settleUdev } from './device.ts';
 import type { ImportDeviceOptions, ImportOptions } from './options.ts';
 import { type OwnDevice, ownDevice } from './own-device.ts';
-import { type LeftOver, reapWith } from './reap.ts';
+import type { LeftOver, Reaper } from './reap.ts';
 import type { NewVdi, Toolstack } from './toolstack.ts';
 import { parseSrUuid } from './uuid.ts';
 import { newDisksReadZero } from './zero-rule.ts';
@@ -49,6 +50,7 @@ type PrepareOptions = Omit<ImportOptions, 'xe'> & { readonly dryRun: boolean };
 /** Opens the disk while it asks the toolstack, and closes the sources after `use`. */
 export async function withPrepared<T>(
   toolstack: Toolstack,
+  reaper: Reaper,
   input: DiskInput,
   { sr: given, name = defaultName(input), rawVdi: raw = false, verify, dryRun, ...disk }: PrepareOptions,
   use: (prepared: Prepared) => Promise<T>,
@@ -58,10 +60,12 @@ export async function withPrepared<T>(
   const stop = new AbortController();
   const signal = cancel === undefined ? stop.signal : AbortSignal.any([cancel, stop.signal]);
   // This does not need the image, whose first bytes may take a while. If either fails, it stops the other.
-  const asking = orCancellation(ask(toolstack, { sr, raw, dryRun, signal }), cancel);
+  const early = earlyWarnings();
+  const asking = orCancellation(ask(toolstack, reaper, { sr, raw, dryRun, signal, onWarning: early.warn }), cancel);
   asking.catch(() => stop.abort()); // the error is thrown where it is awaited
   try {
     return await withDisk(input, { ...disk, signal, pool }, async (chosen, sources, job) => {
+      early.passTo(job.warn);
       if (verify) refuseToSum(chosen.virtualSize);
       const { left, ...answers } = await asking;
       for (const message of left) job.warn({ code: 'REAP_LEFT', message });
@@ -109,21 +113,44 @@ interface AskOptions {
   readonly raw: boolean;
   readonly dryRun: boolean;
   readonly signal: AbortSignal;
+  readonly onWarning: OnWarning;
 }
 
 /** `left`: what could not be removed of the left-over VDIs, or why there is no list of them. */
-async function ask(toolstack: Toolstack, { sr, raw, dryRun, signal }: AskOptions): Promise<Answers & { readonly left: readonly string[] }> {
+async function ask(
+  toolstack: Toolstack,
+  reaper: Reaper,
+  { sr, raw, dryRun, signal, onWarning }: AskOptions,
+): Promise<Answers & { readonly left: readonly string[] }> {
   const queries = [toolstack.host(signal), newDisksReadZero(toolstack, sr, raw, signal)] as const;
   const answers = Promise.all(queries);
   // If one command fails, the other must not outlive the import.
   await Promise.allSettled([answers, ...queries]);
   const [host, readsZero] = await answers;
-  const reaped = await reapWith(toolstack, { sr, dryRun, signal }).then(
+  const reaped = await reaper({ sr, dryRun, signal, onWarning }).then(
     ({ leftOvers }) => ({ leftOvers, left: leftOvers.flatMap((leftOver) => leftOver.left) }),
     (error: unknown) => ({ leftOvers: [], left: [messageOf(error)] }),
   );
   throwIfCancelled(signal);
   return { host, readsZero, ...reaped };
+}
+
+interface EarlyWarnings {
+  readonly warn: OnWarning;
+  passTo(onWarning: OnWarning): void;
+}
+
+/** Keeps warnings until there is somebody to pass them to. */
+function earlyWarnings(): EarlyWarnings {
+  const kept: Warning[] = [];
+  let pass: OnWarning = (warning) => void kept.push(warning);
+  return {
+    warn: (warning) => pass(warning),
+    passTo(onWarning) {
+      pass = onWarning;
+      for (const warning of kept.splice(0)) onWarning(warning);
+    },
+  };
 }
 
 /** The name of the source, if it has a printable one. */

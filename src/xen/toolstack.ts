@@ -26,11 +26,13 @@ export interface Toolstack {
   createVdi(vdi: NewVdi, tag: string, signal?: AbortSignal): Promise<string>;
   /** Bytes, after the SR has rounded the requested size. */
   vdiSize(vdi: string, signal?: AbortSignal): Promise<number>;
+  /** What a VDI is, and what has become of it since it was created. */
+  vdiFacts(vdi: string, signal?: AbortSignal): Promise<VdiFacts>;
   /** Also destroys its unplugged VBDs. */
   destroyVdi(vdi: string): Promise<void>;
 
   /** Makes a VDI writable in Dom0. If it fails halfway, `vbdsOf` finds the VBD it created. */
-  attach(vdi: Vdi, signal?: AbortSignal): Promise<Attachment>;
+  attach(vdi: Vdi, signal?: AbortSignal, onWarning?: OnWarning): Promise<Attachment>;
   vbdsOf(vdi: string): Promise<Vbds>;
   /** Unplugs a VBD in Dom0; succeeds if it is already unplugged. Retries for a while if its device is in use. */
   unplug(vbd: string, onWarning?: OnWarning): Promise<void>;
@@ -68,6 +70,19 @@ export interface Vdi {
   readonly raw: boolean;
   /** Whether unwritten parts are certain to read as zero. */
   readonly readsZero: boolean;
+}
+
+export interface VdiFacts {
+  /** uuid of the SR. */
+  readonly sr: string;
+  /** name-label. */
+  readonly name: string;
+  /** As the toolstack calls it: `user` for a disk. */
+  readonly type: string;
+  /** Bytes. */
+  readonly size: number;
+  /** What ties it to other VDIs, one phrase each: snapshots, clones, a parent. */
+  readonly relations: readonly string[];
 }
 
 /** A VDI while it is writable in Dom0. */

@@ -1,16 +1,19 @@
 /** The toolstack of this host, through xe in Dom0. */
 
+import { hostLock } from './host-lock.ts';
 import type { Toolstack } from './toolstack.ts';
 import { createXe, type XeOptions } from './xe.ts';
 import { destroy } from './xe-confirm.ts';
 import { findHost, type Host } from './xe-host.ts';
+
 import { freeSpace, srConfig, srType } from './xe-sr.ts';
 import { attach, isAttached, unplug, vbdsOf } from './xe-vbd.ts';
-import { createVdi, listTagged, listTags, untag, vdiSize } from './xe-vdi.ts';
+import { createVdi, listTagged, listTags, untag, vdiFacts, vdiSize } from './xe-vdi.ts';
 
 export function createXeToolstack(options: XeOptions = {}): Toolstack {
   const { program, timeout, grace, pause = 1000, inventory = '/etc/xensource-inventory' } = options;
   const xe = createXe({ program, timeout, grace });
+  const lock = hostLock('plug', options);
   let found: Host | undefined;
   const here = async (signal?: AbortSignal): Promise<Host> => {
     found ??= await findHost(xe, inventory, signal);
@@ -24,12 +27,13 @@ export function createXeToolstack(options: XeOptions = {}): Toolstack {
 
     createVdi: (vdi, tag, signal) => createVdi(xe, vdi, tag, signal),
     vdiSize: (vdi, signal) => vdiSize(xe, vdi, signal),
+    vdiFacts: (vdi, signal) => vdiFacts(xe, vdi, signal),
     destroyVdi: (vdi) => destroy(xe, 'vdi', vdi),
 
-    attach: async (vdi, signal) => attach(xe, vdi, { dom0: (await here(signal)).dom0, pause, signal }),
+    attach: async (vdi, signal, onWarning) => attach(xe, vdi, { dom0: (await here(signal)).dom0, lock, pause, signal, onWarning }),
     vbdsOf: async (vdi) => vbdsOf(xe, vdi, (await here()).dom0),
-    unplug: (vbd, onWarning) => unplug(xe, vbd, pause, onWarning),
     isAttached: async (device, signal) => isAttached(xe, device, (await here(signal)).dom0, signal),
+    unplug: (vbd, onWarning) => unplug(xe, vbd, { lock, pause }, onWarning),
 
     untag: (vdi, tag) => untag(xe, vdi, tag),
     listTags: (sr, signal) => listTags(xe, sr, signal),

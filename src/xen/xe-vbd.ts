@@ -2,10 +2,10 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, VdiStreamError } from '../errors.ts';
-import { withLock } from '../host/lock.ts';
 import { deviceTarget } from '../target/device.ts';
 import type { OnWarning } from '../warnings.ts';
 import { deviceNumber, settleUdev, volumePath, waitForDevice } from './device.ts';
+import type { HostLock } from './host-lock.ts';
 import { isRefusedWith } from './refusal.ts';
 import type { Attachment, Vbds, Vdi } from './toolstack.ts';
 import { isUuid } from './uuid.ts';
@@ -13,28 +13,42 @@ import type { Xe } from './xe.ts';
 import { confirmDone, confirmResult, destroy } from './xe-confirm.ts';
 import { parseMap, printedUuid } from './xe-output.ts';
 
-/** One plug or unplug at a time per host: XenServer 6 fails when several run concurrently (Launchpad bugs 1217972, 1251716). */
-const PLUG_LOCK = 'xapi plug';
 const UNPLUG_TRIES = 30;
 /** These go away once the device is closed, or the host is less busy. Nova's `unplug_vbd` retries the same codes. */
 const RETRYABLE: readonly string[] = ['DEVICE_DETACH_REJECTED', 'INTERNAL_ERROR', 'VM_MISSING_PV_DRIVERS'];
 
-/** `dom0`: uuid of the control domain's VM. `pause`: milliseconds between attempts to unplug. */
-interface PlugOptions {
-  readonly dom0: string;
+/** How VBDs of this host are plugged. `pause`: milliseconds between attempts to unplug. */
+interface Plugging {
+  readonly lock: HostLock;
   readonly pause: number;
-  readonly signal?: AbortSignal | undefined;
 }
 
-export async function attach(xe: Xe, vdi: Vdi, { dom0, pause, signal }: PlugOptions): Promise<Attachment> {
+/** `dom0`: uuid of the control domain's VM. */
+interface PlugOptions extends Plugging {
+  readonly dom0: string;
+  readonly signal?: AbortSignal | undefined;
+  readonly onWarning?: OnWarning | undefined;
+}
+
+export async function attach(xe: Xe, vdi: Vdi, { dom0, lock, pause, signal, onWarning }: PlugOptions): Promise<Attachment> {
   const vbd = await createVbd(xe, vdi.uuid, dom0, signal);
-  const plug = (): Promise<void> => confirmDone('vbd-plug', xe.run('vbd-plug', { uuid: vbd }, signal), () => isPlugged(xe, vbd, signal));
-  await withLock(PLUG_LOCK, plug, signal);
+  let isSent = false;
+  const plug = (): Promise<void> => {
+    isSent = true;
+    return confirmDone('vbd-plug', xe.run('vbd-plug', { uuid: vbd }, signal), () => isPlugged(xe, vbd, signal));
+  };
+  try {
+    await lock(plug, { signal, onWarning });
+  } catch (error) {
+    // It is certain to be unplugged, so the clean-up need not wait for the lock to unplug it.
+    if (!isSent) await destroy(xe, 'vbd', vbd).catch(() => {});
+    throw error;
+  }
   const path = await waitForDevice(await devicePath(xe, vbd, signal), vdi, signal);
   return {
     target: deviceTarget(path, { attached: true, readsZero: vdi.readsZero }),
-    detach: async (onWarning) => {
-      await unplug(xe, vbd, pause, onWarning);
+    detach: async (onDetachWarning) => {
+      await unplug(xe, vbd, { lock, pause }, onDetachWarning);
       await destroy(xe, 'vbd', vbd);
     },
   };
@@ -71,12 +85,12 @@ async function devicePath(xe: Xe, vbd: string, signal: AbortSignal | undefined):
 const isBelowDev = (device: string): boolean => /^[\w.:+@-]+(?:\/[\w.:+@-]+)*$/.test(device) && !device.split('/').includes('..');
 
 /** Has no signal, because cancelling calls it. */
-export async function unplug(xe: Xe, vbd: string, pause: number, onWarning?: OnWarning): Promise<void> {
+export async function unplug(xe: Xe, vbd: string, { lock, pause }: Plugging, onWarning?: OnWarning): Promise<void> {
   const once = (): Promise<void> => confirmDone('vbd-unplug', xe.run('vbd-unplug', { uuid: vbd }), async () => !(await isPlugged(xe, vbd)));
   await settleUdev();
   for (let tries = 1; ; tries++) {
     try {
-      return await withLock(PLUG_LOCK, once);
+      return await lock(once, { onWarning });
     } catch (error) {
       if (tries === UNPLUG_TRIES || !isRefusedWith(error, RETRYABLE)) throw error;
       if (tries === 1)

@@ -1,11 +1,11 @@
 /** VDIs and their tags through xe. */
 
 import { VdiStreamError } from '../errors.ts';
-import type { NewVdi } from './toolstack.ts';
+import type { NewVdi, VdiFacts } from './toolstack.ts';
 import { isUuid } from './uuid.ts';
 import type { Xe } from './xe.ts';
 import { confirmDone, confirmResult, exists } from './xe-confirm.ts';
-import { printedUuid } from './xe-output.ts';
+import { parseMap, printedUuid } from './xe-output.ts';
 
 /**
  * Besides the name, vdi-create can only set tags: it accepts neither other-config nor a description (xen-api:
@@ -24,7 +24,12 @@ export async function createVdi(xe: Xe, { sr, name, size, raw }: NewVdi, tag: st
     },
     signal,
   );
-  return printedUuid('vdi-create', await confirmResult(creating, async () => (await tagged(xe, tag))[0]));
+  // If another VDI has the tag as well, somebody has copied it, and which one was created is not certain.
+  const find = async (): Promise<string | undefined> => {
+    const [found, ...more] = await tagged(xe, tag);
+    return more.length === 0 ? found : undefined;
+  };
+  return printedUuid('vdi-create', await confirmResult(creating, find));
 }
 
 export async function vdiSize(xe: Xe, vdi: string, signal: AbortSignal | undefined): Promise<number> {
@@ -32,6 +37,26 @@ export async function vdiSize(xe: Xe, vdi: string, signal: AbortSignal | undefin
   const size = Number(printed);
   if (/^\d+$/.test(printed) && Number.isSafeInteger(size)) return size;
   throw new VdiStreamError('XE_FAILED', `VDI ${vdi} was created, but its virtual-size is ${JSON.stringify(printed)}`);
+}
+
+/** One command for each field: no other output of xe is safe from what a name contains. */
+export async function vdiFacts(xe: Xe, vdi: string, signal: AbortSignal | undefined): Promise<VdiFacts> {
+  const get = (field: string): Promise<string> => xe.run('vdi-param-get', { uuid: vdi, 'param-name': field }, signal);
+  const facts = {
+    sr: await get('sr-uuid'),
+    name: await get('name-label'),
+    type: await get('type'),
+    size: Number(await get('virtual-size')),
+  };
+  const relations: string[] = [];
+  if ((await get('managed')) !== 'true') relations.push('it is the hidden parent of other VDIs');
+  if ((await get('is-a-snapshot')) !== 'false') relations.push('it is a snapshot');
+  if (isUuid(await get('snapshot-of'))) relations.push('it is a snapshot of another VDI');
+  if ((await get('snapshots')) !== '') relations.push('it has snapshots');
+  for (const config of ['sm-config', 'other-config']) {
+    if (parseMap(await get(config)).has('vhd-parent')) relations.push(`it shares a parent with other VDIs (vhd-parent in ${config})`);
+  }
+  return { ...facts, relations };
 }
 
 export async function untag(xe: Xe, vdi: string, tag: string): Promise<void> {

@@ -20,6 +20,10 @@ export interface XeOptions {
   readonly pause?: number | undefined;
   /** The file with the uuids of this host and its control domain; /etc/xensource-inventory by default. */
   readonly inventory?: string | undefined;
+  /** A folder for the locks of this host's imports, with mode 0700; /run/vdistream by default, for root. */
+  readonly locks?: string | undefined;
+  /** A folder for the records of unfinished imports, with mode 0700; /var/lib/vdistream by default, for root. */
+  readonly records?: string | undefined;
 }
 
 type Parameters = Readonly<Record<string, string | number>>;
@@ -35,6 +39,9 @@ export interface Xe {
   list(command: string, parameters: Parameters, signal?: AbortSignal): Promise<string[]>;
 }
 
+/** Milliseconds. */
+export const DEFAULT_TIMEOUT = 300_000;
+
 const MAX_OUTPUT = 4 * 1024 * 1024;
 /** The longest delay for setTimeout; it turns a longer one into 1 ms. */
 const MAX_TIMEOUT = 2 ** 31 - 1;
@@ -46,7 +53,7 @@ interface Running {
   readonly grace: number;
 }
 
-export function createXe({ program = 'xe', timeout = 300_000, grace = 10_000 }: XeOptions = {}): Xe {
+export function createXe({ program = 'xe', timeout = DEFAULT_TIMEOUT, grace = 10_000 }: XeOptions = {}): Xe {
   const running = { program, timeout, grace };
   const run = async (command: string, flag: string, parameters: Parameters, signal?: AbortSignal): Promise<string> =>
     runCommand(running, command, [flag, ...Object.entries(parameters).map(argument)], signal);

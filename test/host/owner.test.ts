@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { isAlive, type Owner, ownerText, parseOwner, parseStat, thisOwner } from '../../src/host/owner.ts';
+import { testFolder } from '../support/folder.ts';
 import { testWith } from '../support/needs.ts';
 import { stagingProcesses } from '../support/staging-process.ts';
 
@@ -18,8 +20,11 @@ const startOf = (pid: number): string =>
     .split(' ')
     .at(22 - 53) ?? '';
 
+const namespaceOf = (process: string): string => readlinkSync(`/proc/${process}/ns/pid`).slice('pid:['.length, -1);
+const namespace = namespaceOf('self');
+
 /** A shell that runs `script`, with its owner, once that has printed a line. */
-async function shell(script: string): Promise<{ readonly child: ChildProcess; readonly line: string; readonly owner: Owner }> {
+async function shell(script: string): Promise<{ readonly child: ChildProcess; readonly line: string; readonly owner: Required<Owner> }> {
   const child = spawn('sh', ['-c', script], { stdio: ['pipe', 'pipe', 'inherit'] });
   const closed = once(child, 'close');
   onTestFinished(async () => {
@@ -27,18 +32,19 @@ async function shell(script: string): Promise<{ readonly child: ChildProcess; re
     await closed;
   });
   const [text] = await once(child.stdout, 'data');
-  return { child, line: String(text).trim(), owner: { boot: bootId, pid: child.pid ?? 0, start: startOf(child.pid ?? 0) } };
+  return { child, line: String(text).trim(), owner: { boot: bootId, namespace, pid: child.pid ?? 0, start: startOf(child.pid ?? 0) } };
 }
 
 describe('the serialized owner', () => {
-  test('has the boot id, the pid and the start time, and only characters that are valid in a file name and a tag', () => {
-    expect(ownerText(thisOwner())).toBe(`${bootId}.${process.pid}.${startOf(process.pid)}`);
+  test('has a version, the boot id, the pid namespace, the pid and the start time, and only characters that are valid in a file name and a tag', () => {
+    expect(ownerText(thisOwner())).toBe(`2.${bootId}.${namespace}.${process.pid}.${startOf(process.pid)}`);
     expect(ownerText(thisOwner())).toMatch(/^[0-9a-f.-]+$/);
   });
 
   test('is parsed back into the same owner', () => {
     const owners = fc.record({
       boot: fc.uuid(),
+      namespace: fc.integer({ min: 1, max: 2 ** 32 - 1 }).map(String),
       pid: fc.integer({ min: 1, max: 4_194_304 }),
       start: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String),
     });
@@ -50,10 +56,16 @@ describe('the serialized owner', () => {
   });
 
   const boot = '00000000-1111-2222-3333-444444444444';
+
+  test('of the older form is parsed, without a namespace', () => {
+    expect(parseOwner(`${boot}.7.99`)).toEqual({ boot, pid: 7, start: '99' });
+  });
+
   const others = [
     ...['', boot, `${boot}.1`, `${boot}..1`, `${boot}.0.1`, `${boot}.-1.1`, `${boot}.01.1`, `${boot}.1.01`, `${boot}.1.1.`, ` ${boot}.1.1`],
     ...[`${boot}.1.1\n`, `${boot}.1e3.1`, `${boot}.1.1x`, `${boot.slice(1)}.1.1`, `${boot.replace('4', 'F')}.1.1`, `${boot}.9999999999.1`],
-    ...[`${boot}.1.${'1'.repeat(21)}`, `../${boot}.1.1`],
+    ...[`${boot}.1.${'1'.repeat(21)}`, `../${boot}.1.1`, `2.${boot}.1.1`, `1.${boot}.1.1.1`, `3.${boot}.1.1.1`],
+    ...[`2.${boot}.0.1.1`, `2.${boot}..1.1`, `2.${boot}.1.1.1.1`, `2.${boot}.x.1.1`, `${boot}.1.1.1`],
   ];
   test.each(others)('cannot be %j', (text) => {
     expect(parseOwner(text)).toBeUndefined();
@@ -95,7 +107,12 @@ describe('an owner is alive', () => {
     child.stdin?.write('end\n');
     const pid = Number(line);
     await vi.waitFor(() => expect(readFileSync(`/proc/${pid}/stat`, 'latin1')).toMatch(/\) Z /), 60_000);
-    expect(isAlive({ boot: bootId, pid, start: startOf(pid) })).toBe(false);
+    expect(isAlive({ boot: bootId, namespace, pid, start: startOf(pid) })).toBe(false);
+  });
+
+  test('as long as the machine has not rebooted, if the older form does not say in which namespace its pid was counted', () => {
+    expect(isAlive({ boot: bootId, pid: 4_000_000, start: '1' })).toBe(true);
+    expect(isAlive({ boot: bootId.replace(/^./, (digit) => (digit === '0' ? '1' : '0')), pid: process.pid, start: '1' })).toBe(false);
   });
 
   testWith('root')('as far as a user without access to the processes of others can see', async () => {
@@ -106,6 +123,62 @@ describe('an owner is alive', () => {
       ]).outcome();
     expect(await seenBy('0')).toEqual({ result: true });
     expect(await seenBy('65534')).toEqual({ result: true });
+  });
+});
+
+const isInitial = namespace === '4026531836';
+
+describe.runIf(isInitial)('in another pid namespace', () => {
+  const unshared = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
+
+  /** A process in a pid namespace of its own that holds a lock, and its owner as it sees itself. */
+  async function contained(): Promise<{ readonly owner: Required<Owner>; end(): Promise<void> }> {
+    const holder = startProcess({ does: 'hold', path: join(testFolder(), 'lock') }, unshared);
+    const owner = parseOwner(await holder.said('owner'));
+    if (owner?.namespace === undefined) throw new Error('no owner');
+    await holder.said('holding');
+    return {
+      owner: { ...owner, namespace: owner.namespace },
+      async end() {
+        holder.child.stdin?.write('end');
+        await holder.outcome();
+      },
+    };
+  }
+
+  testWith('root')('an owner is alive from outside, however small its pid, and not once it has ended', async () => {
+    const { owner, end } = await contained();
+    expect(owner.namespace).not.toBe(namespace);
+    expect(isAlive(owner)).toBe(true);
+    expect(isAlive({ ...owner, pid: owner.pid + 1000 })).toBe(false);
+    expect(isAlive({ ...owner, start: `${owner.start}0` })).toBe(false);
+    await end();
+    expect(isAlive(owner)).toBe(false);
+  });
+
+  testWith('root')(
+    'an owner counts as alive to a process in another namespace, even if its pid there is that of another process',
+    async () => {
+      const inside = (owner: Required<Owner>): Promise<unknown> =>
+        startProcess({ does: 'alive', owner: ownerText(owner) }, unshared).outcome();
+      expect(await inside(thisOwner())).toEqual({ result: true });
+      expect(await inside({ ...thisOwner(), pid: 1, start: '1' })).toEqual({ result: true });
+      expect(await inside({ ...thisOwner(), boot: bootId.replace(/^./, (digit) => (digit === '0' ? '1' : '0')) })).toEqual({
+        result: false,
+      });
+    },
+  );
+
+  testWith('root')('with the /proc of the host, a process does not judge pids', async () => {
+    const { owner, end } = await contained();
+    const inside = startProcess({ does: 'alive', owner: ownerText({ ...owner, pid: owner.pid + 1000 }) }, [
+      'unshare',
+      '--pid',
+      '--fork',
+      '--kill-child',
+    ]);
+    expect(await inside.outcome()).toEqual({ result: true });
+    await end();
   });
 });
 

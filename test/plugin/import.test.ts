@@ -63,7 +63,12 @@ const nova = (server: Pick<TestServer, 'url'>, sr: string, token = TOKEN, id = I
     extra_headers: { 'X-Auth-Token': token, 'X-User-Id': null },
     api_version: 2,
   },
-  env: { VDISTREAM_XE: host.xe, VDISTREAM_INVENTORY: host.inventory },
+  env: {
+    VDISTREAM_XE: host.xe,
+    VDISTREAM_INVENTORY: host.inventory,
+    VDISTREAM_LOCKS: join(host.folder, 'locks'),
+    VDISTREAM_RECORDS: join(host.folder, 'records'),
+  },
 });
 
 /** The VDI in the answer holds the disk, with zeros after it; nothing else was created. */

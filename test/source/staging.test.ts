@@ -222,7 +222,7 @@ describe('a folder cannot be used for staging', () => {
 describe('what dead processes have left behind in the folder', () => {
   /** The owner of a process that has been killed. */
   async function deadOwner(): Promise<string> {
-    const dead = startProcess({ does: 'hold', name: `test ${process.pid} dead` });
+    const dead = startProcess({ does: 'hold', path: join(testFolder(), 'lock') });
     const owner = await dead.said('owner');
     await dead.said('holding');
     await dead.kill();

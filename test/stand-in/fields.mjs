@@ -70,7 +70,13 @@ export const FIELDS = {
   vdi: [
     uuid(),
     ...names(),
-    { name: 'is-a-snapshot', get: () => 'false' },
+    { name: 'is-a-snapshot', get: (vdi) => String(vdi.isSnapshot) },
+    { name: 'snapshot-of', get: (vdi) => vdi.snapshotOf || NONE },
+    {
+      name: 'snapshots',
+      get: (vdi, { objects }) => objects.vdi.filter(({ snapshotOf }) => snapshotOf === vdi.uuid).map((snapshot) => snapshot.uuid),
+      joint: '; ',
+    },
     { name: 'sr-uuid', get: (vdi) => vdi.sr },
     { name: 'sr-name-label', get: (vdi, world) => world.get('sr', vdi.sr).nameLabel },
     { name: 'vbd-uuids', get: (vdi, world) => world.vbdsOf(vdi.uuid).map((vbd) => vbd.uuid), joint: '; ' },
@@ -80,7 +86,7 @@ export const FIELDS = {
     { name: 'type', get: (vdi) => vdi.type },
     { name: 'sharable', get: (vdi) => String(vdi.sharable) },
     { name: 'read-only', get: (vdi) => String(vdi.readOnly) },
-    { name: 'managed', get: () => 'true' },
+    { name: 'managed', get: (vdi) => String(vdi.managed) },
     otherConfig(),
     { name: 'sm-config', get: (vdi) => vdi.smConfig },
     tags(),

@@ -31,6 +31,9 @@ export const vdiCreate = {
       type,
       sharable,
       readOnly: false,
+      managed: true,
+      isSnapshot: false,
+      snapshotOf: '',
       smConfig: { ...smConfig, vdi_type: isRaw(sr, smConfig) ? 'aio' : 'vhd' },
     };
     world.objects.vdi.push({ ...vdi, disk: storage.create(sr, vdi) });

@@ -120,7 +120,8 @@ function makeFolder(): string {
 
 function environmentOf(host: Host | undefined, sr: string): NodeJS.ProcessEnv {
   if (host === undefined) return {};
-  return { VDISTREAM_XE: host.xe, VDISTREAM_INVENTORY: host.inventory, HOST: host.uuid, DOM0: host.dom0, SR: sr };
+  const folders = { VDISTREAM_LOCKS: join(host.folder, 'locks'), VDISTREAM_RECORDS: join(host.folder, 'records') };
+  return { VDISTREAM_XE: host.xe, VDISTREAM_INVENTORY: host.inventory, ...folders, HOST: host.uuid, DOM0: host.dom0, SR: sr };
 }
 
 /** The files of the folder, and version 2 of an image service that has one image. */

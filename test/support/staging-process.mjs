@@ -45,7 +45,7 @@ const tasks = {
   cached: () => read(cachedImage(httpOpener(), { folder: task.folder, size: task.size })),
   async lock() {
     for (let count = 0; count < task.times; count++) {
-      await withLock(task.name, async () => {
+      await withLock(task.path, async () => {
         appendFileSync(task.log, `+${process.pid} `);
         await new Promise((resolve) => setImmediate(resolve));
         appendFileSync(task.log, `-${process.pid} `);
@@ -53,7 +53,7 @@ const tasks = {
     }
   },
   async hold() {
-    await withLock(task.name, async () => {
+    await withLock(task.path, async () => {
       say('holding');
       await new Promise((resolve) => process.stdin.once('data', resolve));
       process.stdin.destroy();

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -34,7 +34,11 @@ export function stagingProcesses(): (task: Record<string, unknown>, command?: re
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'vdistream-bundle-'));
     chmodSync(folder, 0o755); // other users run it too
-    file = join(folder, 'process.mjs');
+    // Two folders deep, as a file of src/ is, so that it finds the addon.
+    file = join(folder, 'src', 'test', 'process.mjs');
+    const addon = fileURLToPath(new URL('../../build/Release/vdistream.node', import.meta.url));
+    mkdirSync(join(folder, 'build', 'Release'), { recursive: true });
+    copyFileSync(addon, join(folder, 'build', 'Release', 'vdistream.node'));
     const input = fileURLToPath(new URL('staging-process.mjs', import.meta.url));
     const bundle = await rolldown({ input, platform: 'node', external: ['undici'] });
     await bundle.write({ file, codeSplitting: false });

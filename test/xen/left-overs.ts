@@ -1,10 +1,12 @@
-/** Left-overs of imports on a host of their own, and how they are reaped. Whatever imports this gets a host before each test. */
+/** Left-overs of imports on a host of their own, and how they are reaped. A file that imports this gets a host before each test. */
 
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach } from 'vitest';
 import { reap } from '../../src/index.ts';
+import { createRecords, type ImportRecord } from '../../src/xen/record.ts';
 import { answer } from '../stand-in/answer.ts';
 import { newPlace, type Place } from '../support/import-host.ts';
 
@@ -36,15 +38,41 @@ export const startOf = (pid: number | undefined): string => readFileSync(`/proc/
 export interface Owner {
   readonly host?: string;
   readonly boot?: string;
+  readonly namespace?: string;
   readonly pid?: number;
   readonly start?: string;
 }
 
-let imports = 0;
+/** Of this process. */
+export const NAMESPACE = readlinkSync('/proc/self/ns/pid').slice('pid:['.length, -1);
 
 /** The owner tag of an import whose process is dead, unless `owner` says otherwise. */
-export const tagOf = ({ host = place.host.uuid, boot = BOOT, pid = ended.pid, start = ended.start }: Owner = {}): string =>
-  `vdistream.${host}.${boot}.${pid}.${start}.${++imports}`;
+export const tagOf = (owner: Owner = {}): string => {
+  const { host = place.host.uuid, boot = BOOT, namespace = NAMESPACE, pid = ended.pid, start = ended.start } = owner;
+  return `vdistream.${host}.2.${boot}.${namespace}.${pid}.${start}.${randomBytes(16).toString('hex')}`;
+};
+
+/** The older form. */
+export const oldTagOf = ({ boot = BOOT, pid = ended.pid, start = ended.start }: Owner = {}): string =>
+  `vdistream.${place.host.uuid}.${boot}.${pid}.${start}.1`;
+
+export const records = () => createRecords(place.xe.records);
+
+export const tokenOf = (tag: string): string => tag.slice(tag.lastIndexOf('.') + 1);
+
+/** What an import that creates `disk(tag)` records first. */
+export async function recorded(tag: string, fields: Partial<ImportRecord> = {}): Promise<string> {
+  await records().add(tokenOf(tag), { tag, sr: place.sr, name: 'left', size: 2 ** 21 - 512, ...fields });
+  return tag;
+}
+
+/** A left-over as an import leaves it behind that was killed once it had created its VDI. */
+export async function leftOver(owner: Owner = {}, sr = place.sr, ...more: string[]): Promise<string> {
+  const tag = await recorded(tagOf(owner), { sr });
+  const vdi = await disk(tag, sr, ...more);
+  await records().complete(tokenOf(tag), vdi);
+  return vdi;
+}
 
 export const xe = (...args: string[]): Promise<string> => answer(place.host, args);
 

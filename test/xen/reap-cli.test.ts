@@ -6,7 +6,7 @@ import { describe, expect } from 'vitest';
 import { assertClean } from '../stand-in/clean.ts';
 import { callsFromNow, commandLine, signalled } from '../support/import-host.ts';
 import { testWith } from '../support/needs.ts';
-import { disk, NOBODY, place, plug, removed, tagOf } from './left-overs.ts';
+import { leftOver, NOBODY, place, plug, removed } from './left-overs.ts';
 
 const test = testWith('root', 'loop', 'g++');
 
@@ -23,7 +23,7 @@ describe('vdistream reap', () => {
   });
 
   test('lists what it would remove, then what it has removed', async () => {
-    const vdi = await disk(tagOf());
+    const vdi = await leftOver();
     await plug(vdi);
     expect(await run('--dry-run')).toEqual({ status: 0, stdout: `${vdi}  a left-over: would be removed\n`, stderr: '' });
     expect(JSON.parse((await run('--dry-run', '--json')).stdout)).toEqual({
@@ -37,14 +37,14 @@ describe('vdistream reap', () => {
 
   test('can be limited to one SR', async () => {
     const ext = await place.host.sr('ext');
-    const [here, there] = [await disk(tagOf()), await disk(tagOf(), ext)];
+    const [here, there] = [await leftOver(), await leftOver({}, ext)];
     const { status, stdout } = await run('--json', '--sr', ext.toUpperCase());
     expect([status, JSON.parse(stdout)]).toEqual([0, { leftOvers: [removed(there)], removed: 1, failed: 0 }]);
     assertClean(place.host, { vdis: [here] });
   });
 
   test('exits with 1 if something could not be removed, and says why', async () => {
-    const vdi = await disk(tagOf());
+    const vdi = await leftOver();
     await place.host.fault({ command: 'vdi-destroy', always: true, what: { fail: ['VDI_IN_USE', 'OpaqueRef:0', 'destroy'] } });
     const { status, stdout, stderr } = await run();
     expect([status, stderr]).toEqual([1, '']);
@@ -89,8 +89,8 @@ describe('vdistream reap', () => {
   });
 
   test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('exits with 130 on %s, once it has removed the current disk', async (signal) => {
-    await disk(tagOf());
-    await disk(tagOf());
+    await leftOver();
+    await leftOver();
     const called = await callsFromNow(place.host);
     await place.host.fault({ command: 'vdi-destroy', what: 'late' });
     const { child, ended: over } = commandLine(place, ['reap', '--json']);

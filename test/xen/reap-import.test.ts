@@ -4,7 +4,7 @@ import { describe, expect } from 'vitest';
 import { importImage } from '../../src/index.ts';
 import { callsFromNow, commandLine, expectArrived, importing } from '../support/import-host.ts';
 import { testWith } from '../support/needs.ts';
-import { disk, place, plug, tagOf } from './left-overs.ts';
+import { leftOver, place, plug } from './left-overs.ts';
 
 const test = testWith('root', 'loop', 'g++');
 
@@ -13,15 +13,15 @@ describe('an import', () => {
 
   test('first reaps its own SR, and no other', async () => {
     const ext = await place.host.sr('ext');
-    await plug(await disk(tagOf()));
-    const elsewhere = await disk(tagOf(), ext);
+    await plug(await leftOver());
+    const elsewhere = await leftOver({}, ext);
     const { vdi, warnings } = await imported();
     expect(warnings).toEqual([]);
     expectArrived(place, vdi, { vdis: [elsewhere] });
   });
 
   test('only warns of what it cannot reap, even with strict', async () => {
-    const stuck = await disk(tagOf());
+    const stuck = await leftOver();
     await place.host.fault({ command: 'vdi-destroy', what: { fail: ['SR_BACKEND_FAILURE_80', '', 'Failed', ''] } });
     const { vdi, warnings } = await imported(place.sr, { strict: true });
     expect(warnings).toEqual([{ code: 'REAP_LEFT', message: expect.stringContaining(`VDI ${stuck}: xe vdi-destroy: `) }]);
@@ -36,7 +36,7 @@ describe('an import', () => {
   });
 
   test('on the command line prints its warning on stderr, and succeeds', async () => {
-    const stuck = await disk(tagOf());
+    const stuck = await leftOver();
     await place.host.fault({ command: 'vdi-destroy', what: { fail: ['VDI_IN_USE', 'OpaqueRef:0', 'destroy'] } });
     const { status, stdout, stderr } = await commandLine(place, ['import', place.image, '--sr', place.sr, '--name', 'image']).ended;
     expect(status).toBe(0);

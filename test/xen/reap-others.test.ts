@@ -6,7 +6,7 @@ import { newOwnerTag } from '../../src/xen/owner-tag.ts';
 import { assertClean } from '../stand-in/clean.ts';
 import { callsFromNow, commandLine, expectArrived, importing } from '../support/import-host.ts';
 import { testWith } from '../support/needs.ts';
-import { BOOT, disk, ended, NOBODY, place, plug, reaping, removed, startOf, tagOf, xe } from './left-overs.ts';
+import { BOOT, disk, ended, leftOver, NOBODY, place, plug, reaping, removed, startOf, tagOf, xe } from './left-overs.ts';
 
 const test = testWith('root', 'loop', 'g++');
 
@@ -55,7 +55,7 @@ describe('what is not a left-over:', () => {
     ['a guest has a VBD of, though not plugged,', () => place.host.guest, false],
     ['the control domain of another host has plugged', () => place.host.otherDom0, true],
   ])('a VDI that %s is left alone and reported', async (_, vm, isPlugged) => {
-    const vdi = await disk(tagOf());
+    const vdi = await leftOver();
     const ours = await plug(vdi);
     const theirs = isPlugged ? await plug(vdi, vm()) : await xe('vbd-create', `vm-uuid=${vm()}`, `vdi-uuid=${vdi}`, 'device=0');
     const before = place.host.state();
