@@ -18,6 +18,13 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
  * @property {string} sha256  of its disk, as qemu-img sees it
  */
 
+/**
+ * Which tests the guest runs.
+ * @typedef {object} Selection
+ * @property {readonly string[]} only  those with one of these texts in their names
+ * @property {readonly string[]} done  but not these, by name
+ */
+
 /** What must be built first, as a sentence, or undefined. */
 export function missing() {
   if (!existsSync(join(root, 'dist/cli/main.js'))) return 'vdistream is not built yet: npm run build:ts';
@@ -26,15 +33,16 @@ export function missing() {
 }
 
 /**
- * Creates the tar and returns its path. The guest runs only tests with `only` in their names.
- * @param {string} folder @param {string} only
+ * Creates the tar and returns its path.
+ * @param {string} folder
+ * @param {Selection} selection
  */
-export function makePayload(folder, only) {
+export function makePayload(folder, selection) {
   const staged = join(folder, 'payload');
   mkdirSync(join(staged, 'images'), { recursive: true });
   compileXe(join(staged, 'xe'));
   compileGuest(join(staged, 'guest'));
-  writeFileSync(join(staged, 'run.json'), JSON.stringify({ only, images: makeImages(join(staged, 'images'), folder) }));
+  writeFileSync(join(staged, 'run.json'), JSON.stringify({ ...selection, images: makeImages(join(staged, 'images'), folder) }));
   const tar = join(folder, 'payload.tar');
   const product = ['package.json', 'dist', 'build/Release/vdistream.node', ...runtimePackages(), 'test/dom0', 'test/stand-in'];
   execFileSync('tar', ['-c', '-f', tar, '-C', root, ...product, '-C', staged, 'run.json', 'images', 'xe', 'guest']);

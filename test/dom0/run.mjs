@@ -16,13 +16,14 @@ import { writeReport } from './report.mjs';
 
 const HELP = `Usage: npm run test:dom0 -- [OPTIONS]
 
-  -t, --timeout SECONDS  for one run of the machine; 600 by default
-  --only TEXT            only tests with TEXT in their names
+  -t, --timeout SECONDS  without any sign of progress; 300 by default
+  --only TEXT            only tests with TEXT in their names; may be repeated
   --report FILE          write the results to FILE in vitest's JSON format
   --console              show the console of the machine, too
 
 The machine is kept in $VDISTREAM_DOM0_DIR, or else in node_modules/.cache/vdistream-dom0. Needs root.
 Exit status: 0 all passed, 1 a test failed, 125 no machine: it could not be built or started, hung or crashed, twice.
+The second time, tests that have a result are not run again.
 `;
 
 /** Exit status of a run without a result. */
@@ -36,20 +37,20 @@ const say = (/** @type {string} */ line) => print(`dom0: ${line}`);
 const show = (/** @type {string} */ line) => print(`      | ${line}`);
 const { values: options } = parseArgs({
   options: {
-    timeout: { type: 'string', short: 't', default: '600' },
-    only: { type: 'string', default: '' },
+    timeout: { type: 'string', short: 't', default: '300' },
+    only: { type: 'string', multiple: true, default: [''] },
     report: { type: 'string' },
     console: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
-const timeout = Number(options.timeout) * 1000;
+const patience = Number(options.timeout) * 1000;
 
 if (options.help) {
   process.stdout.write(HELP);
   process.exit(0);
 }
-if (!(timeout > 0)) fail('--timeout must be a number of seconds');
+if (!(patience > 0)) fail('--timeout must be a number of seconds');
 const unbuilt = missing();
 if (unbuilt !== undefined) fail(unbuilt);
 
@@ -63,12 +64,13 @@ if (options.report !== undefined) rmSync(options.report, { force: true });
 const cache = resolve(
   process.env.VDISTREAM_DOM0_DIR ?? fileURLToPath(new URL('../../node_modules/.cache/vdistream-dom0', import.meta.url)),
 );
-let payload = '';
+/** Of all boots. @type {Result[]} */
+const results = [];
 
 const first = await attempt();
 let last = first;
 if (first.broken !== undefined) {
-  complain(first, 'trying once more');
+  complain(first, results.length > 0 ? `trying once more, without the ${results.length} tests that have a result` : 'trying once more');
   last = await attempt();
 }
 const { broken, running } = last;
@@ -76,43 +78,43 @@ if (broken !== undefined) {
   // If it breaks twice in the same test, that is no coincidence: the test is to blame.
   const isToBlame = running !== undefined && running === first.running;
   complain(last, isToBlame ? 'in the same test as before, so that test has failed' : 'giving up: the remaining tests have no result');
-  if (isToBlame) last.results.push({ name: running, passed: false, ms: 0, message: `the machine broke twice: ${broken}` });
-  else if (last.results.every(({ passed }) => passed)) process.exit(NO_MACHINE);
+  if (isToBlame) results.push({ name: running, passed: false, ms: 0, message: `the machine broke twice: ${broken}` });
+  else if (results.every(({ passed }) => passed)) process.exit(NO_MACHINE);
 }
-if (last.results.length === 0) fail(`no test has "${options.only}" in its name`);
+if (results.length === 0) fail(`no test has "${options.only.join('" or "')}" in its name`);
 
-if (options.report !== undefined) writeReport(options.report, last.results);
-const failed = last.results.filter(({ passed }) => !passed);
+if (options.report !== undefined) writeReport(options.report, results);
+const failed = results.filter(({ passed }) => !passed);
 for (const { name, message } of failed) say(`failed: ${name}\n${message.replace(/^/gm, '  ')}`);
 say(`finished in ${seconds(Date.now() - started)}`);
-say(`${last.results.length - failed.length} passed, ${failed.length} failed`);
+say(`${results.length - failed.length} passed, ${failed.length} failed`);
 process.exitCode = failed.length > 0 ? 1 : 0;
 
-/** @returns {Promise<import('./boot.mjs').Life & { results: Result[] }>} */
+/** Runs the tests that have no result yet. @returns {Promise<import('./boot.mjs').Life>} */
 async function attempt() {
-  /** @type {Result[]} */
-  const results = [];
   try {
     const machine = prepareMachine(cache, say);
-    payload ||= makePayload(folder, options.only);
+    const payload = makePayload(folder, { only: options.only, done: results.map(({ name }) => name) });
     const born = Date.now();
+    let booted = false;
     say('booting');
     const life = await boot(machine, {
       folder,
       payload,
-      timeout,
+      patience,
       ...(options.console ? { onConsole: show } : {}),
       onLine({ is, name = '', ms = 0, message = '' }) {
-        if (is === 'start' && results.length === 0) say(`booted in ${seconds(Date.now() - born)}`);
+        if (is === 'start' && !booted) say(`booted in ${seconds(Date.now() - born)}`);
+        booted = true;
         if (is !== 'passed' && is !== 'failed') return;
         results.push({ name, passed: is === 'passed', ms, message });
         print(`${is === 'passed' ? 'ok    ' : 'not ok'} ${name} (${seconds(ms)})`);
       },
     });
     writeFileSync(join(cache, 'console.log'), `${life.console.join('\n')}\n`);
-    return { ...life, results };
+    return life;
   } catch (error) {
-    if (error instanceof MachineError) return { broken: error.message, console: [], results };
+    if (error instanceof MachineError) return { broken: error.message, console: [] };
     throw error;
   }
 }

@@ -4,7 +4,7 @@
  *
  * As a storage of the stand-in toolstack (test/stand-in/), it names devices xvdX, like a pool with force_loopback_vbd:
  *
- *   VG/LV-<vdi>     a raw disk on LVM, full of old data
+ *   VG/LV-<vdi>     a raw disk on LVM, full of old data, in which the last owner was an LVM physical volume
  *   VG/disk-<vdi>   any other disk as a guest sees it, zeroed; on a real host, tapdisk provides that of a VHD
  *   VG/VHD-<vdi>    represents the container of a VHD on LVM: begins like one, but has no data of the disk
  *   /dev/sm/phy/<sr>/<vdi>   on LVM, symlink to the volume of a raw disk, or to the container
@@ -39,6 +39,15 @@ export function create({ name, size, sector = 512, fill = OLD_DATA }) {
   fsyncSync(file);
   closeSync(file);
   return { path, size };
+}
+
+/** Puts the label of an LVM physical volume into old data (LVM2, lib/label/label.h). @param {string} path */
+function label(path) {
+  const file = openSync(path, 'r+');
+  writeSync(file, Buffer.from('LABELONE'), 0, 8, 512);
+  writeSync(file, Buffer.from('LVM2 001'), 0, 8, 536);
+  fsyncSync(file);
+  closeSync(file);
 }
 
 /** @param {string} path */
@@ -79,6 +88,7 @@ export const xlStorage = () => ({
     const { sector } = sr;
     const isOld = showsOldData(sr, smConfig);
     const { path } = create({ name: `${isOld ? 'LV' : 'disk'}-${uuid}`, size: virtualSize, sector, fill: isOld ? OLD_DATA : 0 });
+    if (isOld) label(path);
     if (isLvm(sr) && !isRaw(sr, smConfig)) {
       const container = openSync(create({ name: `VHD-${uuid}`, size: MIB, sector }).path, 'r+');
       writeSync(container, 'conectix');

@@ -11,6 +11,8 @@ export interface LoopDevice {
   readonly size: number;
   /** Bytes of the device, bypassing every cache. */
   read(offset: number, length: number): Buffer;
+  /** Changes the bytes, also bypassing every cache. */
+  write(offset: number, bytes: Uint8Array): void;
   sha256(length: number): string;
   /** Whether all of [start, end) holds `value`. */
   holds(value: number, start: number, end: number): boolean;
@@ -75,6 +77,11 @@ export function loopDevice({ size, sector = 512, fill, readOnly = false, parts =
     path,
     size,
     read,
+    write(offset, bytes) {
+      const writer = openSync(backing, 'r+');
+      writeSync(writer, bytes, 0, bytes.length, offset);
+      closeSync(writer);
+    },
     sha256(length) {
       const hash = createHash('sha256');
       for (let at = 0; at < length; at += 1 << 24) hash.update(read(at, Math.min(1 << 24, length - at)));

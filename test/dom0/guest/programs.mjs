@@ -3,6 +3,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { step } from './runner.mjs';
 
 const MAIN = '/work/dist/cli/main.js';
 
@@ -16,6 +17,7 @@ export function bytes(program, ...args) {
     timeout: 60_000,
     killSignal: 'SIGKILL',
   });
+  step();
   if (status === 0) return stdout;
   throw new Error(`${program} ${args.join(' ')}: ${error?.message ?? signal ?? `exit status ${status}`}\n${stderr}`);
 }
@@ -84,6 +86,7 @@ export async function vdistream(args, { input, under = [], during } = {}) {
     throw error;
   }
   const status = await closed;
+  step();
   const { error } = parse(stderr);
   return { status, result: parse(stdout), error: isObject(error) ? error : stderr === '' ? {} : { code: 'UNPARSED', stderr } };
 }
