@@ -13,14 +13,14 @@ interface Step {
   readonly read: (field: Buffer) => Step | undefined;
 }
 
-const MAGIC = 0xfd2fb528;
+const FRAME_MAGIC = 0xfd2fb528;
 /** The low four bits are free. */
 const SKIPPABLE = 0x184d2a50;
 
 /** Undefined for anything but a frame. */
 function readMagic(field: Buffer): Step | undefined {
   const magic = field.readUInt32LE();
-  if (magic === MAGIC) return { skip: 0, need: 1, read: readDescriptor };
+  if (magic === FRAME_MAGIC) return { skip: 0, need: 1, read: readDescriptor };
   if ((magic & ~0xf) === SKIPPABLE) return { skip: 0, need: 4, read: (size) => frameAfter(size.readUInt32LE()) };
   return undefined;
 }

@@ -94,7 +94,7 @@ async function tryAcquire(path: string): Promise<FileHandle | undefined> {
     try {
       const locked = await guarded('LOCK_FILE', path, native().lock(file.fd));
       if (locked === 0) return undefined;
-      isHeld = await isAt(path, file);
+      isHeld = await isCurrent(path, file);
       if (!isHeld) continue; // its last holder has removed it
       await writeHolder(file);
       return file;
@@ -120,7 +120,7 @@ async function openLock(path: string): Promise<FileHandle> {
   try {
     file = await open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
   } catch (cause) {
-    throw lockFile(path, cause);
+    throw lockFileError(path, cause);
   }
   const found = await file.stat();
   if (found.isFile() && found.uid === process.geteuid?.()) return file;
@@ -129,13 +129,13 @@ async function openLock(path: string): Promise<FileHandle> {
   throw new VdiStreamError('LOCK_FILE', `the lock file ${path} ${what}`);
 }
 
-function lockFile(path: string, cause: unknown): VdiStreamError {
+function lockFileError(path: string, cause: unknown): VdiStreamError {
   const reason = codeOf(cause) === 'ELOOP' ? 'it is a symbolic link' : messageOf(cause);
   return new VdiStreamError('LOCK_FILE', `the lock file ${path} cannot be used: ${reason}`, { errno: errnoOf(cause), cause });
 }
 
 /** Whether the path still leads to the open file. */
-async function isAt(path: string, file: FileHandle): Promise<boolean> {
+async function isCurrent(path: string, file: FileHandle): Promise<boolean> {
   const opened = await file.stat();
   const found = await stat(path).catch(() => undefined);
   return found?.ino === opened.ino && found.dev === opened.dev;
@@ -144,7 +144,7 @@ async function isAt(path: string, file: FileHandle): Promise<boolean> {
 async function release(path: string, file: FileHandle): Promise<void> {
   try {
     // Somebody may have removed it, and then the path is the lock of another holder.
-    if (await isAt(path, file)) await unlink(path);
+    if (await isCurrent(path, file)) await unlink(path);
   } catch {
     // The next holder uses the same file.
   } finally {
