@@ -63,7 +63,8 @@ export type Need =
   | 'zsh'
   | 'fish'
   | 'mandoc'
-  | 'g++';
+  | 'g++'
+  | 'gcc';
 
 /** True, or what is missing. */
 const NEEDS: Readonly<Record<Need, () => true | string>> = {
@@ -87,6 +88,7 @@ const NEEDS: Readonly<Record<Need, () => true | string>> = {
   fish: () => found('fish') || 'fish',
   mandoc: () => found('mandoc') || 'mandoc',
   'g++': () => found('g++') || 'g++',
+  gcc: () => found('gcc') || 'gcc',
   'mkfs.ext4': () => found('mkfs.ext4') || 'mkfs.ext4 (package e2fsprogs)',
 };
 
