@@ -47,6 +47,21 @@ export const ERRORS = {
     advice: 'Reinstall vdistream for this platform, or run `npm run build` in a checkout.',
   },
 
+  MEMORY: {
+    exit: 1,
+    atFault: 'host',
+    remedies: ['again'],
+    meaning: 'The host has no memory for the buffers.',
+    advice: 'Free some memory, or raise the limit of this process (ulimit -v, or its cgroup).',
+  },
+  THREADS: {
+    exit: 1,
+    atFault: 'host',
+    remedies: ['again'],
+    meaning: 'The host cannot start a thread.',
+    advice: 'Raise the limit on threads (ulimit -u, or pids.max of the cgroup), or end other processes.',
+  },
+
   SOURCE_OPEN: { exit: 1, atFault: 'source', meaning: 'The source could not be opened.', advice: 'Check the path and its permissions.' },
   SOURCE_READ: {
     exit: 1,

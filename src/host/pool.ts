@@ -5,7 +5,7 @@
 import { MiB } from '../bytes.ts';
 import type { Buffers, Lease } from '../disk/extent.ts';
 import { assert, throwIfCancelled, VdiStreamError } from '../errors.ts';
-import { native } from './native.ts';
+import { allocate } from './memory.ts';
 
 export interface PoolOptions {
   /** Number of buffers, by default 6: some are being written while others are filled. */
@@ -20,10 +20,10 @@ export interface Pool extends Buffers {
   readonly free: number;
 }
 
-/** Reserves `count × size` bytes of address space. The kernel allocates memory as buffers are first filled. */
+/** Reserves `count × size` bytes of address space. The kernel allocates memory as buffers are first filled. Throws MEMORY. */
 export function createPool({ count = 6, size = 8 * MiB }: PoolOptions = {}): Pool {
   assert(count >= 1 && size >= 4096 && size % 4096 === 0, 'a pool has buffers of whole pages');
-  const memory = native().allocate(count * size);
+  const memory = allocate(count * size);
   // Last in, first out: the buffer used last is most likely still in the CPU cache.
   const idle = Array.from({ length: count }, (_, index) => new Uint8Array(memory, index * size, size));
   const waiting: Array<(bytes: Uint8Array<ArrayBuffer>) => void> = [];

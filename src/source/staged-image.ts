@@ -6,7 +6,7 @@ import { type ErrorCode, hasRemedy, throwIfCancelled, type VdiStreamError } from
 import { cancellable } from '../host/cancel.ts';
 import { fileSource } from './path.ts';
 import type { Opener, Source, SourceOptions } from './source.ts';
-import { folderError, namelessFile, prepareFolder, refuseFull } from './staging.ts';
+import { folderError, namelessFile, prepareFolder, refuseFull, writeAll } from './staging.ts';
 
 /**
  * Fetches the whole image into an unnamed file in `folder`, checks it, then opens it. Starts over, up to three times, after HTTP_RANGE,
@@ -85,13 +85,6 @@ export async function fetchInto(
     return written;
   } finally {
     await source.close();
-  }
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let written = 0; written < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, written, bytes.length - written, position + written);
-    written += bytesWritten;
   }
 }
 

@@ -8,6 +8,7 @@ import { basename } from 'node:path';
 import { startsWith } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
 import { guarded, isErrno } from '../host/errno.ts';
+import { allocate } from '../host/memory.ts';
 import type { Native, Opened } from '../host/native.ts';
 import { COOKIE } from '../vhd/footer.ts';
 import { serverOf } from './served.ts';
@@ -55,7 +56,7 @@ export async function refuseVhd(path: string, opened: Opened, addon: Native): Pr
   }
   // An empty dynamic VHD may be as small as five sectors.
   if (opened.size < (opened.kind === 'file' ? 512 : 4096)) return;
-  const front = new Uint8Array(addon.allocate(4096));
+  const front = new Uint8Array(allocate(4096));
   await guarded('TARGET_READ', path, addon.read(opened.fd, front, 0));
   if (startsWith(front, COOKIE)) {
     throw new VdiStreamError('TARGET_VHD', `${path} begins with "conectix", so it contains a VHD`, { device: path });

@@ -1,4 +1,5 @@
 /** Transfers with the addon, for faults: node native-call.mjs ADDON FILE read|write|zero. Prints the error as JSON. */
+// @ts-nocheck: what no type allows is what is tested
 
 import { createRequire } from 'node:module';
 

@@ -2,6 +2,7 @@
  * Calls every export of the addon with junk: node native-junk.mjs ADDON FOLDER SEED CALLS. Prints how the calls ended as JSON. Its only
  * descriptors are of files in FOLDER, and numbers that are no descriptor.
  */
+// @ts-nocheck: what no type allows is what is tested
 
 import { openSync } from 'node:fs';
 import { createRequire } from 'node:module';
