@@ -3,6 +3,7 @@
 #include <climits>
 #include <cmath>
 
+#include "memory.h"
 #include "sums.h"
 
 namespace vdistream {
@@ -121,7 +122,7 @@ Arguments::Memory Arguments::memory(size_t index, const char* name, napi_typedar
 
 Bytes Arguments::bytes(size_t index, const char* name) {
   auto [data, count] = memory(index, name, napi_uint8_array, "a Uint8Array");
-  return {static_cast<uint8_t*>(data), count};
+  return {static_cast<uint8_t*>(data), count, mapping_of(data)};
 }
 
 Sums Arguments::sums(size_t index) {

@@ -4,6 +4,7 @@
 #include <node_api.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 namespace vdistream {
@@ -12,6 +13,7 @@ namespace vdistream {
 struct Bytes {
   uint8_t* data = nullptr;
   size_t length = 0;
+  std::shared_ptr<void> mapping = nullptr;  // see memory.h
 };
 
 // A view of a BigUint64Array; null if none was passed.

@@ -44,12 +44,12 @@ struct Stream {
 
 class Inflate : public Task {
  public:
-  Inflate(napi_env env, Stream& stream, Bytes input, Bytes output) : Task(env), stream_(stream), in_(input.length), out_(output.length) {
+  Inflate(napi_env env, Stream& stream, Bytes input, Bytes output) : Task(env), stream_(stream), input_(std::move(input)), output_(std::move(output)) {
     z_stream& zstream = stream.zstream;
-    zstream.next_in = input.data;
-    zstream.avail_in = static_cast<uInt>(input.length);
-    zstream.next_out = output.data;
-    zstream.avail_out = static_cast<uInt>(output.length);
+    zstream.next_in = input_.data;
+    zstream.avail_in = static_cast<uInt>(input_.length);
+    zstream.next_out = output_.data;
+    zstream.avail_out = static_cast<uInt>(output_.length);
     stream.busy = true;
   }
 
@@ -59,8 +59,8 @@ class Inflate : public Task {
   napi_value result(napi_env env) override {
     const z_stream& zstream = stream_.zstream;
     napi_value object = object_value(env);
-    set_field(env, object, "consumed", number_value(env, static_cast<double>(in_ - zstream.avail_in)));
-    set_field(env, object, "produced", number_value(env, static_cast<double>(out_ - zstream.avail_out)));
+    set_field(env, object, "consumed", number_value(env, static_cast<double>(input_.length - zstream.avail_in)));
+    set_field(env, object, "produced", number_value(env, static_cast<double>(output_.length - zstream.avail_out)));
     set_flag(env, object, "ended", status_ == Z_STREAM_END);
     // Z_BUF_ERROR only means that there was no input, or no room for output.
     if (status_ != Z_OK && status_ != Z_STREAM_END && status_ != Z_BUF_ERROR)
@@ -72,7 +72,7 @@ class Inflate : public Task {
 
  private:
   Stream& stream_;
-  size_t in_, out_;
+  Bytes input_, output_;
   int status_ = Z_OK;
 };
 

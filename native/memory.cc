@@ -1,13 +1,60 @@
 // Memory for O_DIRECT: whole pages, which are aligned for 512-byte and 4096-byte sectors. Huge pages if possible: a
 // 2 MiB write then pins one page instead of 512.
+#include "memory.h"
+
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <map>
+#include <mutex>
 
 #include "addon.h"
 #include "arguments.h"
 
 namespace vdistream {
+
+namespace {
+
+struct Mapping {
+  Mapping(void* start, size_t size) : data(start), length(size) {}
+  ~Mapping() { munmap(data, length); }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  void* const data;
+  const size_t length;
+};
+
+// Of all environments, by address: a buffer can be transferred to another one.
+struct Mappings {
+  std::mutex mutex;
+  std::map<uintptr_t, std::shared_ptr<Mapping>> by_address;
+};
+
+Mappings& mappings() {
+  static auto* all = new Mappings;  // never destroyed: threads of Node may outlive static objects
+  return *all;
+}
+
+uintptr_t number_of(const void* address) { return reinterpret_cast<uintptr_t>(address); }
+
+void forget(napi_env, void* data, void*) {
+  std::shared_ptr<Mapping> last;  // unmapped without the lock
+  std::lock_guard<std::mutex> lock(mappings().mutex);
+  auto found = mappings().by_address.find(number_of(data));
+  if (found == mappings().by_address.end()) return;
+  last = std::move(found->second);
+  mappings().by_address.erase(found);
+}
+
+}  // namespace
+
+std::shared_ptr<void> mapping_of(const void* address) {
+  std::lock_guard<std::mutex> lock(mappings().mutex);
+  auto next = mappings().by_address.upper_bound(number_of(address));
+  if (next == mappings().by_address.begin()) return nullptr;
+  const std::shared_ptr<Mapping>& found = std::prev(next)->second;
+  return number_of(address) - number_of(found->data) < found->length ? found : nullptr;
+}
 
 // More than V8 accepts in one buffer would end the process.
 constexpr int64_t kMaxBuffer = int64_t{32} << 30;
@@ -23,12 +70,12 @@ static napi_value allocate(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   madvise(memory, length, MADV_HUGEPAGE);  // only a hint
-  napi_value buffer = nullptr;
-  auto release = [](napi_env, void* data, void* size) { munmap(data, reinterpret_cast<size_t>(size)); };
-  if (napi_create_external_arraybuffer(env, memory, length, release, reinterpret_cast<void*>(length), &buffer) != napi_ok) {
-    munmap(memory, length);
-    return nullptr;
+  {
+    std::lock_guard<std::mutex> lock(mappings().mutex);
+    mappings().by_address.emplace(number_of(memory), std::make_shared<Mapping>(memory, length));
   }
+  napi_value buffer = nullptr;
+  if (napi_create_external_arraybuffer(env, memory, length, forget, nullptr, &buffer) != napi_ok) forget(env, memory, nullptr);
   return buffer;
 }
 

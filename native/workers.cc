@@ -43,7 +43,6 @@ Workers::Workers(napi_env env, unsigned threads) : env_(env), limit_(threads) {
   napi_value name = text_value(env, "vdistream");
   napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, settled, &settled_);
   napi_unref_threadsafe_function(env, settled_);
-  // Added after the hook of the thread-safe function, so it runs before that.
   napi_add_env_cleanup_hook(env, end_with_environment, this);
 }
 
@@ -54,7 +53,7 @@ Workers::~Workers() {
 }
 
 // Node frees thread-safe functions before instance data and wrapped objects, so the destructor alone would be too late.
-// The threads are waited for: the buffers they use end with the environment.
+// The threads are waited for: the memory they use ends with the environment.
 void Workers::end_with_environment(void* workers) { static_cast<Workers*>(workers)->shut_down(); }
 
 void Workers::shut_down() {
