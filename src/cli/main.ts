@@ -4,12 +4,12 @@
 import { setFlagsFromString } from 'node:v8';
 import { cancelledOr, VdiStreamError } from '../errors.ts';
 import { VERSION } from '../version.ts';
+import { didYouMean, listed } from '../words.ts';
 import { COMMANDS, isCommand } from './commands.ts';
 import { completionScript, isShell, SHELLS } from './completion.ts';
 import { errorText } from './error-text.ts';
 import { helpPage, mainPage } from './help.ts';
 import { run } from './run.ts';
-import { didYouMean, listed } from './words.ts';
 
 /**
  * V8 compiles code again, optimised, once it has run for a while, on threads of its own. A run of this program ends before that

@@ -1,5 +1,6 @@
 /** Writing: from a source to a target, with verification if requested. */
 
+import { checkOpenedTarget, checkOptions, checkTarget } from '../arguments.ts';
 import { TiB } from '../bytes.ts';
 import type { DiskType } from '../disk/disk.ts';
 import type { Extent } from '../disk/extent.ts';
@@ -8,6 +9,7 @@ import type { ChosenDisk, DiskSummary } from '../image/chain.ts';
 import type { Source } from '../source/source.ts';
 import type { Target, TargetOpener } from '../target/target.ts';
 import type { Warning } from '../warnings.ts';
+import { inputOf } from './input.ts';
 import { bytesRead, type DiskOptions, type Job, withDisk } from './job.ts';
 import { type TargetInput, targetOpener } from './open.ts';
 import type { DiskInput } from './options.ts';
@@ -57,7 +59,10 @@ export interface WriteResult extends Counts {
  * Resolves only when every byte is on the medium, the source was read to its end and is complete, and the target was synced and closed.
  * Otherwise rejects with a VdiStreamError, and removes the target if it is a file that this call created.
  */
-export async function writeDisk(input: DiskInput, target: TargetInput, options: WriteOptions = {}): Promise<WriteResult> {
+export async function writeDisk(given: DiskInput, target: TargetInput, options: WriteOptions = {}): Promise<WriteResult> {
+  const input = inputOf('writeDisk', given);
+  checkTarget('writeDisk', target);
+  checkOptions('writeDisk', options);
   const opener = targetOpener(target);
   const { zero, zeroTail, verify, force, signal, onProgress } = options;
   if (verify && opener.keepsNothing) throw new VdiStreamError('USAGE', `${opener.name} discards all data, so it cannot be verified`);
@@ -84,6 +89,7 @@ export async function writeTo(
   }
   if (how.verify) refuseToSum(virtualSize);
   const target = await opener.open({ size: virtualSize, force, onWarning: job.warn });
+  checkOpenedTarget(opener.name, target);
   try {
     const { end, ...counts } = await writeAndSync(chosen, target, how, job);
     await target.close();

@@ -2,7 +2,8 @@
  * Pool: a fixed set of aligned buffers. Every write needs one, so while none is free, everything upstream waits, down to the socket.
  */
 
-import { MiB } from '../bytes.ts';
+import { checkOptions } from '../arguments.ts';
+import { GiB, MiB } from '../bytes.ts';
 import type { Buffers, Lease } from '../disk/extent.ts';
 import { assert, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { allocate } from './memory.ts';
@@ -20,9 +21,14 @@ export interface Pool extends Buffers {
   readonly free: number;
 }
 
+/** As the addon allocates at most (native/memory.cc). */
+const MAX_POOL = 32 * GiB;
+
 /** Reserves `count × size` bytes of address space. The kernel allocates memory as buffers are first filled. Throws MEMORY. */
-export function createPool({ count = 6, size = 8 * MiB }: PoolOptions = {}): Pool {
-  assert(count >= 1 && size >= 4096 && size % 4096 === 0, 'a pool has buffers of whole pages');
+export function createPool(options: PoolOptions = {}): Pool {
+  checkOptions('createPool', options);
+  const { count = 6, size = 8 * MiB } = options;
+  if (count * size > MAX_POOL) throw new VdiStreamError('USAGE', `createPool: a pool has at most ${MAX_POOL} bytes`);
   const memory = allocate(count * size);
   // Last in, first out: the buffer used last is most likely still in the CPU cache.
   const idle = Array.from({ length: count }, (_, index) => new Uint8Array(memory, index * size, size));

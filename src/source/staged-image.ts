@@ -1,6 +1,7 @@
 /** Staged image: an image fetched whole before its first byte is used, so that it is seekable, and a failed download can start over. */
 
 import type { FileHandle } from 'node:fs/promises';
+import { checkOpener, checkPath } from '../arguments.ts';
 import { truncated } from '../cursor.ts';
 import { type ErrorCode, hasRemedy, throwIfCancelled, type VdiStreamError } from '../errors.ts';
 import { cancellable } from '../host/cancel.ts';
@@ -13,6 +14,8 @@ import { folderError, namelessFile, prepareFolder, refuseFull, writeAll } from '
  * HTTP_CHANGED or HTTP_DROPPED. Opening throws STAGING, CANCELLED, and the errors of opening and reading `from`.
  */
 export function stagedImage(from: Opener, folder: string): Opener {
+  checkOpener('stagedImage', from);
+  checkPath('stagedImage', 'the folder', folder);
   const { name } = from;
   const store: ImageStore = { folder, code: 'STAGING', makeRoom: (length) => refuseFull('STAGING', folder, length) };
   return {

@@ -1,6 +1,7 @@
 /** A block device, a logical volume or a regular file as a target. */
 
 import { unlink } from 'node:fs/promises';
+import { checkOptions, checkPath } from '../arguments.ts';
 import { MiB, roundUp } from '../bytes.ts';
 import { type Guard, throwIfCancelled } from '../errors.ts';
 import { guarded, ioError, isErrno } from '../host/errno.ts';
@@ -20,6 +21,8 @@ export interface DeviceOptions {
  * TARGET_OPEN. Creates a file that does not exist.
  */
 export function deviceTarget(path: string, options: DeviceOptions = {}): TargetOpener {
+  checkPath('deviceTarget', 'the path', path);
+  checkOptions('deviceTarget', options);
   return { name: path, path, open: (how) => openDevice(path, options, how) };
 }
 

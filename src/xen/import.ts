@@ -1,8 +1,10 @@
 /** Import: writes an image to a new VDI on a storage repository of any type. */
 
 import { basename } from 'node:path';
+import { checkOptions, checkPath } from '../arguments.ts';
+import type { SourceInput } from '../engine/input.ts';
+import { inputOf } from '../engine/input.ts';
 import { bytesRead, withDisk } from '../engine/job.ts';
-import type { SourceInput } from '../engine/open.ts';
 import type { DiskInput } from '../engine/options.ts';
 import { type WriteOptions, type WriteResult, writeDisk, writeTo } from '../engine/write.ts';
 import { cancelledOr, messageOf, throwIfCancelled } from '../errors.ts';
@@ -52,10 +54,12 @@ const sharedPool = (): Pool => {
  * Resolves once the image has been read to its end and checked, the disk is synced to the medium, and the VDI is detached. Otherwise rejects
  * with a VdiStreamError: the VDI and its VBD have been removed, or the error's `left` lists what has not.
  */
-export async function importImage(input: DiskInput, options: ImportOptions): Promise<ImportResult> {
-  const { sr: given, name = defaultName(input), rawVdi = false, xe, zero, verify, ...disk } = options;
+export async function importImage(given: DiskInput, options: ImportOptions): Promise<ImportResult> {
+  const input = inputOf('importImage', given);
+  checkOptions('importImage', options);
+  const { sr: uuid, name = defaultName(input), rawVdi = false, xe, zero, verify, ...disk } = options;
   const { force, signal: cancel, onProgress, pool = sharedPool() } = disk;
-  const sr = parseSrUuid(given);
+  const sr = parseSrUuid(uuid);
   const toolstack = createXeToolstack(xe);
   const stop = new AbortController();
   const signal = cancel === undefined ? stop.signal : AbortSignal.any([cancel, stop.signal]);
@@ -137,10 +141,13 @@ export type ImportDeviceOptions = Omit<ImportOptions, 'sr' | 'name'> & { readonl
  * Writes to a device that the caller has attached and will detach: fills it to its end, syncs and closes it, and waits for udev. With `sr`,
  * it skips zeros if new disks of that SR read as zero.
  */
-export async function importToDevice(input: DiskInput, device: string, options: ImportDeviceOptions = {}): Promise<WriteResult> {
-  const { sr: given, rawVdi = false, xe, pool = sharedPool(), ...write } = options;
+export async function importToDevice(given: DiskInput, device: string, options: ImportDeviceOptions = {}): Promise<WriteResult> {
+  const input = inputOf('importToDevice', given);
+  checkPath('importToDevice', 'the device', device);
+  checkOptions('importToDevice', options);
+  const { sr: uuid, rawVdi = false, xe, pool = sharedPool(), ...write } = options;
   const { zero, signal } = write;
-  const sr = given === undefined ? undefined : parseSrUuid(given);
+  const sr = uuid === undefined ? undefined : parseSrUuid(uuid);
   const asks = sr !== undefined && zero === undefined;
   const readsZero = asks && (await orCancellation(newDisksReadZero(createXeToolstack(xe), sr, rawVdi, signal), signal));
   try {

@@ -1,5 +1,6 @@
 /** Reap: removes VDIs left behind by killed imports. Owner tags identify them, and show whether the import still runs. */
 
+import { checkOptions } from '../arguments.ts';
 import { cancelledOr, throwIfCancelled } from '../errors.ts';
 import { withLock } from '../host/lock.ts';
 import { isAtWork, type OwnerTag, parseOwnerTag } from './owner-tag.ts';
@@ -41,7 +42,9 @@ export interface ReapResult {
  * Finds the unfinished VDIs of imports, and removes those whose owner is dead, or is this process and has abandoned them, along with their
  * VBDs in Dom0. Touches nothing else. Throws USAGE, and XE_UUID for an SR that does not exist.
  */
-export async function reap({ sr: given, dryRun = false, xe, signal }: ReapOptions = {}): Promise<ReapResult> {
+export async function reap(options: ReapOptions = {}): Promise<ReapResult> {
+  checkOptions('reap', options);
+  const { sr: given, dryRun = false, xe, signal } = options;
   const toolstack = createXeToolstack(xe);
   const sr = given === undefined ? undefined : parseSrUuid(given);
   try {
