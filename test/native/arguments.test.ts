@@ -20,7 +20,7 @@ test.each(Array.from({ length: SEEDS }, (_, index) => 2 * index + 1))(
     const junk = [process.execPath, program, addonPath, testFolder(), String(seed), String(CALLS)];
     const { stdout } = await run('prlimit', ['--fsize=67108864', ...junk], { timeout: 100_000 });
     const { wrong, returned, resolved, refused, failed } = JSON.parse(stdout);
-    expect(wrong).toEqual([]);
+    expect(wrong, `seed ${seed}`).toEqual([]);
     expect(returned + resolved + refused + failed).toBe(CALLS);
     expect(Math.min(returned, resolved, refused, failed)).toBeGreaterThan(CALLS / 20);
   },
