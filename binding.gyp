@@ -4,6 +4,7 @@
       "target_name": "vdistream",
       "sources": [
         "native/addon.cc",
+        "native/arguments.cc",
         "native/workers.cc",
         "native/memory.cc",
         "native/descriptor.cc",
@@ -14,8 +15,7 @@
         "native/sums.cc",
         "native/inflate.cc"
       ],
-      "include_dirs": ["<!@(node -p \"require('node-addon-api').include\")"],
-      "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS", "_FILE_OFFSET_BITS=64"],
+      "defines": ["NAPI_VERSION=8", "_FILE_OFFSET_BITS=64"],
       "cflags!": ["-O2"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-rtti"],
       "cflags_cc": ["-std=c++20", "-O3", "-Wall", "-Wextra", "-fvisibility=hidden"],

@@ -1,43 +1,29 @@
-// Shared by all files of the addon: the state of one environment, and access to arguments.
+// Shared by all files of the addon: the state of one environment, and how its calls are exported.
+//
+// Node-API is called directly, not through node-addon-api: its wrappers abort the process when a call fails in an
+// environment that is ending, and that cannot be caught (Error::ThrowAsJavaScriptException in napi-inl.h).
 #pragma once
 
-#include <napi.h>
+#include <node_api.h>
+
+#include <memory>
 
 #include "workers.h"
 
 namespace vdistream {
 
-// The queue depth on the device. Eight 2 MiB writes fill tapdisk's eight requests and the queue of a loop device.
-constexpr unsigned kIoThreads = 8;
+// Queues a task on the threads of this environment. Returns its promise.
+napi_value submit(napi_env env, std::unique_ptr<Task> task);
 
-struct State {
-  explicit State(Napi::Env env) : io(env, kIoThreads) {}
-  Workers io;
-};
+void export_call(napi_env env, napi_value exports, const char* name, napi_callback call);
 
-inline State& state(Napi::Env env) { return *env.GetInstanceData<State>(); }
-
-// A view of a Uint8Array argument. Valid during a synchronous call, and while the array is pinned (Task::keep).
-struct Bytes {
-  uint8_t* data;
-  size_t length;
-};
-
-inline Bytes bytes_of(const Napi::Value& value) {
-  auto array = value.As<Napi::Uint8Array>();
-  return {array.Data(), array.ByteLength()};
-}
-
-inline int64_t int64_of(const Napi::Value& value) { return value.As<Napi::Number>().Int64Value(); }
-inline int int_of(const Napi::Value& value) { return value.As<Napi::Number>().Int32Value(); }
-
-void init_memory(Napi::Env env, Napi::Object exports);
-void init_device(Napi::Env env, Napi::Object exports);
-void init_descriptor(Napi::Env env, Napi::Object exports);
-void init_io(Napi::Env env, Napi::Object exports);
-void init_zero(Napi::Env env, Napi::Object exports);
-void init_scan(Napi::Env env, Napi::Object exports);
-void init_sums(Napi::Env env, Napi::Object exports);
-void init_inflate(Napi::Env env, Napi::Object exports);
+void init_memory(napi_env env, napi_value exports);
+void init_device(napi_env env, napi_value exports);
+void init_descriptor(napi_env env, napi_value exports);
+void init_io(napi_env env, napi_value exports);
+void init_zero(napi_env env, napi_value exports);
+void init_scan(napi_env env, napi_value exports);
+void init_sums(napi_env env, napi_value exports);
+void init_inflate(napi_env env, napi_value exports);
 
 }  // namespace vdistream

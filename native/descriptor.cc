@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "addon.h"
+#include "arguments.h"
+#include "attempts.h"
 
 namespace vdistream {
 
@@ -18,13 +20,13 @@ namespace {
 class Call : public Task {
  public:
   // `call` returns a result of at least 0, or -1 with errno set.
-  Call(Napi::Env env, const char* operation, std::function<int64_t()> call)
+  Call(napi_env env, const char* operation, std::function<int64_t()> call)
       : Task(env), name_(operation), call_(std::move(call)) {}
   void run() override {
     result_ = call_();
-    if (result_ < 0) fail(errno, name_, -1);
+    if (result_ < 0) fail(errno, name_);
   }
-  Napi::Value result(Napi::Env env) override { return Napi::Number::New(env, static_cast<double>(result_)); }
+  napi_value result(napi_env env) override { return number_value(env, static_cast<double>(result_)); }
 
  private:
   const char* name_;
@@ -32,56 +34,72 @@ class Call : public Task {
   int64_t result_ = 0;
 };
 
-Napi::Value submit(const Napi::CallbackInfo& info, const char* operation, std::function<int64_t()> call) {
-  return state(info.Env()).io.submit(info.Env(), std::make_unique<Call>(info.Env(), operation, std::move(call)));
+napi_value submit_call(napi_env env, const Arguments& arguments, const char* operation, std::function<int64_t()> call) {
+  if (arguments.refused()) return nullptr;
+  return submit(env, std::make_unique<Call>(env, operation, std::move(call)));
 }
 
 // close is not retried on EINTR: on Linux the descriptor is closed anyway.
-Napi::Value close_descriptor(const Napi::CallbackInfo& info) {
-  return submit(info, "close", [fd = int_of(info[0])] { return close(fd); });
+napi_value close_descriptor(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "close");
+  int fd = arguments.descriptor(0);
+  return submit_call(env, arguments, "close", [fd] { return close(fd); });
 }
 
 // fsync, not fdatasync, so that all metadata of an extended file is on the medium too.
-Napi::Value sync_descriptor(const Napi::CallbackInfo& info) {
-  return submit(info, "fsync", [fd = int_of(info[0])] { return fsync(fd); });
+napi_value sync_descriptor(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "sync");
+  int fd = arguments.descriptor(0);
+  return submit_call(env, arguments, "fsync", [fd] { return uninterrupted([fd] { return fsync(fd); }); });
 }
 
-Napi::Value truncate_descriptor(const Napi::CallbackInfo& info) {
-  return submit(info, "truncate", [fd = int_of(info[0]), length = int64_of(info[1])] { return ftruncate(fd, length); });
+napi_value truncate_descriptor(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "truncate");
+  int fd = arguments.descriptor(0);
+  int64_t length = arguments.integer(1, "length", 0, kMaxInteger);
+  return submit_call(env, arguments, "truncate", [fd, length] { return uninterrupted([&] { return ftruncate(fd, length); }); });
 }
 
 // link(fd, path): gives an unnamed file its name; fails with EEXIST if there is one. Through /proc, because AT_EMPTY_PATH
 // needs CAP_DAC_READ_SEARCH (linkat(2)).
-Napi::Value link_descriptor(const Napi::CallbackInfo& info) {
-  return submit(info, "link", [fd = int_of(info[0]), path = info[1].As<Napi::String>().Utf8Value()] {
+napi_value link_descriptor(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "link");
+  int fd = arguments.descriptor(0);
+  std::string path = arguments.path(1);
+  return submit_call(env, arguments, "link", [fd, path] {
     std::string open_file = "/proc/self/fd/" + std::to_string(fd);
-    return linkat(AT_FDCWD, open_file.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW);
+    return uninterrupted([&] { return linkat(AT_FDCWD, open_file.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW); });
   });
 }
 
 // lock(fd): 1 if the whole file is now locked for this descriptor, 0 if another open file holds a conflicting lock. The lock is
 // shared if the descriptor is open only for reading. An OFD lock (fcntl_locking(2)) ends when the descriptor is closed, also by
 // a kill.
-Napi::Value lock_descriptor(const Napi::CallbackInfo& info) {
-  return submit(info, "lock", [fd = int_of(info[0])]() -> int64_t {
+napi_value lock_descriptor(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "lock");
+  int fd = arguments.descriptor(0);
+  return submit_call(env, arguments, "lock", [fd]() -> int64_t {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0) return -1;
     struct flock whole = {};
     whole.l_type = (flags & O_ACCMODE) == O_RDONLY ? F_RDLCK : F_WRLCK;
     whole.l_whence = SEEK_SET;
-    if (fcntl(fd, F_OFD_SETLK, &whole) == 0) return 1;
+    if (uninterrupted([&] { return fcntl(fd, F_OFD_SETLK, &whole); }) == 0) return 1;
     return errno == EAGAIN || errno == EACCES ? 0 : -1;
   });
 }
 
 constexpr int64_t kWindow = int64_t{1} << 30;
 
-// Pages of a range that are in the page cache; -1 if that cannot be found out.
+// Pages of a range that are in the page cache; -1 if that cannot be found out. There are none past the end.
 int64_t resident_pages(int fd, int64_t offset, int64_t length) {
   int64_t page = sysconf(_SC_PAGESIZE);
+  int64_t size = lseek(fd, 0, SEEK_END);
+  if (size < 0) return -1;
+  int64_t end = std::min(offset + length, size);
   int64_t count = 0;
-  for (int64_t at = offset; at < offset + length; at += kWindow) {
-    size_t window = static_cast<size_t>(std::min(kWindow, offset + length - at));
+  for (int64_t at = offset; at < end; at += kWindow) {
+    size_t window = static_cast<size_t>(std::min(kWindow, end - at));
     void* map = mmap(nullptr, window, PROT_READ, MAP_SHARED, fd, at);
     if (map == MAP_FAILED) return -1;
     std::vector<unsigned char> pages((window + page - 1) / page);
@@ -97,8 +115,13 @@ int64_t resident_pages(int fd, int64_t offset, int64_t length) {
 
 // uncache(fd, offset, length): drops clean pages of the range from the page cache, and resolves with the number of those that
 // stayed. `offset` is a multiple of the page size.
-Napi::Value uncache_descriptor(const Napi::CallbackInfo& info) {
-  return submit(info, "uncache", [fd = int_of(info[0]), offset = int64_of(info[1]), length = int64_of(info[2])]() -> int64_t {
+napi_value uncache_descriptor(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "uncache");
+  int fd = arguments.descriptor(0);
+  int64_t offset = arguments.offset(1);
+  int64_t length = arguments.integer(2, "length", 0, kMaxInteger);
+  arguments.range(offset, length);
+  return submit_call(env, arguments, "uncache", [fd, offset, length]() -> int64_t {
     int error = posix_fadvise(fd, offset, length, POSIX_FADV_DONTNEED);
     if (error != 0) {
       errno = error;
@@ -110,13 +133,13 @@ Napi::Value uncache_descriptor(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-void init_descriptor(Napi::Env env, Napi::Object exports) {
-  exports.Set("close", Napi::Function::New(env, close_descriptor));
-  exports.Set("sync", Napi::Function::New(env, sync_descriptor));
-  exports.Set("truncate", Napi::Function::New(env, truncate_descriptor));
-  exports.Set("link", Napi::Function::New(env, link_descriptor));
-  exports.Set("lock", Napi::Function::New(env, lock_descriptor));
-  exports.Set("uncache", Napi::Function::New(env, uncache_descriptor));
+void init_descriptor(napi_env env, napi_value exports) {
+  export_call(env, exports, "close", close_descriptor);
+  export_call(env, exports, "sync", sync_descriptor);
+  export_call(env, exports, "truncate", truncate_descriptor);
+  export_call(env, exports, "link", link_descriptor);
+  export_call(env, exports, "lock", lock_descriptor);
+  export_call(env, exports, "uncache", uncache_descriptor);
 }
 
 }  // namespace vdistream

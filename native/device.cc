@@ -10,6 +10,8 @@
 #include <string>
 
 #include "addon.h"
+#include "arguments.h"
+#include "attempts.h"
 
 namespace vdistream {
 
@@ -32,7 +34,7 @@ class Open : public Task {
     bool write, direct, exclusive, create, unnamed;
   };
 
-  Open(Napi::Env env, std::string path, Flags flags) : Task(env), path_(std::move(path)), flags_(flags) {}
+  Open(napi_env env, std::string path, Flags flags) : Task(env), path_(std::move(path)), flags_(flags) {}
 
   void run() override {
     // O_NONBLOCK: opening a fifo or a tape must not hang; it has no effect on block devices and files.
@@ -53,32 +55,29 @@ class Open : public Task {
       facts_.fd = open_retrying(buffered);
       if (facts_.fd < 0 && errno == ENOENT) facts_.fd = open_retrying(flags | O_DSYNC);
     }
-    if (facts_.fd < 0) return fail(errno, "open", -1);
+    if (facts_.fd < 0) return fail(errno, "open");
     if (!inspect()) {
       int error = errno;
       close(facts_.fd);
-      fail(error, "open", -1);
+      fail(error, "open");
     }
   }
 
-  Napi::Value result(Napi::Env env) override {
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("fd", facts_.fd);
-    object.Set("kind", facts_.kind);
-    object.Set("direct", facts_.direct);
-    object.Set("size", static_cast<double>(facts_.size));
-    object.Set("sector", facts_.sector);
-    object.Set("major", facts_.major);
-    object.Set("minor", facts_.minor);
+  napi_value result(napi_env env) override {
+    napi_value object = object_value(env);
+    set_field(env, object, "fd", number_value(env, facts_.fd));
+    set_field(env, object, "kind", text_value(env, facts_.kind));
+    set_flag(env, object, "direct", facts_.direct);
+    set_field(env, object, "size", number_value(env, static_cast<double>(facts_.size)));
+    set_field(env, object, "sector", number_value(env, facts_.sector));
+    set_field(env, object, "major", number_value(env, facts_.major));
+    set_field(env, object, "minor", number_value(env, facts_.minor));
     return object;
   }
 
  private:
   int open_retrying(int flags) {
-    int fd;
-    do fd = open(path_.c_str(), flags, 0644);
-    while (fd < 0 && errno == EINTR);
-    return fd;
+    return uninterrupted([&] { return open(path_.c_str(), flags, 0644); });
   }
 
   bool inspect() {
@@ -111,16 +110,17 @@ class Open : public Task {
   Facts facts_;
 };
 
-Napi::Value open_device(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  auto options = info[1].As<Napi::Object>();
-  auto flag = [&](const char* name) { return options.Get(name).ToBoolean().Value(); };
+napi_value open_device(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "open");
+  std::string path = arguments.path(0);
+  auto flag = [&](const char* name) { return arguments.flag(1, name); };
   Open::Flags flags{flag("write"), flag("direct"), flag("exclusive"), flag("create"), flag("unnamed")};
-  return state(env).io.submit(env, std::make_unique<Open>(env, info[0].As<Napi::String>().Utf8Value(), flags));
+  if (arguments.refused()) return nullptr;
+  return submit(env, std::make_unique<Open>(env, std::move(path), flags));
 }
 
 }  // namespace
 
-void init_device(Napi::Env env, Napi::Object exports) { exports.Set("open", Napi::Function::New(env, open_device)); }
+void init_device(napi_env env, napi_value exports) { export_call(env, exports, "open", open_device); }
 
 }  // namespace vdistream

@@ -4,8 +4,10 @@
 #include <zlib.h>
 
 #include <cerrno>
+#include <climits>
 
 #include "addon.h"
+#include "arguments.h"
 
 namespace vdistream {
 
@@ -26,80 +28,122 @@ const Zlib& zlib() {
 
 constexpr int kGzipOnly = 15 + 16;  // windowBits: a 32 KiB window, gzip framing, CRC and length checked
 
-class Inflate : public Task {
- public:
-  Inflate(Napi::Env env, z_stream& stream, Bytes input, Bytes output) : Task(env), stream_(stream) {
-    stream_.next_in = input.data;
-    stream_.avail_in = static_cast<uInt>(input.length);
-    stream_.next_out = output.data;
-    stream_.avail_out = static_cast<uInt>(output.length);
-    in_ = input.length;
-    out_ = output.length;
+// What a JavaScript Inflater wraps. `busy` while a thread uses the stream.
+struct Stream {
+  explicit Stream(napi_env env) : worker(std::make_unique<Workers>(env, 1)) {}
+  ~Stream() {
+    worker.reset();  // first, since its thread may still be using the stream
+    if (usable) zlib().end(&zstream);
   }
 
-  void run() override { status_ = zlib().step(&stream_, Z_NO_FLUSH); }
+  z_stream zstream{};
+  bool usable = false;
+  bool busy = false;
+  std::unique_ptr<Workers> worker;
+};
+
+class Inflate : public Task {
+ public:
+  Inflate(napi_env env, Stream& stream, Bytes input, Bytes output) : Task(env), stream_(stream), input_(std::move(input)), output_(std::move(output)) {
+    z_stream& zstream = stream.zstream;
+    zstream.next_in = input_.data;
+    zstream.avail_in = static_cast<uInt>(input_.length);
+    zstream.next_out = output_.data;
+    zstream.avail_out = static_cast<uInt>(output_.length);
+    stream.busy = true;
+  }
+
+  void run() override { status_ = zlib().step(&stream_.zstream, Z_NO_FLUSH); }
 
   // { consumed, produced }: bytes. ended: the member is complete. message: why it cannot be inflated.
-  Napi::Value result(Napi::Env env) override {
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("consumed", static_cast<double>(in_ - stream_.avail_in));
-    object.Set("produced", static_cast<double>(out_ - stream_.avail_out));
-    object.Set("ended", status_ == Z_STREAM_END);
+  napi_value result(napi_env env) override {
+    const z_stream& zstream = stream_.zstream;
+    napi_value object = object_value(env);
+    set_field(env, object, "consumed", number_value(env, static_cast<double>(input_.length - zstream.avail_in)));
+    set_field(env, object, "produced", number_value(env, static_cast<double>(output_.length - zstream.avail_out)));
+    set_flag(env, object, "ended", status_ == Z_STREAM_END);
     // Z_BUF_ERROR only means that there was no input, or no room for output.
     if (status_ != Z_OK && status_ != Z_STREAM_END && status_ != Z_BUF_ERROR)
-      object.Set("message", stream_.msg != nullptr ? stream_.msg : "the compressed data is damaged");
+      set_field(env, object, "message", text_value(env, zstream.msg != nullptr ? zstream.msg : "the compressed data is damaged"));
     return object;
   }
 
+  void settling() override { stream_.busy = false; }
+
  private:
-  z_stream& stream_;
-  size_t in_, out_;
+  Stream& stream_;
+  Bytes input_, output_;
   int status_ = Z_OK;
 };
 
+// Distinguishes an Inflater from an object of another addon.
+constexpr napi_type_tag kInflater = {0x9d1f6b0e5a2c4f77u, 0xb1c3e2a49f5d8076u};
+
 // new Inflater(): run(input, output), one call at a time; reset() before the next gzip member.
-class Inflater : public Napi::ObjectWrap<Inflater> {
- public:
-  static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Inflater",
-                       {InstanceMethod("run", &Inflater::run), InstanceMethod("reset", &Inflater::reset)});
+napi_value construct(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "Inflater");
+  napi_value target = nullptr;
+  napi_get_new_target(env, info, &target);
+  arguments.require_type(target != nullptr, "use new");
+  if (arguments.refused()) return nullptr;
+  auto stream = std::make_unique<Stream>(env);
+  stream->usable = zlib().init(&stream->zstream, kGzipOnly, ZLIB_VERSION, sizeof stream->zstream) == Z_OK;
+  if (!stream->usable) {
+    napi_throw(env, error_value(env, ENOMEM, "allocate"));
+    return nullptr;
   }
+  auto release = [](napi_env, void* data, void*) { delete static_cast<Stream*>(data); };
+  if (napi_type_tag_object(env, arguments.receiver(), &kInflater) != napi_ok ||
+      napi_wrap(env, arguments.receiver(), stream.get(), release, nullptr, nullptr) != napi_ok)
+    return nullptr;
+  stream.release();
+  return arguments.receiver();
+}
 
-  explicit Inflater(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Inflater>(info) {
-    worker_ = std::make_unique<Workers>(info.Env(), 1);
-    usable_ = zlib().init(&stream_, kGzipOnly, ZLIB_VERSION, sizeof stream_) == Z_OK;
-    if (!usable_) Napi::Error::New(info.Env(), "zlib cannot be initialized").ThrowAsJavaScriptException();
-  }
+// Null, with an exception pending, if `this` is no Inflater or is in use.
+Stream* idle_stream(napi_env env, Arguments& arguments) {
+  bool is_inflater = false;
+  void* stream = nullptr;
+  napi_check_object_type_tag(env, arguments.receiver(), &kInflater, &is_inflater);
+  if (is_inflater) napi_unwrap(env, arguments.receiver(), &stream);
+  arguments.require_type(stream != nullptr, "this is not an Inflater");
+  arguments.require_type(stream == nullptr || !static_cast<Stream*>(stream)->busy, "the last run has not settled yet");
+  return arguments.refused() ? nullptr : static_cast<Stream*>(stream);
+}
 
-  ~Inflater() override {
-    worker_.reset();  // first, since its thread may still be using the stream
-    if (usable_) zlib().end(&stream_);
-  }
+napi_value run(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "run");
+  Bytes input = arguments.bytes(0, "input");
+  Bytes output = arguments.bytes(1, "output");
+  arguments.require(input.length <= UINT_MAX && output.length <= UINT_MAX, "zlib counts in 32 bits");
+  Stream* stream = idle_stream(env, arguments);
+  if (stream == nullptr) return nullptr;
+  auto task = std::make_unique<Inflate>(env, *stream, input, output);
+  task->keep(arguments.receiver());
+  task->keep(arguments[0]);
+  task->keep(arguments[1]);
+  return stream->worker->submit(env, std::move(task));
+}
 
- private:
-  Napi::Value run(const Napi::CallbackInfo& info) {
-    auto task = std::make_unique<Inflate>(info.Env(), stream_, bytes_of(info[0]), bytes_of(info[1]));
-    task->keep(info.This().As<Napi::Object>());
-    task->keep(info[0].As<Napi::Object>());
-    task->keep(info[1].As<Napi::Object>());
-    return worker_->submit(info.Env(), std::move(task));
-  }
-
-  Napi::Value reset(const Napi::CallbackInfo& info) {
-    zlib().reset(&stream_);
-    return info.Env().Undefined();
-  }
-
-  z_stream stream_{};
-  bool usable_ = false;
-  std::unique_ptr<Workers> worker_;
-};
+napi_value reset(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "reset");
+  Stream* stream = idle_stream(env, arguments);
+  if (stream != nullptr) zlib().reset(&stream->zstream);
+  return nullptr;
+}
 
 }  // namespace
 
 // Without an exported zlib there is no Inflater, and src/host/native.ts reports that. So far all builds of Node export it.
-void init_inflate(Napi::Env env, Napi::Object exports) {
-  if (zlib().found()) exports.Set("Inflater", Inflater::define(env));
+void init_inflate(napi_env env, napi_value exports) {
+  if (!zlib().found()) return;
+  napi_property_descriptor methods[] = {
+      {"run", nullptr, run, nullptr, nullptr, nullptr, napi_default_method, nullptr},
+      {"reset", nullptr, reset, nullptr, nullptr, nullptr, napi_default_method, nullptr},
+  };
+  napi_value type = nullptr;
+  napi_define_class(env, "Inflater", NAPI_AUTO_LENGTH, construct, nullptr, 2, methods, &type);
+  set_field(env, exports, "Inflater", type);
 }
 
 }  // namespace vdistream

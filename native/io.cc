@@ -7,44 +7,45 @@
 #include <cstring>
 
 #include "addon.h"
+#include "arguments.h"
+#include "attempts.h"
 #include "sums.h"
 
 namespace vdistream {
 
 namespace {
 
-// The sums to update while the bytes are in this thread's cache; null if no sums are needed.
-struct Sums {
-  uint64_t* data = nullptr;
-  size_t count = 0;
-};
-
 class Transfer : public Task {
  public:
-  Transfer(Napi::Env env, bool write, int fd, Bytes bytes, int64_t offset, Sums sums)
+  // `sums` are updated while the bytes are in this thread's cache.
+  Transfer(napi_env env, bool write, int fd, Bytes bytes, int64_t offset, Sums sums)
       : Task(env), write_(write), fd_(fd), bytes_(bytes), offset_on_disk_(offset), sums_(sums) {}
 
   void run() override {
     if (write_) add();
-    size_t done = 0;
-    while (done < bytes_.length) {
+    Attempts attempts;
+    for (size_t done = 0; done < bytes_.length;) {
       uint8_t* at = bytes_.data + done;
       size_t left = bytes_.length - done;
       int64_t where = offset_on_disk_ + static_cast<int64_t>(done);
       ssize_t moved = write_ ? pwrite(fd_, at, left, where) : pread(fd_, at, left, where);
-      if (moved < 0 && errno == EINTR) continue;
-      if (moved < 0) return fail(errno, write_ ? "write" : "read", where);
+      if (moved < 0 && errno == EINTR && attempts.again(0)) continue;
+      if (moved < 0) return fail(errno, name(), where);
       if (!write_ && ends_in_partial_sector(done + static_cast<size_t>(moved))) break;
       // Nothing moved: the device accepts no more (ENOSPC), or the read is past the end (ENODATA).
-      if (moved == 0) return fail(write_ ? ENOSPC : ENODATA, write_ ? "write" : "read", where);
-      done += static_cast<size_t>(moved);
-      // O_DIRECT must continue at the start of a sector, so a partial sector is transferred again.
-      if (done < bytes_.length) done -= done % 512;
+      if (moved == 0) return fail(write_ ? ENOSPC : ENODATA, name(), where);
+      size_t kept = static_cast<size_t>(moved);
+      if (kept < left) kept = whole_sectors(kept);
+      // Less than a sector, again and again: a device that is broken, or a file that has been cut.
+      if (!attempts.again(kept)) return fail(EIO, name(), where);
+      done += kept;
     }
     if (!write_) add();
   }
 
  private:
+  const char* name() const { return write_ ? "write" : "read"; }
+
   // The last sector of a file may be partial; the rest of it reads as zero, as on a device.
   bool ends_in_partial_sector(size_t done) {
     struct stat status;
@@ -67,24 +68,27 @@ class Transfer : public Task {
 };
 
 // read(fd, bytes, offset, sums?) and write(fd, bytes, offset, sums?)
-Napi::Value transfer(const Napi::CallbackInfo& info, bool write) {
-  Napi::Env env = info.Env();
-  Sums sums;
-  if (info[3].IsTypedArray()) {
-    auto array = info[3].As<Napi::BigUint64Array>();
-    sums = {array.Data(), array.ElementLength()};
-  }
-  auto task = std::make_unique<Transfer>(env, write, int_of(info[0]), bytes_of(info[1]), int64_of(info[2]), sums);
-  task->keep(info[1].As<Napi::Object>());
-  if (sums.data != nullptr) task->keep(info[3].As<Napi::Object>());
-  return state(env).io.submit(env, std::move(task));
+template <bool kWrite>
+napi_value transfer(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, kWrite ? "write" : "read");
+  int fd = arguments.descriptor(0);
+  Bytes bytes = arguments.bytes(1, "bytes");
+  int64_t offset = arguments.offset(2);
+  Sums sums = arguments.optional_sums(3);
+  arguments.range(offset, static_cast<int64_t>(bytes.length));
+  if (sums.data != nullptr) arguments.sectors(offset, bytes.length);
+  if (arguments.refused()) return nullptr;
+  auto task = std::make_unique<Transfer>(env, kWrite, fd, bytes, offset, sums);
+  task->keep(arguments[1]);
+  if (sums.data != nullptr) task->keep(arguments[3]);
+  return submit(env, std::move(task));
 }
 
 }  // namespace
 
-void init_io(Napi::Env env, Napi::Object exports) {
-  exports.Set("read", Napi::Function::New(env, [](const Napi::CallbackInfo& info) { return transfer(info, false); }));
-  exports.Set("write", Napi::Function::New(env, [](const Napi::CallbackInfo& info) { return transfer(info, true); }));
+void init_io(napi_env env, napi_value exports) {
+  export_call(env, exports, "read", transfer<false>);
+  export_call(env, exports, "write", transfer<true>);
 }
 
 }  // namespace vdistream

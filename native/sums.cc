@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "addon.h"
+#include "arguments.h"
 
 namespace vdistream {
 
@@ -65,16 +66,20 @@ void add_sums(uint64_t* sums, size_t count, const uint8_t* data, size_t length, 
 
 // addSums(sums, data, offset), takeSums(sums, data, offset)
 template <bool kTake>
-static Napi::Value add(const Napi::CallbackInfo& info) {
-  auto sums = info[0].As<Napi::BigUint64Array>();
-  Bytes data = bytes_of(info[1]);
-  add_sums(sums.Data(), sums.ElementLength(), data.data, data.length, int64_of(info[2]), kTake);
-  return info.Env().Undefined();
+static napi_value add(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, kTake ? "takeSums" : "addSums");
+  Sums sums = arguments.sums(0);
+  Bytes data = arguments.bytes(1, "bytes");
+  int64_t offset = arguments.offset(2);
+  arguments.sectors(offset, data.length);
+  if (arguments.refused()) return nullptr;
+  add_sums(sums.data, sums.count, data.data, data.length, offset, kTake);
+  return nullptr;
 }
 
-void init_sums(Napi::Env env, Napi::Object exports) {
-  exports.Set("addSums", Napi::Function::New(env, add<false>));
-  exports.Set("takeSums", Napi::Function::New(env, add<true>));
+void init_sums(napi_env env, napi_value exports) {
+  export_call(env, exports, "addSums", add<false>);
+  export_call(env, exports, "takeSums", add<true>);
 }
 
 }  // namespace vdistream

@@ -11,6 +11,8 @@
 #include <cerrno>
 
 #include "addon.h"
+#include "arguments.h"
+#include "attempts.h"
 
 namespace vdistream {
 
@@ -28,7 +30,7 @@ const uint8_t* zero_pages() {
 
 class Zero : public Task {
  public:
-  Zero(Napi::Env env, int fd, int64_t offset, int64_t length, int method)
+  Zero(napi_env env, int fd, int64_t offset, int64_t length, int method)
       : Task(env), fd_(fd), start_(offset), length_(length), method_(method) {}
 
   void run() override {
@@ -41,7 +43,7 @@ class Zero : public Task {
     }
   }
 
-  Napi::Value result(Napi::Env env) override { return Napi::Number::New(env, method_); }
+  napi_value result(napi_env env) override { return number_value(env, method_); }
 
  private:
   int attempt() {
@@ -62,25 +64,24 @@ class Zero : public Task {
 
   template <typename Call>
   static int retry(Call call) {
-    int status;
-    do status = call();
-    while (status != 0 && errno == EINTR);
-    return status == 0 ? 0 : errno;
+    return uninterrupted(call) == 0 ? 0 : errno;
   }
 
   int write_zeros() {
     const uint8_t* zeros = zero_pages();
     if (zeros == nullptr) return ENOMEM;
-    int64_t done = 0;
-    while (done < length_) {
+    Attempts attempts;
+    for (int64_t done = 0; done < length_;) {
       failed_at_ = start_ + done;
       size_t count = static_cast<size_t>(std::min<int64_t>(length_ - done, kZeroPages));
       ssize_t moved = pwrite(fd_, zeros, count, start_ + done);
-      if (moved < 0 && errno == EINTR) continue;
-      if (moved < 0) return errno;
+      if (moved < 0 && (errno != EINTR || !attempts.again(0))) return errno;
+      if (moved < 0) continue;
       if (moved == 0) return ENOSPC;
-      done += moved;
-      if (done < length_) done -= done % 512;
+      size_t kept = static_cast<size_t>(moved);
+      if (kept < count) kept = whole_sectors(kept);
+      if (!attempts.again(kept)) return EIO;
+      done += static_cast<int64_t>(kept);
     }
     return 0;
   }
@@ -93,19 +94,25 @@ class Zero : public Task {
 };
 
 // zero(fd, offset, length, method): tries the methods from `method` on, and resolves with the one that worked.
-Napi::Value zero(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  return state(env).io.submit(env, std::make_unique<Zero>(env, int_of(info[0]), int64_of(info[1]), int64_of(info[2]),
-                                                          int_of(info[3])));
+napi_value zero(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "zero");
+  int fd = arguments.descriptor(0);
+  int64_t offset = arguments.offset(1);
+  int64_t length = arguments.integer(2, "length", 1, kMaxInteger);
+  int method = static_cast<int>(arguments.integer(3, "method", 0, kMethods - 1));
+  arguments.range(offset, length);
+  if (arguments.refused()) return nullptr;
+  return submit(env, std::make_unique<Zero>(env, fd, offset, length, method));
 }
 
 }  // namespace
 
-void init_zero(Napi::Env env, Napi::Object exports) {
-  exports.Set("zero", Napi::Function::New(env, zero));
-  Napi::Array names = Napi::Array::New(env, kMethods);
-  for (uint32_t method = 0; method < kMethods; ++method) names.Set(method, kNames[method]);
-  exports.Set("zeroMethods", names);
+void init_zero(napi_env env, napi_value exports) {
+  export_call(env, exports, "zero", zero);
+  napi_value names = nullptr;
+  napi_create_array(env, &names);
+  for (uint32_t method = 0; method < kMethods; ++method) napi_set_element(env, names, method, text_value(env, kNames[method]));
+  set_field(env, exports, "zeroMethods", names);
 }
 
 }  // namespace vdistream

@@ -48,18 +48,33 @@ interface Inflow {
   close(): Promise<void>;
 }
 
+/** A stream that never yields a byte and never ends would otherwise keep the process busy for ever. */
+const MAX_EMPTY = 10_000;
+
+/** The stream is the caller's, so its chunks are checked; memory that the addon refuses is copied. Throws USAGE. */
+export function checkChunk(chunk: unknown): Uint8Array {
+  if (!(chunk instanceof Uint8Array)) {
+    const found = typeof chunk === 'string' ? 'text: do not set an encoding' : typeof chunk;
+    throw new VdiStreamError('USAGE', `a chunk of the stream is not a Uint8Array, but ${found}`);
+  }
+  const { buffer } = chunk;
+  const isPlain = buffer instanceof ArrayBuffer && Reflect.get(buffer, 'resizable') !== true;
+  return isPlain ? chunk : Uint8Array.from(chunk);
+}
+
 function inflow(source: Chunks): Inflow {
   const iterator = source[Symbol.asyncIterator]();
   let held: Uint8Array = new Uint8Array(0);
   let waiting = false;
 
   async function more(): Promise<boolean> {
-    while (held.length === 0) {
+    for (let empty = 0; held.length === 0; empty++) {
+      if (empty === MAX_EMPTY) throw new VdiStreamError('SOURCE_READ', `the stream yields no bytes: ${MAX_EMPTY} empty chunks in a row`);
       waiting = true;
       const next = await iterator.next();
       waiting = false;
       if (next.done) return false;
-      held = next.value;
+      held = checkChunk(next.value);
     }
     return true;
   }

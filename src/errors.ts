@@ -66,6 +66,21 @@ export const ERRORS = {
     advice: 'Check the folder, and whether its file system is full. VDISTREAM_RECORDS names another one.',
   },
 
+  MEMORY: {
+    exit: 1,
+    atFault: 'host',
+    remedies: ['again'],
+    meaning: 'The host has no memory for the buffers.',
+    advice: 'Free some memory, or raise the limit of this process (ulimit -v, or its cgroup).',
+  },
+  THREADS: {
+    exit: 1,
+    atFault: 'host',
+    remedies: ['again'],
+    meaning: 'The host cannot start a thread.',
+    advice: 'Raise the limit on threads (ulimit -u, or pids.max of the cgroup), or end other processes.',
+  },
+
   SOURCE_OPEN: { exit: 1, atFault: 'source', meaning: 'The source could not be opened.', advice: 'Check the path and its permissions.' },
   SOURCE_READ: {
     exit: 1,

@@ -8,8 +8,9 @@
 export { type CheckedDisk, type CheckResult, check, type Finding } from './engine/check.ts';
 export { type DiskDryRun, dryRunWrite, type WriteDryRun } from './engine/dry-run.ts';
 export { type DiskInfo, type ImageInfo, type InfoOptions, info, type LayerInfo } from './engine/info.ts';
+export type { SourceInput } from './engine/input.ts';
 export type { DiskOptions } from './engine/job.ts';
-export type { SourceInput, TargetInput } from './engine/open.ts';
+export type { TargetInput } from './engine/open.ts';
 export type { DiskInput, ReadOptions } from './engine/options.ts';
 export type { ZeroPolicy } from './engine/plan.ts';
 export type { OnProgress, Progress } from './engine/progress.ts';

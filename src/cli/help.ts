@@ -1,8 +1,8 @@
 /** What --help prints, made from the tables of commands and options; each page fits a screen. */
 
+import { listed } from '../words.ts';
 import { COMMANDS, type Command, type CommandName, type ExitStatus, isCommand } from './commands.ts';
 import { allOptions, type NamedOption, optionsOf } from './options.ts';
-import { listed } from './words.ts';
 
 const SRC = `SRC is a file, - (standard input), a URL or glance:ID (see \`vdistream help sources\`): a VHD, or an
 OVA or tar with VHDs, maybe compressed. Several VHD files are a chain, leaf first.`;

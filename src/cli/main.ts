@@ -4,13 +4,13 @@
 import { cancelledOr, VdiStreamError } from '../errors.ts';
 import { optimizeLater } from '../host/v8.ts';
 import { VERSION } from '../version.ts';
+import { didYouMean, listed } from '../words.ts';
 import { COMMANDS, isCommand } from './commands.ts';
 import { completionScript, isShell, SHELLS } from './completion.ts';
 import { errorText } from './error-text.ts';
 import { helpPage, mainPage } from './help.ts';
 import { toStderr, toStdout } from './output.ts';
 import { run } from './run.ts';
-import { didYouMean, listed } from './words.ts';
 
 optimizeLater();
 

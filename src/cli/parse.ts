@@ -2,9 +2,9 @@
 
 import { parseArgs } from 'node:util';
 import { VdiStreamError } from '../errors.ts';
+import { didYouMean } from '../words.ts';
 import { COMMANDS, type CommandName } from './commands.ts';
 import { allOptions, type FlagName, type ListName, optionsOf, type TextName } from './options.ts';
-import { didYouMean } from './words.ts';
 
 /** What was given on the command line. */
 export interface Values {

@@ -6,6 +6,7 @@
 import { GiB, isZero, MiB } from '../bytes.ts';
 import type { Chunks } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
+import { hostError } from '../host/errno.ts';
 import { type Inflater, native } from '../host/native.ts';
 import { readAhead } from '../host/read-ahead.ts';
 
@@ -14,10 +15,10 @@ const WINDOW = MiB;
 
 /**
  * The bytes of all members of `source`. Throws COMPRESSION_DATA, COMPRESSION_CHECKSUM, COMPRESSION_TRUNCATED or COMPRESSION_TRAILING, with
- * the offset in `source`, and what `source` throws.
+ * the offset in `source`, MEMORY, THREADS, and what `source` throws.
  */
 export async function* gunzip(source: Chunks): Chunks {
-  const inflater = new (native().Inflater)();
+  const inflater = createInflater();
   const input = compressedInput(source);
   const members = inflateMembers(input, inflater);
   try {
@@ -27,6 +28,18 @@ export async function* gunzip(source: Chunks): Chunks {
     await input.close();
   }
 }
+
+/** Throws MEMORY. */
+function createInflater(): Inflater {
+  try {
+    return new (native().Inflater)();
+  } catch (cause) {
+    throw hostError(cause) ?? cause;
+  }
+}
+
+/** Throws THREADS. */
+const typed = <T>(work: Promise<T>): Promise<T> => work.catch((cause: unknown) => Promise.reject(hostError(cause) ?? cause));
 
 interface CompressedInput {
   /** The available bytes. */
@@ -102,7 +115,7 @@ function inflateMembers(input: CompressedInput, inflater: Inflater): Members {
 
   /** Calls zlib once and returns its output, possibly empty. */
   async function inflate(window: Uint8Array): Promise<Uint8Array> {
-    const running = inflater.run(input.bytes.subarray(0, GiB), window); // zlib counts in 32 bits
+    const running = typed(inflater.run(input.bytes.subarray(0, GiB), window)); // zlib counts in 32 bits
     inflating = running;
     const { consumed, produced, ended, message } = await running;
     if (message !== undefined) {
@@ -130,7 +143,7 @@ function inflateMembers(input: CompressedInput, inflater: Inflater): Members {
     },
     // Resolves a tick after the call: by then, a read that needs more input is waiting for the source.
     async settled() {
-      await inflating;
+      await inflating.catch(() => {}); // its error was thrown by `read`
     },
   };
 }

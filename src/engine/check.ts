@@ -1,5 +1,6 @@
 /** Checking an image: reports every finding instead of only the first error. */
 
+import { checkOptions } from '../arguments.ts';
 import { type Compression, compressionOf, MAGIC_BYTES } from '../codec/compression.ts';
 import type { DiskType } from '../disk/disk.ts';
 import { type ErrorCode, inMember, isOfImage, type OnFault, VdiStreamError } from '../errors.ts';
@@ -10,6 +11,7 @@ import { diskOf, type StoredDisk } from '../image/stored.ts';
 import { type Checked, checkVhd } from '../vhd/check.ts';
 import { EPOCH } from '../vhd/footer.ts';
 import type { OnWarning, WarningCode } from '../warnings.ts';
+import { inputOf } from './input.ts';
 import { withSources } from './open.ts';
 import type { DiskInput, ReadOptions } from './options.ts';
 import { reading } from './progress.ts';
@@ -46,7 +48,9 @@ export interface CheckResult {
  * Reads an image once from end to end. A damaged VHD ends at worst the check of that member; a damaged archive or compressed stream ends the
  * whole check, since nothing can be read after it. Throws only errors of opening the source, USAGE, CANCELLED, or a bug.
  */
-export async function check(input: DiskInput, options: ReadOptions = {}): Promise<CheckResult> {
+export async function check(given: DiskInput, options: ReadOptions = {}): Promise<CheckResult> {
+  const input = inputOf('check', given);
+  checkOptions('check', options);
   const { disk: wanted, raw, manifest, sha256, signal, onProgress } = options;
   const findings = createFindings();
   const { fault, warn } = findings;

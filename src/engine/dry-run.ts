@@ -1,11 +1,13 @@
 /** A dry run: everything that precedes the first write, and what a write would do after it. */
 
 import { stat } from 'node:fs/promises';
+import { checkOptions, checkTarget } from '../arguments.ts';
 import type { DiskType } from '../disk/disk.ts';
 import { isErrno } from '../host/errno.ts';
 import type { ChosenDisk } from '../image/chain.ts';
 import type { Target, TargetOpener } from '../target/target.ts';
 import type { Warning } from '../warnings.ts';
+import { inputOf } from './input.ts';
 import { withDisk } from './job.ts';
 import type { TargetInput } from './open.ts';
 import type { DiskInput } from './options.ts';
@@ -53,7 +55,10 @@ export interface WriteDryRun extends DiskDryRun {
  * Does what `writeDisk` does before the first write: opens the image, finds the disk and its size, and runs the guards of the target. Rejects
  * as `writeDisk` would up to there. The rest of the image is not read.
  */
-export async function dryRunWrite(input: DiskInput, target: TargetInput, options: WriteOptions = {}): Promise<WriteDryRun> {
+export async function dryRunWrite(given: DiskInput, target: TargetInput, options: WriteOptions = {}): Promise<WriteDryRun> {
+  const input = inputOf('dryRunWrite', given);
+  checkTarget('dryRunWrite', target);
+  checkOptions('dryRunWrite', options);
   const { zero, zeroTail = false, verify, force } = options;
   const opener = openerFor(target, verify);
   return withDisk(input, options, async (chosen, sources, job) => {

@@ -1,5 +1,6 @@
 /** Describes what an image holds. */
 
+import { checkOptions } from '../arguments.ts';
 import type { Compression } from '../codec/compression.ts';
 import type { DiskFacts, DiskType, Identity, Parent, Range } from '../disk/disk.ts';
 import { VdiStreamError } from '../errors.ts';
@@ -8,6 +9,7 @@ import { openFeed } from '../image/feed.ts';
 import { createLayers, leafRankOf, mayBeLeaf } from '../image/layers.ts';
 import { diskOf, type StoredDisk } from '../image/stored.ts';
 import { type OnWarning, type Warning, warner } from '../warnings.ts';
+import { inputOf } from './input.ts';
 import { withSources } from './open.ts';
 import type { DiskInput, ReadOptions } from './options.ts';
 import { reading } from './progress.ts';
@@ -63,7 +65,9 @@ const MAP_CELLS = 64;
  * Reads the image to its end (with `quick`, only up to the first virtual size) and describes it. Only the structure is checked, so the data
  * may still be damaged. The wrong parent for a layer is only a warning here.
  */
-export async function info(input: DiskInput, options: InfoOptions = {}): Promise<ImageInfo> {
+export async function info(given: DiskInput, options: InfoOptions = {}): Promise<ImageInfo> {
+  const input = inputOf('info', given);
+  checkOptions('info', options);
   const { disk: wanted, raw, manifest, sha256, signal, onProgress, strict, onWarning, quick = false } = options;
   const warnings: Warning[] = [];
   const warn = warner(warnings, { strict, onWarning });

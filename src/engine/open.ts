@@ -1,7 +1,7 @@
 /** From a string to an opener: the one place that decides what is a path, a URL or `-`. */
 
 import { Readable } from 'node:stream';
-import type { Chunks } from '../cursor.ts';
+import { checkOpenedSource, checkOptions } from '../arguments.ts';
 import { VdiStreamError } from '../errors.ts';
 import { httpImage } from '../http/download.ts';
 import { isUrl } from '../http/url.ts';
@@ -11,9 +11,7 @@ import { streamSource } from '../source/stream.ts';
 import { deviceTarget } from '../target/device.ts';
 import { NULL_TARGET, nullTarget } from '../target/null.ts';
 import type { TargetOpener } from '../target/target.ts';
-
-/** A path, a URL, `-` for standard input, a stream of bytes, or an opener, such as that of a Glance image. */
-export type SourceInput = string | Chunks | Opener;
+import { type SourceInput, sourceOf } from './input.ts';
 
 /** The path of a device, a volume or a file, `null:`, or an opener. */
 export type TargetInput = string | TargetOpener;
@@ -28,8 +26,14 @@ export function targetOpener(target: TargetInput): TargetOpener {
 }
 
 /** Throws SOURCE_OPEN. The caller must close the source. */
-export async function openSource(input: SourceInput, options: SourceOptions = {}): Promise<Source> {
-  if (isOpener(input)) return input.open(options);
+export async function openSource(given: SourceInput, options: SourceOptions = {}): Promise<Source> {
+  const input = sourceOf('openSource', given);
+  checkOptions('openSource', options);
+  if (isOpener(input)) {
+    const source = await input.open(options);
+    checkOpenedSource(input.name, source);
+    return source;
+  }
   if (typeof input !== 'string') {
     // An unread Node stream has no iterator to end, so it is destroyed.
     return streamSource('stream', input, options, { close: async () => void (input instanceof Readable && input.destroy()) });
@@ -72,12 +76,13 @@ export async function withSources<T>(
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
 /** A Node stream may have an `open` too, but an opener is not iterable. */
-const isOpener = (input: SourceInput): input is Opener => typeof input !== 'string' && !(Symbol.asyncIterator in input);
+const isOpener = (input: SourceInput): input is Opener =>
+  typeof input !== 'string' && !(input instanceof URL) && !(Symbol.asyncIterator in input);
 
 /** Whether the input, although it is a stream, can be opened again to read the same bytes. */
 export const opensAgain = (input: SourceInput | readonly SourceInput[]): boolean => {
   const [first, ...others] = isSeveral(input) ? input : [input];
-  return first !== undefined && others.length === 0 && (typeof first === 'string' ? isUrl(first) : isOpener(first));
+  return first !== undefined && others.length === 0 && (typeof first === 'string' ? isUrl(first) : first instanceof URL || isOpener(first));
 };
 
 const isSeveral = (input: SourceInput | readonly SourceInput[]): input is readonly SourceInput[] => Array.isArray(input);

@@ -1,7 +1,7 @@
 /** The input and the options that all calls of the library share. */
 
 import type { ImageChoice } from '../image/choice.ts';
-import type { SourceInput } from './open.ts';
+import type { SourceInput } from './input.ts';
 import type { OnProgress } from './progress.ts';
 
 /** One source, or the VHD files of a chain, leaf first. */

@@ -5,6 +5,7 @@
 
 import { roundDown, roundUp } from '../bytes.ts';
 import { assert } from '../errors.ts';
+import { allocate } from '../host/memory.ts';
 import { native, type Sums } from '../host/native.ts';
 import type { Target } from '../target/target.ts';
 
@@ -23,7 +24,7 @@ export function unalignedTarget(target: Target): UnalignedTarget {
 
   /** Reads the sectors of a range, as many at a time as fit into the buffer, and passes them to `use`. */
   async function each(offset: number, length: number, use: (part: Part) => Promise<void> | void): Promise<void> {
-    scratch ??= new Uint8Array(native().allocate(SCRATCH));
+    scratch ??= new Uint8Array(allocate(SCRATCH));
     for (let done = 0; done < length; ) {
       const at = offset + done;
       const start = roundDown(at, target.align);

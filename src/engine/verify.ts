@@ -1,9 +1,11 @@
 /** Verifying: comparing a target with an image. */
 
+import { checkOpenedTarget, checkOptions, checkTarget } from '../arguments.ts';
 import { MiB } from '../bytes.ts';
 import { createPool } from '../host/pool.ts';
 import type { Warning } from '../warnings.ts';
 import { comparing, readsMedium } from './compare.ts';
+import { inputOf } from './input.ts';
 import { bytesRead, type DiskOptions, withDisk } from './job.ts';
 import { type TargetInput, targetOpener } from './open.ts';
 import type { DiskInput } from './options.ts';
@@ -25,11 +27,15 @@ export interface VerifyResult {
 }
 
 /** Compares a target with an image, including empty regions. Throws VERIFY_MISMATCH with the offset of a byte that differs. */
-export function verifyDisk(input: DiskInput, target: TargetInput, options: DiskOptions = {}): Promise<VerifyResult> {
+export async function verifyDisk(given: DiskInput, target: TargetInput, options: DiskOptions = {}): Promise<VerifyResult> {
+  const input = inputOf('verifyDisk', given);
+  checkTarget('verifyDisk', target);
+  checkOptions('verifyDisk', options);
   const { force, signal, onProgress } = options;
   return withDisk(input, options, async (chosen, sources, { pool, warn, warnings, seconds }) => {
     const { virtualSize: total, rewrites } = chosen;
     const opened = await targetOpener(target).open({ size: total, force, onWarning: warn, purpose: 'compare' });
+    checkOpenedTarget(opened.name, opened);
     try {
       const verified = await readsMedium(opened, total, warn);
       // Reading back needs its own pool: waiting for a buffer of the image's pool would deadlock.

@@ -1,5 +1,6 @@
 /** Writing: from a source to a target, with verification if requested. */
 
+import { checkOpenedTarget, checkOptions, checkTarget } from '../arguments.ts';
 import { TiB } from '../bytes.ts';
 import type { DiskType } from '../disk/disk.ts';
 import type { Extent } from '../disk/extent.ts';
@@ -9,6 +10,7 @@ import type { Source } from '../source/source.ts';
 import type { Target, TargetOpener, TargetOptions } from '../target/target.ts';
 import type { Warning } from '../warnings.ts';
 import { readsMedium } from './compare.ts';
+import { inputOf } from './input.ts';
 import { bytesRead, type DiskOptions, type Job, withDisk } from './job.ts';
 import { type TargetInput, targetOpener } from './open.ts';
 import type { DiskInput } from './options.ts';
@@ -58,7 +60,10 @@ export interface WriteResult extends Counts {
  * Resolves only when every byte is on the medium, the source was read to its end and is complete, and the target was synced and closed.
  * Otherwise rejects with a VdiStreamError, and removes the target if it is a file that this call created.
  */
-export async function writeDisk(input: DiskInput, target: TargetInput, options: WriteOptions = {}): Promise<WriteResult> {
+export async function writeDisk(given: DiskInput, target: TargetInput, options: WriteOptions = {}): Promise<WriteResult> {
+  const input = inputOf('writeDisk', given);
+  checkTarget('writeDisk', target);
+  checkOptions('writeDisk', options);
   const { zero, zeroTail, verify, force, signal, onProgress } = options;
   const opener = openerFor(target, verify);
   return withDisk(input, options, (chosen, sources, job) =>
@@ -87,7 +92,9 @@ export async function openFor(
     }
   }
   if (verify) refuseToSum(virtualSize);
-  return opener.open({ size: virtualSize, force, onWarning: warn, purpose });
+  const target = await opener.open({ size: virtualSize, force, onWarning: warn, purpose });
+  checkOpenedTarget(opener.name, target);
+  return target;
 }
 
 type WriteToOptions = WriteChoice & Pick<DiskOptions, 'force' | 'signal' | 'onProgress'>;

@@ -1,5 +1,6 @@
 /** An image in Glance, OpenStack's image service, as a source. */
 
+import { checkOptions, checkText } from '../arguments.ts';
 import { VdiStreamError } from '../errors.ts';
 import { createHttp, type Http, type HttpOptions, statusError } from '../http/client.ts';
 import { httpImage } from '../http/download.ts';
@@ -22,8 +23,9 @@ export interface GlanceOptions extends HttpOptions {
  * SOURCE_CHECKSUM.
  */
 export function glanceImage(id: string, options: GlanceOptions): Opener {
+  checkText('glanceImage', 'the image id', id);
+  checkOptions('glanceImage', options);
   const { endpoints, version = 2, headers, ca, connectTimeout, idleTimeout, retries } = options;
-  if (version !== 1 && version !== 2) throw new VdiStreamError('USAGE', 'the Glance version must be 1 or 2');
   // "." and ".." would change the path.
   if (!/^[^/\p{C}]{1,255}$/u.test(id) || /^\.\.?$/.test(id)) {
     throw new VdiStreamError('USAGE', 'an image id must have 1 to 255 characters, without "/" or control characters');

@@ -29,8 +29,18 @@ export function isErrno(cause: unknown, ...names: ReadonlyArray<keyof typeof ERR
   return names.some((name) => errno === ERRNO[name]);
 }
 
-/** A VdiStreamError with `code`, or TARGET_FULL for ENOSPC, and with the errno and offset from the addon. */
+/** THREADS or MEMORY if the addon could not do its work at all for want of them. */
+export function hostError(cause: unknown): VdiStreamError | undefined {
+  const operation: unknown = cause instanceof Error ? Reflect.get(cause, 'operation') : undefined;
+  if (operation === 'thread') return new VdiStreamError('THREADS', 'cannot start a thread', { errno: errnoOf(cause), cause });
+  if (operation === 'allocate') return new VdiStreamError('MEMORY', 'cannot allocate buffers', { errno: errnoOf(cause), cause });
+  return undefined;
+}
+
+/** A VdiStreamError with `code`, TARGET_FULL for ENOSPC, or a `hostError`, with the errno and offset from the addon. */
 export function ioError(code: ErrorCode, path: string, cause: unknown): VdiStreamError {
+  const ofHost = hostError(cause);
+  if (ofHost !== undefined) return ofHost;
   const reason = messageOf(cause);
   const offset = cause instanceof Error && 'offset' in cause && typeof cause.offset === 'number' ? cause.offset : undefined;
   const where = { device: path, errno: errnoOf(cause), offset, cause };

@@ -50,8 +50,12 @@ export interface Inflater {
 /** One checksum per 2 MiB of disk (see native/sums.cc). */
 export type Sums = BigUint64Array;
 
-/** Lengths and offsets in bytes. Rejections carry `errno`, `operation` and `offset`; see `ioError` in `errno.ts`. */
+/**
+ * Lengths and offsets in bytes. Errors carry `errno`, `operation` and `offset`; see `ioError` in `errno.ts`. A wrong argument throws a
+ * TypeError or a RangeError. An array that a promise is pending for must not be detached: Node-API cannot prevent that.
+ */
 export interface Native {
+  /** Throws ENOMEM; call `allocate` in `memory.ts`. */
   allocate(length: number): ArrayBuffer;
   open(path: string, flags: OpenFlags): Promise<Opened>;
   close(fd: number): Promise<void>;

@@ -2,10 +2,11 @@
  * Pool: a fixed set of aligned buffers. Every write needs one, so while none is free, everything upstream waits, down to the socket.
  */
 
-import { MiB } from '../bytes.ts';
+import { checkOptions } from '../arguments.ts';
+import { GiB, MiB } from '../bytes.ts';
 import type { Buffers, Lease } from '../disk/extent.ts';
 import { assert, throwIfCancelled, VdiStreamError } from '../errors.ts';
-import { native } from './native.ts';
+import { allocate } from './memory.ts';
 
 export interface PoolOptions {
   /** Number of buffers, by default 6: some are being written while others are filled. */
@@ -20,10 +21,15 @@ export interface Pool extends Buffers {
   readonly free: number;
 }
 
-/** Reserves `count × size` bytes of address space. The kernel allocates memory as buffers are first filled. */
-export function createPool({ count = 6, size = 8 * MiB }: PoolOptions = {}): Pool {
-  assert(count >= 1 && size >= 4096 && size % 4096 === 0, 'a pool has buffers of whole pages');
-  const memory = native().allocate(count * size);
+/** As the addon allocates at most (native/memory.cc). */
+const MAX_POOL = 32 * GiB;
+
+/** Reserves `count × size` bytes of address space. The kernel allocates memory as buffers are first filled. Throws MEMORY. */
+export function createPool(options: PoolOptions = {}): Pool {
+  checkOptions('createPool', options);
+  const { count = 6, size = 8 * MiB } = options;
+  if (count * size > MAX_POOL) throw new VdiStreamError('USAGE', `createPool: a pool has at most ${MAX_POOL} bytes`);
+  const memory = allocate(count * size);
   // Last in, first out: the buffer used last is most likely still in the CPU cache.
   const idle = Array.from({ length: count }, (_, index) => new Uint8Array(memory, index * size, size));
   const waiting: Array<(bytes: Uint8Array<ArrayBuffer>) => void> = [];

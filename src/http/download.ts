@@ -1,5 +1,6 @@
 /** Download: an image on a web server as one unbroken stream of bytes, across dropped connections. */
 
+import { checkOptions, checkText } from '../arguments.ts';
 import type { Chunks } from '../cursor.ts';
 import { hasRemedy, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import type { Digest, Opener } from '../source/source.ts';
@@ -33,9 +34,11 @@ export interface DownloadOptions extends HttpOptions {
  * HTTP_NOT_FOUND, HTTP_STATUS, HTTP_SERVER, HTTP_REDIRECT, HTTP_DROPPED, CANCELLED, and HTTP_CHANGED if the length differs from
  * `length`. Reading throws the errors of the requests that resume, and HTTP_DROPPED, HTTP_RANGE or HTTP_CHANGED with the byte offset.
  */
-export function httpImage(urls: string | readonly string[], options: DownloadOptions = {}): Opener {
+export function httpImage(urls: string | URL | readonly (string | URL)[], options: DownloadOptions = {}): Opener {
+  const servers = [urls].flat().map((url) => (url instanceof URL ? url.href : url));
+  for (const url of servers) checkText('httpImage', 'the URL', url);
+  checkOptions('httpImage', options);
   const { headers, ca, connectTimeout, idleTimeout, retries = RETRIES, digest, length: knownLength, wait } = options;
-  const servers = typeof urls === 'string' ? [urls] : urls;
   const name = redactUrl(servers[0] ?? '');
   return {
     name,

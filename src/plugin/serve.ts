@@ -93,13 +93,22 @@ function guardStreams(): void {
 /** The only place where text leaves for standard error. */
 const log = (line: string): void => void process.stderr.write(`${NAME}: ${printable(line)}\n`);
 
-/** Synchronously, because the process may exit next. */
+/** Synchronously, because the process may exit next. Gives up on a reader that has read nothing for a minute. */
 function print(document: string): void {
-  for (let rest = Buffer.from(document); rest.length > 0; ) {
+  const waiting = new Int32Array(new SharedArrayBuffer(4));
+  let pauses = 0;
+  for (let rest = Buffer.from(document); rest.length > 0 && pauses < MAX_PAUSES; ) {
     try {
       rest = rest.subarray(writeSync(1, rest));
+      pauses = 0;
     } catch (error) {
       if (codeOf(error) !== 'EAGAIN') return; // nobody is reading any more
+      Atomics.wait(waiting, 0, 0, PAUSE);
+      pauses++;
     }
   }
 }
+
+/** Milliseconds between attempts to write to a full pipe, and how many of them in a row. */
+const PAUSE = 10;
+const MAX_PAUSES = 6000;

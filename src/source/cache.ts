@@ -5,6 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
+import { checkOpener, checkOptions } from '../arguments.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import { addEntry, evict, isKey, makeRoom, openEntry, removeEntry, touch } from './entries.ts';
@@ -27,13 +28,15 @@ export interface CacheOptions {
  * Opening throws CACHE, USAGE, CANCELLED, SOURCE_CHECKSUM, LOCK_TIMEOUT, NATIVE_MISSING, and the errors of describing, opening
  * and reading `from`.
  */
-export function cachedImage(from: Opener, { folder, size }: CacheOptions): Opener {
+export function cachedImage(from: Opener, options: CacheOptions): Opener {
+  checkOpener('cachedImage', from);
+  checkOptions('cachedImage', options);
+  const { folder, size } = options;
   const { name } = from;
   const store: ImageStore = { folder, code: 'CACHE', makeRoom: (length) => makeRoom(folder, length) };
   return {
     name,
     async open({ sha256, signal, onWarning, onRead }) {
-      if (!(size >= 0)) throw new VdiStreamError('USAGE', 'the cache size must be a number of bytes, 0 or more');
       const { digest, length } = (await from.describe?.({ sha256, signal, onWarning, onRead })) ?? {};
       // The source's own digest first: everyone who requests this image gets the same one.
       const keys = digestsOf(sha256, digest).reverse().filter(isKey);

@@ -1,18 +1,21 @@
 /** Staged image: an image fetched whole before its first byte is used, so that it is seekable, and a failed download can start over. */
 
 import type { FileHandle } from 'node:fs/promises';
+import { checkOpener, checkPath } from '../arguments.ts';
 import { truncated } from '../cursor.ts';
 import { type ErrorCode, hasRemedy, throwIfCancelled, type VdiStreamError } from '../errors.ts';
 import { cancellable } from '../host/cancel.ts';
 import { fileSource } from './path.ts';
 import type { Opener, Source, SourceOptions } from './source.ts';
-import { folderError, namelessFile, prepareFolder, refuseFull } from './staging.ts';
+import { folderError, namelessFile, prepareFolder, refuseFull, writeAll } from './staging.ts';
 
 /**
  * Fetches the whole image into an unnamed file in `folder`, checks it, then opens it. Starts over, up to three times, after HTTP_RANGE,
  * HTTP_CHANGED or HTTP_DROPPED. Opening throws STAGING, CANCELLED, and the errors of opening and reading `from`.
  */
 export function stagedImage(from: Opener, folder: string): Opener {
+  checkOpener('stagedImage', from);
+  checkPath('stagedImage', 'the folder', folder);
   const { name } = from;
   const store: ImageStore = { folder, code: 'STAGING', makeRoom: (length) => refuseFull('STAGING', folder, length) };
   return {
@@ -85,13 +88,6 @@ export async function fetchInto(
     return written;
   } finally {
     await source.close();
-  }
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let written = 0; written < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, written, bytes.length - written, position + written);
-    written += bytesWritten;
   }
 }
 

@@ -6,7 +6,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, statfs, unlink, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Cursor } from '../cursor.ts';
 import { type ErrorCode, messageOf, VdiStreamError } from '../errors.ts';
@@ -28,7 +28,11 @@ export async function stage(folder: string, from: Cursor): Promise<Staged> {
     await prepareFolder(folder);
     const file = await namelessFile(folder);
     try {
-      await writeFile(file, from.chunks());
+      let written = 0;
+      for await (const chunk of from.chunks()) {
+        await writeAll(file, chunk, written);
+        written += chunk.length;
+      }
       await file.datasync(); // or data lost on a bad disk or a full thin volume would read as zeros
       const { size } = await file.stat();
       return { cursor: fileCursor(file, size, `a layer in ${folder}`, () => {}), close: () => file.close() };
@@ -38,6 +42,15 @@ export async function stage(folder: string, from: Cursor): Promise<Staged> {
     }
   } catch (cause) {
     throw folderError('STAGING', `cannot store a layer in ${folder}`, cause);
+  }
+}
+
+/** Node repeats a write that moves nothing for ever, so its `writeFile` is not used. */
+export async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let written = 0; written < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, written, bytes.length - written, position + written);
+    if (bytesWritten === 0) throw new Error('the file system accepts no more bytes');
+    written += bytesWritten;
   }
 }
 

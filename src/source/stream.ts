@@ -1,7 +1,7 @@
 /** A source that can only be read from start to end. */
 
 import { createHash, type Hash } from 'node:crypto';
-import { type Chunks, drain, streamCursor } from '../cursor.ts';
+import { type Chunks, checkChunk, drain, streamCursor } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 import { cancellable } from '../host/cancel.ts';
 import { readError } from './file.ts';
@@ -25,7 +25,8 @@ export function streamSource(name: string, bytes: Chunks, { sha256, signal, onRe
 
   async function* counted(): Chunks {
     try {
-      for await (const chunk of bytes) {
+      for await (const each of bytes) {
+        const chunk = checkChunk(each);
         read += chunk.length;
         for (const { hash } of sums) hash.update(chunk);
         onRead?.(read, length ?? 0);

@@ -1,9 +1,11 @@
 /** A block device, a logical volume or a regular file as a target. */
 
 import { fstatSync } from 'node:fs';
+import { checkOptions, checkPath } from '../arguments.ts';
 import type { ReadRange } from '../disk/probe.ts';
 import { type Guard, VdiStreamError } from '../errors.ts';
 import { guarded, ioError } from '../host/errno.ts';
+import { allocate } from '../host/memory.ts';
 import { type Native, native, type Opened } from '../host/native.ts';
 import { fileTarget } from './file.ts';
 import { lockFile } from './file-lock.ts';
@@ -25,6 +27,8 @@ export interface DeviceOptions {
  * Throws their errors (exit status 3) or TARGET_OPEN. A file that does not exist appears when the target is closed, whole.
  */
 export function deviceTarget(path: string, options: DeviceOptions = {}): TargetOpener {
+  checkPath('deviceTarget', 'the path', path);
+  checkOptions('deviceTarget', options);
   return { name: path, path, open: (how) => openTarget(path, options, how) };
 }
 
@@ -94,7 +98,7 @@ function reader(addon: Native, path: string, { fd, sector }: Opened): ReadRange 
   return async (offset, length) => {
     const start = offset - (offset % sector);
     const end = Math.ceil((offset + length) / sector) * sector;
-    const bytes = new Uint8Array(addon.allocate(end - start));
+    const bytes = new Uint8Array(allocate(end - start));
     await guarded('TARGET_READ', path, addon.read(fd, bytes, start));
     return bytes.subarray(offset - start, offset - start + length);
   };

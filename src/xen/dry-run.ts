@@ -1,6 +1,8 @@
 /** Dry runs of imports: everything before the first change, to a storage repository or to a device. */
 
+import { checkOptions, checkPath } from '../arguments.ts';
 import { type DiskDryRun, diskDryRun, dryRunWrite, type WriteDryRun } from '../engine/dry-run.ts';
+import { inputOf } from '../engine/input.ts';
 import type { DiskInput } from '../engine/options.ts';
 import { VdiStreamError } from '../errors.ts';
 import type { ImportDeviceOptions, ImportOptions } from './options.ts';
@@ -32,7 +34,10 @@ export interface ImportDryRun extends DiskDryRun {
  * Does what `importImage` does before it creates the VDI: opens the image, finds the disk and its size, and asks the toolstack about the host
  * and the SR. Removes no left-over VDI. Rejects as `importImage` would up to there, and with SR_FULL if the VDI is certain not to fit.
  */
-export async function dryRunImport(input: DiskInput, { xe, ...options }: ImportOptions): Promise<ImportDryRun> {
+export async function dryRunImport(given: DiskInput, allOptions: ImportOptions): Promise<ImportDryRun> {
+  const input = inputOf('dryRunImport', given);
+  checkOptions('dryRunImport', allOptions);
+  const { xe, ...options } = allOptions;
   const { zero, signal: cancel } = options;
   const toolstack = createXeToolstack(xe);
   return withPrepared(
@@ -64,11 +69,11 @@ export interface DeviceDryRun extends WriteDryRun {
 }
 
 /** Does what `importToDevice` does before the first write, and rejects as it would up to there. */
-export async function dryRunImportToDevice(
-  input: DiskInput,
-  device: string,
-  { xe, ...options }: ImportDeviceOptions = {},
-): Promise<DeviceDryRun> {
+export async function dryRunImportToDevice(given: DiskInput, device: string, allOptions: ImportDeviceOptions = {}): Promise<DeviceDryRun> {
+  const input = inputOf('dryRunImportToDevice', given);
+  checkPath('dryRunImportToDevice', 'the device', device);
+  checkOptions('dryRunImportToDevice', allOptions);
+  const { xe, ...options } = allOptions;
   return withOwnDevice(createXeToolstack(xe), device, options, async ({ target, attached }, write) => ({
     ...(await dryRunWrite(input, target, write)),
     attached,

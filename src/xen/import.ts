@@ -1,5 +1,7 @@
 /** Import: writes an image to a new VDI on a storage repository of any type. */
 
+import { checkOptions, checkPath } from '../arguments.ts';
+import { inputOf } from '../engine/input.ts';
 import { bytesRead } from '../engine/job.ts';
 import type { DiskInput } from '../engine/options.ts';
 import { type WriteResult, writeDisk, writeTo } from '../engine/write.ts';
@@ -26,7 +28,10 @@ export interface ImportResult extends WriteResult {
  * Resolves once the image has been read to its end and checked, the disk is synced to the medium, and the VDI is detached. Otherwise rejects
  * with a VdiStreamError: the VDI and its VBD have been removed, or the error's `left` lists what has not.
  */
-export async function importImage(input: DiskInput, { xe, ...options }: ImportOptions): Promise<ImportResult> {
+export async function importImage(given: DiskInput, allOptions: ImportOptions): Promise<ImportResult> {
+  const input = inputOf('importImage', given);
+  checkOptions('importImage', allOptions);
+  const { xe, ...options } = allOptions;
   const { zero, verify, force, onProgress } = options;
   const toolstack = createXeToolstack(xe);
   const reaper = createReaper(toolstack, xe);
@@ -56,6 +61,10 @@ export async function importImage(input: DiskInput, { xe, ...options }: ImportOp
  * Writes to a device that the caller has attached and will detach: fills it to its end, syncs and closes it, and waits for udev. With `sr`,
  * it skips zeros if new disks of that SR read as zero.
  */
-export async function importToDevice(input: DiskInput, device: string, { xe, ...options }: ImportDeviceOptions = {}): Promise<WriteResult> {
+export async function importToDevice(given: DiskInput, device: string, allOptions: ImportDeviceOptions = {}): Promise<WriteResult> {
+  const input = inputOf('importToDevice', given);
+  checkPath('importToDevice', 'the device', device);
+  checkOptions('importToDevice', allOptions);
+  const { xe, ...options } = allOptions;
   return withOwnDevice(createXeToolstack(xe), device, options, ({ target }, write) => writeDisk(input, target, write));
 }

@@ -1,8 +1,8 @@
 /** Preparing an import: everything before the first change to a storage repository, which is all that a dry run does. */
 
 import { basename } from 'node:path';
+import type { SourceInput } from '../engine/input.ts';
 import { type Job, withDisk } from '../engine/job.ts';
-import type { SourceInput } from '../engine/open.ts';
 import type { DiskInput } from '../engine/options.ts';
 import { refuseToSum, type WriteOptions } from '../engine/write.ts';
 import { cancelledOr, messageOf, throwIfCancelled } from '../errors.ts';

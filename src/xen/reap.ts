@@ -3,6 +3,7 @@
  * prove which of them its imports created.
  */
 
+import { checkOptions } from '../arguments.ts';
 import { cancelledOr, messageOf, throwIfCancelled } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import { hostLock } from './host-lock.ts';
@@ -67,7 +68,9 @@ export interface ReapResult {
  * abandoned them, along with their VBDs in Dom0. Touches nothing else. Throws USAGE, XE_UUID for an SR that does not exist, RECORD,
  * LOCK_FILE and LOCK_TIMEOUT.
  */
-export async function reap({ sr: given, dryRun = false, xe, signal, onWarning }: ReapOptions = {}): Promise<ReapResult> {
+export async function reap(options: ReapOptions = {}): Promise<ReapResult> {
+  checkOptions('reap', options);
+  const { sr: given, dryRun = false, xe, signal, onWarning } = options;
   const toolstack = createXeToolstack(xe);
   const sr = given === undefined ? undefined : parseSrUuid(given);
   try {

@@ -1,7 +1,8 @@
 /** An image that is downloaded, and what its server answers in turn. */
 
 import { createHash } from 'node:crypto';
-import { openSource, type SourceInput } from '../../src/engine/open.ts';
+import type { SourceInput } from '../../src/engine/input.ts';
+import { openSource } from '../../src/engine/open.ts';
 import { type DownloadOptions, httpImage } from '../../src/http/download.ts';
 import type { SourceOptions } from '../../src/source/source.ts';
 import { collect, noise } from './chunks.ts';

@@ -64,6 +64,7 @@ export type Need =
   | 'mandoc'
   | 'g++'
   | 'ip'
+  | 'gcc'
   | keyof typeof PACKAGES;
 
 /** Programs by the Debian package that has them. */
@@ -121,6 +122,7 @@ const NEEDS: Readonly<Record<Exclude<Need, keyof typeof PACKAGES>, () => true | 
   zsh: () => found('zsh') || 'zsh',
   fish: () => found('fish') || 'fish',
   mandoc: () => found('mandoc') || 'mandoc',
+  gcc: () => found('gcc') || 'gcc',
   ip: () => found('ip') || 'ip (package iproute2)',
   'g++': () => found('g++') || 'g++',
 };

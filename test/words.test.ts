@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { didYouMean, listed } from '../../src/cli/words.ts';
-import { cli } from '../support/cli.ts';
+import { didYouMean, listed } from '../src/words.ts';
+import { cli } from './support/cli.ts';
 
 test('a list has "or" before its last word', () => {
   expect([[], ['a'], ['a', 'b'], ['a', 'b', 'c']].map(listed)).toEqual(['', 'a', 'a or b', 'a, b or c']);

@@ -1,0 +1,174 @@
+/**
+ * Arguments: what each call of the library accepts, checked before anything is done. A call is one table; what is wrong is USAGE, with the
+ * name of the option.
+ */
+
+import { ERRORS, VdiStreamError } from './errors.ts';
+import { didYouMean, listed } from './words.ts';
+
+/** What a value must be; undefined if it is. */
+type Check = (value: unknown) => string | undefined;
+type Table = Readonly<Record<string, Check>>;
+
+const must =
+  (be: string, holds: (value: unknown) => boolean): Check =>
+  (value) =>
+    holds(value) ? undefined : be;
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+const field = (value: unknown, name: string): unknown => (isObject(value) ? Reflect.get(value, name) : undefined);
+const hasMethod = (value: unknown, name: string): boolean => typeof field(value, name) === 'function';
+const isWhole = (value: unknown, least: number): boolean => Number.isSafeInteger(value) && Number(value) >= least;
+
+const flag = must('true or false', (value) => typeof value === 'boolean');
+const text = must('a string that is not empty', (value) => typeof value === 'string' && value !== '');
+const path = must('a path', (value) => typeof value === 'string' && value !== '' && !value.includes('\0'));
+const callback = must('a function', (value) => typeof value === 'function');
+const number = must('a number', (value) => typeof value === 'number');
+const whole = (least: number): Check => must(`a whole number of at least ${least}`, (value) => isWhole(value, least));
+const choice = (...words: readonly string[]): Check =>
+  must(listed(words.map((word) => `"${word}"`)), (value) => words.includes(String(value)) && typeof value === 'string');
+const signal = must('an AbortSignal', (value) => value instanceof AbortSignal);
+const sha256 = must('64 hexadecimal digits', (value) => typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value));
+const strings = must('an array of strings', (value) => Array.isArray(value) && value.every((each) => typeof each === 'string'));
+const headers = must('an object of strings', (value) => isObject(value) && Object.values(value).every((each) => typeof each === 'string'));
+const digest = must('an object with the strings algorithm and hex', (value) =>
+  ['algorithm', 'hex'].every((name) => typeof field(value, name) === 'string'),
+);
+const pool = must(
+  'a pool, as createPool returns it',
+  (value) => hasMethod(value, 'acquire') && isWhole(field(value, 'count'), 1) && isPages(field(value, 'size')),
+);
+const isPages = (value: unknown): boolean => isWhole(value, 4096) && Number(value) % 4096 === 0;
+
+const GUARDS = Object.values(ERRORS).flatMap((kind) => ('guard' in kind ? [kind.guard] : []));
+const guards: Check = (value) => {
+  const names: readonly unknown[] = GUARDS;
+  return Array.isArray(value) && value.every((each) => names.includes(each))
+    ? undefined
+    : `an array of ${listed(GUARDS.map((guard) => `"${guard}"`))}`;
+};
+
+const READ: Table = {
+  disk: text,
+  raw: flag,
+  manifest: choice('if-present', 'require', 'ignore'),
+  sha256,
+  signal,
+  onProgress: callback,
+};
+const WARNED: Table = { strict: flag, onWarning: callback };
+const DISK: Table = { ...READ, ...WARNED, virtualSize: whole(1), staging: path, force: guards, pool };
+const WRITE: Table = { ...DISK, zero: choice('auto', 'write', 'assume-zero'), zeroTail: flag, verify: flag };
+const XE: Table = { program: path, timeout: number, grace: number, pause: number, inventory: path, locks: path, records: path };
+const xe: Check = (value) => problemOf(value, XE, 'xe.');
+const IMPORT_DEVICE: Table = { ...WRITE, sr: text, rawVdi: flag, xe };
+const IMPORT: Table = { ...IMPORT_DEVICE, name: must('a string', (value) => typeof value === 'string') };
+const HTTP: Table = { headers, ca: text, connectTimeout: number, idleTimeout: number, retries: number };
+
+/** The options of each call. Those that it cannot do without are in REQUIRED. */
+const OPTIONS = {
+  info: { ...READ, ...WARNED, quick: flag },
+  check: READ,
+  writeDisk: WRITE,
+  verifyDisk: DISK,
+  importImage: IMPORT,
+  importToDevice: IMPORT_DEVICE,
+  dryRunWrite: WRITE,
+  dryRunImport: IMPORT,
+  dryRunImportToDevice: IMPORT_DEVICE,
+  reap: { sr: text, dryRun: flag, xe, signal, onWarning: callback },
+  httpImage: { ...HTTP, digest, length: whole(0), wait: callback },
+  glanceImage: { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) },
+  cachedImage: { folder: path, size: must('a number of bytes, 0 or more', (value) => typeof value === 'number' && value >= 0) },
+  createPool: { count: whole(1), size: must('a multiple of 4096', isPages) },
+  deviceTarget: { attached: flag, readsZero: flag },
+  openSource: { sha256, signal, onWarning: callback, onRead: callback },
+} as const satisfies Readonly<Record<string, Table>>;
+
+type Call = keyof typeof OPTIONS;
+
+const REQUIRED: Readonly<Partial<Record<Call, readonly string[]>>> = {
+  importImage: ['sr'],
+  dryRunImport: ['sr'],
+  glanceImage: ['endpoints'],
+  cachedImage: ['folder', 'size'],
+};
+
+const usage = (message: string): VdiStreamError => new VdiStreamError('USAGE', message);
+
+/** What is wrong with an object of options, as the end of a sentence; an option that is undefined is one that is missing. */
+function problemOf(options: unknown, table: Table, prefix = ''): string | undefined {
+  if (!isObject(options) || Array.isArray(options)) return 'an object';
+  for (const name of Object.keys(options)) {
+    const value = field(options, name);
+    if (value === undefined) continue;
+    const check = Object.hasOwn(table, name) ? table[name] : undefined;
+    if (check === undefined) return `without the unknown option "${prefix}${name}"${didYouMean(name, Object.keys(table))}`;
+    const expected = check(value);
+    if (expected !== undefined) return expected.startsWith(SENTENCE) ? expected : `${SENTENCE}${prefix}${name} must be ${expected}`;
+  }
+  return undefined;
+}
+
+/** Begins what is a sentence about an option of its own. */
+const SENTENCE = ': ';
+
+/** Throws USAGE for an option that `call` does not have, or that is not what it must be. */
+export function checkOptions(call: Call, options: unknown): void {
+  const problem = options === undefined ? undefined : problemOf(options, OPTIONS[call]);
+  if (problem !== undefined) throw usage(problem.startsWith(SENTENCE) ? `${call}${problem}` : `${call}: the options must be ${problem}`);
+  for (const name of REQUIRED[call] ?? []) {
+    if (field(options, name) === undefined) throw usage(`${call}: the option ${name} is required`);
+  }
+}
+
+/** Throws USAGE unless it is the path of a file, a folder or a device. */
+export function checkPath(call: string, name: string, value: unknown): void {
+  const expected = path(value);
+  if (expected !== undefined) throw usage(`${call}: ${name} must be ${expected}`);
+}
+
+/** Throws USAGE unless it is a string. */
+export function checkText(call: string, name: string, value: unknown): void {
+  const expected = text(value);
+  if (expected !== undefined) throw usage(`${call}: ${name} must be ${expected}`);
+}
+
+const isOpener = (value: unknown): boolean => typeof field(value, 'name') === 'string' && hasMethod(value, 'open');
+const isStream = (value: unknown): boolean => isObject(value) && typeof Reflect.get(value, Symbol.asyncIterator) === 'function';
+
+/** Throws USAGE unless it is one source: a path, a URL, a stream or an opener. */
+export function checkSource(call: string, source: unknown): void {
+  if (ArrayBuffer.isView(source) || source instanceof ArrayBuffer) {
+    throw usage(`${call}: the source is a buffer; pass a stream of it instead: Readable.from([buffer])`);
+  }
+  if (source instanceof URL || isStream(source) || isOpener(source)) return;
+  if (path(source) !== undefined) throw usage(`${call}: the source must be a path, a URL, a stream or an opener`);
+}
+
+/** Throws USAGE unless it is the opener of a source. */
+export function checkOpener(call: string, from: unknown): void {
+  if (!isOpener(from)) throw usage(`${call}: the first argument must be an opener`);
+}
+
+/** Throws USAGE unless the opener called `name` has returned a source. */
+export function checkOpenedSource(name: string, source: unknown): void {
+  const isSource =
+    hasMethod(field(source, 'cursor'), 'chunks') &&
+    ['sharesBytesWith', 'bytesRead', 'finish', 'own', 'close'].every((each) => hasMethod(source, each));
+  if (!isSource) throw usage(`the opener ${name} has not returned a source`);
+}
+
+/** Throws USAGE unless the opener called `name` has returned a target, whose sectors fit into the buffers for parts of them. */
+export function checkOpenedTarget(name: string, target: unknown): void {
+  const align = field(target, 'align');
+  const isTarget = ['read', 'write', 'zero', 'sync', 'close', 'abandon'].every((each) => hasMethod(target, each));
+  if (!isTarget) throw usage(`the opener ${name} has not returned a target`);
+  if (!isWhole(align, 1) || 65_536 % Number(align) !== 0) throw usage(`${name}: align must be a power of two of at most 65536`);
+}
+
+/** Throws USAGE unless it is a path or an opener. */
+export function checkTarget(call: string, target: unknown): void {
+  if (!isOpener(target) && path(target) !== undefined) throw usage(`${call}: the target must be a path or an opener`);
+}

@@ -1,0 +1,74 @@
+/** Processes whose system calls fail: faults.c, built once into a folder of its own. */
+
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll } from 'vitest';
+
+export interface FaultyProcess {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** How often each call was made, and how often it was made to fail. */
+  readonly calls: Readonly<Record<string, { readonly made: number; readonly failed: number }>>;
+}
+
+export interface Faults {
+  /** Rules as faults.c reads them. */
+  readonly rules?: readonly string[];
+  /** Part of the paths that are concerned. */
+  readonly path?: string;
+  /** Milliseconds, after which it is killed. */
+  readonly limit?: number;
+}
+
+export const addonPath = fileURLToPath(new URL('../../build/Release/vdistream.node', import.meta.url));
+
+/** Call it once in a file; what it returns runs node with these arguments under faults. */
+export function faultyProcesses(): (args: readonly string[], faults: Faults) => Promise<FaultyProcess> {
+  let folder = '';
+  let runs = 0;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'vdistream-faults-'));
+    const source = fileURLToPath(new URL('faults.c', import.meta.url));
+    execFileSync('gcc', ['-shared', '-fPIC', '-O1', '-o', join(folder, 'faults.so'), source, '-ldl']);
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  return async (args, { rules = [], path, limit = 60_000 }) => {
+    const log = join(folder, `log-${runs++}`);
+    const env = {
+      ...process.env,
+      LD_PRELOAD: join(folder, 'faults.so'),
+      FAULTS: rules.join(' '),
+      FAULTS_LOG: log,
+      ...(path !== undefined && { FAULTS_PATH: path }),
+    };
+    const child = spawn(process.execPath, args, { env, timeout: limit, killSignal: 'SIGKILL' });
+    const text = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name].setEncoding('utf8').on('data', (chunk: string) => {
+        text[name] += chunk;
+      });
+    }
+    const ended = new Promise<Pick<FaultyProcess, 'status' | 'signal'>>((resolve) => {
+      child.once('close', (status, signal) => resolve({ status, signal }));
+    });
+    return { ...(await ended), ...text, calls: countsOf(readFileSync(log, 'latin1')) };
+  };
+}
+
+function countsOf(log: string): FaultyProcess['calls'] {
+  const counts: Record<string, { made: number; failed: number }> = {};
+  for (const line of log.split('\n')) {
+    const [, name, failed] = /^(\w+)(!?)$/.exec(line) ?? [];
+    if (name === undefined) continue;
+    counts[name] ??= { made: 0, failed: 0 };
+    counts[name].made++;
+    if (failed === '!') counts[name].failed++;
+  }
+  return counts;
+}
