@@ -3,7 +3,7 @@
  * name of the option.
  */
 
-import { ERRORS, VdiStreamError } from './errors.ts';
+import { GUARDS, VdiStreamError } from './errors.ts';
 import { didYouMean, listed } from './words.ts';
 
 /** What a value must be; undefined if it is. */
@@ -21,12 +21,12 @@ const hasMethod = (value: unknown, name: string): boolean => typeof field(value,
 const isWhole = (value: unknown, least: number): boolean => Number.isSafeInteger(value) && Number(value) >= least;
 
 const flag = must('true or false', (value) => typeof value === 'boolean');
-const text = must('a string that is not empty', (value) => typeof value === 'string' && value !== '');
+const filled = must('a string that is not empty', (value) => typeof value === 'string' && value !== '');
 const path = must('a path', (value) => typeof value === 'string' && value !== '' && !value.includes('\0'));
 const callback = must('a function', (value) => typeof value === 'function');
 const number = must('a number', (value) => typeof value === 'number');
 const whole = (least: number): Check => must(`a whole number of at least ${least}`, (value) => isWhole(value, least));
-const choice = (...words: readonly string[]): Check =>
+const oneOf = (...words: readonly string[]): Check =>
   must(listed(words.map((word) => `"${word}"`)), (value) => words.includes(String(value)) && typeof value === 'string');
 const signal = must('an AbortSignal', (value) => value instanceof AbortSignal);
 const sha256 = must('64 hexadecimal digits', (value) => typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value));
@@ -41,8 +41,7 @@ const pool = must(
 );
 const isPages = (value: unknown): boolean => isWhole(value, 4096) && Number(value) % 4096 === 0;
 
-const GUARDS = Object.values(ERRORS).flatMap((kind) => ('guard' in kind ? [kind.guard] : []));
-const guards: Check = (value) => {
+const guardNames: Check = (value) => {
   const names: readonly unknown[] = GUARDS;
   return Array.isArray(value) && value.every((each) => names.includes(each))
     ? undefined
@@ -50,24 +49,24 @@ const guards: Check = (value) => {
 };
 
 const READ: Table = {
-  disk: text,
+  disk: filled,
   raw: flag,
-  manifest: choice('if-present', 'require', 'ignore'),
+  manifest: oneOf('if-present', 'require', 'ignore'),
   sha256,
   signal,
   onProgress: callback,
 };
 const WARNED: Table = { strict: flag, onWarning: callback };
-const DISK: Table = { ...READ, ...WARNED, virtualSize: whole(1), staging: path, force: guards, pool };
-const WRITE: Table = { ...DISK, zero: choice('auto', 'write', 'assume-zero'), zeroTail: flag, verify: flag };
+const DISK: Table = { ...READ, ...WARNED, virtualSize: whole(1), staging: path, force: guardNames, pool };
+const WRITE: Table = { ...DISK, zero: oneOf('auto', 'write', 'assume-zero'), zeroTail: flag, verify: flag };
 const XE: Table = { program: path, timeout: number, grace: number, pause: number, inventory: path, locks: path, records: path };
 const xe: Check = (value) => problemOf(value, XE, 'xe.');
-const IMPORT_DEVICE: Table = { ...WRITE, sr: text, rawVdi: flag, xe };
+const IMPORT_DEVICE: Table = { ...WRITE, sr: filled, rawVdi: flag, xe };
 const IMPORT: Table = { ...IMPORT_DEVICE, name: must('a string', (value) => typeof value === 'string') };
-const HTTP: Table = { headers, ca: text, connectTimeout: number, idleTimeout: number, retries: number };
+const HTTP: Table = { headers, ca: filled, connectTimeout: number, idleTimeout: number, retries: number };
 
 /** The options of each call. Those that it cannot do without are in REQUIRED. */
-const OPTIONS = {
+const ACCEPTED = {
   info: { ...READ, ...WARNED, quick: flag },
   check: READ,
   writeDisk: WRITE,
@@ -77,7 +76,7 @@ const OPTIONS = {
   dryRunWrite: WRITE,
   dryRunImport: IMPORT,
   dryRunImportToDevice: IMPORT_DEVICE,
-  reap: { sr: text, dryRun: flag, xe, signal, onWarning: callback },
+  reap: { sr: filled, dryRun: flag, xe, signal, onWarning: callback },
   httpImage: { ...HTTP, digest, length: whole(0), wait: callback },
   glanceImage: { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) },
   cachedImage: { folder: path, size: must('a number of bytes, 0 or more', (value) => typeof value === 'number' && value >= 0) },
@@ -86,9 +85,9 @@ const OPTIONS = {
   openSource: { sha256, signal, onWarning: callback, onRead: callback },
 } as const satisfies Readonly<Record<string, Table>>;
 
-type Call = keyof typeof OPTIONS;
+type CallName = keyof typeof ACCEPTED;
 
-const REQUIRED: Readonly<Partial<Record<Call, readonly string[]>>> = {
+const REQUIRED: Readonly<Partial<Record<CallName, readonly string[]>>> = {
   importImage: ['sr'],
   dryRunImport: ['sr'],
   glanceImage: ['endpoints'],
@@ -115,8 +114,8 @@ function problemOf(options: unknown, table: Table, prefix = ''): string | undefi
 const SENTENCE = ': ';
 
 /** Throws USAGE for an option that `call` does not have, or that is not what it must be. */
-export function checkOptions(call: Call, options: unknown): void {
-  const problem = options === undefined ? undefined : problemOf(options, OPTIONS[call]);
+export function checkOptions(call: CallName, options: unknown): void {
+  const problem = options === undefined ? undefined : problemOf(options, ACCEPTED[call]);
   if (problem !== undefined) throw usage(problem.startsWith(SENTENCE) ? `${call}${problem}` : `${call}: the options must be ${problem}`);
   for (const name of REQUIRED[call] ?? []) {
     if (field(options, name) === undefined) throw usage(`${call}: the option ${name} is required`);
@@ -131,7 +130,7 @@ export function checkPath(call: string, name: string, value: unknown): void {
 
 /** Throws USAGE unless it is a string. */
 export function checkText(call: string, name: string, value: unknown): void {
-  const expected = text(value);
+  const expected = filled(value);
   if (expected !== undefined) throw usage(`${call}: ${name} must be ${expected}`);
 }
 

@@ -1,7 +1,7 @@
 /** The options: the table that the parser, help, the documentation, the completions and the man page are made from. */
 
 import { ZERO_POLICIES } from '../engine/plan.ts';
-import { ERRORS } from '../errors.ts';
+import { GUARDS } from '../errors.ts';
 import { MANIFEST_MODES } from '../ova/member-digests.ts';
 import type { CommandName } from './commands.ts';
 
@@ -33,7 +33,6 @@ const READERS = ['info', 'check', 'write', 'verify', 'import'] as const;
 const WITH_TARGET = ['write', 'verify', 'import'] as const;
 const WITH_TOOLSTACK = ['import', 'reap'] as const;
 
-export const GUARDS = Object.values(ERRORS).flatMap((kind) => ('guard' in kind ? [kind.guard] : []));
 export const GLANCE_VERSIONS = ['1', '2'] as const;
 
 /** In the order of help. */

@@ -1,12 +1,11 @@
 /** From the text of an option to what the library expects. Throws USAGE. */
 
 import { ZERO_POLICIES, type ZeroPolicy } from '../engine/plan.ts';
-import { type Guard, VdiStreamError } from '../errors.ts';
+import { GUARDS, type Guard, VdiStreamError } from '../errors.ts';
 import { MANIFEST_MODES, type ManifestMode } from '../ova/member-digests.ts';
 import { didYouMean, listed } from '../words.ts';
 import { xeFromEnvironment } from '../xen/environment.ts';
 import type { XeOptions } from '../xen/xe.ts';
-import { GUARDS } from './options.ts';
 import type { Values } from './parse.ts';
 
 /** One of the words that an option accepts. */
