@@ -14,6 +14,7 @@ import { ioOf } from './io.ts';
 import { newFile } from './new-file.ts';
 import type { Target, TargetOpener, TargetOptions } from './target.ts';
 import { type TargetPath, targetPath } from './target-path.ts';
+import { noteWrite } from './unfinished.ts';
 
 export interface DeviceOptions {
   /** The toolstack attached the device for this caller: a tapdisk that has it open serves no guest, and what it holds is an old owner's. */
@@ -48,7 +49,7 @@ async function openTarget(path: string, device: DeviceOptions, options: TargetOp
     if (purpose !== 'compare') await runGuards(addon, target, claim, { wanted: size, attached: device.attached === true, forced });
     else if (!forced('size')) refuseSmall(path, claim.size, size);
     if (claim.kind === 'file') return await fileTarget(addon, claim, { path, wanted: size, purpose, onWarning, shared: forced('busy') });
-    return await blockTarget(addon, claim, { path, purpose, readsZero: device.readsZero === true });
+    return await blockTarget(addon, claim, { path, purpose, attached: device.attached === true, readsZero: device.readsZero === true });
   } catch (error) {
     await addon.close(claim.fd).catch(() => {});
     throw error;
@@ -90,7 +91,7 @@ async function runGuards(addon: Native, target: TargetPath, claim: Opened, { wan
   const refusal = await vhdRefusal(target, size, read);
   if (refusal !== undefined && !forced('vhd')) throw refusal;
   // A VHD is the business of its own guard, so that one force is enough; on a device of its own the caller finds what an old owner left.
-  if (refusal === undefined && !attached && !forced('content')) await refuseContent(target, size, read);
+  if (refusal === undefined && !attached && !forced('content')) await refuseContent(target, claim, read);
 }
 
 /** Reads any range of it, in whole sectors. */
@@ -106,12 +107,14 @@ function reader(addon: Native, path: string, { fd, sector }: Opened): ReadRange 
 
 interface BlockOptions extends Pick<Required<TargetOptions>, 'purpose'> {
   readonly path: string;
+  readonly attached: boolean;
   readonly readsZero: boolean;
 }
 
 /** The claim stays open next to the descriptor for writing, so that no other writer can come between the two. */
-async function blockTarget(addon: Native, claim: Opened, { path, purpose, readsZero }: BlockOptions): Promise<Target> {
+async function blockTarget(addon: Native, claim: Opened, { path, purpose, attached, readsZero }: BlockOptions): Promise<Target> {
   const opened = purpose === 'write' ? await openedForWriting(addon, path) : claim;
+  const note = purpose === 'write' && !attached ? await noteWrite(claim) : undefined;
   let open = true;
   async function close(): Promise<void> {
     if (!open) return;
@@ -129,7 +132,11 @@ async function blockTarget(addon: Native, claim: Opened, { path, purpose, readsZ
     readsZero,
     direct: opened.direct,
     ...ioOf(addon, path, opened),
-    close,
+    async close() {
+      if (!open) return;
+      await close();
+      note?.remove();
+    },
     abandon: () => close().catch(() => {}),
   };
 }

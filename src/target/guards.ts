@@ -10,9 +10,11 @@ import type { ReadRange } from '../disk/probe.ts';
 import { VdiStreamError } from '../errors.ts';
 import { deviceId } from '../host/device-stack.ts';
 import { isErrno } from '../host/errno.ts';
+import type { Opened } from '../host/native.ts';
 import { COOKIE } from '../vhd/footer.ts';
 import { deviceContent, fileContent } from './content.ts';
 import type { TargetPath } from './target-path.ts';
+import { unfinishedSince } from './unfinished.ts';
 import { userOf } from './users.ts';
 
 /** Neither a block device nor a regular file. */
@@ -66,7 +68,10 @@ async function volumeNames({ path, kind, found }: TargetPath): Promise<string[]>
 }
 
 /** Known content of a device; any data in the first or the last MiB of a file. */
-export async function refuseContent({ path, kind }: TargetPath, size: number, read: ReadRange): Promise<void> {
-  const content = await (kind === 'file' ? fileContent : deviceContent)(size, read);
-  if (content !== undefined) throw new VdiStreamError('TARGET_CONTENT', `${path} holds ${content}`, { device: path });
+export async function refuseContent({ path, kind }: TargetPath, opened: Opened, read: ReadRange): Promise<void> {
+  const content = await (kind === 'file' ? fileContent : deviceContent)(opened.size, read);
+  if (content === undefined) return;
+  const since = kind === 'block' ? await unfinishedSince(opened) : undefined;
+  const earlier = since && `; it may come from a write by vdistream that began at ${since.toISOString()} and did not finish`;
+  throw new VdiStreamError('TARGET_CONTENT', `${path} holds ${content}${earlier ?? ''}`, { device: path });
 }
