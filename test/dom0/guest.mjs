@@ -11,5 +11,5 @@ import './guest/import.mjs';
 import { runTests } from './guest/runner.mjs';
 
 /** @type {import('./payload.mjs').Selection} */
-const { only, done } = JSON.parse(readFileSync('/work/run.json', 'utf8'));
-await runTests((name) => only.some((text) => name.includes(text)) && !done.includes(name));
+const { only, finished } = JSON.parse(readFileSync('/work/run.json', 'utf8'));
+await runTests((name) => only.some((text) => name.includes(text)) && !finished.includes(name));

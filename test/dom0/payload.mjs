@@ -22,7 +22,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
  * Which tests the guest runs.
  * @typedef {object} Selection
  * @property {readonly string[]} only  those with one of these texts in their names
- * @property {readonly string[]} done  but not these, by name
+ * @property {readonly string[]} finished  but not these, by name
  */
 
 /** What must be built first, as a sentence, or undefined. */

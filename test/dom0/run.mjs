@@ -70,7 +70,7 @@ const results = [];
 const first = await attempt();
 let last = first;
 if (first.broken !== undefined) {
-  complain(first, results.length > 0 ? `trying once more, without the ${results.length} tests that have a result` : 'trying once more');
+  complain(first, `trying once more; tests with a result, which are not run again: ${results.length}`);
   last = await attempt();
 }
 const { broken, running } = last;
@@ -94,7 +94,7 @@ process.exitCode = failed.length > 0 ? 1 : 0;
 async function attempt() {
   try {
     const machine = prepareMachine(cache, say);
-    const payload = makePayload(folder, { only: options.only, done: results.map(({ name }) => name) });
+    const payload = makePayload(folder, { only: options.only, finished: results.map(({ name }) => name) });
     const born = Date.now();
     let booted = false;
     say('booting');
