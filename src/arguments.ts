@@ -21,12 +21,12 @@ const hasMethod = (value: unknown, name: string): boolean => typeof field(value,
 const isWhole = (value: unknown, least: number): boolean => Number.isSafeInteger(value) && Number(value) >= least;
 
 const flag = must('true or false', (value) => typeof value === 'boolean');
-const text = must('a string that is not empty', (value) => typeof value === 'string' && value !== '');
+const someText = must('a string that is not empty', (value) => typeof value === 'string' && value !== '');
 const path = must('a path', (value) => typeof value === 'string' && value !== '' && !value.includes('\0'));
 const callback = must('a function', (value) => typeof value === 'function');
 const number = must('a number', (value) => typeof value === 'number');
 const whole = (least: number): Check => must(`a whole number of at least ${least}`, (value) => isWhole(value, least));
-const choice = (...words: readonly string[]): Check =>
+const oneOf = (...words: readonly string[]): Check =>
   must(listed(words.map((word) => `"${word}"`)), (value) => words.includes(String(value)) && typeof value === 'string');
 const signal = must('an AbortSignal', (value) => value instanceof AbortSignal);
 const sha256 = must('64 hexadecimal digits', (value) => typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value));
@@ -41,39 +41,39 @@ const pool = must(
 );
 const isPages = (value: unknown): boolean => isWhole(value, 4096) && Number(value) % 4096 === 0;
 
-const GUARDS = Object.values(ERRORS).flatMap((kind) => ('guard' in kind ? [kind.guard] : []));
-const guards: Check = (value) => {
-  const names: readonly unknown[] = GUARDS;
+const GUARD_NAMES = Object.values(ERRORS).flatMap((kind) => ('guard' in kind ? [kind.guard] : []));
+const guardNames: Check = (value) => {
+  const names: readonly unknown[] = GUARD_NAMES;
   return Array.isArray(value) && value.every((each) => names.includes(each))
     ? undefined
-    : `an array of ${listed(GUARDS.map((guard) => `"${guard}"`))}`;
+    : `an array of ${listed(GUARD_NAMES.map((guard) => `"${guard}"`))}`;
 };
 
 const READ: Table = {
-  disk: text,
+  disk: someText,
   raw: flag,
-  manifest: choice('if-present', 'require', 'ignore'),
+  manifest: oneOf('if-present', 'require', 'ignore'),
   sha256,
   signal,
   onProgress: callback,
 };
 const WARNED: Table = { strict: flag, onWarning: callback };
-const DISK: Table = { ...READ, ...WARNED, virtualSize: whole(1), staging: path, force: guards, pool };
-const WRITE: Table = { ...DISK, zero: choice('auto', 'write', 'assume-zero'), zeroTail: flag, verify: flag };
+const DISK: Table = { ...READ, ...WARNED, virtualSize: whole(1), staging: path, force: guardNames, pool };
+const WRITE: Table = { ...DISK, zero: oneOf('auto', 'write', 'assume-zero'), zeroTail: flag, verify: flag };
 const XE: Table = { program: path, timeout: number, grace: number, pause: number, inventory: path };
 const xe: Check = (value) => problemOf(value, XE, 'xe.');
-const IMPORT_DEVICE: Table = { ...WRITE, sr: text, rawVdi: flag, xe };
-const HTTP: Table = { headers, ca: text, connectTimeout: number, idleTimeout: number, retries: number };
+const IMPORT_DEVICE: Table = { ...WRITE, sr: someText, rawVdi: flag, xe };
+const HTTP: Table = { headers, ca: someText, connectTimeout: number, idleTimeout: number, retries: number };
 
 /** The options of each call. Those that it cannot do without are in REQUIRED. */
-const OPTIONS = {
+const TABLES = {
   info: { ...READ, ...WARNED, quick: flag },
   check: READ,
   writeDisk: WRITE,
   verifyDisk: DISK,
   importImage: { ...IMPORT_DEVICE, name: must('a string', (value) => typeof value === 'string') },
   importToDevice: IMPORT_DEVICE,
-  reap: { sr: text, dryRun: flag, xe, signal },
+  reap: { sr: someText, dryRun: flag, xe, signal },
   httpImage: { ...HTTP, digest, length: whole(0), wait: callback },
   glanceImage: { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) },
   cachedImage: { folder: path, size: must('a number of bytes, 0 or more', (value) => typeof value === 'number' && value >= 0) },
@@ -82,9 +82,9 @@ const OPTIONS = {
   openSource: { sha256, signal, onWarning: callback, onRead: callback },
 } as const satisfies Readonly<Record<string, Table>>;
 
-type Call = keyof typeof OPTIONS;
+type CheckedCall = keyof typeof TABLES;
 
-const REQUIRED: Readonly<Partial<Record<Call, readonly string[]>>> = {
+const REQUIRED: Readonly<Partial<Record<CheckedCall, readonly string[]>>> = {
   importImage: ['sr'],
   glanceImage: ['endpoints'],
   cachedImage: ['folder', 'size'],
@@ -110,8 +110,8 @@ function problemOf(options: unknown, table: Table, prefix = ''): string | undefi
 const SENTENCE = ': ';
 
 /** Throws USAGE for an option that `call` does not have, or that is not what it must be. */
-export function checkOptions(call: Call, options: unknown): void {
-  const problem = options === undefined ? undefined : problemOf(options, OPTIONS[call]);
+export function checkOptions(call: CheckedCall, options: unknown): void {
+  const problem = options === undefined ? undefined : problemOf(options, TABLES[call]);
   if (problem !== undefined) throw usage(problem.startsWith(SENTENCE) ? `${call}${problem}` : `${call}: the options must be ${problem}`);
   for (const name of REQUIRED[call] ?? []) {
     if (field(options, name) === undefined) throw usage(`${call}: the option ${name} is required`);
@@ -126,7 +126,7 @@ export function checkPath(call: string, name: string, value: unknown): void {
 
 /** Throws USAGE unless it is a string. */
 export function checkText(call: string, name: string, value: unknown): void {
-  const expected = text(value);
+  const expected = someText(value);
   if (expected !== undefined) throw usage(`${call}: ${name} must be ${expected}`);
 }
 

@@ -9,10 +9,10 @@ import type { Opener } from '../source/source.ts';
 /** A path, a URL, `-` for standard input, a stream of bytes, or an opener, such as that of a Glance image. */
 export type SourceInput = string | URL | Chunks | Opener;
 
-type Checked = Exclude<SourceInput, URL>;
+type OpenableInput = Exclude<SourceInput, URL>;
 
 /** Throws USAGE. */
-export function sourceOf(call: string, given: SourceInput): Checked {
+export function sourceOf(call: string, given: SourceInput): OpenableInput {
   checkSource(call, given);
   const input = given instanceof URL ? given.href : given;
   return typeof input === 'string' && /^file:/i.test(input) ? pathOf(call, input) : input;
@@ -27,7 +27,7 @@ function pathOf(call: string, url: string): string {
 }
 
 /** The first argument of a call: one source, or several. Throws USAGE. */
-export function inputOf(call: string, given: SourceInput | readonly SourceInput[]): Checked | readonly Checked[] {
+export function inputOf(call: string, given: SourceInput | readonly SourceInput[]): OpenableInput | readonly OpenableInput[] {
   if (!isSeveral(given)) return sourceOf(call, given);
   if (given.length === 0) throw new VdiStreamError('USAGE', `${call}: no source`);
   return given.map((each) => sourceOf(call, each));
