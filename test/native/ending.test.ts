@@ -1,4 +1,4 @@
-/** A worker thread that ends while I/O is in flight takes nothing else with it. */
+/** A worker thread that ends while I/O is in flight does no harm to the rest of the process. */
 
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
