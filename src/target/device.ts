@@ -88,7 +88,7 @@ async function runGuards(addon: Native, target: TargetPath, claim: Opened, { wan
   // A file can grow, a device cannot.
   if (!forced('size') && kind !== 'file') refuseSmall(path, size, wanted);
   const read = reader(addon, path, claim);
-  const refusal = await vhdRefusal(target, size, read);
+  const refusal = await vhdRefusal(target, size, attached ? undefined : read);
   if (refusal !== undefined && !forced('vhd')) throw refusal;
   // A VHD is the business of its own guard, so that one force is enough; on a device of its own the caller finds what an old owner left.
   if (refusal === undefined && !attached && !forced('content')) await refuseContent(target, claim, read);

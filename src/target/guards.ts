@@ -45,15 +45,15 @@ export function refuseSmall(path: string, size: number, wanted: number): void {
 /**
  * The refusal of a device or file that begins with a VHD footer, or of a logical volume that SM named VHD-<uuid> (xapi-project/sm,
  * lvhdutil.py). Raw data would destroy the tables of the VHD but leave the footer at the end of the volume, which libvhd reads first
- * (blktap, vhd_read_footer in vhd/lib/libvhd.c).
+ * (blktap, vhd_read_footer in vhd/lib/libvhd.c). Without `read`, only the name counts.
  */
-export async function vhdRefusal(target: TargetPath, size: number, read: ReadRange): Promise<VdiStreamError | undefined> {
+export async function vhdRefusal(target: TargetPath, size: number, read: ReadRange | undefined): Promise<VdiStreamError | undefined> {
   const { path } = target;
   for (const name of await volumeNames(target)) {
     if (!/(?:^|-)VHD-/.test(name)) continue;
     return new VdiStreamError('TARGET_VHD', `${path} is the logical volume ${name}, which contains a VHD`, { device: path });
   }
-  if (size < 512 || !startsWith(await read(0, 512), COOKIE)) return undefined;
+  if (read === undefined || size < 512 || !startsWith(await read(0, 512), COOKIE)) return undefined;
   return new VdiStreamError('TARGET_VHD', `${path} begins with "conectix", so it contains a VHD`, { device: path });
 }
 

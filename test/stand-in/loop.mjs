@@ -142,9 +142,11 @@ function fill({ signatures }, { virtualSize, disk }) {
   closeSync(file);
 }
 
-/** Of a previous owner that had an LVM physical volume or an ext file system on it. @type {readonly (readonly [number, string])[]} */
+/** Of previous owners that had a VHD, an LVM physical volume or an ext file system on it. @type {readonly (readonly [number, string])[]} */
 export const SIGNATURES = [
+  [0, 'conectix'],
   [512, 'LABELONE'],
+  [536, 'LVM2 001'],
   [1080, '\x53\xef'],
 ];
 

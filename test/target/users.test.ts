@@ -91,7 +91,7 @@ testWith('loop')('a served device is refused even if there are more processes th
   await once(crowd.stdout, 'data');
   await withLoop({ size: 8 * MIB }, async ({ path }) => {
     await withServer('tapdisk', path, async () => {
-      const { stdout } = await promisify(execFile)('prlimit', ['--nofile=64', process.execPath, child, image(), path, '{}']);
+      const { stdout } = await promisify(execFile)('prlimit', ['--nofile=90', process.execPath, child, image(), path, '{}']);
       expect(JSON.parse(stdout)).toMatchObject({ code: 'TARGET_BUSY' });
     });
   });
