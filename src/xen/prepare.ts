@@ -35,7 +35,7 @@ interface Answers {
   readonly leftOvers: readonly LeftOver[];
 }
 
-export interface Prepared extends Answers {
+interface Prepared extends Answers {
   readonly wanted: NewVdi;
   readonly chosen: ChosenDisk;
   readonly sources: readonly Source[];
