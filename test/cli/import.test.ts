@@ -1,6 +1,7 @@
 /** `vdistream import` and `reap` as a script runs them. */
 
 import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, vi } from 'vitest';
 import { createRecords } from '../../src/xen/record.ts';
 import { answer } from '../stand-in/answer.ts';
