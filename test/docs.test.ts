@@ -15,6 +15,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { generatedFiles } from '../scripts/make-docs.mjs';
 import { VdiStreamError } from '../src/errors.ts';
 import { type Progress, writeDisk } from '../src/index.ts';
+import { createRecords } from '../src/xen/record.ts';
 import { assertClean } from './stand-in/clean.ts';
 import { testWith } from './support/needs.ts';
 import { newReader, type Reader } from './support/reader.ts';
@@ -56,7 +57,7 @@ const NOT_RUN: ReadonlyArray<{ readonly text: string; readonly reason: string }>
       "npx vitest run test/vhd -t 'footer'                  # the tests of a folder with this text in their titles",
       'sudo env "PATH=$PATH" npx vitest run test/xen        # with the tests that need root',
       'FUZZ_SECONDS=600 npx vitest run fuzz/image.test.ts   # a longer fuzzing campaign; FUZZ_SEED repeats one',
-      'npm run format                                       # formats everything',
+      'VDISTREAM_LONG=1 npx vitest run kill                 # 1,000 kills and signals over import, reap and cache\nnpm run format                                       # formats everything',
       '',
     ].join('\n'),
     reason: 'runs the tests, this one among them; CI runs the check and all tests',
@@ -245,12 +246,21 @@ describe('docs/cli/', () => {
 
   onHost('lists every field of the result of a reap, and no other', async () => {
     // Of a process of another boot, so that it is a left-over VDI, no matter what runs here.
-    const ownerTag = `vdistream.${reader.host?.uuid}.00000000-0000-4000-8000-000000000000.1.1.1`;
-    await reader.shell(`xe vdi-create sr-uuid=$SR name-label=left virtual-size=2097152 tags:${ownerTag}=`);
+    const token = '0'.repeat(32);
+    const tag = `vdistream.${reader.host?.uuid}.2.00000000-0000-4000-8000-000000000000.1.1.1.${token}`;
+    const [sr = ''] = reader.host?.state().sr.map(({ uuid }) => uuid) ?? [];
+    const records = createRecords(join(reader.host?.folder ?? '', 'records'));
+    await records.add(token, { tag, sr, name: 'left', size: 2_097_152 });
+    const create = `xe vdi-create sr-uuid=${sr} name-label=left virtual-size=2097152`;
+    await reader.shell(`${create} tags:${tag}=`);
+    // Of these, there is no record.
+    await reader.shell(`${create} tags:${tag.slice(0, -1)}1=`);
     const result = await json('vdistream reap --json');
     expect(result).toMatchObject({ removed: 1, failed: 0 });
-    const [leftOver] = result.leftOvers as unknown as object[];
-    expect(fields('Result of reap')).toEqual([...keys(result), ...keys(leftOver)].sort());
+    const leftOvers = result.leftOvers as unknown as Record<string, unknown>[];
+    expect(fields('Result of reap')).toEqual([...keys(result), ...new Set(leftOvers.flatMap(keys))].sort());
+    const unproven = leftOvers.find(({ owner }) => owner === 'unproven');
+    await reader.shell(`xe vdi-destroy uuid=${unproven?.vdi}`);
   });
 
   test('lists every field of a progress line, and no other', async () => {

@@ -3,7 +3,8 @@
 import { join } from 'node:path';
 import { type LockOptions, withLock } from '../host/lock.ts';
 import { defaultLockFolder, preparePrivateFolder } from '../host/private-folder.ts';
-import { DEFAULT_TIMEOUT, type XeOptions } from './xe.ts';
+import { COMMAND_TIMEOUT } from './toolstack.ts';
+import type { XeOptions } from './xe.ts';
 
 /** Runs work while holding the lock. Throws LOCK_FILE, and what `withLock` does. */
 export type HostLock = <T>(work: (progress: () => void) => Promise<T>, options?: LockOptions) => Promise<T>;
@@ -14,7 +15,7 @@ export type HostLock = <T>(work: (progress: () => void) => Promise<T>, options?:
  * than three may, without progress, is waited for no longer.
  */
 export const hostLock =
-  (name: 'plug' | 'reap', { locks = defaultLockFolder(), timeout = DEFAULT_TIMEOUT }: XeOptions): HostLock =>
+  (name: 'plug' | 'reap', { locks = defaultLockFolder(), timeout = COMMAND_TIMEOUT }: XeOptions): HostLock =>
   async (work, { signal, onWarning } = {}) => {
     preparePrivateFolder(locks, 'LOCK_FILE');
     return withLock(join(locks, `${name}.lock`), work, { limit: 3 * timeout, signal, onWarning });

@@ -11,6 +11,9 @@
 import type { TargetOpener } from '../target/target.ts';
 import type { OnWarning } from '../warnings.ts';
 
+/** Milliseconds that one command may take, by default. */
+export const COMMAND_TIMEOUT = 300_000;
+
 export interface Toolstack {
   /** uuid of the host that this process runs on; looked up once. Throws DOM0_UNKNOWN. */
   host(signal?: AbortSignal): Promise<string>;

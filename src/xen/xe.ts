@@ -6,6 +6,7 @@
 import { messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { type Child, startChild } from '../host/child.ts';
 import { codeOf } from '../host/errno.ts';
+import { COMMAND_TIMEOUT } from './toolstack.ts';
 import { splitMinimal } from './xe-output.ts';
 import { commandError } from './xe-words.ts';
 
@@ -39,9 +40,6 @@ export interface Xe {
   list(command: string, parameters: Parameters, signal?: AbortSignal): Promise<string[]>;
 }
 
-/** Milliseconds. */
-export const DEFAULT_TIMEOUT = 300_000;
-
 const MAX_OUTPUT = 4 * 1024 * 1024;
 /** The longest delay for setTimeout; it turns a longer one into 1 ms. */
 const MAX_TIMEOUT = 2 ** 31 - 1;
@@ -53,7 +51,7 @@ interface Running {
   readonly grace: number;
 }
 
-export function createXe({ program = 'xe', timeout = DEFAULT_TIMEOUT, grace = 10_000 }: XeOptions = {}): Xe {
+export function createXe({ program = 'xe', timeout = COMMAND_TIMEOUT, grace = 10_000 }: XeOptions = {}): Xe {
   const running = { program, timeout, grace };
   const run = async (command: string, flag: string, parameters: Parameters, signal?: AbortSignal): Promise<string> =>
     runCommand(running, command, [flag, ...Object.entries(parameters).map(argument)], signal);

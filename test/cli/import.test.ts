@@ -1,7 +1,9 @@
 /** `vdistream import` and `reap` as a script runs them. */
 
 import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, vi } from 'vitest';
+import { createRecords } from '../../src/xen/record.ts';
 import { answer } from '../stand-in/answer.ts';
 import { assertClean } from '../stand-in/clean.ts';
 import { chainTar, sampleChain } from '../support/chains.ts';
@@ -136,8 +138,10 @@ describe('reap', () => {
   });
 
   test('with --quiet says what could not be removed, and nothing once it is gone', async () => {
-    const mark = `vdistream.${host.uuid}.00000000-0000-4000-8000-000000000000.1.1.1`;
-    const vdi = await answer(host, ['vdi-create', `sr-uuid=${sr}`, 'name-label=left', 'virtual-size=2097152', `tags:${mark}=`]);
+    const token = '0'.repeat(32);
+    const tag = `vdistream.${host.uuid}.2.00000000-0000-4000-8000-000000000000.1.1.1.${token}`;
+    await createRecords(join(host.folder, 'records')).add(token, { tag, sr, name: 'left', size: 2_097_152 });
+    const vdi = await answer(host, ['vdi-create', `sr-uuid=${sr}`, 'name-label=left', 'virtual-size=2097152', `tags:${tag}=`]);
     await host.fault({ command: 'vdi-destroy', always: true, what: { fail: ['VDI_IN_USE', vdi, 'destroy'] } });
     const failed = await run(['reap', '--quiet']);
     await host.noFaults();

@@ -61,7 +61,7 @@ describe('the calls of an import', () => {
     await host.release();
     const { vdi } = await running;
 
-    expect(ownerTag).toMatch(new RegExp(`^vdistream\\.${host.uuid}\\.[0-9a-f-]{36}\\.${process.pid}\\.\\d+\\.\\d+$`));
+    expect(ownerTag).toMatch(new RegExp(`^vdistream\\.${host.uuid}\\.2\\.[0-9a-f-]{36}\\.\\d+\\.${process.pid}\\.\\d+\\.[0-9a-f]{32}$`));
     expect(await callsWith({ SR: sr, VDI: vdi, VBD: vbd, DOM0: host.dom0, MARK: ownerTag })).toEqual([
       'sr-param-get --trace uuid=SR param-name=type',
       'sr-param-get --trace uuid=SR param-name=sm-config',

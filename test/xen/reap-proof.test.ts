@@ -1,17 +1,37 @@
 /** Reap: an owner tag alone is no proof. What this host has no record of, or what has changed since, is listed and never destroyed. */
 
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { describe, expect } from 'vitest';
 import { assertClean } from '../stand-in/clean.ts';
 import type { Objects } from '../stand-in/host.ts';
 import { callsFromNow, commandLine } from '../support/import-host.ts';
+import { environmentOf } from '../support/imported.ts';
 import { testWith } from '../support/needs.ts';
-import { byVdi, disk, leftOver, oldTagOf, place, plug, reaping, recorded, records, removed, tagOf, tokenOf, xe } from './left-overs.ts';
+import {
+  byVdi,
+  disk,
+  leftOver,
+  oldTagOf,
+  place,
+  plug,
+  reaping,
+  recorded,
+  records,
+  removed,
+  startOf,
+  tagOf,
+  tokenOf,
+  xe,
+} from './left-overs.ts';
 
 const test = testWith('root', 'loop', 'g++');
+
+const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 const NO_RECORD = 'this host has no record of such an import';
 
@@ -156,6 +176,22 @@ describe('a left-over whose import did not live to record its uuid', () => {
     expect((await reaping()).leftOvers).toEqual([removed(vdi)]);
     assertClean(place.host);
   });
+});
+
+test('a reap in a container that shares the records leaves alone what it cannot judge, and the host removes it', async () => {
+  const vdi = await leftOver();
+  const command = ['--pid', '--fork', '--kill-child', '--mount-proc', process.execPath, cli, 'reap', '--json'];
+  const env = { ...environmentOf(place.host), VDISTREAM_INVENTORY: place.xe.inventory };
+  const { stdout } = await promisify(execFile)('unshare', command, { env });
+  expect(JSON.parse(stdout)).toMatchObject({ leftOvers: [{ vdi, owner: 'running', removed: false }], removed: 0, failed: 0 });
+  expect((await reaping()).leftOvers).toEqual([removed(vdi)]);
+  assertClean(place.host);
+});
+
+test('a left-over of a container that is gone is removed by the host', async () => {
+  const vdi = await leftOver({ namespace: '4000000000', pid: process.pid, start: startOf(process.pid) });
+  expect((await reaping()).leftOvers).toEqual([removed(vdi, { pid: process.pid })]);
+  assertClean(place.host);
 });
 
 test('a reap in another container that has no records lists the left-overs, and removes nothing', async () => {
