@@ -78,7 +78,13 @@ const dryRunToTarget = action(async (call) => dryRunWrite(call.inputs, call.targ
 
 export const ACTIONS: Readonly<Record<CommandName, Action>> = {
   info: action(
-    async (call) => info(call.inputs, { ...imageOptions(call), quick: call.values.flag('quick'), onWarning: call.onWarning }),
+    async (call) =>
+      info(call.inputs, {
+        ...imageOptions(call),
+        strict: call.values.flag('strict'),
+        quick: call.values.flag('quick'),
+        onWarning: call.onWarning,
+      }),
     (result, { inputs }) => ({ stdout: infoTable(namesOf(inputs), result) }),
   ),
 
@@ -114,7 +120,6 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
 const imageOptions = ({ values, signal, onProgress }: Invocation) => ({
   disk: values.text('disk'),
   raw: values.flag('raw'),
-  strict: values.flag('strict'),
   manifest: manifestMode(values),
   sha256: sha256Digits(values),
   signal,
@@ -124,6 +129,7 @@ const imageOptions = ({ values, signal, onProgress }: Invocation) => ({
 /** Of those that read one disk in it. */
 const diskOptions = (call: Invocation) => ({
   ...imageOptions(call),
+  strict: call.values.flag('strict'),
   staging: call.values.text('staging'),
   virtualSize: virtualSize(call.values),
   force: guards(call.values),
