@@ -107,7 +107,7 @@ function makeFolder(): string {
     'image.tar.gz': gzipSync(Buffer.concat([tar, TAR_END])),
     'unended.ova': tar,
     'headers.txt': 'X-Project: web\n',
-    device: Buffer.alloc(16 << 20, 0xee),
+    device: Buffer.alloc(16 << 20),
     'package.json': '{ "type": "module" }',
   };
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
