@@ -92,15 +92,16 @@ export const reapTable = ({ leftOvers }: ReapResult): string[] =>
 /** Those that could not be removed, which --quiet does not suppress. */
 export const reapFailures = ({ leftOvers }: ReapResult): string[] => leftOverLines(leftOvers.filter(({ left }) => left.length > 0));
 
-const leftOverLines = (leftOvers: readonly LeftOver[]): string[] => leftOvers.map((leftOver) => `${leftOver.vdi}  ${statusOf(leftOver)}`);
+const leftOverLines = (leftOvers: readonly LeftOver[]): string[] =>
+  leftOvers.flatMap((leftOver) => [`${leftOver.vdi}  ${statusOf(leftOver)}`, ...commandLines(leftOver)]);
 
-function statusOf({ owner, host, pid, removed, left, doubt, commands }: LeftOver): string {
+const commandLines = ({ commands }: LeftOver): string[] =>
+  Object.entries(commands ?? {}).map(([purpose, command]) => `    to ${`${purpose}:`.padEnd(8)} ${command}`);
+
+function statusOf({ owner, host, pid, removed, left, doubt }: LeftOver): string {
   if (owner === 'running') return `left alone: its import is still running (pid ${pid})`;
   if (owner === 'other-host') return `left alone: its import ran on host ${host}`;
-  if (owner === 'unproven') {
-    const rows = Object.entries(commands ?? {}).map(([purpose, command]) => `\n    to ${`${purpose}:`.padEnd(8)} ${command}`);
-    return `left alone: nothing proves that an import created it: ${doubt}${rows.join('')}`;
-  }
+  if (owner === 'unproven') return `left alone: nothing proves that an import created it: ${doubt}`;
   if (removed) return 'removed';
   return left.length === 0 ? 'a left-over: would be removed' : `could not be removed: ${left.join('; ')}`;
 }

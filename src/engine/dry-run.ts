@@ -67,8 +67,7 @@ export async function dryRunWrite(given: DiskInput, target: TargetInput, options
     // Not `close`: an opener that ignores the purpose may have created a file.
     await opened.abandon();
     return {
-      ...factsOf(opened, chosen.virtualSize),
-      kind,
+      ...factsOf(opened, kind, chosen.virtualSize),
       zeroTail,
       ...diskDryRun(chosen, { zero, readsZero: opened.readsZero, warnings: job.warnings }),
     };
@@ -89,10 +88,13 @@ export function diskDryRun(
   return { member, type, layers, virtualSize, allocatedBytes, zero, emptyRegions: plan('hole', zero, readsZero), warnings };
 }
 
-function factsOf({ name, size, align, readsZero, direct }: Target, virtualSize: number) {
+function factsOf({ name, size: opened, align, readsZero, direct }: Target, kind: WriteDryRun['kind'], virtualSize: number) {
+  // A file ends where the disk ends, although whole sectors are written.
+  const size = kind === 'file' || kind === 'new-file' ? virtualSize : opened;
   const hasEnd = Number.isFinite(size);
   return {
     target: name,
+    kind,
     targetSize: hasEnd ? size : undefined,
     align,
     readsZero,

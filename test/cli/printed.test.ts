@@ -60,7 +60,7 @@ describe('of an image,', () => {
     const image = stored(archive(named(`${EVIL}.vhd`, vhd), named(`readme${EVIL}`, Buffer.from('x'))));
     const target = join(testFolder(), 'disk');
     expect(await printed(['write', image, target])).toContain('FORGED');
-    expect(await printed(['write', image, target, '--strict', '--disk', 'other'])).toContain('other');
+    expect(await printed(['write', image, join(testFolder(), 'disk'), '--strict', '--disk', 'other'])).toContain('other');
     expect(await printed(['verify', image, target])).toContain('compared');
   });
 
@@ -124,7 +124,7 @@ describe('of a command line,', () => {
     mkdirSync(folder);
     const target = join(folder, 'disk');
     expect(await printed(['write', image, target])).toContain('FORGED');
-    expect(JSON.parse((await cli(['write', image, target, '--json'])).stdout)).toMatchObject({ target });
+    expect(JSON.parse((await cli(['write', image, target, '--json', '--force=content'])).stdout)).toMatchObject({ target });
     expect(await printed(['verify', image, target])).toContain('FORGED');
     expect(await printed(['write', image, folder])).toContain('FORGED');
     expect(await printed(['info', join(folder, 'missing')])).toContain('FORGED');

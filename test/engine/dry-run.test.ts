@@ -83,8 +83,8 @@ describe('the target', () => {
 
   test('is a file: its bytes stay', async () => {
     const path = stored('disk.raw', Buffer.alloc(SIZE + MiB, 0xaa));
-    const found = await dryRunWrite(image, path, { zeroTail: true, force: [] });
-    expect(found).toMatchObject({ target: path, kind: 'file', targetSize: SIZE + MiB, bytesAfter: MiB, zeroTail: true });
+    const found = await dryRunWrite(image, path, { force: ['content'] });
+    expect(found).toMatchObject({ target: path, kind: 'file', targetSize: SIZE, bytesAfter: 0, zeroTail: false });
     expect(readFileSync(path).equals(Buffer.alloc(SIZE + MiB, 0xaa))).toBe(true);
   });
 
@@ -116,7 +116,7 @@ describe('the target', () => {
   });
 
   test('is refused as for a write', async () => {
-    expect(await failure(dryRunWrite(image, image))).toMatchObject({ code: 'USAGE', message: `${image} is both source and target` });
+    expect(await failure(dryRunWrite(image, image))).toMatchObject({ code: 'USAGE', message: expect.stringContaining('is the source') });
     expect(await failure(dryRunWrite(image, 'null:', { verify: true }))).toMatchObject({ code: 'USAGE' });
     expect(await failure(dryRunWrite(image, '/dev/null'))).toMatchObject({ code: 'TARGET_TYPE', exitCode: 3 });
     expect(await failure(dryRunWrite(image, stored('other.vhd', vhd)))).toMatchObject({ code: 'TARGET_VHD', exitCode: 3 });

@@ -8,6 +8,7 @@ import { assertClean } from '../stand-in/clean.ts';
 import type { SrOptions } from '../stand-in/control.mjs';
 import { type Host, startHost } from '../stand-in/host.ts';
 import { noise } from '../support/chunks.ts';
+import { deadImport } from '../support/dead-import.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
 import { bytesOf, expectDisk, toolstackOf } from '../support/imported.ts';
@@ -72,7 +73,7 @@ describe('of an import', () => {
     const tagged = async (tag: string): Promise<string> =>
       (await host.run(['vdi-create', `sr-uuid=${sr}`, 'name-label=left', 'virtual-size=2MiB', `tags:${tag}=`])).stdout.trim();
     const boot = '00000000-0000-4000-8000-000000000000';
-    const dead = await tagged(`vdistream.${host.uuid}.${boot}.1.1.1`);
+    const dead = await deadImport(host, sr);
     await tagged(`vdistream.${boot}.${boot}.1.1.1`);
     const { leftOvers } = await dryRun(sr);
     expect(leftOvers).toEqual([{ vdi: dead, host: host.uuid, pid: 1, owner: 'dead', removed: false, left: [] }]);
@@ -94,9 +95,7 @@ describe('of an import', () => {
   test('rejects for a volume that cannot fit, unless a left-over VDI would be removed first', async () => {
     const full = await host.sr('lvm', { size: 4 * MiB });
     expect(await failure(dryRun(full))).toMatchObject({ code: 'SR_FULL', exitCode: 1, left: [] });
-    const tag = `vdistream.${host.uuid}.00000000-0000-4000-8000-000000000000.1.1.1`;
-    const raw = ['virtual-size=4MiB', 'sm-config:type=raw', `tags:${tag}=`];
-    expect((await host.run(['vdi-create', `sr-uuid=${full}`, 'name-label=left', ...raw])).status).toBe(0);
+    await deadImport(host, full, 4 * MiB, 'sm-config:type=raw');
     expect(await dryRun(full)).toMatchObject({ freeBytes: 0, shortfall: SIZE });
   });
 

@@ -186,7 +186,7 @@ describe('the environment of the caller', () => {
     const { vdi } = await importing(stored('image.vhd'), await host.sr('ext'), { xe: { ...toolstackOf(host), program } });
     assertClean(host, { vdis: [vdi] });
     const variables = new Set(readFileSync(seen, 'utf8').trim().split('\n'));
-    expect([...variables]).toEqual([`PATH=${process.env.PATH}`]);
+    expect([...variables].sort()).toEqual(['LC_ALL=C', `PATH=${process.env.PATH}`]);
   });
 });
 
