@@ -46,8 +46,9 @@ async function refuseToCreate(path: string, cause: unknown): Promise<void> {
   const link = await lstat(path).catch(() => undefined);
   if (link !== undefined)
     throw new VdiStreamError('TARGET_OPEN', `${path} is a symbolic link to a path that does not exist`, { device: path });
-  // In /dev a missing node is a mistake, and a file would fill memory.
-  if (path.endsWith('/') || (await isInDev(path))) throw ioError('TARGET_OPEN', path, cause);
+  if (path.endsWith('/')) throw ioError('TARGET_OPEN', path, cause);
+  // A missing node is a mistake, and a file would fill memory.
+  if (await isInDev(path)) throw new VdiStreamError('TARGET_OPEN', `there is no device ${path}`, { device: path, errno: 2, cause });
 }
 
 /**
