@@ -33,7 +33,7 @@ complete -c vdistream -n '__fish_seen_subcommand_from check' -l strict -d 'exit 
 complete -c vdistream -n '__fish_seen_subcommand_from check' -l quiet -s q -d 'print no progress'
 complete -c vdistream -n '__fish_seen_subcommand_from write' -l verify -d 'read everything back after writing, and compare checksums'
 complete -c vdistream -n '__fish_seen_subcommand_from write' -l zero -x -a 'auto assume-zero write' -d 'policy for empty regions'
-complete -c vdistream -n '__fish_seen_subcommand_from write' -l zero-tail -d 'also zero the rest of a TARGET that is larger than the disk'
+complete -c vdistream -n '__fish_seen_subcommand_from write' -l zero-tail -d 'also zero the rest of a device that is larger than the disk'
 complete -c vdistream -n '__fish_seen_subcommand_from write' -l dry-run -d 'check everything up to the first write, and write nothing'
 complete -c vdistream -n '__fish_seen_subcommand_from write import' -l force -x -a 'parent type busy size vhd content' -d 'lift a guard'
 complete -c vdistream -n '__fish_seen_subcommand_from write verify import' -l virtual-size -x -d 'size of a raw disk, or of a chain whose leaf is not first, in a stream'

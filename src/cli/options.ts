@@ -71,7 +71,7 @@ export const OPTIONS = {
     page: 'write.md#empty-regions',
     override: { import: { default: 'by SR type' } },
   },
-  'zero-tail': { sentence: 'also zero the rest of a TARGET that is larger than the disk', commands: ['write'] },
+  'zero-tail': { sentence: 'also zero the rest of a device that is larger than the disk', commands: ['write'] },
   'dry-run': {
     sentence: 'check everything up to the first write, and write nothing',
     commands: ['write', 'import', 'reap'],

@@ -7,7 +7,7 @@ import { type Guard, VdiStreamError } from '../errors.ts';
 import { guarded, ioError } from '../host/errno.ts';
 import { allocate } from '../host/memory.ts';
 import { type Native, native, type Opened } from '../host/native.ts';
-import { fileTarget } from './file.ts';
+import { fileTarget, warnIfBuffered } from './file.ts';
 import { lockFile } from './file-lock.ts';
 import { refuseClaimed, refuseContent, refuseSmall, refuseType, refuseUsed, vhdRefusal } from './guards.ts';
 import { ioOf } from './io.ts';
@@ -48,12 +48,14 @@ async function openTarget(path: string, device: DeviceOptions, options: TargetOp
   try {
     if (purpose !== 'compare') await runGuards(addon, target, claim, { wanted: size, attached: device.attached === true, forced });
     else if (!forced('size')) refuseSmall(path, claim.size, size);
-    if (claim.kind === 'file') return await fileTarget(addon, claim, { path, wanted: size, purpose, onWarning, shared: forced('busy') });
-    return await blockTarget(addon, claim, { path, purpose, attached: device.attached === true, readsZero: device.readsZero === true });
+    if (claim.kind === 'file') warnIfBuffered(path, claim, onWarning);
   } catch (error) {
     await addon.close(claim.fd).catch(() => {});
     throw error;
   }
+  // From here on the claim is theirs, and they close it even if they fail.
+  if (claim.kind === 'file') return fileTarget(addon, claim, { path, wanted: size, purpose, shared: forced('busy') });
+  return blockTarget(addon, claim, { path, purpose, attached: device.attached === true, readsZero: device.readsZero === true });
 }
 
 /** Opened for reading only. `exclusive` claims a block device until it is closed: O_EXCL needs no write access. */
@@ -113,7 +115,7 @@ interface BlockOptions extends Pick<Required<TargetOptions>, 'purpose'> {
 
 /** The claim stays open next to the descriptor for writing, so that no other writer can come between the two. */
 async function blockTarget(addon: Native, claim: Opened, { path, purpose, attached, readsZero }: BlockOptions): Promise<Target> {
-  const opened = purpose === 'write' ? await openedForWriting(addon, path) : claim;
+  const opened = purpose === 'write' ? await openedForWriting(addon, path, claim) : claim;
   const note = purpose === 'write' && !attached ? await noteWrite(claim) : undefined;
   let open = true;
   async function close(): Promise<void> {
@@ -141,10 +143,11 @@ async function blockTarget(addon: Native, claim: Opened, { path, purpose, attach
   };
 }
 
-async function openedForWriting(addon: Native, path: string): Promise<Opened> {
+async function openedForWriting(addon: Native, path: string, claim: Opened): Promise<Opened> {
   try {
     return await addon.open(path, { write: true, direct: true, exclusive: false, create: false });
   } catch (cause) {
+    await addon.close(claim.fd).catch(() => {});
     throw ioError('TARGET_OPEN', path, cause);
   }
 }

@@ -16,12 +16,10 @@ interface FileOptions extends Pick<Required<TargetOptions>, 'purpose'> {
   readonly wanted: number;
   /** Others may write the file too. */
   readonly shared: boolean;
-  readonly onWarning: OnWarning | undefined;
 }
 
-/** `claim` is the file opened for reading; it is closed before the file is written, because its own lock is in the way. */
-export async function fileTarget(addon: Native, claim: Opened, { path, wanted, purpose, shared, onWarning }: FileOptions): Promise<Target> {
-  warnIfBuffered(path, claim, onWarning);
+/** `claim` is the file opened for reading, which is closed in any case: before the file is written, because its own lock is in the way. */
+export async function fileTarget(addon: Native, claim: Opened, { path, wanted, purpose, shared }: FileOptions): Promise<Target> {
   const reads = { name: path, align: claim.sector, direct: claim.direct };
   if (purpose !== 'write') {
     const size = roundUp(purpose === 'compare' ? claim.size : wanted, claim.sector);
@@ -29,9 +27,8 @@ export async function fileTarget(addon: Native, claim: Opened, { path, wanted, p
     return { ...reads, size, readsZero: claim.size === 0, ...ioOf(addon, path, claim), close, abandon: () => close().catch(() => {}) };
   }
 
-  const opened = await reopened(addon, path, claim);
+  const opened = await reopened(addon, path, claim).finally(() => addon.close(claim.fd).catch(() => {}));
   try {
-    await addon.close(claim.fd);
     if (!shared) await lockFile(addon, path, opened.fd);
     // Whole sectors until the file is closed, since O_DIRECT cannot write a partial one.
     const size = roundUp(wanted, opened.sector);

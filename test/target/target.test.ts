@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { native } from '../../src/host/native.ts';
 import { deviceTarget, type TargetOptions, writeDisk } from '../../src/index.ts';
 import { testFolder } from '../support/folder.ts';
@@ -187,6 +187,16 @@ describe('a file as the target', () => {
     const there = await deviceTarget(join(folder, 'there.raw')).open({ size: MIB, force: ['content'] });
     await there.abandon();
     expect(readdirSync(folder).sort()).toEqual(['broken.vhd', 'there.raw']);
+  });
+
+  test('that cannot be grown leaves no descriptor to be closed twice, which may be that of another file by then', async () => {
+    const path = join(testFolder(), 'disk.raw');
+    writeFileSync(path, '');
+    const close = vi.spyOn(native(), 'close');
+    await expect(tryOpen(path, { size: 2 ** 60 })).rejects.toMatchObject({ code: 'TARGET_WRITE' });
+    expect(close).toHaveBeenCalledTimes(2);
+    for (const { type } of close.mock.settledResults) expect(type).toBe('fulfilled');
+    close.mockRestore();
   });
 
   testWith('root')('on a full file system is reported with the offset, and no file is left', async () => {
