@@ -9,8 +9,9 @@
  */
 
 import type { Stats } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { namesIn, textOf } from './kernel-files.ts';
 
 interface DeviceStack {
   /** The layer itself: `MAJOR:MINOR` of a device, `file DEV:INODE` of a file. A loop device is the file that backs it. */
@@ -49,17 +50,17 @@ async function descend(device: string, layers: Set<string>): Promise<void> {
   if (backing?.isBlockDevice()) await descend(deviceId(backing.rdev), layers);
   else if (backing !== undefined) layers.add(fileId(backing));
   if ((await textOf(join(folder, 'partition'))) !== '') await descend(await textOf(`${folder}/../dev`), layers);
-  for (const name of await entriesOf(join(folder, 'slaves'))) await descend(await textOf(join(folder, 'slaves', name, 'dev')), layers);
+  for (const name of await namesIn(join(folder, 'slaves'))) await descend(await textOf(join(folder, 'slaves', name, 'dev')), layers);
 }
 
-/** The loop devices that use a layer, by name. */
-export async function loopsOver(layer: string): Promise<string[]> {
+/** The loop devices that use one of the layers, by name. */
+export async function loopsOver(layers: ReadonlySet<string>): Promise<string[]> {
   const loops: string[] = [];
-  for (const name of await entriesOf('/sys/block')) {
+  for (const name of await namesIn('/sys/block')) {
     if (!name.startsWith('loop')) continue;
     const backing = await backingOf(`/sys/block/${name}`);
     if (backing === undefined) continue;
-    if (layer === (backing.isBlockDevice() ? deviceId(backing.rdev) : fileId(backing))) loops.push(`/dev/${name}`);
+    if (layers.has(backing.isBlockDevice() ? deviceId(backing.rdev) : fileId(backing))) loops.push(`/dev/${name}`);
   }
   return loops;
 }
@@ -68,7 +69,7 @@ export async function loopsOver(layer: string): Promise<string[]> {
 export async function partitionsOf(device: string): Promise<string[]> {
   const folder = sysFolder(device);
   const partitions: string[] = [];
-  for (const name of await entriesOf(folder)) {
+  for (const name of await namesIn(folder)) {
     if ((await textOf(join(folder, name, 'partition'))) !== '') partitions.push(await textOf(join(folder, name, 'dev')));
   }
   return partitions;
@@ -81,9 +82,3 @@ async function backingOf(folder: string): Promise<Stats | undefined> {
   const path = await textOf(join(folder, 'loop', 'backing_file'));
   return path === '' ? undefined : stat(path).catch(() => undefined);
 }
-
-/** Empty if there is no such file, or it has just gone. */
-const textOf = async (path: string): Promise<string> => (await readFile(path, 'utf8').catch(() => '')).trimEnd();
-
-/** Empty if the folder cannot be read. */
-const entriesOf = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);

@@ -7,13 +7,14 @@
  */
 
 import { constants, futimesSync } from 'node:fs';
-import { type FileHandle, open, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import { orCancelled } from './cancel.ts';
 import { codeOf, errnoOf, guarded } from './errno.ts';
 import { native } from './native.ts';
+import { isAt } from './open-file.ts';
 import { ownerText, parseOwner, thisOwner } from './owner.ts';
 import { createWakeup } from './wakeup.ts';
 
@@ -94,7 +95,7 @@ async function tryAcquire(path: string): Promise<FileHandle | undefined> {
     try {
       const locked = await guarded('LOCK_FILE', path, native().lock(file.fd));
       if (locked === 0) return undefined;
-      isHeld = await isCurrent(path, file);
+      isHeld = await isAt(path, file.fd);
       if (!isHeld) continue; // its last holder has removed it
       await writeHolder(file);
       return file;
@@ -134,17 +135,10 @@ function lockFileError(path: string, cause: unknown): VdiStreamError {
   return new VdiStreamError('LOCK_FILE', `the lock file ${path} cannot be used: ${reason}`, { errno: errnoOf(cause), cause });
 }
 
-/** Whether the path still leads to the open file. */
-async function isCurrent(path: string, file: FileHandle): Promise<boolean> {
-  const opened = await file.stat();
-  const found = await stat(path).catch(() => undefined);
-  return found?.ino === opened.ino && found.dev === opened.dev;
-}
-
 async function release(path: string, file: FileHandle): Promise<void> {
   try {
     // Somebody may have removed it, and then the path is the lock of another holder.
-    if (await isCurrent(path, file)) await unlink(path);
+    if (await isAt(path, file.fd)) await unlink(path);
   } catch {
     // The next holder uses the same file.
   } finally {

@@ -12,6 +12,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, rename, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf } from '../host/errno.ts';
+import { syncFolder } from '../host/open-file.ts';
 import type { Digest } from './source.ts';
 import { type PartFile, refuseFull, removeFile, roomIn } from './staging.ts';
 
@@ -57,12 +58,7 @@ export async function addEntry(part: PartFile, folder: string, key: Digest): Pro
     if (codeOf(error) === 'ENOENT') return;
     throw error;
   }
-  const handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+  await syncFolder(folder);
 }
 
 /** Makes `file` the most recently used by its modification time, which is a time of day, even within the same millisecond as another, or after the clock was set back. */

@@ -4,13 +4,13 @@
  */
 
 import { createHash } from 'node:crypto';
-import { fstatSync } from 'node:fs';
 import { lstat, opendir, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VdiStreamError } from '../errors.ts';
 import { ioError, isErrno } from '../host/errno.ts';
 import type { Native, Opened } from '../host/native.ts';
+import { isAt } from '../host/open-file.ts';
 import { lockFile } from './file-lock.ts';
 
 export interface Claim {
@@ -81,11 +81,4 @@ async function removeUnlessHeld(addon: Native, name: string): Promise<void> {
   } finally {
     await addon.close(fd);
   }
-}
-
-/** Whether the open file still has this name. */
-export async function isAt(name: string, fd: number): Promise<boolean> {
-  const found = await lstat(name).catch(() => undefined);
-  const { dev, ino } = fstatSync(fd);
-  return found !== undefined && found.dev === dev && found.ino === ino;
 }

@@ -3,13 +3,14 @@
  * caller who overwrites a disk on purpose says which danger to ignore.
  */
 
-import { readFile, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { startsWith } from '../bytes.ts';
 import type { ReadRange } from '../disk/probe.ts';
 import { VdiStreamError } from '../errors.ts';
 import { deviceId } from '../host/device-stack.ts';
 import { isErrno } from '../host/errno.ts';
+import { textOf } from '../host/kernel-files.ts';
 import type { Opened } from '../host/native.ts';
 import { COOKIE } from '../vhd/footer.ts';
 import { deviceContent, fileContent } from './content.ts';
@@ -62,8 +63,7 @@ async function volumeNames({ path, kind, found }: TargetPath): Promise<string[]>
   if (kind !== 'block' || found === undefined) return [];
   const names = [basename(path)];
   names.push(basename(await realpath(path).catch(() => path)));
-  const mapped = await readFile(`/sys/dev/block/${deviceId(found.rdev)}/dm/name`, 'utf8').catch(() => '');
-  names.push(mapped.trim().replaceAll('--', '-'));
+  names.push((await textOf(`/sys/dev/block/${deviceId(found.rdev)}/dm/name`)).replaceAll('--', '-'));
   return names;
 }
 

@@ -6,14 +6,15 @@
  * other writers away. Where a file system has no unnamed files, the disk is written to the claim.
  */
 
-import { link, lstat, open as openFolder, realpath, rename, unlink } from 'node:fs/promises';
+import { link, lstat, realpath, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { roundUp } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
 import { codeOf, guarded, ioError, isErrno } from '../host/errno.ts';
 import type { Native, Opened } from '../host/native.ts';
+import { isAt, syncFolder } from '../host/open-file.ts';
 import type { OnWarning } from '../warnings.ts';
-import { type Claim, claimName, isAt } from './claim.ts';
+import { type Claim, claimName } from './claim.ts';
 import { warnIfBuffered } from './file.ts';
 import { ioOf } from './io.ts';
 import type { Target } from './target.ts';
@@ -112,7 +113,7 @@ async function publish(addon: Native, opened: Opened, claim: Claim, { path, at, 
     throw new VdiStreamError('TARGET_BUSY', message, { device: path, cause });
   }
   try {
-    await guarded('TARGET_SYNC', path, synced(folder));
+    await guarded('TARGET_SYNC', path, syncFolder(folder));
   } catch (error) {
     // A power cut could still take the name away, so this is no success.
     if (await isAt(at, fd)) await unlink(at).catch(() => {});
@@ -134,12 +135,3 @@ async function nameClaim(claim: string, at: string): Promise<void> {
 }
 
 const NO_LINKS = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK']);
-
-async function synced(folder: string): Promise<void> {
-  const opened = await openFolder(folder, 'r');
-  try {
-    await opened.sync();
-  } finally {
-    await opened.close();
-  }
-}

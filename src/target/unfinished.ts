@@ -4,8 +4,8 @@
  */
 
 import { statSync, unlinkSync, writeFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { textOf } from '../host/kernel-files.ts';
 import type { Opened } from '../host/native.ts';
 import { defaultLockFolder, hasPrivateFolder, preparePrivateFolder } from '../host/private-folder.ts';
 
@@ -32,8 +32,8 @@ export async function unfinishedSince(device: Opened): Promise<Date | undefined>
 /** A device number is reused, for another loop device say. Since Linux 5.15 each disk has a sequence number too (sysfs-block, diskseq). */
 async function notePath({ major, minor }: Opened): Promise<string> {
   const id = `${major}:${minor}`;
-  const sequence = await readFile(`/sys/dev/block/${id}/diskseq`, 'latin1').catch(() => '');
-  return join(defaultLockFolder(), `write-${id}${sequence.trim() === '' ? '' : `-${sequence.trim()}`}`);
+  const sequence = await textOf(`/sys/dev/block/${id}/diskseq`);
+  return join(defaultLockFolder(), `write-${id}${sequence === '' ? '' : `-${sequence}`}`);
 }
 
 function ifPossible<T>(work: () => T): T | undefined {

@@ -8,8 +8,9 @@
  */
 
 import type { Stats } from 'node:fs';
-import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
+import { readlink, realpath, stat } from 'node:fs/promises';
 import { deviceId, deviceStack, fileId, loopsOver, partitionsOf } from '../host/device-stack.ts';
+import { namesIn, textOf } from '../host/kernel-files.ts';
 
 /**
  * What uses it, for people: "domain 7", "tapdisk, process 1234", "/dev/loop0", "the kernel as swap space". With `attached`, processes that have the device open
@@ -21,7 +22,7 @@ export async function userOf(path: string, found: Stats, attached: boolean): Pro
   const own = found.isBlockDevice() ? deviceId(found.rdev) : fileId(found);
   // A disk and its partitions share bytes too.
   const parts = found.isBlockDevice() ? await partitionsOf(own) : [];
-  const [loop] = (await Promise.all([own, ...parts].map(loopsOver))).flat();
+  const [loop] = await loopsOver(new Set([own, ...parts]));
   if (loop !== undefined) return loop;
   if (await isSwappedOn(found)) return 'the kernel as swap space';
   const ids = new Set([...stack.layers, ...parts]);
@@ -35,7 +36,7 @@ const BACKENDS = '/sys/bus/xen-backend/devices';
 const BACKEND = /^vbd-([1-9]\d*)-\d+$/;
 
 async function domainWith(ids: ReadonlySet<string>): Promise<string | undefined> {
-  for (const name of await entriesOf(BACKENDS)) {
+  for (const name of await namesIn(BACKENDS)) {
     const [, domain] = BACKEND.exec(name) ?? [];
     if (domain === undefined) continue;
     // Empty while the guest starts or stops.
@@ -54,7 +55,7 @@ async function isSwappedOn(found: Stats): Promise<boolean> {
       String.fromCharCode(Number.parseInt(digits, 8)),
     );
     const used = name.startsWith('/') ? await stat(name).catch(() => undefined) : undefined;
-    if (used !== undefined && used.dev === found.dev && used.ino === found.ino) return true;
+    if (used !== undefined && fileId(used) === fileId(found)) return true;
   }
   return false;
 }
@@ -67,7 +68,7 @@ const NBD = '43:';
 
 async function processWith(path: string, ids: ReadonlySet<string>, isNbd: boolean): Promise<string | undefined> {
   // One at a time: there may be more processes than file descriptors.
-  for (const pid of await entriesOf('/proc')) {
+  for (const pid of await namesIn('/proc')) {
     const name = /^\d+$/.test(pid) ? await textOf(`/proc/${pid}/comm`) : '';
     if (!SERVER.test(name) || (isNbd && name === 'qemu-nbd')) continue;
     if (await hasOpen(pid, path, ids)) return `${name}, process ${pid}`;
@@ -77,7 +78,7 @@ async function processWith(path: string, ids: ReadonlySet<string>, isNbd: boolea
 
 async function hasOpen(pid: string, path: string, ids: ReadonlySet<string>): Promise<boolean> {
   const mounts = await mountsOf(pid, ids);
-  for (const fd of await entriesOf(`/proc/${pid}/fd`)) {
+  for (const fd of await namesIn(`/proc/${pid}/fd`)) {
     const link = `/proc/${pid}/fd/${fd}`;
     const name = await readlink(link).catch(() => '');
     // `stat` on a file of an unreachable server would hang, so only what can be the target is looked at.
@@ -100,9 +101,3 @@ async function mountsOf(pid: string, ids: ReadonlySet<string>): Promise<Readonly
 /** The ID of the mount that a descriptor was opened on (proc_pid_fdinfo(5)). */
 const mountOf = async (pid: string, fd: string): Promise<string> =>
   /^mnt_id:\s*(\d+)$/m.exec(await textOf(`/proc/${pid}/fdinfo/${fd}`))?.[1] ?? '';
-
-/** Empty if there is no such file, or it has just gone. */
-const textOf = async (path: string): Promise<string> => (await readFile(path, 'latin1').catch(() => '')).trim();
-
-/** Empty if the folder cannot be read: no Xen, a process that has ended, or another user's process. */
-const entriesOf = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SECTOR } from '../bytes.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { startChild } from '../host/child.ts';
+import { deviceId } from '../host/device-stack.ts';
 import type { Vdi } from './toolstack.ts';
 
 /** Milliseconds; the same as Nova's `block_device_creation_timeout`. */
@@ -48,11 +49,8 @@ const deviceMissing = (path: string, found: number | undefined, size: number): V
 async function blockDeviceSize(path: string): Promise<number | undefined> {
   const number = await deviceNumber(path);
   if (number === undefined) return undefined;
-  // makedev(3): 12 bits of the major number are above the low 8 of the minor one, and the rest of the minor above those.
-  const major = Math.floor(number / 2 ** 8) % 2 ** 12;
-  const minor = (number % 2 ** 8) + Math.floor(number / 2 ** 20) * 2 ** 8;
   try {
-    return Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, 'latin1')) * SECTOR;
+    return Number(await readFile(`/sys/dev/block/${deviceId(number)}/size`, 'latin1')) * SECTOR;
   } catch {
     return undefined;
   }

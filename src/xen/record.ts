@@ -7,10 +7,11 @@
  */
 
 import { constants } from 'node:fs';
-import { type FileHandle, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
+import { open, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { codeOf, errnoOf } from '../host/errno.ts';
+import { syncFolder } from '../host/open-file.ts';
 import { defaultRecordFolder, hasPrivateFolder, preparePrivateFolder } from '../host/private-folder.ts';
 import { isToken } from './owner-tag.ts';
 import type { NewVdi } from './toolstack.ts';
@@ -45,8 +46,7 @@ export function createRecords(folder = defaultRecordFolder()): Records {
       preparePrivateFolder(folder, 'RECORD');
       await guard(folder, async () => {
         await appendLine(pathOf(token), { tag, sr, name, size }, constants.O_CREAT | constants.O_EXCL);
-        // The name of a new file is on the medium only once its folder is.
-        await synced(await open(folder, constants.O_RDONLY | constants.O_DIRECTORY), async () => {});
+        await syncFolder(folder);
       });
     },
     complete: (token, vdi) => guard(folder, () => appendLine(pathOf(token), { vdi }, 0)),
@@ -84,12 +84,8 @@ const ifMissing =
 
 async function appendLine(path: string, fields: Partial<ImportRecord>, flags: number): Promise<void> {
   const file = await open(path, constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW | flags, 0o600);
-  await synced(file, () => file.appendFile(`${JSON.stringify(fields)}\n`));
-}
-
-async function synced(file: FileHandle, write: () => Promise<void>): Promise<void> {
   try {
-    await write();
+    await file.appendFile(`${JSON.stringify(fields)}\n`);
     await file.sync();
   } finally {
     await file.close();

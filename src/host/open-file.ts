@@ -1,0 +1,21 @@
+/** Whether a path still leads to an open file, and its folder on the medium. */
+
+import { constants, fstatSync } from 'node:fs';
+import { lstat, open } from 'node:fs/promises';
+
+/** A path to a symbolic link leads to the link. */
+export async function isAt(path: string, fd: number): Promise<boolean> {
+  const found = await lstat(path).catch(() => undefined);
+  const { dev, ino } = fstatSync(fd);
+  return found !== undefined && found.dev === dev && found.ino === ino;
+}
+
+/** Resolves when the names in a folder are on the medium: syncing a file does not sync its name (fsync(2)). */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
