@@ -11,7 +11,7 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { namesIn, textOf } from './kernel-files.ts';
+import { kernelText, namesIn } from './kernel-files.ts';
 
 interface DeviceStack {
   /** The layer itself: `MAJOR:MINOR` of a device, `file DEV:INODE` of a file. A loop device is the file that backs it. */
@@ -49,8 +49,8 @@ async function descend(device: string, layers: Set<string>): Promise<void> {
   const backing = await backingOf(folder);
   if (backing?.isBlockDevice()) await descend(deviceId(backing.rdev), layers);
   else if (backing !== undefined) layers.add(fileId(backing));
-  if ((await textOf(join(folder, 'partition'))) !== '') await descend(await textOf(`${folder}/../dev`), layers);
-  for (const name of await namesIn(join(folder, 'slaves'))) await descend(await textOf(join(folder, 'slaves', name, 'dev')), layers);
+  if ((await kernelText(join(folder, 'partition'))) !== '') await descend(await kernelText(`${folder}/../dev`), layers);
+  for (const name of await namesIn(join(folder, 'slaves'))) await descend(await kernelText(join(folder, 'slaves', name, 'dev')), layers);
 }
 
 /** The loop devices that use one of the layers, by name. */
@@ -70,7 +70,7 @@ export async function partitionsOf(device: string): Promise<string[]> {
   const folder = sysFolder(device);
   const partitions: string[] = [];
   for (const name of await namesIn(folder)) {
-    if ((await textOf(join(folder, name, 'partition'))) !== '') partitions.push(await textOf(join(folder, name, 'dev')));
+    if ((await kernelText(join(folder, name, 'partition'))) !== '') partitions.push(await kernelText(join(folder, name, 'dev')));
   }
   return partitions;
 }
@@ -79,6 +79,6 @@ const sysFolder = (device: string): string => `/sys/dev/block/${device}`;
 
 /** The file under a loop device; undefined if there is none, or it has been deleted. */
 async function backingOf(folder: string): Promise<Stats | undefined> {
-  const path = await textOf(join(folder, 'loop', 'backing_file'));
+  const path = await kernelText(join(folder, 'loop', 'backing_file'));
   return path === '' ? undefined : stat(path).catch(() => undefined);
 }

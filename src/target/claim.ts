@@ -1,84 +1,52 @@
 /**
- * Claim: a hidden file that keeps a second writer away from a name that does not exist yet. It is locked while it is in use, so one that is
- * not locked was left behind by a writer that was killed.
+ * Claim: an existing target, open for reading while the guards look at it. On a block device it excludes other writers until it is closed,
+ * because O_EXCL needs no write access (open(2)).
  */
 
-import { createHash } from 'node:crypto';
-import { lstat, opendir, unlink } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { fstatSync, type Stats } from 'node:fs';
+import { roundDown, roundUp } from '../bytes.ts';
+import type { ReadRange } from '../disk/probe.ts';
 import { VdiStreamError } from '../errors.ts';
-import { ioError, isErrno } from '../host/errno.ts';
+import { guarded, ioError } from '../host/errno.ts';
+import { allocate } from '../host/memory.ts';
 import type { Native, Opened } from '../host/native.ts';
-import { isAt } from '../host/open-file.ts';
-import { lockFile } from './file-lock.ts';
+import { refuseClaimed } from './guards.ts';
+import type { TargetPath } from './target-path.ts';
 
-export interface Claim {
-  readonly path: string;
-  readonly opened: Opened;
-  /** Removes the hidden file, unless it has been renamed, and closes it. Never throws. */
-  release(): Promise<void>;
-}
-
-const CLAIM = /^\.vdistream-[0-9a-f]{32}$/;
-
-/** Of the same length for every name, since a name may already be as long as the file system allows. */
-const claimNameOf = (path: string): string => `.vdistream-${createHash('sha256').update(basename(path)).digest('hex').slice(0, 32)}`;
-
-/** Milliseconds, and how many times: another writer that sweeps the folder may hold a claim in the moment before its owner locks it. */
-const RETRY_DELAY = 10;
-const TRIES = 100;
-
-/** `folder` is that of `path`, resolved. Throws TARGET_BUSY if the name is claimed, TARGET_OPEN if the folder cannot be written. */
-export async function claimName(addon: Native, path: string, folder: string): Promise<Claim> {
-  await sweep(addon, folder);
-  const name = join(folder, claimNameOf(path));
-  for (let tries = 1; ; tries++) {
-    const opened = await created(addon, path, name);
-    const release = async (): Promise<void> => {
-      if (await isAt(name, opened.fd)) await unlink(name).catch(() => {});
-      await addon.close(opened.fd).catch(() => {});
-    };
-    try {
-      await lockFile(addon, path, opened.fd);
-      if (await isAt(name, opened.fd)) return { path: name, opened, release };
-    } catch (error) {
-      if (tries === TRIES || !(error instanceof VdiStreamError) || error.code !== 'TARGET_BUSY') {
-        await release();
-        throw error;
-      }
-    }
-    await release();
-    await sleep(RETRY_DELAY);
-  }
-}
-
-async function created(addon: Native, path: string, name: string): Promise<Opened> {
+/** Throws TARGET_BUSY if `exclusive` and something else has claimed the device, and TARGET_OPEN. */
+export async function claimed(addon: Native, { path, kind, found }: TargetPath, exclusive: boolean): Promise<Opened> {
+  let opened: Opened;
   try {
-    return await addon.open(name, { write: true, direct: true, exclusive: true, create: true });
+    opened = await addon.open(path, { write: false, direct: true, exclusive: exclusive && kind === 'block', create: false });
   } catch (cause) {
-    if (!isErrno(cause, 'EEXIST')) throw ioError('TARGET_OPEN', path, cause);
-    const message = `${path} is being written by another process, which has locked ${name}`;
-    throw new VdiStreamError('TARGET_BUSY', message, { device: path, cause });
+    refuseClaimed(path, cause);
+    throw ioError('TARGET_OPEN', path, cause);
   }
+  return unlessReplaced(addon, path, opened, found);
 }
 
-/** Removes the claims in a folder that nobody holds. Never throws: what it cannot remove is only a hidden file. */
-async function sweep(addon: Native, folder: string): Promise<void> {
-  try {
-    for await (const { name } of await opendir(folder)) if (CLAIM.test(name)) await removeUnlessHeld(addon, join(folder, name));
-  } catch {
-    // The folder can be written but not listed, say.
-  }
+/** What was claimed, open for writing, next to the claim. Throws TARGET_OPEN. */
+export async function reopened(addon: Native, path: string, claim: Opened): Promise<Opened> {
+  const opened = await addon
+    .open(path, { write: true, direct: true, exclusive: false, create: false })
+    .catch((cause: unknown) => Promise.reject(ioError('TARGET_OPEN', path, cause)));
+  return unlessReplaced(addon, path, opened, fstatSync(claim.fd));
 }
 
-async function removeUnlessHeld(addon: Native, name: string): Promise<void> {
-  const found = await lstat(name);
-  if (!found.isFile() || found.uid !== process.geteuid?.()) return;
-  const { fd } = await addon.open(name, { write: true, direct: false, exclusive: false, create: false });
-  try {
-    if ((await addon.lock(fd)) === 1 && (await isAt(name, fd))) await unlink(name);
-  } finally {
-    await addon.close(fd);
-  }
+/** The path may lead somewhere else by now, where no guard has looked. */
+async function unlessReplaced(addon: Native, path: string, opened: Opened, expected: Stats | undefined): Promise<Opened> {
+  const { dev, ino } = fstatSync(opened.fd);
+  if (dev === expected?.dev && ino === expected.ino) return opened;
+  await addon.close(opened.fd).catch(() => {});
+  throw new VdiStreamError('TARGET_OPEN', `${path} was replaced while it was being opened`, { device: path });
+}
+
+/** Reads any range of it, in whole sectors. */
+export function rangeReader(addon: Native, path: string, { fd, sector }: Opened): ReadRange {
+  return async (offset, length) => {
+    const start = roundDown(offset, sector);
+    const bytes = new Uint8Array(allocate(roundUp(offset + length, sector) - start));
+    await guarded('TARGET_READ', path, addon.read(fd, bytes, start));
+    return bytes.subarray(offset - start, offset - start + length);
+  };
 }

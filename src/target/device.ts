@@ -1,15 +1,13 @@
 /** A block device, a logical volume or a regular file as a target. */
 
-import { fstatSync } from 'node:fs';
 import { checkOptions, checkPath } from '../arguments.ts';
-import type { ReadRange } from '../disk/probe.ts';
 import { type Guard, VdiStreamError } from '../errors.ts';
-import { guarded, ioError } from '../host/errno.ts';
-import { allocate } from '../host/memory.ts';
+import { guarded } from '../host/errno.ts';
 import { type Native, native, type Opened } from '../host/native.ts';
+import { claimed, rangeReader, reopened } from './claim.ts';
 import { fileTarget, warnIfBuffered } from './file.ts';
 import { lockFile } from './file-lock.ts';
-import { refuseClaimed, refuseContent, refuseSmall, refuseType, refuseUsed, vhdRefusal } from './guards.ts';
+import { refuseContent, refuseSmall, refuseType, refuseUsed, vhdRefusal } from './guards.ts';
 import { ioOf } from './io.ts';
 import { newFile } from './new-file.ts';
 import type { Target, TargetOpener, TargetOptions } from './target.ts';
@@ -58,21 +56,6 @@ async function openTarget(path: string, device: DeviceOptions, options: TargetOp
   return blockTarget(addon, claim, { path, purpose, attached: device.attached === true, readsZero: device.readsZero === true });
 }
 
-/** Opened for reading only. `exclusive` claims a block device until it is closed: O_EXCL needs no write access. */
-async function claimed(addon: Native, { path, kind, found }: TargetPath, exclusive: boolean): Promise<Opened> {
-  let opened: Opened;
-  try {
-    opened = await addon.open(path, { write: false, direct: true, exclusive: exclusive && kind === 'block', create: false });
-  } catch (cause) {
-    refuseClaimed(path, cause);
-    throw ioError('TARGET_OPEN', path, cause);
-  }
-  const { dev, ino } = fstatSync(opened.fd);
-  if (dev === found?.dev && ino === found.ino) return opened;
-  await addon.close(opened.fd).catch(() => {});
-  throw new VdiStreamError('TARGET_OPEN', `${path} was replaced while it was being opened`, { device: path });
-}
-
 interface GuardOptions {
   /** Bytes of the disk. */
   readonly wanted: number;
@@ -89,22 +72,11 @@ async function runGuards(addon: Native, target: TargetPath, claim: Opened, { wan
   }
   // A file can grow, a device cannot.
   if (!forced('size') && kind !== 'file') refuseSmall(path, size, wanted);
-  const read = reader(addon, path, claim);
+  const read = rangeReader(addon, path, claim);
   const refusal = await vhdRefusal(target, size, attached ? undefined : read);
   if (refusal !== undefined && !forced('vhd')) throw refusal;
   // A VHD is the business of its own guard, so that one force is enough; on a device of its own the caller finds what an old owner left.
   if (refusal === undefined && !attached && !forced('content')) await refuseContent(target, claim, read);
-}
-
-/** Reads any range of it, in whole sectors. */
-function reader(addon: Native, path: string, { fd, sector }: Opened): ReadRange {
-  return async (offset, length) => {
-    const start = offset - (offset % sector);
-    const end = Math.ceil((offset + length) / sector) * sector;
-    const bytes = new Uint8Array(allocate(end - start));
-    await guarded('TARGET_READ', path, addon.read(fd, bytes, start));
-    return bytes.subarray(offset - start, offset - start + length);
-  };
 }
 
 interface BlockOptions extends Pick<Required<TargetOptions>, 'purpose'> {
@@ -115,7 +87,13 @@ interface BlockOptions extends Pick<Required<TargetOptions>, 'purpose'> {
 
 /** The claim stays open next to the descriptor for writing, so that no other writer can come between the two. */
 async function blockTarget(addon: Native, claim: Opened, { path, purpose, attached, readsZero }: BlockOptions): Promise<Target> {
-  const opened = purpose === 'write' ? await openedForWriting(addon, path, claim) : claim;
+  let opened = claim;
+  try {
+    if (purpose === 'write') opened = await reopened(addon, path, claim);
+  } catch (error) {
+    await addon.close(claim.fd).catch(() => {});
+    throw error;
+  }
   const note = purpose === 'write' && !attached ? await noteWrite(claim) : undefined;
   let open = true;
   async function close(): Promise<void> {
@@ -141,13 +119,4 @@ async function blockTarget(addon: Native, claim: Opened, { path, purpose, attach
     },
     abandon: () => close().catch(() => {}),
   };
-}
-
-async function openedForWriting(addon: Native, path: string, claim: Opened): Promise<Opened> {
-  try {
-    return await addon.open(path, { write: true, direct: true, exclusive: false, create: false });
-  } catch (cause) {
-    await addon.close(claim.fd).catch(() => {});
-    throw ioError('TARGET_OPEN', path, cause);
-  }
 }

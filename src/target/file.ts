@@ -1,11 +1,10 @@
 /** An existing regular file as a target: written in place, under a lock, and in the end exactly as large as the disk. */
 
-import { fstatSync } from 'node:fs';
 import { roundUp } from '../bytes.ts';
-import { VdiStreamError } from '../errors.ts';
-import { guarded, ioError } from '../host/errno.ts';
+import { guarded } from '../host/errno.ts';
 import type { Native, Opened } from '../host/native.ts';
 import type { OnWarning } from '../warnings.ts';
+import { reopened } from './claim.ts';
 import { lockFile } from './file-lock.ts';
 import { ioOf } from './io.ts';
 import type { Target, TargetOptions } from './target.ts';
@@ -46,19 +45,6 @@ export async function fileTarget(addon: Native, claim: Opened, { path, wanted, p
     await addon.close(opened.fd).catch(() => {});
     throw error;
   }
-}
-
-async function reopened(addon: Native, path: string, claim: Opened): Promise<Opened> {
-  let opened: Opened;
-  try {
-    opened = await addon.open(path, { write: true, direct: true, exclusive: false, create: false });
-  } catch (cause) {
-    throw ioError('TARGET_OPEN', path, cause);
-  }
-  const [before, now] = [fstatSync(claim.fd), fstatSync(opened.fd)];
-  if (before.dev === now.dev && before.ino === now.ino) return opened;
-  await addon.close(opened.fd).catch(() => {});
-  throw new VdiStreamError('TARGET_OPEN', `${path} was replaced while it was being opened`, { device: path });
 }
 
 /** Closes once; with a length, the file ends there, on the medium too. */

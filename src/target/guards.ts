@@ -10,7 +10,7 @@ import type { ReadRange } from '../disk/probe.ts';
 import { VdiStreamError } from '../errors.ts';
 import { deviceId } from '../host/device-stack.ts';
 import { isErrno } from '../host/errno.ts';
-import { textOf } from '../host/kernel-files.ts';
+import { kernelText } from '../host/kernel-files.ts';
 import type { Opened } from '../host/native.ts';
 import { COOKIE } from '../vhd/footer.ts';
 import { deviceContent, fileContent } from './content.ts';
@@ -63,7 +63,7 @@ async function volumeNames({ path, kind, found }: TargetPath): Promise<string[]>
   if (kind !== 'block' || found === undefined) return [];
   const names = [basename(path)];
   names.push(basename(await realpath(path).catch(() => path)));
-  names.push((await textOf(`/sys/dev/block/${deviceId(found.rdev)}/dm/name`)).replaceAll('--', '-'));
+  names.push((await kernelText(`/sys/dev/block/${deviceId(found.rdev)}/dm/name`)).replaceAll('--', '-'));
   return names;
 }
 

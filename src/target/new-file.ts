@@ -2,8 +2,8 @@
  * A file that does not exist yet as a target. It appears under its name when it is closed: complete, on the medium, and never in place of
  * another file.
  *
- * The disk is written to a file without a name, which the kernel frees however this process ends (O_TMPFILE, open(2)), while a claim keeps
- * other writers away. Where a file system has no unnamed files, the disk is written to the claim.
+ * The disk is written to a file without a name, which the kernel frees however this process ends (O_TMPFILE, open(2)), while a reservation keeps
+ * other writers away. Where a file system has no unnamed files, the disk is written to the reservation.
  */
 
 import { link, lstat, realpath, rename, unlink } from 'node:fs/promises';
@@ -14,9 +14,9 @@ import { codeOf, guarded, ioError, isErrno } from '../host/errno.ts';
 import type { Native, Opened } from '../host/native.ts';
 import { isAt, syncFolder } from '../host/open-file.ts';
 import type { OnWarning } from '../warnings.ts';
-import { type Claim, claimName } from './claim.ts';
 import { warnIfBuffered } from './file.ts';
 import { ioOf } from './io.ts';
+import { type Reservation, reserveName } from './reservation.ts';
 import type { Target } from './target.ts';
 
 interface NewFileOptions {
@@ -29,10 +29,10 @@ interface NewFileOptions {
 /** Throws TARGET_BUSY if another process is creating the same file. */
 export async function newFile(addon: Native, path: string, { size: wanted, dryRun, onWarning }: NewFileOptions): Promise<Target> {
   const folder = await guarded('TARGET_OPEN', path, realpath(dirname(path)));
-  const claim = dryRun ? undefined : await claimName(addon, path, folder);
+  const reservation = dryRun ? undefined : await reserveName(addon, path, folder);
   let opened: Opened | undefined;
   try {
-    opened = (await unnamed(addon, path, folder)) ?? claim?.opened;
+    opened = (await unnamed(addon, path, folder)) ?? reservation?.opened;
     if (opened === undefined) throw new VdiStreamError('TARGET_OPEN', `${folder} has no unnamed files for a dry run`, { device: path });
     warnIfBuffered(path, opened, onWarning);
     // Whole sectors until the file is closed, since O_DIRECT cannot write a partial one.
@@ -46,10 +46,10 @@ export async function newFile(addon: Native, path: string, { size: wanted, dryRu
       readsZero: true,
       direct: opened.direct,
       ...ioOf(addon, path, opened),
-      ...ends(addon, opened, claim, final),
+      ...ends(addon, opened, reservation, final),
     };
   } catch (error) {
-    await dropFile(addon, opened, claim);
+    await dropFile(addon, opened, reservation);
     throw error;
   }
 }
@@ -75,19 +75,19 @@ interface Final {
   readonly size: number;
 }
 
-function ends(addon: Native, opened: Opened, claim: Claim | undefined, final: Final): Pick<Target, 'close' | 'abandon'> {
+function ends(addon: Native, opened: Opened, reservation: Reservation | undefined, final: Final): Pick<Target, 'close' | 'abandon'> {
   let open = true;
   async function abandon(): Promise<void> {
     if (!open) return;
     open = false;
-    await dropFile(addon, opened, claim);
+    await dropFile(addon, opened, reservation);
   }
   return {
     abandon,
     async close() {
       if (!open) return;
       try {
-        if (claim !== undefined) await publish(addon, opened, claim, final);
+        if (reservation !== undefined) await publish(addon, opened, reservation, final);
       } finally {
         await abandon();
       }
@@ -96,17 +96,17 @@ function ends(addon: Native, opened: Opened, claim: Claim | undefined, final: Fi
 }
 
 /** Frees the file, unless it has its final name by now. */
-async function dropFile(addon: Native, opened: Opened | undefined, claim: Claim | undefined): Promise<void> {
-  if (opened !== undefined && opened !== claim?.opened) await addon.close(opened.fd).catch(() => {});
-  await claim?.release();
+async function dropFile(addon: Native, opened: Opened | undefined, reservation: Reservation | undefined): Promise<void> {
+  if (opened !== undefined && opened !== reservation?.opened) await addon.close(opened.fd).catch(() => {});
+  await reservation?.release();
 }
 
-async function publish(addon: Native, opened: Opened, claim: Claim, { path, at, folder, wanted, size }: Final): Promise<void> {
+async function publish(addon: Native, opened: Opened, reservation: Reservation, { path, at, folder, wanted, size }: Final): Promise<void> {
   const { fd } = opened;
   if (wanted !== size) await guarded('TARGET_SYNC', path, addon.truncate(fd, wanted));
   await guarded('TARGET_SYNC', path, addon.sync(fd));
   try {
-    await (opened === claim.opened ? nameClaim(claim.path, at) : addon.link(fd, at));
+    await (opened === reservation.opened ? nameReserved(reservation.path, at) : addon.link(fd, at));
   } catch (cause) {
     if (!isErrno(cause, 'EEXIST')) throw ioError('TARGET_SYNC', path, cause);
     const message = `another program has created ${path} meanwhile; it was left as it is, and this disk was discarded`;
@@ -122,16 +122,16 @@ async function publish(addon: Native, opened: Opened, claim: Claim, { path, at, 
 }
 
 /** A file system without hard links (FAT) can only rename, which replaces a file that another program creates in that moment. */
-async function nameClaim(claim: string, at: string): Promise<void> {
+async function nameReserved(reservation: string, at: string): Promise<void> {
   try {
-    await link(claim, at);
+    await link(reservation, at);
     return;
   } catch (cause) {
     if (!NO_LINKS.has(codeOf(cause))) throw cause;
   }
   const found = await lstat(at).catch(() => undefined);
   if (found !== undefined) throw Object.assign(new Error(`${at} exists`), { errno: 17 });
-  await rename(claim, at);
+  await rename(reservation, at);
 }
 
 const NO_LINKS = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK']);

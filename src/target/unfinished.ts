@@ -5,7 +5,7 @@
 
 import { statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { textOf } from '../host/kernel-files.ts';
+import { kernelText } from '../host/kernel-files.ts';
 import type { Opened } from '../host/native.ts';
 import { defaultLockFolder, hasPrivateFolder, preparePrivateFolder } from '../host/private-folder.ts';
 
@@ -32,7 +32,7 @@ export async function unfinishedSince(device: Opened): Promise<Date | undefined>
 /** A device number is reused, for another loop device say. Since Linux 5.15 each disk has a sequence number too (sysfs-block, diskseq). */
 async function notePath({ major, minor }: Opened): Promise<string> {
   const id = `${major}:${minor}`;
-  const sequence = await textOf(`/sys/dev/block/${id}/diskseq`);
+  const sequence = await kernelText(`/sys/dev/block/${id}/diskseq`);
   return join(defaultLockFolder(), `write-${id}${sequence === '' ? '' : `-${sequence}`}`);
 }
 

@@ -10,7 +10,7 @@
 import type { Stats } from 'node:fs';
 import { readlink, realpath, stat } from 'node:fs/promises';
 import { deviceId, deviceStack, fileId, loopsOver, partitionsOf } from '../host/device-stack.ts';
-import { namesIn, textOf } from '../host/kernel-files.ts';
+import { kernelText, namesIn } from '../host/kernel-files.ts';
 
 /**
  * What uses it, for people: "domain 7", "tapdisk, process 1234", "/dev/loop0", "the kernel as swap space". With `attached`, processes that have the device open
@@ -40,7 +40,9 @@ async function domainWith(ids: ReadonlySet<string>): Promise<string | undefined>
     const [, domain] = BACKEND.exec(name) ?? [];
     if (domain === undefined) continue;
     // Empty while the guest starts or stops.
-    const [major, minor] = (await textOf(`${BACKENDS}/${name}/physical_device`)).split(':').map((digits) => Number.parseInt(digits, 16));
+    const [major, minor] = (await kernelText(`${BACKENDS}/${name}/physical_device`))
+      .split(':')
+      .map((digits) => Number.parseInt(digits, 16));
     if (ids.has(`${major}:${minor}`)) return `domain ${domain}`;
   }
   return undefined;
@@ -48,7 +50,7 @@ async function domainWith(ids: ReadonlySet<string>): Promise<string | undefined>
 
 /** A device that is swapped on is claimed with O_EXCL; a file is only listed. */
 async function isSwappedOn(found: Stats): Promise<boolean> {
-  const [, ...lines] = (await textOf('/proc/swaps')).split('\n');
+  const [, ...lines] = (await kernelText('/proc/swaps')).split('\n');
   for (const line of lines) {
     // Spaces in the name are octal (proc_pid_mounts(5)); the columns are separated by spaces and tabs.
     const name = (line.split(/\s/)[0] ?? '').replaceAll(/\\([0-7]{3})/g, (_, digits: string) =>
@@ -69,7 +71,7 @@ const NBD = '43:';
 async function processWith(path: string, ids: ReadonlySet<string>, isNbd: boolean): Promise<string | undefined> {
   // One at a time: there may be more processes than file descriptors.
   for (const pid of await namesIn('/proc')) {
-    const name = /^\d+$/.test(pid) ? await textOf(`/proc/${pid}/comm`) : '';
+    const name = /^\d+$/.test(pid) ? await kernelText(`/proc/${pid}/comm`) : '';
     if (!SERVER.test(name) || (isNbd && name === 'qemu-nbd')) continue;
     if (await hasOpen(pid, path, ids)) return `${name}, process ${pid}`;
   }
@@ -94,10 +96,10 @@ async function hasOpen(pid: string, path: string, ids: ReadonlySet<string>): Pro
 async function mountsOf(pid: string, ids: ReadonlySet<string>): Promise<ReadonlySet<string>> {
   const devices = [...ids].flatMap((id) => /^file (\d+):/.exec(id)?.[1] ?? []).map((device) => deviceId(Number(device)));
   if (devices.length === 0) return new Set();
-  const rows = (await textOf(`/proc/${pid}/mountinfo`)).split('\n').map((line) => line.split(' '));
+  const rows = (await kernelText(`/proc/${pid}/mountinfo`)).split('\n').map((line) => line.split(' '));
   return new Set(rows.flatMap(([id = '', , device = '']) => (devices.includes(device) ? [id] : [])));
 }
 
 /** The ID of the mount that a descriptor was opened on (proc_pid_fdinfo(5)). */
 const mountOf = async (pid: string, fd: string): Promise<string> =>
-  /^mnt_id:\s*(\d+)$/m.exec(await textOf(`/proc/${pid}/fdinfo/${fd}`))?.[1] ?? '';
+  /^mnt_id:\s*(\d+)$/m.exec(await kernelText(`/proc/${pid}/fdinfo/${fd}`))?.[1] ?? '';

@@ -141,10 +141,10 @@ describe.each([
 test('a temporary file of a running writer is not removed by another one', async () => {
   const folder = testFolder();
   const first = await open(join(folder, 'first.raw'));
-  const claims = readdirSync(folder);
-  expect(claims).toHaveLength(1);
+  const reservations = readdirSync(folder);
+  expect(reservations).toHaveLength(1);
   const second = await open(join(folder, 'second.raw'));
-  expect(readdirSync(folder)).toEqual(expect.arrayContaining(claims));
+  expect(readdirSync(folder)).toEqual(expect.arrayContaining(reservations));
   await Promise.all([first.close(), second.close()]);
   expect(readdirSync(folder).sort()).toEqual(['first.raw', 'second.raw']);
 });
@@ -183,18 +183,18 @@ test('a failed call does not remove the file that another one has finished under
   const path = join(testFolder(), 'disk.raw');
   const { stream, go } = stalling();
   const first = failure(writeDisk(stream, path, { sha256: '0'.repeat(64) }));
-  unlinkSync(join(path, '..', await claimIn(join(path, '..'))));
+  unlinkSync(join(path, '..', await reservationIn(join(path, '..'))));
   await writeDisk(imageIn(testFolder()), path);
   go();
   expect(await first).toMatchObject({ code: 'SOURCE_CHECKSUM' });
   expect(readFileSync(path).equals(disk())).toBe(true);
 });
 
-async function claimIn(folder: string): Promise<string> {
+async function reservationIn(folder: string): Promise<string> {
   return vi.waitFor(() => {
-    const [claim] = readdirSync(folder);
-    if (claim === undefined) throw new Error('not yet');
-    return claim;
+    const [reservation] = readdirSync(folder);
+    if (reservation === undefined) throw new Error('not yet');
+    return reservation;
   });
 }
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { native } from '../../src/host/native.ts';
@@ -267,5 +267,31 @@ describe('a block device as the target', () => {
       execFileSync('losetup', ['-d', path]);
       execFileSync('umount', [mount]);
     }
+  });
+});
+
+testWith('loop')('a device that another takes the place of while the guards look at it is not written', async () => {
+  const link = join(testFolder(), 'link');
+  await withLoop({ size: 8 * MIB, fill: 0xaa }, async (first) => {
+    await withLoop({ size: 8 * MIB, fill: 0xbb }, async (second) => {
+      symlinkSync(first.path, link);
+      const open = vi.spyOn(native(), 'open');
+      open.mockImplementation(async (path, flags) => {
+        open.mockRestore();
+        const opened = await native().open(path, flags);
+        unlinkSync(link);
+        symlinkSync(second.path, link);
+        return opened;
+      });
+      await expect(writeDisk(image(testFolder()), link)).rejects.toMatchObject({
+        code: 'TARGET_OPEN',
+        message: `${link} was replaced while it was being opened`,
+      });
+      for (const [device, value] of [
+        [first, 0xaa],
+        [second, 0xbb],
+      ] as const)
+        expect(device.holds(value, 0, device.size)).toBe(true);
+    });
   });
 });
