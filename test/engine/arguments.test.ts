@@ -7,8 +7,10 @@ import { pathToFileURL } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import * as blocks from '../../src/blocks.ts';
+import { ZERO_POLICIES } from '../../src/engine/plan.ts';
 import { VdiStreamError } from '../../src/errors.ts';
 import * as library from '../../src/index.ts';
+import { MANIFEST_MODES } from '../../src/ova/member-digests.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
 import { dynamicVhd } from '../support/make-vhd.mjs';
@@ -96,6 +98,11 @@ describe('a wrong option is USAGE with its name, and nothing has been written', 
     expect((await wrong('importImage', image(), { sr: SR, xe: { timout: 3 } })).message).toContain('"xe.timout"; did you mean "timeout"?');
     expect((await wrong('importImage', image(), {})).message).toBe('importImage: the option sr is required');
   });
+});
+
+test('all words that the command line accepts are accepted by the library', async () => {
+  for (const zero of ZERO_POLICIES) await library.writeDisk(image(), 'null:', { zero });
+  for (const manifest of MANIFEST_MODES) await library.info(image(), { manifest });
 });
 
 describe('sources and targets', () => {

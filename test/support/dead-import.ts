@@ -1,4 +1,4 @@
-/** What an import of another boot has left behind: a VDI with its owner tag, and the record that proves it. */
+/** A left-over VDI of an import before a reboot: with its owner tag, and the record that proves it. */
 
 import { randomBytes } from 'node:crypto';
 import { createRecords } from '../../src/xen/record.ts';

@@ -2,7 +2,7 @@
 
 import { statSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { createXeToolstack } from '../../src/xen/xe-toolstack.ts';
 import { type Host, startHost } from '../stand-in/host.ts';
 import { failure } from '../support/failure.ts';
@@ -19,8 +19,7 @@ beforeAll(async () => {
   host = await startHost();
 });
 afterAll(() => host?.stop());
-const { plugged, unplugAll } = createPlugs(() => host);
-afterEach(unplugAll);
+const plugged = createPlugs(() => host);
 
 const isAttached = (path: string, signal?: AbortSignal): Promise<boolean> =>
   createXeToolstack(toolstackOf(host)).isAttached(statSync(path).rdev, signal);

@@ -27,12 +27,12 @@ beforeAll(async () => {
   host = await startHost();
 });
 afterAll(() => host?.stop());
-const { plugged, unplugAll } = createPlugs(() => host);
 afterEach(async () => {
-  await unplugAll();
   for (const { uuid } of host.state().vdi) await host.run(['vdi-destroy', `uuid=${uuid}`]);
   assertClean(host);
 });
+// Its own clean-up runs before the one above.
+const plugged = createPlugs(() => host);
 
 function image(): string {
   const path = join(testFolder(), 'image.vhd');

@@ -66,7 +66,7 @@ export async function recorded(tag: string, fields: Partial<ImportRecord> = {}):
   return tag;
 }
 
-/** A left-over as an import leaves it behind that was killed once it had created its VDI. */
+/** The left-over VDI of an import that was killed right after it had created it. */
 export async function leftOver(owner: Owner = {}, sr = place.sr, ...more: string[]): Promise<string> {
   const tag = await recorded(tagOf(owner), { sr });
   const vdi = await disk(tag, sr, ...more);

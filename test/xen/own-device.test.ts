@@ -5,7 +5,7 @@
 
 import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { importToDevice, type Warning, type WriteResult } from '../../src/index.ts';
 import { type Host, startHost } from '../stand-in/host.ts';
 import { SIGNATURES } from '../stand-in/loop.mjs';
@@ -27,8 +27,7 @@ beforeAll(async () => {
   host = await startHost();
 });
 afterAll(() => host?.stop());
-const { plugged, unplugAll } = createPlugs(() => host);
-afterEach(unplugAll);
+const plugged = createPlugs(() => host);
 
 /** The second of three blocks is empty. */
 const content = Buffer.concat([noise(2 * MiB, 1), Buffer.alloc(2 * MiB), noise(2 * MiB, 2)]);
