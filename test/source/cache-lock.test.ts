@@ -73,16 +73,18 @@ describe('the lock of an entry', () => {
     expect(times).toBeGreaterThanOrEqual(3);
   });
 
-  test.each<[string, (path: string) => void]>([
-    ['a link', (path) => symlinkSync('/dev/null', path)],
-    ['of another user', foreignFile],
-  ])('is refused if its file is %s, with the path', async (_, create) => {
-    const folder = testFolder();
-    create(lockOf(folder));
-    const error = await failure(use(imageOpener(image), folder));
-    expect(error).toMatchObject({ code: 'CACHE', message: expect.stringContaining(lockOf(folder)) });
-    rmSync(lockOf(folder));
-    await expectImage(imageOpener(image), folder);
+  describe.each([
+    ['a link', (path: string) => symlinkSync('/dev/null', path), testWith()],
+    ['of another user', foreignFile, testWith('root')],
+  ] as const)('is refused if its file is %s', (_, create, run) => {
+    run('with the path', async () => {
+      const folder = testFolder();
+      create(lockOf(folder));
+      const error = await failure(use(imageOpener(image), folder));
+      expect(error).toMatchObject({ code: 'CACHE', message: expect.stringContaining(lockOf(folder)) });
+      rmSync(lockOf(folder));
+      await expectImage(imageOpener(image), folder);
+    });
   });
 
   testWith('root')('cannot be held by another user in a shared folder', async () => {
