@@ -69,11 +69,14 @@ const SERVER = /^(?:tapdisk|qemu)/;
 const NBD = '43:';
 
 async function processWith(path: string, ids: ReadonlySet<string>, isNbd: boolean): Promise<string | undefined> {
-  // One at a time: there may be more processes than file descriptors.
-  for (const pid of await namesIn('/proc')) {
-    const name = /^\d+$/.test(pid) ? await kernelText(`/proc/${pid}/comm`) : '';
-    if (!SERVER.test(name) || (isNbd && name === 'qemu-nbd')) continue;
-    if (await hasOpen(pid, path, ids)) return `${name}, process ${pid}`;
+  const pids = (await namesIn('/proc')).filter((name) => /^\d+$/.test(name));
+  while (pids.length > 0) {
+    // Not all together: there may be more processes than file descriptors.
+    const names = pids.splice(0, 32).map(async (pid) => ({ pid, name: await kernelText(`/proc/${pid}/comm`) }));
+    for (const { pid, name } of await Promise.all(names)) {
+      if (!SERVER.test(name) || (isNbd && name === 'qemu-nbd')) continue;
+      if (await hasOpen(pid, path, ids)) return `${name}, process ${pid}`;
+    }
   }
   return undefined;
 }
