@@ -1,4 +1,4 @@
-// Calls on an open descriptor that take no buffer: close, sync, truncate, link, lock, and what the page cache holds.
+// Calls on an open descriptor that take no buffer: close, sync, truncate, link, lock, seeking data, and what the page cache holds.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -89,6 +89,23 @@ napi_value lock_descriptor(napi_env env, napi_callback_info info) {
   });
 }
 
+// seekData(fd, offset) and seekHole(fd, offset): the next byte that is data, or a hole (lseek(2)); the end of the file if there is none.
+// All of a file is data if its file system does not know.
+template <int kWhence>
+napi_value seek(napi_env env, napi_callback_info info) {
+  constexpr const char* kName = kWhence == SEEK_DATA ? "seekData" : "seekHole";
+  Arguments arguments(env, info, kName);
+  int fd = arguments.descriptor(0);
+  int64_t offset = arguments.offset(1);
+  return submit_call(env, arguments, kName, [fd, offset]() -> int64_t {
+    int64_t found = lseek(fd, offset, kWhence);
+    if (found >= 0) return found;
+    if (errno == EINVAL && kWhence == SEEK_DATA) return offset;
+    if (errno == EINVAL || errno == ENXIO) return lseek(fd, 0, SEEK_END);
+    return -1;
+  });
+}
+
 constexpr int64_t kWindow = int64_t{1} << 30;
 
 // Pages of a range that are in the page cache; -1 if that cannot be found out. There are none past the end.
@@ -139,6 +156,8 @@ void init_descriptor(napi_env env, napi_value exports) {
   export_call(env, exports, "truncate", truncate_descriptor);
   export_call(env, exports, "link", link_descriptor);
   export_call(env, exports, "lock", lock_descriptor);
+  export_call(env, exports, "seekData", seek<SEEK_DATA>);
+  export_call(env, exports, "seekHole", seek<SEEK_HOLE>);
   export_call(env, exports, "uncache", uncache_descriptor);
 }
 

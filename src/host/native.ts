@@ -65,6 +65,9 @@ export interface Native {
   link(fd: number, path: string): Promise<void>;
   /** Locks the whole file until `fd` is closed (shared if `fd` is only readable). 0 if another open file holds a conflicting lock. */
   lock(fd: number): Promise<0 | 1>;
+  /** The next byte from `offset` on that is data, or a hole; the end of the file if there is none. All is data if the file system has no holes. */
+  seekData(fd: number, offset: number): Promise<number>;
+  seekHole(fd: number, offset: number): Promise<number>;
   /** Drops a range from the page cache, and resolves with the number of pages that stayed; `offset` is a multiple of 4096. */
   uncache(fd: number, offset: number, length: number): Promise<number>;
   read(fd: number, into: Uint8Array, offset: number, sums?: Sums): Promise<void>;

@@ -72,7 +72,8 @@ export function fileSource(
   return { name, cursor, sharesBytesWith: sharing(found), bytesRead: () => read, finish: async () => {}, ...closers(closing(file)) };
 }
 
-const sharing =
+/** Whether a path leads to the file or device that `found` is the fstat(2) of, or to one with the same bytes. */
+export const sharing =
   (found: Stats): Source['sharesBytesWith'] =>
   async (path) => {
     const other = await stat(path).catch(() => undefined);

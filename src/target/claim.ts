@@ -10,8 +10,8 @@ import { VdiStreamError } from '../errors.ts';
 import { guarded, ioError } from '../host/errno.ts';
 import { allocate } from '../host/memory.ts';
 import type { Native, Opened } from '../host/native.ts';
+import type { TargetPath } from '../host/target-path.ts';
 import { refuseClaimed } from './guards.ts';
-import type { TargetPath } from './target-path.ts';
 
 /** Throws TARGET_BUSY if `exclusive` and something else has claimed the device, and TARGET_OPEN. */
 export async function claimed(addon: Native, { path, kind, found }: TargetPath, exclusive: boolean): Promise<Opened> {

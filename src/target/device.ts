@@ -3,15 +3,15 @@
 import { checkOptions, checkPath } from '../arguments.ts';
 import { type Guard, VdiStreamError } from '../errors.ts';
 import { guarded } from '../host/errno.ts';
+import { lockFile } from '../host/file-lock.ts';
 import { type Native, native, type Opened } from '../host/native.ts';
+import { type TargetPath, targetPath } from '../host/target-path.ts';
 import { claimed, rangeReader, reopened } from './claim.ts';
 import { fileTarget, warnIfBuffered } from './file.ts';
-import { lockFile } from './file-lock.ts';
 import { refuseContent, refuseSmall, refuseType, refuseUsed, vhdRefusal } from './guards.ts';
 import { ioOf } from './io.ts';
 import { newFile } from './new-file.ts';
 import type { Target, TargetOpener, TargetOptions } from './target.ts';
-import { type TargetPath, targetPath } from './target-path.ts';
 import { noteWrite } from './unfinished.ts';
 
 export interface DeviceOptions {

@@ -2,10 +2,10 @@
 
 import { roundUp } from '../bytes.ts';
 import { guarded } from '../host/errno.ts';
+import { lockFile } from '../host/file-lock.ts';
 import type { Native, Opened } from '../host/native.ts';
 import type { OnWarning } from '../warnings.ts';
 import { reopened } from './claim.ts';
-import { lockFile } from './file-lock.ts';
 import { ioOf } from './io.ts';
 import type { Target, TargetOptions } from './target.ts';
 

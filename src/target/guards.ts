@@ -12,9 +12,9 @@ import { deviceId } from '../host/device-stack.ts';
 import { isErrno } from '../host/errno.ts';
 import { kernelText } from '../host/kernel-files.ts';
 import type { Opened } from '../host/native.ts';
+import type { TargetPath } from '../host/target-path.ts';
 import { COOKIE } from '../vhd/footer.ts';
 import { deviceContent, fileContent } from './content.ts';
-import type { TargetPath } from './target-path.ts';
 import { unfinishedSince } from './unfinished.ts';
 import { userOf } from './users.ts';
 

@@ -1,8 +1,8 @@
 /** A lock on a target that is a file, so that it has one writer at a time. */
 
 import { VdiStreamError } from '../errors.ts';
-import { ioError, isErrno } from '../host/errno.ts';
-import type { Native } from '../host/native.ts';
+import { ioError, isErrno } from './errno.ts';
+import type { Native } from './native.ts';
 
 /** Held until `fd` is closed. Throws TARGET_BUSY if another process writes the file. A file system without locks refuses nobody. */
 export async function lockFile(addon: Native, path: string, fd: number): Promise<void> {

@@ -4,7 +4,7 @@ import type { Stats } from 'node:fs';
 import { lstat, realpath, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { VdiStreamError } from '../errors.ts';
-import { codeOf, ioError } from '../host/errno.ts';
+import { codeOf, ioError } from './errno.ts';
 
 export interface TargetPath {
   readonly path: string;

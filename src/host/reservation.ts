@@ -8,10 +8,10 @@ import { lstat, opendir, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VdiStreamError } from '../errors.ts';
-import { ioError, isErrno } from '../host/errno.ts';
-import type { Native, Opened } from '../host/native.ts';
-import { isAt } from '../host/open-file.ts';
+import { ioError, isErrno } from './errno.ts';
 import { lockFile } from './file-lock.ts';
+import type { Native, Opened } from './native.ts';
+import { isAt } from './open-file.ts';
 
 export interface Reservation {
   readonly path: string;
@@ -29,12 +29,15 @@ const reservationNameOf = (path: string): string => `.vdistream-${createHash('sh
 const RETRY_DELAY = 10;
 const TRIES = 100;
 
-/** `folder` is that of `path`, resolved. Throws TARGET_BUSY if the name is reserved, TARGET_OPEN if the folder cannot be written. */
-export async function reserveName(addon: Native, path: string, folder: string): Promise<Reservation> {
+/**
+ * `folder` is that of `path`, resolved; `direct` is how the hidden file is opened. Throws TARGET_BUSY if the name is reserved, TARGET_OPEN if
+ * the folder cannot be written.
+ */
+export async function reserveName(addon: Native, path: string, folder: string, direct: boolean): Promise<Reservation> {
   await sweep(addon, folder);
   const name = join(folder, reservationNameOf(path));
   for (let tries = 1; ; tries++) {
-    const opened = await created(addon, path, name);
+    const opened = await created(addon, path, name, direct);
     const release = async (): Promise<void> => {
       if (await isAt(name, opened.fd)) await unlink(name).catch(() => {});
       await addon.close(opened.fd).catch(() => {});
@@ -53,9 +56,9 @@ export async function reserveName(addon: Native, path: string, folder: string): 
   }
 }
 
-async function created(addon: Native, path: string, name: string): Promise<Opened> {
+async function created(addon: Native, path: string, name: string, direct: boolean): Promise<Opened> {
   try {
-    return await addon.open(name, { write: true, direct: true, exclusive: true, create: true });
+    return await addon.open(name, { write: true, direct, exclusive: true, create: true });
   } catch (cause) {
     if (!isErrno(cause, 'EEXIST')) throw ioError('TARGET_OPEN', path, cause);
     const message = `${path} is being written by another process, which has locked ${name}`;

@@ -1,0 +1,38 @@
+/** Standard output as a sink. */
+
+import { fstatSync, fsync } from 'node:fs';
+import { promisify } from 'node:util';
+import { messageOf, VdiStreamError } from '../errors.ts';
+import { errnoOf, guarded } from '../host/errno.ts';
+import type { SinkOpener } from './sink.ts';
+
+const NAME = 'standard output';
+
+export const standardOutput: SinkOpener = {
+  name: NAME,
+  readable: false,
+  async open() {
+    const { stdout } = process;
+    if (stdout.isTTY) throw new VdiStreamError('USAGE', 'standard output is a terminal: redirect it to a file or a pipe');
+    // Each write reports its own error; without a listener, the event would end the process.
+    const ignore = (): void => {};
+    stdout.on('error', ignore);
+    const close = (): void => void stdout.off('error', ignore);
+    return {
+      write: (bytes) =>
+        new Promise((resolve, reject) => {
+          stdout.write(bytes, (cause) => (cause ? reject(writeError(cause)) : resolve()));
+        }),
+      async finish() {
+        close();
+        if (fstatSync(1).isFile()) await guarded('TARGET_SYNC', NAME, promisify(fsync)(1));
+      },
+      abandon: async () => close(),
+    };
+  },
+};
+
+function writeError(cause: Error): VdiStreamError {
+  const code = errnoOf(cause) === 28 ? 'TARGET_FULL' : 'TARGET_WRITE';
+  return new VdiStreamError(code, `${NAME}: ${messageOf(cause)}`, { device: NAME, errno: errnoOf(cause), cause });
+}
