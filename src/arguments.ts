@@ -65,6 +65,27 @@ const IMPORT_DEVICE: Table = { ...WRITE, sr: filled, rawVdi: flag, xe };
 const IMPORT: Table = { ...IMPORT_DEVICE, name: must('a string', (value) => typeof value === 'string') };
 const HTTP: Table = { headers, ca: filled, connectTimeout: number, idleTimeout: number, retries: number };
 
+const EXPORT: Table = {
+  format: oneOf('vhd', 'fixed-vhd', 'raw'),
+  container: oneOf('none', 'tar', 'ova'),
+  compress: oneOf('none', 'gzip'),
+  level: must('a whole number from 1 to 9', (value) => isWhole(value, 1) && Number(value) <= 9),
+  blockSize: must(
+    'a power of two from 4096 to 2097152',
+    (value) => isWhole(value, 4096) && Number(value) <= 2 ** 21 && Number.isInteger(Math.log2(Number(value))),
+  ),
+  align: must('512 or 4096', (value) => value === 512 || value === 4096),
+  singlePass: flag,
+  raw: flag,
+  name: filled,
+  verify: flag,
+  force: guardNames,
+  signal,
+  onProgress: callback,
+  onWarning: callback,
+  pool,
+};
+
 /** The options of each call. Those that it cannot do without are in REQUIRED. */
 const ACCEPTED = {
   info: { ...READ, ...WARNED, quick: flag },
@@ -76,6 +97,7 @@ const ACCEPTED = {
   dryRunWrite: WRITE,
   dryRunImport: IMPORT,
   dryRunImportToDevice: IMPORT_DEVICE,
+  exportDisk: EXPORT,
   reap: { sr: filled, dryRun: flag, xe, signal, onWarning: callback },
   httpImage: { ...HTTP, digest, length: whole(0), wait: callback },
   glanceImage: { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) },
@@ -165,6 +187,20 @@ export function checkOpenedTarget(name: string, target: unknown): void {
   const isTarget = ['read', 'write', 'zero', 'sync', 'close', 'abandon'].every((each) => hasMethod(target, each));
   if (!isTarget) throw usage(`the opener ${name} has not returned a target`);
   if (!isWhole(align, 1) || 65_536 % Number(align) !== 0) throw usage(`${name}: align must be a power of two of at most 65536`);
+}
+
+/** Throws USAGE unless it is a path, an opener, or several of them. */
+export function checkDisks(call: string, given: unknown): void {
+  const disks: readonly unknown[] = Array.isArray(given) ? given : [given];
+  if (disks.length === 0) throw usage(`${call}: no disk`);
+  for (const disk of disks) {
+    if (!isOpener(disk) && path(disk) !== undefined) throw usage(`${call}: a disk must be a path or an opener`);
+  }
+}
+
+/** Throws USAGE unless it is a path or an opener. */
+export function checkSink(call: string, sink: unknown): void {
+  if (!isOpener(sink) && path(sink) !== undefined) throw usage(`${call}: the output must be a path or an opener`);
 }
 
 /** Throws USAGE unless it is a path or an opener. */

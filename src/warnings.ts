@@ -90,6 +90,10 @@ export const WARNINGS = {
     about: 'target',
     meaning: 'The file system of the target does not support O_DIRECT, so synchronous buffered writes are used.',
   },
+  DISK_WRITTEN: {
+    about: 'source',
+    meaning: 'A disk was written to while it was exported. Export a snapshot of it, or stop what writes.',
+  },
   VERIFY_CACHED: {
     about: 'target',
     meaning:

@@ -5,6 +5,10 @@ import { checkOpenedSource, checkOptions } from '../arguments.ts';
 import { VdiStreamError } from '../errors.ts';
 import { httpImage } from '../http/download.ts';
 import { isUrl } from '../http/url.ts';
+import { fileSink } from '../sink/file.ts';
+import { nullSink } from '../sink/null.ts';
+import type { SinkOpener } from '../sink/sink.ts';
+import { standardOutput } from '../sink/stdout.ts';
 import { openPath, openStandardInput } from '../source/path.ts';
 import type { Opener, Source, SourceOptions } from '../source/source.ts';
 import { streamSource } from '../source/stream.ts';
@@ -23,6 +27,18 @@ export function targetOpener(target: TargetInput): TargetOpener {
   if (target === 'null')
     throw new VdiStreamError('USAGE', 'did you mean null:, which discards everything? For a file called "null", use ./null');
   return target === NULL_TARGET ? nullTarget : deviceTarget(target);
+}
+
+/** The path of a file, `-` for standard output, `null:`, or an opener. */
+export type SinkInput = string | SinkOpener;
+
+/** Throws USAGE for what is most likely a mistake. */
+export function sinkOpener(sink: SinkInput): SinkOpener {
+  if (typeof sink !== 'string') return sink;
+  if (sink === '-') return standardOutput;
+  if (sink === 'null')
+    throw new VdiStreamError('USAGE', 'did you mean null:, which discards everything? For a file called "null", use ./null');
+  return sink === NULL_TARGET ? nullSink : fileSink(sink);
 }
 
 /** Throws SOURCE_OPEN. The caller must close the source. */

@@ -1,8 +1,11 @@
 /** Progress: counts completed work only. */
 
 export interface Progress {
-  /** `read` counts bytes of the source while it is examined; the others count bytes of the disk. */
-  readonly phase: 'read' | 'write' | 'verify';
+  /**
+   * `read` counts bytes of the source while it is examined, `export` bytes of the image before compression; the others count bytes of the
+   * disk.
+   */
+  readonly phase: 'read' | 'write' | 'verify' | 'scan' | 'export';
   /** Bytes completed in this phase. */
   readonly done: number;
   /** Bytes of the disk, or of the source; 0 for a stream of unknown length. */

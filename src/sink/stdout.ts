@@ -3,6 +3,7 @@
 import { fstatSync, fsync } from 'node:fs';
 import { promisify } from 'node:util';
 import { messageOf, VdiStreamError } from '../errors.ts';
+import { orCancelled } from '../host/cancel.ts';
 import { errnoOf, guarded } from '../host/errno.ts';
 import type { SinkOpener } from './sink.ts';
 
@@ -11,7 +12,7 @@ const NAME = 'standard output';
 export const standardOutput: SinkOpener = {
   name: NAME,
   readable: false,
-  async open() {
+  async open({ signal }) {
     const { stdout } = process;
     if (stdout.isTTY) throw new VdiStreamError('USAGE', 'standard output is a terminal: redirect it to a file or a pipe');
     // Each write reports its own error; without a listener, the event would end the process.
@@ -19,10 +20,8 @@ export const standardOutput: SinkOpener = {
     stdout.on('error', ignore);
     const close = (): void => void stdout.off('error', ignore);
     return {
-      write: (bytes) =>
-        new Promise((resolve, reject) => {
-          stdout.write(bytes, (cause) => (cause ? reject(writeError(cause)) : resolve()));
-        }),
+      // A pipe may accept nothing until its reader ends.
+      write: (bytes) => orCancelled(written(stdout, bytes), signal),
       async finish() {
         close();
         if (fstatSync(1).isFile()) await guarded('TARGET_SYNC', NAME, promisify(fsync)(1));
@@ -31,6 +30,11 @@ export const standardOutput: SinkOpener = {
     };
   },
 };
+
+const written = (stdout: NodeJS.WriteStream, bytes: Uint8Array): Promise<void> =>
+  new Promise((resolve, reject) => {
+    stdout.write(bytes, (cause) => (cause ? reject(writeError(cause)) : resolve()));
+  });
 
 function writeError(cause: Error): VdiStreamError {
   const code = errnoOf(cause) === 28 ? 'TARGET_FULL' : 'TARGET_WRITE';

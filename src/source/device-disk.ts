@@ -29,7 +29,11 @@ async function openDevice(path: string, onWarning: OnWarning | undefined): Promi
     const size = roundUp(opened.size, SECTOR);
     if (size > opened.size) {
       const left = opened.size % SECTOR;
-      onWarning?.({ code: 'RAW_PADDED', message: `the last sector has only ${left} bytes; it is padded with zeros`, offset: size - SECTOR });
+      onWarning?.({
+        code: 'RAW_PADDED',
+        message: `the last sector has only ${left} bytes; it is padded with zeros`,
+        offset: size - SECTOR,
+      });
     }
     const found = fstatSync(fd);
     let open = true;
@@ -82,6 +86,9 @@ async function fileVersion(fd: number): Promise<string> {
 async function deviceVersion(rdev: number): Promise<string | undefined> {
   const device = `/sys/dev/block/${deviceId(rdev)}`;
   const disk = (await kernelText(`${device}/partition`)) === '' ? device : `${device}/..`;
-  const [reads = 0, , , , writes, , sectors, , , , , discards, , discarded] = (await kernelText(`${disk}/stat`)).trim().split(/\s+/).map(Number);
+  const [reads = 0, , , , writes, , sectors, , , , , discards, , discarded] = (await kernelText(`${disk}/stat`))
+    .trim()
+    .split(/\s+/)
+    .map(Number);
   return reads > 0 ? [writes, sectors, discards, discarded].join(' ') : undefined;
 }

@@ -1,0 +1,176 @@
+/** Export: from devices, files and VDIs to an image. Each disk is read twice: for the map of its blocks, and for the blocks. */
+
+import { randomBytes } from 'node:crypto';
+import { checkDisks, checkOptions, checkSink } from '../arguments.ts';
+import { gzip } from '../codec/gzip.ts';
+import type { Chunks } from '../cursor.ts';
+import type { Disk, Identity } from '../disk/disk.ts';
+import type { ReadableDisk } from '../disk/readable.ts';
+import { assert, VdiStreamError } from '../errors.ts';
+import { native } from '../host/native.ts';
+import { createPool, type Pool } from '../host/pool.ts';
+import { openDisks } from '../image/disks.ts';
+import { packOva } from '../ova/ovf-write.ts';
+import { type PackedArchive, packTar } from '../ova/pack.ts';
+import type { SinkOpener } from '../sink/sink.ts';
+import { CREATOR, type EncodedDisk, encodeRaw, encodeVhd, MAX_BLOCK } from '../vhd/encode.ts';
+import { EPOCH } from '../vhd/footer.ts';
+import { type OnWarning, type Warning, warner } from '../warnings.ts';
+import { applianceName, type ExportForm, exportForm, memberNames } from './export-form.ts';
+import type { DisksInput, ExportedDisk, ExportOptions, ExportResult } from './export-options.ts';
+import { type SinkInput, sinkOpener } from './open.ts';
+import type { OnProgress } from './progress.ts';
+import { scan } from './scan.ts';
+import { scannedDisk } from './scanned-disk.ts';
+import { send } from './send.ts';
+import { verifyExport } from './verify-export.ts';
+
+/**
+ * Writes an image of disks to a file, to standard output (`-`), or to the sink of an opener.
+ *
+ * Resolves only when the image is complete and on the medium, and no block that the map of a disk left out holds data by now. Otherwise
+ * rejects with a VdiStreamError, and no file appears.
+ */
+export async function exportDisk(given: DisksInput, output: SinkInput, options: ExportOptions = {}): Promise<ExportResult> {
+  checkDisks('exportDisk', given);
+  checkSink('exportDisk', output);
+  checkOptions('exportDisk', options);
+  const { raw = false, signal, onWarning, pool = createPool() } = options;
+  const started = process.hrtime.bigint();
+  const warnings: Warning[] = [];
+  const warn = warner(warnings, { onWarning });
+  const sink = sinkOpener(output);
+  const disks = await openDisks(isSeveral(given) ? given : [given], { raw, signal, onWarning: warn });
+  let failed = true;
+  try {
+    const exported = await exportOpened(disks, sink, options, { pool, warn });
+    failed = false;
+    return { ...exported, seconds: Number(process.hrtime.bigint() - started) / 1e9, warnings };
+  } finally {
+    await closeAll(disks, failed);
+  }
+}
+
+const isSeveral = (given: DisksInput): given is Extract<DisksInput, readonly unknown[]> => Array.isArray(given);
+
+/** The first error counts: after a failure, those of closing are of no interest. */
+async function closeAll(disks: readonly ReadableDisk[], failed: boolean): Promise<void> {
+  const outcomes = await Promise.allSettled(disks.map((disk) => disk.close()));
+  for (const outcome of outcomes) if (outcome.status === 'rejected' && !failed) throw outcome.reason;
+}
+
+/** What the parts of one export share. */
+interface Job {
+  readonly pool: Pool;
+  readonly warn: OnWarning;
+}
+
+type Exported = Omit<ExportResult, 'seconds' | 'warnings'>;
+
+async function exportOpened(disks: readonly ReadableDisk[], to: SinkOpener, options: ExportOptions, job: Job): Promise<Exported> {
+  const { level = 1, verify = false, force = [], signal, onProgress } = options;
+  const form = exportForm(to.name, options, disks.length);
+  if (verify && !to.readable) throw new VdiStreamError('USAGE', `${to.name} cannot be read back, so it cannot be verified`);
+  await refuseOwnSource(disks, to);
+
+  const scanned = await scanAll(disks, form, options, job);
+  const { name = applianceName(to.name) } = options;
+  const members = form.container === 'none' ? [] : memberNames(form, name, disks.length);
+  const image = packed(scanned, members, { form, name, options, job });
+  const compressed = form.compress === 'gzip';
+  const bytes = watched(image, onProgress);
+  const bytesWritten = await send(compressed ? gzip(bytes, { level, signal }) : bytes, to, {
+    length: compressed ? undefined : image.length,
+    replace: force.includes('content'),
+    signal,
+    onWarning: job.warn,
+  });
+  const exported = scanned.map(
+    ({ name: source, virtualSize, allocatedBytes }, index): ExportedDisk => ({
+      source,
+      member: members[index],
+      virtualSize,
+      allocatedBytes,
+    }),
+  );
+  if (verify) await verifyExport(to.name, disks, exported, { raw: form.format === 'raw', signal, onProgress });
+  return { output: to.name, ...form, disks: exported, bytesWritten, verified: verify };
+}
+
+async function refuseOwnSource(disks: readonly ReadableDisk[], { name, path }: SinkOpener): Promise<void> {
+  for (const disk of disks) {
+    if (path === undefined || !(await disk.sharesBytesWith(path))) continue;
+    throw new VdiStreamError('USAGE', `${name} is ${disk.name}, or shares bytes with it: the image would replace its own source`);
+  }
+}
+
+interface NamedDisk extends Disk {
+  readonly name: string;
+}
+
+/** A dynamic VHD needs the map of its blocks before its first byte; anything else is read once. */
+async function scanAll(disks: readonly ReadableDisk[], { format }: ExportForm, options: ExportOptions, job: Job): Promise<NamedDisk[]> {
+  const { blockSize = MAX_BLOCK, singlePass, signal, onProgress } = options;
+  if (format === 'vhd' && singlePass) {
+    throw new VdiStreamError('USAGE', 'a dynamic VHD needs two passes over the disk; fixed-vhd and raw need only one');
+  }
+  const total = disks.reduce((sum, { size }) => sum + size, 0);
+  const scanned: NamedDisk[] = [];
+  let before = 0;
+  for (const disk of disks) {
+    const version = await disk.version();
+    const report = (bytes: number): void =>
+      onProgress?.({ phase: 'scan', done: before + bytes, total, moved: before + bytes, toMove: total });
+    const map = format === 'vhd' ? await scan(disk, blockSize, { pool: job.pool, signal, onProgress: report }) : undefined;
+    scanned.push({ name: disk.name, ...scannedDisk(disk, { map, version, ...job }) });
+    before += disk.size;
+  }
+  return scanned;
+}
+
+interface Packing {
+  readonly form: ExportForm;
+  readonly name: string;
+  readonly options: ExportOptions;
+  readonly job: Job;
+}
+
+/** The image, before compression. */
+function packed(disks: readonly NamedDisk[], members: readonly string[], { form, name, options, job }: Packing): PackedArchive {
+  const { signal } = options;
+  const encoded = disks.map((disk) => encode(disk, form, options));
+  const parts = encoded.map(({ length, bytes }, index) => ({
+    name: members[index] ?? '',
+    length,
+    virtualSize: disks[index]?.virtualSize ?? 0,
+    bytes: () => bytes(job.pool, { signal }),
+  }));
+  const mtime = Math.floor(Date.now() / 1000);
+  if (form.container === 'ova') return packOva(parts, { name, mtime });
+  if (form.container === 'tar') return packTar(parts, { mtime });
+  const [only] = parts;
+  assert(only !== undefined && parts.length === 1, 'a bare disk is alone');
+  return only;
+}
+
+function encode(disk: Disk, { format }: ExportForm, { blockSize, align }: ExportOptions): EncodedDisk {
+  if (format === 'raw') return encodeRaw(disk);
+  const type = format === 'vhd' ? 'dynamic' : 'fixed';
+  return encodeVhd(disk, { type, blockSize, align, identity: newIdentity(), scan: native() });
+}
+
+const newIdentity = (): Identity => ({
+  creator: CREATOR,
+  uniqueId: randomBytes(16).toString('hex'),
+  timestamp: Math.floor(Date.now() / 1000) - EPOCH,
+});
+
+/** The bytes of the image, and progress in them. */
+async function* watched({ length, bytes }: PackedArchive, onProgress: OnProgress | undefined): Chunks {
+  let done = 0;
+  for await (const chunk of bytes()) {
+    yield chunk;
+    done += chunk.length;
+    onProgress?.({ phase: 'export', done, total: length, moved: done, toMove: length });
+  }
+}
