@@ -326,6 +326,20 @@ export const ERRORS = {
   VHD_BLOCK_OVERLAP: { exit: 1, atFault: 'image', meaning: 'Two blocks of the VHD overlap.', advice: DAMAGED },
   VHD_BLOCK_RANGE: { exit: 1, atFault: 'image', meaning: 'A block extends past the end of the VHD.', advice: DAMAGED },
 
+  EXPORT_SIZE: {
+    exit: 1,
+    atFault: 'caller',
+    meaning: 'A VHD cannot hold a disk of this size, or not with blocks of this size.',
+    advice: 'A VHD holds up to 2040 GiB. Use larger blocks, up to 2 MiB, or export a raw disk.',
+  },
+  EXPORT_CHANGED: {
+    exit: 1,
+    atFault: 'source',
+    remedies: ['again'],
+    meaning: 'The disk changed while it was exported.',
+    advice: 'Stop what writes to the disk, or export a snapshot of it.',
+  },
+
   CHAIN_GAP: {
     exit: 1,
     atFault: 'image',
