@@ -5,12 +5,16 @@
  * removes what killed imports left behind. `vdistream/blocks` has the parts they are built from.
  */
 
+export type { DiskOpener, ReadableDisk } from './disk/readable.ts';
 export { type CheckedDisk, type CheckResult, check, type Finding } from './engine/check.ts';
 export { type DiskDryRun, dryRunWrite, type WriteDryRun } from './engine/dry-run.ts';
+export { exportDisk } from './engine/export.ts';
+export type { Container, ExportCompression, ExportFormat } from './engine/export-form.ts';
+export type { DiskSource, DisksInput, ExportedDisk, ExportOptions, ExportResult } from './engine/export-options.ts';
 export { type DiskInfo, type ImageInfo, type InfoOptions, info, type LayerInfo } from './engine/info.ts';
 export type { SourceInput } from './engine/input.ts';
 export type { DiskOptions } from './engine/job.ts';
-export type { TargetInput } from './engine/open.ts';
+export type { SinkInput, TargetInput } from './engine/open.ts';
 export type { DiskInput, ReadOptions } from './engine/options.ts';
 export type { ZeroPolicy } from './engine/plan.ts';
 export type { OnProgress, Progress } from './engine/progress.ts';
@@ -22,6 +26,7 @@ export { createPool, type Pool, type PoolOptions } from './host/pool.ts';
 export type { HttpOptions } from './http/client.ts';
 export { type DownloadOptions, httpImage } from './http/download.ts';
 export type { ManifestMode } from './ova/member-digests.ts';
+export type { Sink, SinkOpener, SinkOptions } from './sink/sink.ts';
 export { type CacheOptions, cachedImage } from './source/cache.ts';
 export type { Digest, Opener, Source, SourceOptions } from './source/source.ts';
 export { stagedImage } from './source/staged-image.ts';

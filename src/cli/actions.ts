@@ -2,6 +2,8 @@
 
 import { check } from '../engine/check.ts';
 import { dryRunWrite } from '../engine/dry-run.ts';
+import { exportDisk } from '../engine/export.ts';
+import { CONTAINERS, EXPORT_FORMATS } from '../engine/export-form.ts';
 import { info } from '../engine/info.ts';
 import type { OnProgress } from '../engine/progress.ts';
 import { verifyDisk } from '../engine/verify.ts';
@@ -14,12 +16,25 @@ import { reap } from '../xen/reap.ts';
 import type { CommandName } from './commands.ts';
 import { deviceDryRunTable, importDryRunTable, writeDryRunTable } from './dry-run-tables.ts';
 import type { Values } from './parse.ts';
-import { type Input, namesOf } from './sources.ts';
-import { checkTable, importSummary, infoTable, reapFailures, reapTable, verifySummary, writeSummary } from './tables.ts';
-import { guards, manifestMode, sha256Digits, virtualSize, xeOptions, zeroPolicy } from './values.ts';
+import { disksFrom, type Input, namesOf } from './sources.ts';
+import { checkTable, exportSummary, importSummary, infoTable, reapFailures, reapTable, verifySummary, writeSummary } from './tables.ts';
+import {
+  blockSize,
+  compression,
+  guards,
+  manifestMode,
+  optionalChoice,
+  sha256Digits,
+  virtualSize,
+  xeOptions,
+  zeroPolicy,
+} from './values.ts';
 
 interface Invocation {
   readonly values: Values;
+  /** As given. */
+  readonly sources: readonly string[];
+  /** Of a command that reads images. */
   readonly inputs: readonly Input[];
   readonly target: string;
   readonly signal: AbortSignal;
@@ -37,6 +52,8 @@ interface Shown {
 
 export interface Outcome extends Shown {
   readonly result: object;
+  /** Standard output holds an image, so nothing else is printed there. */
+  readonly toImage?: boolean;
 }
 
 type Action = (call: Invocation) => Promise<Outcome>;
@@ -106,6 +123,11 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
     return isDryRun ? dryRunToOwnDevice(call) : importToOwnDevice(call);
   },
 
+  async export(call) {
+    const result = await exportDisk(disksFrom(call.sources, call.values), outputOf(call), exportOptions(call));
+    return { result, toImage: call.values.text('output') === '-', ...(!isQuiet(call) && { stdout: exportSummary(result) }) };
+  },
+
   reap: action(
     async ({ values, signal, onWarning }) =>
       reap({ sr: values.text('sr'), dryRun: values.flag('dry-run'), signal, onWarning, xe: xeOptions(values) }),
@@ -149,6 +171,28 @@ const importOptions = (call: Invocation) => ({
   verify: call.values.flag('verify'),
   rawVdi: call.values.flag('raw-vdi'),
   xe: xeOptions(call.values),
+});
+
+function outputOf({ values }: Invocation): string {
+  const output = values.text('output') ?? '';
+  if (output === '') throw new VdiStreamError('USAGE', 'export needs an output: add -o OUT');
+  return output;
+}
+
+const exportOptions = (call: Invocation) => ({
+  format: optionalChoice(EXPORT_FORMATS, call.values, 'format'),
+  container: optionalChoice(CONTAINERS, call.values, 'container'),
+  ...compression(call.values),
+  blockSize: blockSize(call.values),
+  align: optionalChoice(['512', '4096'], call.values, 'align') === '4096' ? (4096 as const) : undefined,
+  singlePass: call.values.flag('single-pass'),
+  raw: call.values.flag('raw'),
+  name: call.values.text('name'),
+  verify: call.values.flag('verify'),
+  force: guards(call.values),
+  signal: call.signal,
+  onProgress: call.onProgress,
+  onWarning: call.onWarning,
 });
 
 function srOptions(call: Invocation) {

@@ -5,14 +5,14 @@ export interface Command {
   readonly summary: string;
   /** What follows the name on the usage line. */
   readonly usage: string;
-  /** In their order; the first may be given several times. */
-  readonly operands: readonly ('SRC' | 'TARGET')[];
+  /** In their order; the first may be given several times. SRC is an image, DISK what `export` reads. */
+  readonly operands: readonly ('SRC' | 'DISK' | 'TARGET')[];
   readonly description: string;
   readonly examples: readonly string[];
   readonly exit: readonly ExitStatus[];
 }
 
-export type CommandName = 'info' | 'check' | 'write' | 'verify' | 'import' | 'reap';
+export type CommandName = 'info' | 'check' | 'write' | 'verify' | 'import' | 'export' | 'reap';
 
 export interface ExitStatus {
   readonly status: number;
@@ -87,6 +87,21 @@ logical volume, a file (created if missing, sparse), or null: to measure how fas
     operands: ['SRC'],
     description: 'Writes the disk in an image to a new VDI, and prints its UUID. Removes the VDI if anything fails.',
     examples: ['vdistream import glance:ID --glance http://10.0.0.1:9292 --sr UUID --verify'],
+    exit: EXIT_STATUSES,
+  },
+  export: {
+    summary: 'make an image of block devices, files or VDIs',
+    usage: 'DISK... -o OUT [OPTIONS]',
+    operands: ['DISK'],
+    description: `Reads disks, and writes an image of them to OUT: a VHD, a raw disk, a tar or an OVA, maybe
+compressed. DISK is a block device, a logical volume, a raw file, a VHD chain (leaf first) or
+vdi:UUID. OUT is a file, - (standard output), null: or a URL; its name decides the form:
+.vhd, .raw, .tar, .ova, .tar.gz, .vhd.gz. A file appears only once it is complete.`,
+    examples: [
+      'vdistream export vdi:UUID -o image.tar.gz',
+      'vdistream export /dev/vg/root /dev/vg/data -o machine.ova --verify',
+      'vdistream export /dev/vg/root -o - | ssh HOST vdistream import - --sr UUID',
+    ],
     exit: EXIT_STATUSES,
   },
   reap: {

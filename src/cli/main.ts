@@ -83,7 +83,8 @@ function listenForSignals(stop: AbortController, json: boolean, quiet: boolean):
 }
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0); // `vdistream info … | head -1`; print() handles other errors
+  // `vdistream info … | head -1`; print() handles other errors. What export writes there is an image, and has to be complete.
+  if (error.code === 'EPIPE' && process.argv[2] !== 'export') process.exit(0);
 });
 // The reader of stderr may go away; the write continues and cleans up.
 process.stderr.on('error', () => {});

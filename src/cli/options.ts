@@ -1,5 +1,6 @@
 /** The options: the table that the parser, help, the documentation, the completions and the man page are made from. */
 
+import { CONTAINERS, EXPORT_FORMATS } from '../engine/export-form.ts';
 import { ZERO_POLICIES } from '../engine/plan.ts';
 import { GUARDS } from '../errors.ts';
 import { MANIFEST_MODES } from '../ova/member-digests.ts';
@@ -23,7 +24,7 @@ export interface Option {
   /** Where docs/cli/ says more. */
   readonly page?: string;
   /** What is different about it in some commands. */
-  readonly override?: Readonly<Partial<Record<CommandName, Partial<Pick<Option, 'sentence' | 'default' | 'values'>>>>>;
+  readonly override?: Readonly<Partial<Record<CommandName, Partial<Pick<Option, 'sentence' | 'default' | 'values' | 'page'>>>>>;
 }
 
 /** `image`: which disk of SRC, and what it must be. `source`: how SRC is fetched. `output`: what is printed. */
@@ -31,20 +32,64 @@ export type OptionGroup = 'image' | 'source' | 'output';
 
 const READERS = ['info', 'check', 'write', 'verify', 'import'] as const;
 const WITH_TARGET = ['write', 'verify', 'import'] as const;
-const WITH_TOOLSTACK = ['import', 'reap'] as const;
+const WITH_TOOLSTACK = ['import', 'export', 'reap'] as const;
 
 export const GLANCE_VERSIONS = ['1', '2'] as const;
 
 /** In the order of help. */
 export const OPTIONS = {
   quick: { sentence: 'stop as soon as the virtual size is known; not with --sha256', commands: ['info'] },
+  output: { short: 'o', argument: 'OUT', sentence: 'write the image there', commands: ['export'], path: 'file' },
+  format: {
+    argument: 'FORMAT',
+    sentence: 'of the disks; vhd leaves out blocks of zeros',
+    commands: ['export'],
+    default: 'vhd',
+    values: EXPORT_FORMATS,
+    page: 'export.md#formats',
+  },
+  container: {
+    argument: 'WHAT',
+    sentence: 'around the disks',
+    commands: ['export'],
+    default: 'none',
+    values: CONTAINERS,
+    page: 'export.md#formats',
+  },
+  compress: {
+    argument: 'HOW',
+    sentence: 'none, or gzip:1 (fast) to gzip:9 (small); gzip is gzip:1',
+    commands: ['export'],
+    default: 'none',
+    page: 'export.md#compression',
+  },
+  'block-size': {
+    argument: 'BYTES',
+    sentence: 'of a vhd, a power of two from 4096; XenServer reads only 2097152',
+    commands: ['export'],
+    default: '2097152',
+  },
+  align: {
+    argument: 'BYTES',
+    sentence: 'of the blocks in a vhd',
+    commands: ['export'],
+    default: '512',
+    values: ['512', '4096'],
+  },
+  'single-pass': { sentence: 'fail rather than read a disk twice, as vhd does', commands: ['export'], page: 'export.md#two-passes' },
   sr: {
     argument: 'UUID',
     sentence: 'create the VDI on this storage repository',
-    commands: WITH_TOOLSTACK,
+    commands: ['import', 'reap'],
     override: { reap: { sentence: 'search only this storage repository' } },
   },
-  name: { argument: 'TEXT', sentence: 'name-label of the VDI', commands: ['import'], default: 'the name of SRC' },
+  name: {
+    argument: 'TEXT',
+    sentence: 'name-label of the VDI',
+    commands: ['import', 'export'],
+    default: 'the name of SRC',
+    override: { export: { sentence: 'of the appliance and its files', default: 'the name of OUT' } },
+  },
   'raw-vdi': {
     sentence: 'create a plain volume instead of a VHD: no tapdisk, no snapshots, no clones',
     commands: ['import'],
@@ -59,8 +104,11 @@ export const OPTIONS = {
   },
   verify: {
     sentence: 'read everything back after writing, and compare checksums',
-    commands: ['write', 'import'],
-    override: { import: { sentence: 'read everything back before the VDI is unplugged, and compare checksums' } },
+    commands: ['write', 'import', 'export'],
+    override: {
+      import: { sentence: 'read everything back before the VDI is unplugged, and compare checksums' },
+      export: { sentence: 'read OUT back afterwards, and compare it with the disks' },
+    },
   },
   zero: {
     argument: 'POLICY',
@@ -83,11 +131,14 @@ export const OPTIONS = {
   force: {
     argument: 'GUARD',
     sentence: 'lift a guard',
-    commands: WITH_TARGET,
+    commands: [...WITH_TARGET, 'export'],
     values: GUARDS,
     repeatable: true,
     page: 'write.md#guards',
-    override: { verify: { values: ['parent', 'type', 'size'] } },
+    override: {
+      verify: { values: ['parent', 'type', 'size'] },
+      export: { sentence: 'lift a guard; content replaces OUT', values: ['content', 'parent'], page: 'export.md#what-export-refuses' },
+    },
   },
   xe: { argument: 'PROGRAM', sentence: 'the xe program to run', commands: WITH_TOOLSTACK, default: 'xe on the PATH', path: 'file' },
   'xe-timeout': {
@@ -104,9 +155,10 @@ export const OPTIONS = {
   },
   raw: {
     sentence: 'the disk is raw: SRC itself, or the first file of the archive',
-    commands: READERS,
+    commands: [...READERS, 'export'],
     group: 'image',
     page: 'images.md#raw-disks',
+    override: { export: { sentence: 'DISK is raw, even if it begins with a VHD or an archive', page: 'export.md#disks' } },
   },
   manifest: {
     argument: 'HOW',
@@ -187,7 +239,7 @@ export const OPTIONS = {
   },
   json: {
     sentence: 'print one JSON object on stdout, and progress as JSON lines on stderr',
-    commands: [...READERS, 'reap'],
+    commands: [...READERS, 'export', 'reap'],
     group: 'output',
     page: 'output.md#json',
     override: { reap: { sentence: 'print one JSON object on stdout' } },
@@ -195,7 +247,7 @@ export const OPTIONS = {
   quiet: {
     short: 'q',
     sentence: 'print no progress, no warnings and no summary',
-    commands: [...READERS, 'reap'],
+    commands: [...READERS, 'export', 'reap'],
     group: 'output',
     override: {
       info: { sentence: 'print no progress and no warnings' },

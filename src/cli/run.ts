@@ -1,7 +1,7 @@
 /** One run of a command: arguments in, a result on stdout, and an exit status. */
 
 import { ACTIONS, type Outcome } from './actions.ts';
-import type { CommandName } from './commands.ts';
+import { COMMANDS, type CommandName } from './commands.ts';
 import { outputErrorText } from './error-text.ts';
 import { toStderr, toStdout } from './output.ts';
 import { parseCommandLine } from './parse.ts';
@@ -11,15 +11,19 @@ import { inputsFrom } from './sources.ts';
 /** Resolves with the exit status. */
 export async function run(name: CommandName, argv: readonly string[], signal: AbortSignal): Promise<0 | 1> {
   const { values, sources, target } = parseCommandLine(name, argv);
-  const inputs = inputsFrom(sources, values);
+  const inputs = COMMANDS[name].operands.includes('SRC') ? inputsFrom(sources, values) : [];
   const json = values.flag('json');
   const { onProgress, onWarning, close } = createReporter({ json, quiet: values.flag('quiet') });
-  const outcome = await ACTIONS[name]({ values, inputs, target, signal, onProgress, onWarning }).finally(close);
+  const outcome = await ACTIONS[name]({ values, sources, inputs, target, signal, onProgress, onWarning }).finally(close);
   return print(outcome, json);
 }
 
 /** A result that could not be printed is a failure: a script would continue without it. */
-async function print({ result, stdout = [], stderr = [], failed = false }: Outcome, json: boolean): Promise<0 | 1> {
+async function print({ result, stdout = [], stderr = [], failed = false, toImage = false }: Outcome, json: boolean): Promise<0 | 1> {
+  if (toImage) {
+    toStderr(json ? { json: { result } } : [...stdout, ...stderr]);
+    return 0;
+  }
   if (!json) toStderr(stderr);
   const error = await toStdout(json ? { json: result } : stdout);
   // A reader that closes the pipe has read enough.

@@ -1,6 +1,7 @@
 /** SRC: a path, a URL, or an image of Glance. */
 
 import { readFileSync } from 'node:fs';
+import type { DiskSource } from '../engine/export-options.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { glanceImage } from '../glance/image.ts';
 import type { HttpOptions } from '../http/client.ts';
@@ -25,6 +26,9 @@ export function inputsFrom(sources: readonly string[], values: Values): Input[] 
     return isUrl(source) ? withLocalCopy(httpImage(source, http), localCopy(values)) : source;
   });
 }
+
+/** What `export` reads. */
+export const disksFrom = (sources: readonly string[], _values: Values): DiskSource[] => [...sources];
 
 function httpOptions(values: Values): HttpOptions {
   const ca = values.text('ca');

@@ -1,6 +1,7 @@
 /** Results as lines of text for people. */
 
 import type { CheckResult, Finding } from '../engine/check.ts';
+import type { ExportResult } from '../engine/export-options.ts';
 import type { DiskInfo, ImageInfo, LayerInfo } from '../engine/info.ts';
 import type { VerifyResult } from '../engine/verify.ts';
 import type { WriteResult } from '../engine/write.ts';
@@ -60,6 +61,14 @@ export function writeSummary(result: WriteResult): string[] {
   const pace = `${result.seconds.toFixed(2)} s, ${rate(result.bytesWritten, result.seconds)}`;
   const ignored = result.ignored.length === 0 ? [] : [`Not part of the disk: ${result.ignored.join(', ')}.`];
   return [`Wrote ${what} (${human(result.virtualSize)}) to ${result.target}: ${parts.join(', ')}${verified}; ${pace}.`, ...ignored];
+}
+
+export function exportSummary(result: ExportResult): string[] {
+  const names = result.disks.map(({ source, virtualSize }) => `${source} (${human(virtualSize)})`).join(', ');
+  const data = result.disks.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0);
+  const verified = result.verified ? ', verified' : '';
+  const pace = `${result.seconds.toFixed(2)} s, ${rate(data, result.seconds)}`;
+  return [`Exported ${names} to ${result.output}: ${human(data)} of data in ${human(result.bytesWritten)}${verified}; ${pace}.`];
 }
 
 export function verifySummary(result: VerifyResult): string[] {

@@ -1,11 +1,15 @@
 /** From the text of an option to what the library expects. Throws USAGE. */
 
+import { EXPORT_COMPRESSIONS } from '../engine/export-form.ts';
+import type { ExportOptions } from '../engine/export-options.ts';
 import { ZERO_POLICIES, type ZeroPolicy } from '../engine/plan.ts';
 import { GUARDS, type Guard, VdiStreamError } from '../errors.ts';
 import { MANIFEST_MODES, type ManifestMode } from '../ova/member-digests.ts';
+import { MAX_BLOCK, MIN_BLOCK } from '../vhd/encode.ts';
 import { didYouMean, listed } from '../words.ts';
 import { xeFromEnvironment } from '../xen/environment.ts';
 import type { XeOptions } from '../xen/xe.ts';
+import type { TextName } from './options.ts';
 import type { Values } from './parse.ts';
 
 /** One of the words that an option accepts. */
@@ -15,15 +19,9 @@ export function choice<const T extends string>(words: readonly T[], text: string
   throw new VdiStreamError('USAGE', `${option} accepts ${listed(words)}, not "${text}"${didYouMean(text, words)}`);
 }
 
-export function manifestMode(values: Values): ManifestMode | undefined {
-  const text = values.text('manifest');
-  return text === undefined ? undefined : choice(MANIFEST_MODES, text, '--manifest');
-}
+export const manifestMode = (values: Values): ManifestMode | undefined => optionalChoice(MANIFEST_MODES, values, 'manifest');
 
-export function zeroPolicy(values: Values): ZeroPolicy | undefined {
-  const text = values.text('zero');
-  return text === undefined ? undefined : choice(ZERO_POLICIES, text, '--zero');
-}
+export const zeroPolicy = (values: Values): ZeroPolicy | undefined => optionalChoice(ZERO_POLICIES, values, 'zero');
 
 /** Each `--force` may list several. */
 export const guards = (values: Values): Guard[] =>
@@ -61,6 +59,28 @@ export function cacheSize(values: Values): number {
     throw new VdiStreamError('USAGE', '--cache-size expects bytes, or a number with K, M, G or T');
   }
   return size;
+}
+
+/** `gzip:6` */
+export function compression(values: Values): Pick<ExportOptions, 'compress' | 'level'> {
+  const text = values.text('compress');
+  if (text === undefined) return {};
+  const [, word = text, level] = /^(gzip):([1-9])$/.exec(text) ?? [];
+  return { compress: choice(EXPORT_COMPRESSIONS, word, '--compress'), ...(level !== undefined && { level: Number(level) }) };
+}
+
+/** One of the words, or undefined if the option is not given. */
+export function optionalChoice<const T extends string>(words: readonly T[], values: Values, name: TextName): T | undefined {
+  const text = values.text(name);
+  return text === undefined ? undefined : choice(words, text, `--${name}`);
+}
+
+export function blockSize(values: Values): number | undefined {
+  const text = values.text('block-size');
+  if (text === undefined) return undefined;
+  const bytes = Number(text);
+  if (/^\d+$/.test(text) && Number.isInteger(Math.log2(bytes)) && bytes >= MIN_BLOCK && bytes <= MAX_BLOCK) return bytes;
+  throw new VdiStreamError('USAGE', `--block-size expects bytes, a power of two from ${MIN_BLOCK} to ${MAX_BLOCK}`);
 }
 
 /** Options come before the environment. */

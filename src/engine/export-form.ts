@@ -18,6 +18,9 @@ export interface ExportForm {
   readonly compress: ExportCompression;
 }
 
+/** What a caller asks for. */
+export type FormOptions = { readonly [Part in keyof ExportForm]?: ExportForm[Part] | undefined };
+
 /** By the end of the name of the output. */
 const BY_NAME: ReadonlyArray<readonly [RegExp, Partial<ExportForm>]> = [
   [/\.ova$/i, { container: 'ova' }],
@@ -32,7 +35,7 @@ const BY_NAME: ReadonlyArray<readonly [RegExp, Partial<ExportForm>]> = [
  * What the caller asks for; else what the name of the output says; else a bare dynamic VHD, not compressed. Throws USAGE for what does not
  * fit together.
  */
-export function exportForm(output: string, given: Partial<ExportForm>, disks: number): ExportForm {
+export function exportForm(output: string, given: FormOptions, disks: number): ExportForm {
   const [, named = {}] = BY_NAME.find(([pattern]) => pattern.test(output)) ?? [];
   const { container = named.container ?? 'none', compress = named.compress ?? 'none' } = given;
   const { format = named.format ?? 'vhd' } = given;

@@ -4,7 +4,7 @@ import type { DiskOpener } from '../disk/readable.ts';
 import type { Guard } from '../errors.ts';
 import type { Pool } from '../host/pool.ts';
 import type { OnWarning, Warning } from '../warnings.ts';
-import type { ExportForm } from './export-form.ts';
+import type { ExportForm, FormOptions } from './export-form.ts';
 import type { OnProgress } from './progress.ts';
 
 /** The path of a device, a volume or a file, or an opener. */
@@ -14,7 +14,7 @@ export type DiskSource = string | DiskOpener;
 export type DisksInput = DiskSource | readonly DiskSource[];
 
 /** What is missing of the form follows from the name of the output: `.ova`, `.tar`, `.tar.gz`, `.vhd`, `.raw`, `.gz`. */
-export interface ExportOptions extends Partial<ExportForm> {
+export interface ExportOptions extends FormOptions {
   /** 1, fast, to 9, small; by default 1. Only for gzip. */
   readonly level?: number | undefined;
   /** Bytes per block of a dynamic VHD, a power of two from 4 KiB to 2 MiB, the default. XenServer reads only blocks of 2 MiB. */
