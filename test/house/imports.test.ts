@@ -9,7 +9,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['src'],
   ['src/disk'],
   ['src/vhd', 'src/ova', 'src/host'],
-  ['src/codec', 'src/source', 'src/target'],
+  ['src/codec', 'src/source', 'src/sink', 'src/target'],
   ['src/http'],
   ['src/glance', 'src/image'],
   ['src/engine'],
