@@ -66,18 +66,20 @@ async function headerOf({ name, length }: PackMember, mtime: Date): Promise<Uint
   const archive = pack();
   archive.entry({ name, size: length, mtime, type: 'file', mode: 0o644, uid: 0, gid: 0 });
   for await (const header of archive) {
-    assert(header.length === TAR_BLOCK, 'a tar header is one block');
+    assert(header instanceof Uint8Array && header.length === TAR_BLOCK, 'a tar header is one block');
     return header;
   }
   throw new Error('unreachable: tar-stream makes a header');
 }
 
-async function* bodyOf({ name, length, bytes }: PackMember): AsyncGenerator<Uint8Array, void, void> {
+/** The archive ends with the first byte too many or too few, so it never looks complete. */
+async function* bodyOf(member: PackMember): AsyncGenerator<Uint8Array, void, void> {
+  const { name, length } = member;
   let position = 0;
-  for await (const chunk of bytes()) {
+  for await (const chunk of member.bytes()) {
     position += chunk.length;
-    assert(position <= length, `the body of ${name} ends at byte ${length}`);
+    assert(position <= length, `the body of ${name} has no more than ${length} bytes`);
     yield chunk;
   }
-  assert(position === length, `the body of ${name} has ${length} bytes`);
+  assert(position === length, `the body of ${name} has no fewer than ${length} bytes`);
 }
