@@ -308,6 +308,18 @@ describe('encoding', () => {
     expect(buffers.held).toBe(0);
   });
 
+  test.each([
+    ['in another order', [data(4096, 4096), data(0, 4096)]],
+    ['with a gap', [data(0, 2048), data(4096, 4096)]],
+    ['twice', [data(0, 4096), data(0, 4096)]],
+  ])('refuses extents %s, and releases the buffers', async (_, runs) => {
+    const buffers = plainBuffers(4096, 8);
+    const vhd = encodeVhd(diskOfRuns(8192, runs, [{ offset: 0, length: 8192 }]), { type: 'dynamic', identity });
+    expect(await failure(collect(vhd.bytes(buffers)))).toMatchObject({ code: 'USAGE' });
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(buffers.held).toBe(0);
+  });
+
   test('passes on the error of a read, and releases the buffers', async () => {
     const buffers = plainBuffers(4096, 8);
     const disk = diskOfRuns(16_384, [data(0, 4096)], [{ offset: 0, length: 16_384 }]);
