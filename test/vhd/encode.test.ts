@@ -143,6 +143,15 @@ describe('a dynamic VHD', () => {
     expect(vhd.subarray(1536, 2048).every((byte) => byte === 0xff)).toBe(true);
   });
 
+  test('has no empty chunk, which a chunked HTTP body would end with', async () => {
+    for (const type of ['dynamic', 'fixed'] as const) {
+      for (const align of [512, 4096] as const) {
+        const vhd = encodeVhd(diskOf(EXAMPLE), { type, blockSize: 4096, align, identity });
+        for await (const chunk of vhd.bytes(plainBuffers())) expect(chunk.length).toBeGreaterThan(0);
+      }
+    }
+  });
+
   test('keeps a block that has become zero since the map was made', async () => {
     const { blocks } = readDynamic(await encoded({ ...EXAMPLE, idle: [2] }));
     expect(blocks.get(2)?.bitmap.some((byte) => byte !== 0)).toBe(false);
