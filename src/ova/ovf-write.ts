@@ -5,7 +5,7 @@
 
 import { MiB } from '../bytes.ts';
 
-export interface OvfWriteDisk {
+interface OvfWriteDisk {
   /** The name of the member. It must need no percent-encoding: importers differ in whether they decode it. */
   readonly name: string;
   /** Bytes of the member. */
@@ -58,13 +58,13 @@ ${hardware(disks.length).map(itemText).join('\n')}
 `;
 }
 
-type Item = Readonly<Record<string, string | number>>;
+type HardwareItem = Readonly<Record<string, string | number>>;
 
 /** CIM_ResourceAllocationSettingData.ResourceType; 20 with the subtype AHCI is a SATA controller. */
 const RESOURCE = { processor: 3, memory: 4, disk: 17, storage: 20 } as const;
 const CONTROLLER = 3;
 
-function hardware(disks: number): Item[] {
+function hardware(disks: number): HardwareItem[] {
   return [
     { AllocationUnits: 'hertz * 10^6', ElementName: '1 virtual CPU', InstanceID: 1, ResourceType: RESOURCE.processor, VirtualQuantity: 1 },
     {
@@ -86,7 +86,7 @@ function hardware(disks: number): Item[] {
   ];
 }
 
-function itemText(item: Item): string {
+function itemText(item: HardwareItem): string {
   const elements = Object.entries(item).map(([name, value]) => `        <rasd:${name}>${value}</rasd:${name}>`);
   return ['      <Item>', ...elements, '      </Item>'].join('\n');
 }

@@ -39,6 +39,7 @@ const MAX_MTIME = 0x7fff_ffff;
 /** An archive of files with the mode 0644 and the owner 0:0. The same members make the same bytes. Throws USAGE. */
 export function packTar(members: readonly PackMember[], { mtime }: PackOptions): PackedArchive {
   for (const { name } of members) checkName(name);
+  if (!Number.isInteger(mtime) || mtime < 0) throw new VdiStreamError('USAGE', `mtime must be a whole number of seconds, not ${mtime}`);
   const time = new Date(Math.min(mtime, MAX_MTIME) * 1000);
   const bodies = members.map(({ length }) => roundUp(length, TAR_BLOCK));
   return {
@@ -47,7 +48,9 @@ export function packTar(members: readonly PackMember[], { mtime }: PackOptions):
       for (const member of members) {
         yield await headerOf(member, time);
         yield* bodyOf(member);
-        yield ZERO_BLOCKS.subarray(0, roundUp(member.length, TAR_BLOCK) - member.length);
+        // No chunk is empty: in a chunked HTTP body that would be the end.
+        const padding = roundUp(member.length, TAR_BLOCK) - member.length;
+        if (padding > 0) yield ZERO_BLOCKS.subarray(0, padding);
       }
       yield ZERO_BLOCKS;
     },

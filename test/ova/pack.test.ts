@@ -123,6 +123,16 @@ describe('an archive', () => {
     expect(await failure(refused)).toMatchObject({ code: 'USAGE' });
   });
 
+  test.each([-1, 1.5, Number.NaN])('refuses the time %d', async (time) => {
+    const refused = Promise.resolve().then(() => packTar([], { mtime: time }));
+    expect(await failure(refused)).toMatchObject({ code: 'USAGE' });
+  });
+
+  test('has no empty chunk, which a chunked HTTP body would end with', async () => {
+    const members = [0, 1, 511, 512, 513].map((length) => memberOf(`${length}`, noise(length, 1)));
+    for await (const chunk of packTar(members, { mtime }).bytes()) expect(chunk.length).toBeGreaterThan(0);
+  });
+
   test('has the largest time that fits after 2038', async () => {
     const tar = await collect(packTar([memberOf('a', noise(1, 1))], { mtime: 2 ** 40 }).bytes());
     expect(tar.toString('latin1', 136, 147)).toBe('17777777777');
