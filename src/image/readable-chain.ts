@@ -84,8 +84,8 @@ async function resolve(layers: readonly VhdLayer[], range: Range): Promise<FileR
       if (within <= 0) continue;
       const placed = await runs(offset, within).catch((error: unknown) => Promise.reject(inMember(file.name, error)));
       for (const { at, ...run } of placed) {
-        if (at === undefined) below.push(run);
-        else found.push({ ...run, file, at });
+        if (at === undefined) addAbsent(below, run);
+        else addFound(found, { ...run, file, at });
       }
     }
     absent = below;
@@ -93,9 +93,24 @@ async function resolve(layers: readonly VhdLayer[], range: Range): Promise<FileR
   return found;
 }
 
-/** Runs of one file at the same distances in the file as on the disk, with little between them: read together. */
+/** Joins a run with the last one if it continues it: layers may have blocks of different sizes. */
+function addAbsent(runs: Range[], { offset, length }: Range): void {
+  const last = runs.at(-1);
+  if (last !== undefined && last.offset + last.length === offset) {
+    runs[runs.length - 1] = { offset: last.offset, length: last.length + length };
+  } else runs.push({ offset, length });
+}
+
+function addFound(runs: FileRun[], run: FileRun): void {
+  const last = runs.at(-1);
+  if (last?.file === run.file && last.offset + last.length === run.offset && last.at + last.length === run.at) {
+    runs[runs.length - 1] = { ...last, length: last.length + run.length };
+  } else runs.push(run);
+}
+
+/** Runs of one file, as far from each other in the file as on the disk, with little between them. They are read together. */
 interface Span extends FileRun {
-  readonly runs: readonly Range[];
+  readonly runs: Range[];
 }
 
 /** A second read costs more than reading this much for nothing. */
@@ -110,8 +125,9 @@ function joined(runs: readonly FileRun[]): Span[] {
     const last = spans.at(-1);
     const gap = last === undefined ? 0 : offset - (last.offset + last.length);
     const joins = last?.file === file && at - last.at === offset - last.offset && gap <= MAX_GAP;
-    if (last !== undefined && joins && (gap === 0 || offset + length - last.offset <= MAX_SCATTERED)) {
-      spans[spans.length - 1] = { ...last, length: offset + length - last.offset, runs: [...last.runs, run] };
+    if (last !== undefined && joins && offset + length - last.offset <= MAX_SCATTERED) {
+      last.runs.push(run);
+      spans[spans.length - 1] = { ...last, length: offset + length - last.offset };
     } else spans.push({ ...run, runs: [run] });
   }
   return spans;

@@ -1,11 +1,12 @@
 /** VhdLayer: a VHD in a file or on a device, readable at any place: a layer of a chain, or a disk on its own. */
 
 import type { DiskFacts, Range } from '../disk/disk.ts';
-import { inMember, VdiStreamError } from '../errors.ts';
+import { inMember, isOfImage, VdiStreamError } from '../errors.ts';
 import type { ReadableFile } from '../source/readable-file.ts';
 import { vhdDisk } from '../vhd/decode.ts';
+import { FOOTER_SIZE } from '../vhd/footer.ts';
 import { readMetadata } from '../vhd/metadata.ts';
-import { type PlacedRun, placementOf } from '../vhd/placement.ts';
+import { type PlacedRun, type Placement, placementOf } from '../vhd/placement.ts';
 import type { OnWarning } from '../warnings.ts';
 
 export interface VhdLayer {
@@ -40,15 +41,20 @@ export async function openVhdLayer(file: ReadableFile, onWarning: OnWarning): Pr
     async version() {
       const version = await file.version();
       if (version !== undefined && version === current.version) return version;
-      const read_ = await read(file, () => {}).catch((cause: unknown) => Promise.reject(changed(file, cause)));
-      if (!isSame(facts, read_.facts)) throw changed(file);
-      current = read_;
+      const again = await read(file, () => {}).catch((cause: unknown) => Promise.reject(isDamage(cause) ? changed(file, cause) : cause));
+      if (!isSame(facts, again.facts)) throw changed(file);
+      current = again;
       return current.version;
     },
   };
 }
 
-type Content = Pick<VhdLayer, 'facts'> & { readonly version: string | undefined; readonly placement: ReturnType<typeof placementOf> };
+/** What was read of a layer, and the version of the file before that. */
+interface Content {
+  readonly version: string | undefined;
+  readonly facts: LayerFacts;
+  readonly placement: Placement;
+}
 
 async function read(file: ReadableFile, warn: OnWarning): Promise<Content> {
   try {
@@ -59,7 +65,7 @@ async function read(file: ReadableFile, warn: OnWarning): Promise<Content> {
     if (metadata.type === 'fixed' && file.kind === 'block') {
       // The end of a device is where its last user left it, unlike that of a file.
       throw new VdiStreamError('VHD_FOOTERS_DIFFER', 'the device begins with a footer of a dynamic VHD, but ends in one of a fixed VHD', {
-        offset: file.size - 512,
+        offset: file.size - FOOTER_SIZE,
       });
     }
     const disk = vhdDisk(cursor, metadata, warn);
@@ -78,6 +84,8 @@ const isSame = (a: LayerFacts, b: LayerFacts): boolean =>
   a.virtualSize === b.virtualSize &&
   a.identity?.uniqueId === b.identity?.uniqueId &&
   a.parent?.uniqueId === b.parent?.uniqueId;
+
+const isDamage = (cause: unknown): boolean => cause instanceof VdiStreamError && isOfImage(cause);
 
 function changed({ name }: ReadableFile, cause?: unknown): VdiStreamError {
   return new VdiStreamError('EXPORT_CHANGED', `${name} was replaced by a different VHD, or damaged, during the export`, {

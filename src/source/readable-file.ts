@@ -15,6 +15,7 @@ export interface ReadableFile {
   /** For messages: the path. */
   readonly name: string;
   readonly kind: 'block' | 'file';
+  /** By now: a file may grow. */
   readonly size: number;
   /** Fills `into`; several calls may run concurrently. Throws SOURCE_READ, and SOURCE_TRUNCATED if the file has become shorter. */
   read(into: Uint8Array, at: number): Promise<void>;
@@ -34,7 +35,7 @@ export async function openReadableFile(path: string): Promise<ReadableFile> {
   const addon = native();
   // The addon does not wait for the writer of a FIFO, and asks a device for its size. Closing a FileHandle waits for its reads.
   const flags = { write: false, direct: false, exclusive: false, create: false };
-  const { fd: found, kind, size } = await guarded('SOURCE_OPEN', path, addon.open(path, flags));
+  const { fd: found, kind, size: sizeAtOpen } = await guarded('SOURCE_OPEN', path, addon.open(path, flags));
   let file: FileHandle;
   try {
     refuseOther(path, kind);
@@ -43,13 +44,16 @@ export async function openReadableFile(path: string): Promise<ReadableFile> {
     await addon.close(found).catch(() => {}); // it was only read
   }
   const { fd } = file;
+  const size = (): number => (kind === 'file' ? fstatSync(fd).size : sizeAtOpen);
   return {
     name: path,
     kind,
-    size,
+    get size() {
+      return size();
+    },
     read: (into, at) => readFully(file, path, [into], at),
-    cursor: () => fileCursor(file, size, path, () => {}),
-    data: (signal) => dataOf(path, { fd, kind, size }, signal),
+    cursor: () => fileCursor(file, size(), path, () => {}),
+    data: (signal) => dataOf(path, { fd, kind, size: size() }, signal),
     version: () => versionOf(fd, kind),
     sharesBytesWith: sharing(fstatSync(fd)),
     close: () => file.close(),
