@@ -38,12 +38,13 @@ export async function exportDisk(given: DisksInput, output: SinkInput, options: 
   checkDisks('exportDisk', given);
   checkSink('exportDisk', output);
   checkOptions('exportDisk', options);
-  const { raw = false, signal, onWarning, pool = createPool() } = options;
+  const { raw = false, force = [], signal, onWarning, pool = createPool() } = options;
   const started = process.hrtime.bigint();
   const warnings: Warning[] = [];
   const warn = warner(warnings, { onWarning });
   const sink = sinkOpener(output);
-  const disks = await openDisks(isSeveral(given) ? given : [given], { raw, signal, onWarning: warn });
+  const anyParent = force.includes('parent');
+  const disks = await openDisks(isSeveral(given) ? given : [given], { raw, anyParent, signal, onWarning: warn });
   let failed = true;
   try {
     const exported = await exportOpened(disks, sink, options, { pool, warn });
