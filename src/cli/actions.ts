@@ -16,7 +16,7 @@ import { deviceDryRunTable, importDryRunTable, writeDryRunTable } from './dry-ru
 import type { Values } from './parse.ts';
 import { type Input, namesOf } from './sources.ts';
 import { checkTable, importSummary, infoTable, reapFailures, reapTable, verifySummary, writeSummary } from './tables.ts';
-import { guards, manifestMode, sha256Digits, virtualSize, xeOptions, zeroPolicy } from './values.ts';
+import { guards, inflateChoice, manifestMode, sha256Digits, virtualSize, xeOptions, zeroPolicy } from './values.ts';
 
 interface Invocation {
   readonly values: Values;
@@ -121,6 +121,7 @@ const imageOptions = ({ values, signal, onProgress }: Invocation) => ({
   disk: values.text('disk'),
   raw: values.flag('raw'),
   manifest: manifestMode(values),
+  inflate: inflateChoice(values),
   sha256: sha256Digits(values),
   signal,
   onProgress,

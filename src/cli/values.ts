@@ -1,5 +1,6 @@
 /** From the text of an option to what the library expects. Throws USAGE. */
 
+import { INFLATES, type InflateChoice } from '../codec/inflate.ts';
 import { ZERO_POLICIES, type ZeroPolicy } from '../engine/plan.ts';
 import { GUARDS, type Guard, VdiStreamError } from '../errors.ts';
 import { MANIFEST_MODES, type ManifestMode } from '../ova/member-digests.ts';
@@ -13,6 +14,11 @@ export function choice<const T extends string>(words: readonly T[], text: string
   const found = words.find((word) => word === text);
   if (found !== undefined) return found;
   throw new VdiStreamError('USAGE', `${option} accepts ${listed(words)}, not "${text}"${didYouMean(text, words)}`);
+}
+
+export function inflateChoice(values: Values): InflateChoice | undefined {
+  const text = values.text('inflate');
+  return text === undefined ? undefined : choice(INFLATES, text, '--inflate');
 }
 
 export function manifestMode(values: Values): ManifestMode | undefined {

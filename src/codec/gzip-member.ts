@@ -32,6 +32,9 @@ const truncatedAt = (offset: number): VdiStreamError =>
 export const damagedAt = (offset: number, what: string): VdiStreamError =>
   new VdiStreamError('COMPRESSION_DATA', `the gzip stream is damaged: ${what}`, { offset });
 
+/** The CRC-32 of what `crc` is that of, and `bytes`. zlib's own forgets it for no bytes that lie nowhere. */
+export const addToCrc = (crc: number, bytes: Uint8Array): number => (bytes.length === 0 ? crc : crc32(bytes, crc));
+
 /** Uses up `count` bytes. Throws COMPRESSION_TRUNCATED. */
 async function take(input: CompressedInput, count: number): Promise<Buffer> {
   const bytes = Buffer.alloc(count);
@@ -49,7 +52,7 @@ export async function skipHeader(input: CompressedInput): Promise<void> {
   let crc = 0;
   const field = async (count: number): Promise<Buffer> => {
     const bytes = await take(input, count);
-    crc = crc32(bytes, crc);
+    crc = addToCrc(crc, bytes);
     return bytes;
   };
   const text = async (): Promise<void> => {
@@ -57,7 +60,7 @@ export async function skipHeader(input: CompressedInput): Promise<void> {
       await need(input);
       const end = input.bytes.indexOf(0);
       const part = end === -1 ? input.bytes : input.bytes.subarray(0, end + 1);
-      crc = crc32(part, crc);
+      crc = addToCrc(crc, part);
       input.skip(part.length);
       if (end !== -1) return;
     }

@@ -6,7 +6,7 @@ import { KiB } from '../bytes.ts';
 import type { Chunks } from '../cursor.ts';
 import { codeOf } from '../host/errno.ts';
 import type { CompressedInput } from './compressed-input.ts';
-import { damagedAt, need } from './gzip-member.ts';
+import { addToCrc, damagedAt, need } from './gzip-member.ts';
 import type { InflateCodec, Packed } from './inflate-codec.ts';
 import { through } from './through.ts';
 
@@ -29,7 +29,7 @@ async function* stream(input: CompressedInput): AsyncGenerator<Uint8Array, numbe
   let crc = 0;
   try {
     for await (const chunk of through(inflating, inflating, portions())) {
-      crc = crc32(chunk, crc);
+      crc = addToCrc(crc, chunk);
       yield chunk;
     }
   } catch (cause) {

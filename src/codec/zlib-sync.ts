@@ -4,11 +4,10 @@
  * be there: it reads a single member, and little padding.
  */
 
-import { crc32 } from 'node:zlib';
 import { KiB } from '../bytes.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import type { CompressedInput } from './compressed-input.ts';
-import { damagedAt, need } from './gzip-member.ts';
+import { addToCrc, damagedAt, need } from './gzip-member.ts';
 import type { InflateCodec } from './inflate-codec.ts';
 
 /** What is passed at a time. Its output, at most 1032 times as long, is in memory at once. */
@@ -42,7 +41,7 @@ async function* inflate(input: CompressedInput, engine: Engine): AsyncGenerator<
     engine.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), SYNC_FLUSH);
     if (engine.err < 0 && engine.err !== BUFFER_ERROR) throw damagedAt(input.offset, 'invalid data');
     const output = engine.result instanceof Uint8Array ? engine.result : new Uint8Array(0);
-    crc = crc32(output, crc);
+    crc = addToCrc(crc, output);
     return output;
   };
   for (;;) {
