@@ -2,7 +2,7 @@
 
 import { Readable } from 'node:stream';
 import { checkOpenedSource, checkOptions } from '../arguments.ts';
-import { VdiStreamError } from '../errors.ts';
+import { rejection, VdiStreamError } from '../errors.ts';
 import { httpImage } from '../http/download.ts';
 import { isUrl } from '../http/url.ts';
 import { openPath, openStandardInput } from '../source/path.ts';
@@ -42,7 +42,7 @@ export async function openSource(given: SourceInput, options: SourceOptions = {}
   return input === '-' ? openStandardInput(options) : openPath(input, options);
 }
 
-/** Opens one or more sources, and always closes them. Throws SOURCE_OPEN or USAGE. */
+/** Opens one or more sources, and always closes them. Throws SOURCE_OPEN, USAGE or MEMORY. */
 export async function withSources<T>(
   input: SourceInput | readonly SourceInput[],
   options: SourceOptions,
@@ -67,6 +67,8 @@ export async function withSources<T>(
       sources.push(await openSource(each, { sha256, signal, onWarning, onRead: onRead(index) }));
     }
     return await use(sources);
+  } catch (error) {
+    throw rejection(error);
   } finally {
     // Errors that matter were thrown by `use`, which reads the sources to their end.
     for (const source of sources.reverse()) await source.close().catch(() => {});
