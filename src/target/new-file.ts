@@ -38,14 +38,15 @@ export async function newFile(addon: Native, path: string, { size: wanted, dryRu
     // Whole sectors until the file is closed, since O_DIRECT cannot write a partial one.
     const size = roundUp(wanted, opened.sector);
     await guarded('TARGET_WRITE', path, addon.truncate(opened.fd, size));
-    const final = { path, at: join(folder, basename(path)), folder, wanted, size };
+    const { io, shut } = ioOf(addon, path, opened);
+    const final = { path, at: join(folder, basename(path)), folder, wanted, size, shut };
     return {
       name: path,
       size,
       align: opened.sector,
       readsZero: true,
       direct: opened.direct,
-      ...ioOf(addon, path, opened),
+      ...io,
       ...ends(addon, opened, reservation, final),
     };
   } catch (error) {
@@ -73,25 +74,24 @@ interface Final {
   readonly wanted: number;
   /** Bytes until it is closed. */
   readonly size: number;
+  readonly shut: () => Promise<void>;
 }
 
 function ends(addon: Native, opened: Opened, reservation: Reservation | undefined, final: Final): Pick<Target, 'close' | 'abandon'> {
   let open = true;
-  async function abandon(): Promise<void> {
+  async function end(finish: () => Promise<void>): Promise<void> {
     if (!open) return;
     open = false;
-    await dropFile(addon, opened, reservation);
+    await final.shut();
+    try {
+      await finish();
+    } finally {
+      await dropFile(addon, opened, reservation);
+    }
   }
   return {
-    abandon,
-    async close() {
-      if (!open) return;
-      try {
-        if (reservation !== undefined) await publish(addon, opened, reservation, final);
-      } finally {
-        await abandon();
-      }
-    },
+    abandon: () => end(async () => {}),
+    close: () => end(async () => (reservation === undefined ? undefined : publish(addon, opened, reservation, final))),
   };
 }
 
