@@ -1,5 +1,6 @@
 /** Decodes one VHD. */
 
+import { checkArguments, checkOptions } from '../arguments.ts';
 import type { Cursor } from '../cursor.ts';
 import type { DecodeOptions, Disk } from '../disk/disk.ts';
 import { refuseOtherFormat } from '../disk/other-formats.ts';
@@ -15,9 +16,11 @@ import { FOOTER_SIZE, hasCookie, parseFooter } from './footer.ts';
  * If the source can seek, the footer at the end is read first: the content of a fixed disk may itself begin with "conectix". Otherwise a
  * footer at the start means a dynamic or differencing disk, and none means a fixed one.
  *
- * Throws a VdiStreamError with a VHD_…, FORMAT_OTHER, DISK_SIZE_UNKNOWN or SOURCE_TRUNCATED code.
+ * Throws a VdiStreamError with a USAGE, VHD_…, FORMAT_OTHER, DISK_SIZE_UNKNOWN or SOURCE_TRUNCATED code.
  */
 export async function decodeVhd(cursor: Cursor, options: DecodeOptions = {}): Promise<Disk> {
+  checkArguments('decodeVhd', cursor);
+  checkOptions('decodeVhd', options);
   const { onWarning: warn = () => {} } = options;
   const end = await lookAtEnd(cursor);
   if (end?.footer?.type === 'fixed') return fixedDisk(cursor, end.footer, warn);
