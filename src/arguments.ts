@@ -3,6 +3,7 @@
  * name of the option.
  */
 
+import { TiB } from './bytes.ts';
 import { GUARDS, VdiStreamError } from './errors.ts';
 import { didYouMean, listed } from './words.ts';
 
@@ -26,6 +27,8 @@ const path = must('a path', (value) => typeof value === 'string' && value !== ''
 const callback = must('a function', (value) => typeof value === 'function');
 const number = must('a number', (value) => typeof value === 'number');
 const whole = (least: number): Check => must(`a whole number of at least ${least}`, (value) => isWhole(value, least));
+/** Of a disk, in bytes. More would take gigabytes of memory for what is known of its sectors. */
+const diskSize = must('a whole number of at most 1024 TiB', (value) => isWhole(value, 0) && Number(value) <= 1024 * TiB);
 const oneOf = (...words: readonly string[]): Check =>
   must(listed(words.map((word) => `"${word}"`)), (value) => words.includes(String(value)) && typeof value === 'string');
 const signal = must('an AbortSignal', (value) => value instanceof AbortSignal);
@@ -39,6 +42,7 @@ const pool = must(
   'a pool, as createPool returns it',
   (value) => hasMethod(value, 'acquire') && isWhole(field(value, 'count'), 1) && isPages(field(value, 'size')),
 );
+const sums = must('checksums, as emptySums returns them', (value) => value instanceof BigUint64Array);
 const isPages = (value: unknown): boolean => isWhole(value, 4096) && Number(value) % 4096 === 0;
 
 const guardNames: Check = (value) => {
@@ -59,7 +63,8 @@ const READ: Table = {
 };
 const WARNED: Table = { strict: flag, onWarning: callback };
 const DISK: Table = { ...READ, ...WARNED, virtualSize: whole(1), staging: path, force: guardNames, pool };
-const WRITE: Table = { ...DISK, zero: oneOf('auto', 'write', 'assume-zero'), zeroTail: flag, verify: flag };
+const ZERO = oneOf('auto', 'write', 'assume-zero');
+const WRITE: Table = { ...DISK, zero: ZERO, zeroTail: flag, verify: flag };
 const XE: Table = { program: path, timeout: number, grace: number, pause: number, inventory: path, locks: path, records: path };
 const xe: Check = (value) => problemOf(value, XE, 'xe.');
 const IMPORT_DEVICE: Table = { ...WRITE, sr: filled, rawVdi: flag, xe };
@@ -106,6 +111,10 @@ const ACCEPTED = {
   createPool: { count: whole(1), size: must('a multiple of 4096', isPages) },
   deviceTarget: { attached: flag, readsZero: flag },
   openSource: { sha256, signal, onWarning: callback, onRead: callback },
+  decodeVhd: { onWarning: callback },
+  overlay: { size: diskSize, signal, given: whole(0) },
+  pump: { size: diskSize, zero: ZERO, sums, signal, onProgress: callback },
+  verifySums: { pool, signal, onProgress: callback },
 } as const satisfies Readonly<Record<string, Table>>;
 
 type CallName = keyof typeof ACCEPTED;
@@ -115,6 +124,9 @@ const REQUIRED: Readonly<Partial<Record<CallName, readonly string[]>>> = {
   dryRunImport: ['sr'],
   glanceImage: ['endpoints'],
   cachedImage: ['folder', 'size'],
+  overlay: ['size'],
+  pump: ['size'],
+  verifySums: ['pool'],
 };
 
 const usage = (message: string): VdiStreamError => new VdiStreamError('USAGE', message);
@@ -157,6 +169,56 @@ export function checkText(call: string, name: string, value: unknown): void {
   if (expected !== undefined) throw usage(`${call}: ${name} must be ${expected}`);
 }
 
+const optional =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined ? undefined : check(value);
+const hasMethods = (value: unknown, ...names: readonly string[]): boolean => names.every((name) => hasMethod(value, name));
+const bytes = must('a Uint8Array', (value) => value instanceof Uint8Array);
+const cursor = must(
+  'a cursor',
+  (value) => isWhole(field(value, 'position'), 0) && hasMethods(value, 'peek', 'read', 'fill', 'moveTo', 'chunks'),
+);
+const openedTarget = must('an open target', (value) => isTarget(value) && isWhole(field(value, 'align'), 1));
+
+const extent = must('an extent', (value) => {
+  const kind = field(value, 'kind');
+  return kind === 'zero' || kind === 'hole' || (kind === 'data' && hasMethod(value, 'release') && hasMethod(field(value, 'ready'), 'then'));
+});
+
+/** The arguments of the building blocks, in order. Options come after them, and are in ACCEPTED. */
+const ARGUMENTS = {
+  compressionOf: { magic: bytes },
+  decompress: {
+    compression: oneOf('none', 'gzip', 'zstd', 'xz'),
+    source: must('an async iterable of Uint8Arrays', (value) => isStream(value)),
+  },
+  drain: { cursor },
+  streamCursor: { source: must('an async iterable of Uint8Arrays', (value) => isStream(value)), length: optional(whole(0)) },
+  discard: { extent },
+  overlay: {
+    layers: must('an async iterable of layers', (value) => isStream(value)),
+    buffers: must('a pool', (value) => hasMethod(value, 'acquire') && isPages(field(value, 'size'))),
+  },
+  rawDisk: { cursor, size: optional(whole(0)), warn: callback },
+  pump: { extents: must('an async generator of extents', (value) => isStream(value) && hasMethod(value, 'next')), target: openedTarget },
+  emptySums: { size: diskSize },
+  verifySums: { target: openedTarget, size: diskSize, sums },
+  isTarHeader: { block: bytes },
+  readTar: { cursor, warn: optional(callback) },
+  decodeVhd: { cursor },
+} as const satisfies Readonly<Record<string, Table>>;
+
+/** Throws USAGE for the first of the values that is not what the argument at its place must be. */
+export function checkArguments(call: keyof typeof ARGUMENTS, ...values: readonly unknown[]): void {
+  const checks: ReadonlyArray<readonly [string, Check]> = Object.entries(ARGUMENTS[call]);
+  for (const [index, [name, check]] of checks.entries()) {
+    const expected = check(values[index]);
+    if (expected !== undefined) throw usage(`${call}: ${name} must be ${expected}`);
+  }
+}
+
+const isTarget = (value: unknown): boolean => hasMethods(value, 'read', 'write', 'zero', 'sync', 'close', 'abandon');
 const isOpener = (value: unknown): boolean => typeof field(value, 'name') === 'string' && hasMethod(value, 'open');
 const isStream = (value: unknown): boolean => isObject(value) && typeof Reflect.get(value, Symbol.asyncIterator) === 'function';
 
@@ -177,16 +239,14 @@ export function checkOpener(call: string, from: unknown): void {
 /** Throws USAGE unless the opener called `name` has returned a source. */
 export function checkOpenedSource(name: string, source: unknown): void {
   const isSource =
-    hasMethod(field(source, 'cursor'), 'chunks') &&
-    ['sharesBytesWith', 'bytesRead', 'finish', 'own', 'close'].every((each) => hasMethod(source, each));
+    hasMethod(field(source, 'cursor'), 'chunks') && hasMethods(source, 'sharesBytesWith', 'bytesRead', 'finish', 'own', 'close');
   if (!isSource) throw usage(`the opener ${name} has not returned a source`);
 }
 
 /** Throws USAGE unless the opener called `name` has returned a target, whose sectors fit into the buffers for parts of them. */
 export function checkOpenedTarget(name: string, target: unknown): void {
   const align = field(target, 'align');
-  const isTarget = ['read', 'write', 'zero', 'sync', 'close', 'abandon'].every((each) => hasMethod(target, each));
-  if (!isTarget) throw usage(`the opener ${name} has not returned a target`);
+  if (!isTarget(target)) throw usage(`the opener ${name} has not returned a target`);
   if (!isWhole(align, 1) || 65_536 % Number(align) !== 0) throw usage(`${name}: align must be a power of two of at most 65536`);
 }
 

@@ -740,12 +740,37 @@ export function throwIfCancelled(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new VdiStreamError('CANCELLED', 'cancelled', { cause: signal.reason });
 }
 
-/** CANCELLED for any error once the signal has fired, since the cancellation caused it. Keeps `left`. */
-export function cancelledOr(error: unknown, signal: AbortSignal | undefined): unknown {
-  if (!signal?.aborted || (error instanceof VdiStreamError && error.code === 'CANCELLED')) return error;
-  const cancelled = new VdiStreamError('CANCELLED', 'cancelled', { cause: error });
-  if (error instanceof VdiStreamError) cancelled.left.push(...error.left);
-  return cancelled;
+/**
+ * What a call rejects with: CANCELLED for any error once the signal has fired, since the cancellation caused it; MEMORY if the host refused
+ * memory, wherever that was; otherwise `error`. Keeps `left`.
+ */
+export function rejection(error: unknown, signal?: AbortSignal): unknown {
+  const found = error instanceof VdiStreamError ? error : undefined;
+  if (found?.code === 'CANCELLED') return found;
+  const typed = signal?.aborted ? new VdiStreamError('CANCELLED', 'cancelled', { cause: error }) : memoryError(error, found);
+  if (typed === undefined) return error;
+  typed.left.push(...(found?.left ?? []));
+  return typed;
+}
+
+function memoryError(error: unknown, { code, member, offset, device }: Partial<VdiStreamError> = {}): VdiStreamError | undefined {
+  if (code === 'MEMORY' || !isNoMemory(error)) return undefined;
+  return new VdiStreamError('MEMORY', messageOf(error), { member, offset, device, errno: ENOMEM, cause: error });
+}
+
+const ENOMEM = 12;
+/** V8's messages for an ArrayBuffer and for WebAssembly, and Node's for a Buffer. */
+const NO_MEMORY = /^(?:Array buffer allocation failed|Failed to allocate memory|WebAssembly\..*(?:could not allocate|out of memory))/i;
+const MAX_CAUSES = 16;
+
+/** Whether V8 or the kernel refused memory for it, or for one of its causes. */
+function isNoMemory(error: unknown): boolean {
+  let cause = error;
+  for (let depth = 0; cause instanceof Error && depth < MAX_CAUSES; depth++) {
+    if (NO_MEMORY.test(cause.message) || Math.abs(Number(Reflect.get(cause, 'errno'))) === ENOMEM) return true;
+    cause = cause.cause;
+  }
+  return false;
 }
 
 /** Whether an error is about the content of the source, not about the source itself. A member may be compressed too. */

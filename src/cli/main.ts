@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The command line: arguments in, one result or one error out, and an exit status. */
 
-import { cancelledOr, VdiStreamError } from '../errors.ts';
+import { rejection, VdiStreamError } from '../errors.ts';
 import { optimizeLater } from '../host/v8.ts';
 import { didYouMean, listed } from '../words.ts';
 import { COMMANDS, isCommand } from './commands.ts';
@@ -38,7 +38,7 @@ async function main(argv: readonly string[]): Promise<number> {
     if (!isCommand(name)) throw unknownCommand(name);
     return await run(name, rest, stop.signal);
   } catch (cause) {
-    const error = cancelledOr(cause, stop.signal);
+    const error = rejection(cause, stop.signal);
     toStderr(errorText(error, json, argv));
     return error instanceof VdiStreamError ? error.exitCode : 1;
   }

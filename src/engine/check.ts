@@ -4,7 +4,7 @@ import { checkOptions } from '../arguments.ts';
 import { type Compression, compressionOf, inflaterOf, MAGIC_BYTES } from '../codec/compression.ts';
 import type { InflateName } from '../codec/inflate.ts';
 import type { DiskType } from '../disk/disk.ts';
-import { type ErrorCode, inMember, isOfImage, type OnFault, VdiStreamError } from '../errors.ts';
+import { type ErrorCode, hasRemedy, inMember, isOfImage, type OnFault, rejection, VdiStreamError } from '../errors.ts';
 import { ofBare } from '../image/decode.ts';
 import { openFeed } from '../image/feed.ts';
 import { createLayers } from '../image/layers.ts';
@@ -159,8 +159,11 @@ function createFindings(): Findings {
     async attempt(step, of) {
       try {
         return await step();
-      } catch (error) {
-        if (!(error instanceof VdiStreamError) || error.code === 'CANCELLED' || error.code === 'USAGE') throw error;
+      } catch (cause) {
+        const error = rejection(cause);
+        // What the host lacks for now, such as memory, is no fault of the image.
+        if (!(error instanceof VdiStreamError) || error.code === 'CANCELLED' || error.code === 'USAGE' || hasRemedy(error, 'host', 'again'))
+          throw error;
         inMember(of?.member, error);
         fault(error);
         // No other disk can be read after it.

@@ -4,7 +4,7 @@
  */
 
 import { checkOptions } from '../arguments.ts';
-import { cancelledOr, messageOf, throwIfCancelled } from '../errors.ts';
+import { messageOf, rejection, throwIfCancelled } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import { hostLock } from './host-lock.ts';
 import { isAtWork, type OwnerTag, parseOwnerTag } from './owner-tag.ts';
@@ -77,7 +77,7 @@ export async function reap(options: ReapOptions = {}): Promise<ReapResult> {
     if (sr !== undefined) await toolstack.srType(sr, signal);
     return await createReaper(toolstack, xe)({ sr, dryRun, signal, onWarning });
   } catch (error) {
-    throw cancelledOr(error, signal);
+    throw rejection(error, signal);
   }
 }
 
