@@ -16,6 +16,8 @@ export interface Place {
   readonly path: string;
   /** The calls that a write makes here. Any other is no cell. */
   readonly calls: readonly string[];
+  /** Those of them that Node makes, and repeats for as long as they are interrupted (libuv, uv__fs_work in src/unix/fs.c). */
+  readonly repeated: readonly string[];
   /** Rules of faults.c that hold in every run: the calls that they concern always fail. */
   readonly lacks: readonly string[];
   /** As before a write. */
@@ -37,18 +39,20 @@ const NEW_FILE = [...ALWAYS, 'truncate', 'lock', 'link', 'unlink'];
 
 interface FileOptions {
   readonly calls: readonly string[];
+  readonly repeated?: readonly string[];
   readonly lacks?: readonly string[];
   /** What the target holds before. */
   readonly before?: Buffer;
 }
 
-function filePlace(folder: string, { calls, lacks = [], before }: FileOptions): Place {
+function filePlace(folder: string, { calls, repeated = [], lacks = [], before }: FileOptions): Place {
   const place = join(folder, 'targets');
   const target = join(place, 'disk.raw');
   return {
     target,
     path: place,
     calls,
+    repeated,
     lacks,
     prepare() {
       rmSync(place, { recursive: true, force: true });
@@ -69,6 +73,7 @@ function loopPlace(sector: 512 | 4096): Place {
     target: device.path,
     path: device.path,
     calls: [...ALWAYS, 'zero'],
+    repeated: [],
     lacks: [],
     prepare: () => device.write(0, stale),
     content: () => device.read(0, SIZE),
@@ -84,15 +89,20 @@ function oldFile(): Buffer {
   return bytes.fill(0x5a, 2 * MIB, SIZE - 2 * MIB);
 }
 
+const NEW = { calls: NEW_FILE, repeated: ['unlink'] };
+
 export const PLACES: Readonly<Record<string, () => Place>> = {
-  'a new file': () => filePlace(testFolder(), { calls: NEW_FILE }),
+  'a new file': () => filePlace(testFolder(), NEW),
   'an existing file': () => filePlace(testFolder(), { calls: [...ALWAYS, 'zero', 'truncate', 'lock'], before: oldFile() }),
-  'a file on tmpfs': () => filePlace(tinyFolder(4 * SIZE).path, { calls: NEW_FILE }),
-  'a file without O_DIRECT': () => filePlace(testFolder(), { calls: [...NEW_FILE, 'advise'], lacks: [`direct:${EINVAL}:1:0`] }),
-  'a file without O_TMPFILE': () => filePlace(testFolder(), { calls: NEW_FILE, lacks: [`unnamed:${EOPNOTSUPP}:1:0`] }),
+  'a file on tmpfs': () => filePlace(tinyFolder(4 * SIZE).path, NEW),
+  'a file without O_DIRECT': () =>
+    filePlace(testFolder(), { calls: [...NEW_FILE, 'advise'], repeated: ['unlink'], lacks: [`direct:${EINVAL}:1:0`] }),
+  'a file without O_TMPFILE': () =>
+    filePlace(testFolder(), { calls: NEW_FILE, repeated: ['link', 'unlink'], lacks: [`unnamed:${EOPNOTSUPP}:1:0`] }),
   'a file without O_TMPFILE and hard links': () =>
     filePlace(testFolder(), {
       calls: [...NEW_FILE.filter((call) => call !== 'link' && call !== 'unlink'), 'rename'],
+      repeated: ['rename'],
       lacks: [`unnamed:${EOPNOTSUPP}:1:0`, `link:${EPERM}:1:0`],
     }),
   'a loop device with 512-byte sectors': () => loopPlace(512),
