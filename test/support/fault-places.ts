@@ -16,7 +16,7 @@ export interface Place {
   readonly path: string;
   /** The calls that a write makes here. Any other is no cell. */
   readonly calls: readonly string[];
-  /** Those of them that Node makes, and repeats for as long as they are interrupted (libuv, uv__fs_work in src/unix/fs.c). */
+  /** Those of them that Node makes, and repeats for as long as they are interrupted (libuv, uv__fs_work). */
   readonly repeated: readonly string[];
   /** Rules of faults.c that hold in every run: the calls that they concern always fail. */
   readonly lacks: readonly string[];
