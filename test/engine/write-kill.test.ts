@@ -119,7 +119,7 @@ async function rounds(name: string, image: string, target: string, round: Round)
   return counts;
 }
 
-const limit = { timeout: 120_000 + ROUNDS * 10_000 };
+const limit = { timeout: 120_000 + ROUNDS * 20_000 };
 
 test('a write to a new file that gets a signal leaves nothing half-written, and the next one finds nothing in its way', limit, async () => {
   const image = join(testFolder(), 'image.vhd');
