@@ -104,7 +104,7 @@ async function matrix(name: string): Promise<void> {
   if (place === undefined) throw new Error('no such place');
   const { path, lacks } = place;
   const write = (target: string, rules: readonly string[]): Promise<FaultyProcess> =>
-    faulty([main, 'write', '--json', '--verify', image, target], { path, rules: [...lacks, ...rules] });
+    faulty([main, 'write', '--json', '--verify', image, target], { path, rules: [...lacks, ...rules], limit: 300_000 });
   const counts = { written: 0, refused: 0 };
   const failures: string[] = [];
   try {
