@@ -91,10 +91,18 @@ async function vhdAt(path: string, warn: OnWarning, parent: boolean): Promise<Vh
 const endsInFooter = async (file: ReadableFile): Promise<boolean> =>
   file.kind === 'file' && hasCookie((await lookAtEnd(file.cursor()))?.bytes ?? new Uint8Array(0));
 
+/** Throws EXPORT_IMAGE, and VHD_FOOTER for a file that only its name calls a VHD: a fixed one that was cut would pass for a raw disk. */
 function refuseImage(path: string, front: Uint8Array): void {
   const what = imageIn(front);
-  if (what === undefined) return;
-  throw new VdiStreamError('EXPORT_IMAGE', `${path} is ${what}, not a disk: use \`vdistream write\` first, or --raw`, { device: path });
+  if (what !== undefined) {
+    throw new VdiStreamError('EXPORT_IMAGE', `${path} is ${what}, not a disk: use \`vdistream write\` first, or --raw`, { device: path });
+  }
+  if (front.length > 0 && /\.a?vhd$/i.test(path)) {
+    throw new VdiStreamError('VHD_FOOTER', 'no VHD footer, neither at the start nor at the end; if this is a raw disk, use --raw', {
+      member: path,
+      offset: 0,
+    });
+  }
 }
 
 /** By its first bytes, which a raw disk has none of. */
