@@ -84,14 +84,9 @@ async function resolve(layers: readonly VhdLayer[], range: Range): Promise<FileR
   let absent: Range[] = [range];
   for (const { file, facts, runs } of layers) {
     const below: Range[] = [];
-    for (const { offset, length } of absent) {
-      const within = Math.min(length, facts.virtualSize - offset);
-      if (within <= 0) continue;
-      const placed = await named(file, runs(offset, within));
-      for (const { at, ...run } of placed) {
-        if (at === undefined) addAbsent(below, run);
-        else addFound(found, { ...run, file, at });
-      }
+    for (const { offset, length, at } of await named(file, runs([...clipped(absent, facts.virtualSize)]))) {
+      if (at === undefined) addAbsent(below, { offset, length });
+      else addFound(found, { offset, length, file, at });
     }
     absent = below;
   }
