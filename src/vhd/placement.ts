@@ -15,7 +15,7 @@ export interface PlacedRun extends Range {
 }
 
 /** Fills `into` with the bytes of the file from `at` on. */
-export type ReadAt = (into: Uint8Array, at: number) => Promise<void>;
+type ReadAt = (into: Uint8Array, at: number) => Promise<void>;
 
 export interface Placement {
   /** The runs that cover `ranges`, in order. These are ascending, within the disk, and consist of whole sectors. */

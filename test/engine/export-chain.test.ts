@@ -1,14 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { VdiStreamError } from '../../src/errors.ts';
 import { exportDisk, writeDisk } from '../../src/index.ts';
 import { sampleChain, stored, storedVhds } from '../support/chains.ts';
+import { noise } from '../support/chunks.ts';
 import { testFolder } from '../support/folder.ts';
 import { eachImage } from '../support/images.ts';
 import { withLoop } from '../support/loop.ts';
+import { dynamicVhd } from '../support/make-vhd.mjs';
 import { testWith } from '../support/needs.ts';
 import type { Answers, Image } from '../support/producers/image.ts';
 
@@ -81,6 +83,35 @@ describe('a chain', () => {
     expect(existsSync(out)).toBe(false);
     const { warnings } = await exportDisk([leaf, base], out, { force: ['parent'] });
     expect(warnings).toMatchObject([{ code: 'CHAIN_PARENT', member: leaf }]);
+  });
+});
+
+describe('a layer that is written to during the export', () => {
+  const options = { size: 16 * 4096, blockSize: 4096, id: 5 };
+  const before = dynamicVhd({ ...options, blocks: new Map([[2, noise(4096, 1)]]) });
+
+  /** Exports the VHD, and changes the file once the image is being written. */
+  async function changing(after: Buffer): ReturnType<typeof exportDisk> {
+    const folder = testFolder();
+    const path = stored(folder, 'live.vhd', before);
+    let changed = false;
+    return exportDisk(path, join(folder, 'out.vhd'), {
+      blockSize: 4096,
+      onProgress({ phase }) {
+        if (phase === 'export' && !changed) writeFileSync(path, after);
+        changed ||= phase === 'export';
+      },
+    });
+  }
+
+  test('is an error if it has a new block, which the map does not have', async () => {
+    const grown = dynamicVhd({ ...options, blocks: new Map([2, 9].map((block) => [block, noise(4096, 1)])) });
+    await expect(changing(grown)).rejects.toMatchObject({ code: 'EXPORT_CHANGED' });
+  });
+
+  test('is a warning otherwise', async () => {
+    const { warnings } = await changing(dynamicVhd({ ...options, blocks: new Map([[2, noise(4096, 7)]]) }));
+    expect(warnings).toMatchObject([{ code: 'DISK_WRITTEN' }]);
   });
 });
 
