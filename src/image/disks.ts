@@ -36,7 +36,7 @@ export async function openDisks(sources: readonly Given[], options: DisksOptions
     for (let index = 0; index < sources.length; ) {
       throwIfCancelled(signal);
       const layers = raw ? [] : await openLayers(sources.slice(index), options);
-      disks.push(layers.length > 0 ? await chainOf(layers, options) : await openRaw(sources[index], { signal, onWarning }));
+      disks.push(layers.length > 0 ? await openChain(layers, options) : await openRaw(sources[index], { signal, onWarning }));
       index += Math.max(1, layers.length);
     }
     return disks;
@@ -64,7 +64,7 @@ async function openLayers(sources: readonly Given[], { signal, onWarning }: Disk
   }
 }
 
-async function chainOf(layers: readonly VhdLayer[], { anyParent, onWarning: warn }: DisksOptions): Promise<ReadableDisk> {
+async function openChain(layers: readonly VhdLayer[], { anyParent, onWarning: warn }: DisksOptions): Promise<ReadableDisk> {
   try {
     return readableChain(layers, { anyParent, warn });
   } catch (error) {

@@ -6,7 +6,7 @@
 import type { Range } from '../disk/disk.ts';
 import type { SectorRun } from '../disk/sectors.ts';
 import { allocatedRanges } from './dynamic.ts';
-import type { BlockMetadata, Metadata } from './metadata.ts';
+import type { BlockMetadata, VhdMetadata } from './metadata.ts';
 import { bitmapRuns } from './use.ts';
 
 /** A run of the disk: at byte `at` of the file, or, if that is undefined, absent. */
@@ -25,7 +25,7 @@ export interface Placement {
 }
 
 /** Bitmaps are read with `readAt`, and kept up to `cacheBytes`. Keeps nothing of the metadata but the table. */
-export function placementOf(metadata: Metadata, virtualSize: number, readAt: ReadAt, cacheBytes: number): Placement {
+export function placementOf(metadata: VhdMetadata, virtualSize: number, readAt: ReadAt, cacheBytes: number): Placement {
   if (metadata.type !== 'fixed') return blockPlacement(metadata, readAt, cacheBytes);
   return {
     runs: async (ranges) => ranges.map(({ offset, length }) => ({ offset, length, at: offset })),
