@@ -36,7 +36,7 @@ export async function openDisks(sources: readonly Given[], options: DisksOptions
     for (let index = 0; index < sources.length; ) {
       throwIfCancelled(signal);
       const layers = raw ? [] : await openLayers(sources.slice(index), options);
-      disks.push(layers.length > 0 ? await chainOf(layers, options) : await openRaw(sources[index], { signal, onWarning }));
+      disks.push(layers.length > 0 ? await openChain(layers, options) : await openRaw(sources[index], { signal, onWarning }));
       index += Math.max(1, layers.length);
     }
     return disks;
@@ -64,7 +64,7 @@ async function openLayers(sources: readonly Given[], { signal, onWarning }: Disk
   }
 }
 
-async function chainOf(layers: readonly VhdLayer[], { anyParent, onWarning: warn }: DisksOptions): Promise<ReadableDisk> {
+async function openChain(layers: readonly VhdLayer[], { anyParent, onWarning: warn }: DisksOptions): Promise<ReadableDisk> {
   try {
     return readableChain(layers, { anyParent, warn });
   } catch (error) {
@@ -91,10 +91,18 @@ async function vhdAt(path: string, warn: OnWarning, parent: boolean): Promise<Vh
 const endsInFooter = async (file: ReadableFile): Promise<boolean> =>
   file.kind === 'file' && hasCookie((await lookAtEnd(file.cursor()))?.bytes ?? new Uint8Array(0));
 
+/** Throws EXPORT_IMAGE, and VHD_FOOTER for a file that only its name calls a VHD: a fixed one that was cut would pass for a raw disk. */
 function refuseImage(path: string, front: Uint8Array): void {
   const what = imageIn(front);
-  if (what === undefined) return;
-  throw new VdiStreamError('EXPORT_IMAGE', `${path} is ${what}, not a disk: use \`vdistream write\` first, or --raw`, { device: path });
+  if (what !== undefined) {
+    throw new VdiStreamError('EXPORT_IMAGE', `${path} is ${what}, not a disk: use \`vdistream write\` first, or --raw`, { device: path });
+  }
+  if (front.length > 0 && /\.a?vhd$/i.test(path)) {
+    throw new VdiStreamError('VHD_FOOTER', 'no VHD footer, neither at the start nor at the end; if this is a raw disk, use --raw', {
+      member: path,
+      offset: 0,
+    });
+  }
 }
 
 /** By its first bytes, which a raw disk has none of. */
