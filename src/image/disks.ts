@@ -52,7 +52,7 @@ async function openLayers(sources: readonly Given[], { signal, onWarning }: Disk
   try {
     for (const source of sources) {
       throwIfCancelled(signal);
-      const layer = typeof source === 'string' ? await vhdAt(source, onWarning, layers.length > 0) : undefined;
+      const layer = typeof source === 'string' ? await vhdAt(source, onWarning) : undefined;
       if (layer !== undefined) layers.push(layer);
       if (layers.length > MAX_LAYERS) throw new VdiStreamError('CHAIN_DEEP', `a chain of more than ${MAX_LAYERS} layers`);
       if (layer?.facts.type !== 'differencing') break;
@@ -73,14 +73,14 @@ async function openChain(layers: readonly VhdLayer[], { anyParent, onWarning: wa
   }
 }
 
-/** Undefined if this is not a VHD. If it is a file in a format whose bytes are not a disk, throws EXPORT_IMAGE, but not for a `parent`. */
-async function vhdAt(path: string, warn: OnWarning, parent: boolean): Promise<VhdLayer | undefined> {
+/** Undefined if this is a raw disk. */
+async function vhdAt(path: string, warn: OnWarning): Promise<VhdLayer | undefined> {
   const file = await openReadableFile(path);
   let layer: VhdLayer | undefined;
   try {
     const front = await file.cursor().peek(TAR_BLOCK);
     if (hasCookie(front) || (await endsInFooter(file))) layer = await openVhdLayer(file, warn);
-    else if (file.kind === 'file' && !parent) refuseImage(path, front);
+    else if (file.kind === 'file') refuseImage(path, front);
     return layer;
   } finally {
     if (layer === undefined) await file.close();

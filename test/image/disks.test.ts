@@ -128,6 +128,15 @@ describe('several sources', () => {
     }
   });
 
+  test('of which a parent is compressed, or has lost its footers, are refused for that', async () => {
+    const folder = testFolder();
+    const [leaf = '', base = Buffer.alloc(0)] = [stored(folder, 'leaf.vhd', pair().vhds[0] ?? Buffer.alloc(0)), pair().vhds[1]];
+    const packed = stored(folder, 'base.vhd.gz', gzipSync(base));
+    await expect(opened([leaf, packed])).rejects.toMatchObject({ code: 'EXPORT_IMAGE', device: packed });
+    const cut = stored(folder, 'base.vhd', base.subarray(512, -512));
+    await expect(opened([leaf, cut])).rejects.toMatchObject({ code: 'VHD_FOOTER', member: cut });
+  });
+
   test('are all raw on request', async () => {
     const { vhds } = pair();
     const disks = await opened(storedVhds(testFolder(), vhds), { raw: true });
