@@ -742,6 +742,25 @@ export function cancelledOr(error: unknown, signal: AbortSignal | undefined): un
   return cancelled;
 }
 
+export const leftOf = (error: unknown): readonly string[] => (error instanceof VdiStreamError ? error.left : []);
+
+/**
+ * The error with what the clean-up after it could not undo. Only a VdiStreamError has `left`, and a callback of the caller may throw anything.
+ */
+export function withLeft(error: unknown, left: readonly string[]): unknown {
+  if (left.length === 0) return error;
+  const typed = error instanceof VdiStreamError ? error : new VdiStreamError('XE_FAILED', messageOf(error), { cause: error });
+  typed.left.push(...left);
+  return typed;
+}
+
+/** The first error, with what the clean-up after it could not undo. */
+export const afterCleanUp = (error: unknown, cleanUp: () => Promise<void>): Promise<unknown> =>
+  cleanUp().then(
+    () => error,
+    (failure: unknown) => withLeft(error, leftOf(failure)),
+  );
+
 /** Whether an error is about the content of the source, not about the source itself. A member may be compressed too. */
 export const isOfImage = ({ atFault, member }: VdiStreamError): boolean => atFault === 'image' || member !== undefined;
 

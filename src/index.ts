@@ -36,6 +36,8 @@ export type { Target, TargetOpener, TargetOptions } from './target/target.ts';
 export { type OnWarning, WARNINGS, type Warning, type WarningCode } from './warnings.ts';
 export { type DeviceDryRun, dryRunImport, dryRunImportToDevice, type ImportDryRun } from './xen/dry-run.ts';
 export { type ImportResult, importImage, importToDevice } from './xen/import.ts';
+export type { LeftOverVbd } from './xen/left-over-vbd.ts';
 export type { ImportDeviceOptions, ImportOptions } from './xen/options.ts';
 export { type LeftOver, type OperatorCommands, type ReapOptions, type ReapResult, reap } from './xen/reap.ts';
+export { type VdiDiskOptions, vdiDisk } from './xen/vdi-disk.ts';
 export type { XeOptions } from './xen/xe.ts';

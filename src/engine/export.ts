@@ -6,10 +6,10 @@ import { gzip } from '../codec/gzip.ts';
 import type { Chunks } from '../cursor.ts';
 import type { Disk, Identity } from '../disk/disk.ts';
 import type { ReadableDisk } from '../disk/readable.ts';
-import { assert, VdiStreamError } from '../errors.ts';
+import { afterCleanUp, assert, VdiStreamError } from '../errors.ts';
 import { native } from '../host/native.ts';
 import { createPool, type Pool } from '../host/pool.ts';
-import { openDisks } from '../image/disks.ts';
+import { closeDisks, openDisks } from '../image/disks.ts';
 import { packOva } from '../ova/ovf-write.ts';
 import { type PackedArchive, packTar } from '../ova/pack.ts';
 import type { SinkOpener } from '../sink/sink.ts';
@@ -43,23 +43,14 @@ export async function exportDisk(given: DisksInput, output: SinkInput, options: 
   const warn = warner(warnings, { onWarning });
   const sink = sinkOpener(output);
   const disks = await openDisks(isSeveral(given) ? given : [given], { raw, signal, onWarning: warn });
-  let failed = true;
-  try {
-    const exported = await exportOpened(disks, sink, options, { pool, warn });
-    failed = false;
-    return { ...exported, seconds: Number(process.hrtime.bigint() - started) / 1e9, warnings };
-  } finally {
-    await closeAll(disks, failed);
-  }
+  const exported = await exportOpened(disks, sink, options, { pool, warn }).catch(async (error: unknown) => {
+    throw await afterCleanUp(error, () => closeDisks(disks));
+  });
+  await closeDisks(disks);
+  return { ...exported, seconds: Number(process.hrtime.bigint() - started) / 1e9, warnings };
 }
 
 const isSeveral = (given: DisksInput): given is Extract<DisksInput, readonly unknown[]> => Array.isArray(given);
-
-/** The first error counts: after a failure, those of closing are of no interest. */
-async function closeAll(disks: readonly ReadableDisk[], failed: boolean): Promise<void> {
-  const outcomes = await Promise.allSettled(disks.map((disk) => disk.close()));
-  for (const outcome of outcomes) if (outcome.status === 'rejected' && !failed) throw outcome.reason;
-}
 
 /** What the parts of one export share. */
 interface Job {

@@ -1,6 +1,7 @@
 /** The disks of an export: devices, raw files and VHD chains, opened for reading at any place. */
 
 import type { DiskOpener, ReadableDisk } from '../disk/readable.ts';
+import { afterCleanUp, leftOf, withLeft } from '../errors.ts';
 import { deviceDisk } from '../source/device-disk.ts';
 import type { OnWarning } from '../warnings.ts';
 
@@ -21,7 +22,17 @@ export async function openDisks(sources: ReadonlyArray<string | DiskOpener>, { s
     }
     return disks;
   } catch (error) {
-    for (const disk of disks) await disk.close().catch(() => {});
-    throw error;
+    throw await afterCleanUp(error, () => closeDisks(disks));
   }
+}
+
+/** Throws the first error, with what closing all of them could not undo. */
+export async function closeDisks(disks: readonly ReadableDisk[]): Promise<void> {
+  const outcomes = await Promise.allSettled(disks.map((disk) => disk.close()));
+  const [failure, ...more] = outcomes.filter((outcome) => outcome.status === 'rejected');
+  if (failure !== undefined)
+    throw withLeft(
+      failure.reason,
+      more.flatMap(({ reason }) => leftOf(reason)),
+    );
 }

@@ -1,6 +1,6 @@
-/** Removes the VDI of an import, in whatever state the import left it. */
+/** Removes the VDI of an import, or the VBD of an export, in whatever state they were left. */
 
-import { messageOf, VdiStreamError } from '../errors.ts';
+import { messageOf, VdiStreamError, withLeft } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import type { Toolstack } from './toolstack.ts';
 
@@ -21,5 +21,15 @@ export async function removeVdi(toolstack: Toolstack, vdi: string, onWarning?: O
     return [];
   } catch (error) {
     return [`VDI ${vdi}: ${messageOf(error)}`];
+  }
+}
+
+/** Unplugs and destroys the VBD of an export. The `left` of its error says that it is still there. */
+export async function removeVbd(toolstack: Toolstack, vbd: string, vdi: string, onWarning?: OnWarning): Promise<void> {
+  try {
+    await toolstack.unplug(vbd, onWarning);
+    await toolstack.destroyVbd(vbd);
+  } catch (error) {
+    throw withLeft(error, [`VBD ${vbd} of VDI ${vdi}: ${messageOf(error)}`]);
   }
 }
