@@ -62,7 +62,8 @@ export const ERRORS = {
   RECORD: {
     exit: 1,
     atFault: 'host',
-    meaning: 'The record of an import cannot be written, or its folder is a link, belongs to another user, or is open to other users.',
+    meaning:
+      'The record of an import or export cannot be written, or its folder is a link, belongs to another user, or is open to other users.',
     advice: 'Check the folder, and whether its file system is full. VDISTREAM_RECORDS names another one.',
   },
 
@@ -553,13 +554,15 @@ export const ERRORS = {
     exit: 1,
     atFault: 'toolstack',
     meaning: 'The VDI is in use.',
-    advice: 'Find what uses it with `xe vbd-list vdi-uuid=VDI`.',
+    advice:
+      'Find what uses it with `xe vbd-list vdi-uuid=VDI`. To export a disk in use, export a snapshot of it: `xe vdi-snapshot uuid=VDI`.',
   },
   VDI_UNAVAILABLE: {
     exit: 1,
     atFault: 'toolstack',
     meaning: 'The storage cannot attach the VDI, perhaps because it was not detached cleanly.',
-    advice: 'Check /var/log/SMlog. After a crash, the resetvdis tool of the storage manager clears the stale state.',
+    advice:
+      'Check /var/log/SMlog. If another host has the VDI attached, export a snapshot of it (`xe vdi-snapshot uuid=VDI`). After a crash, the resetvdis tool of the storage manager clears the stale state.',
   },
   VBD_DETACH: {
     exit: 1,

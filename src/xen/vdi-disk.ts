@@ -139,8 +139,8 @@ async function attachReadOnly(
   async function create(): Promise<string> {
     const { ours: before } = await toolstack.vbdsOf(vdi.uuid);
     const recorded = { tag: tag.text, sr: vdi.sr, vdi: vdi.uuid, before };
-    record = recorded;
     await records.addExport(tag.token, recorded);
+    record = recorded;
     const vbd = await toolstack.createReadOnlyVbd(vdi.uuid, before, signal);
     record = { ...recorded, vbd };
     await records.completeExport(tag.token, vbd);
@@ -168,7 +168,10 @@ async function attachReadOnly(
     };
   } catch (cause) {
     const made = record;
-    if (made === undefined) throw cause;
+    if (made === undefined) {
+      await settle([]);
+      throw cause;
+    }
     const undoing = (): Promise<string[]> => undo(toolstack, records, made, cause, onWarning);
     // While the VBD is not known, no other export may create one.
     const left = await (made.vbd === undefined ? lock(undoing).catch(orSentence(vdi.uuid)) : undoing());
