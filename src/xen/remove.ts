@@ -24,12 +24,18 @@ export async function removeVdi(toolstack: Toolstack, vdi: string, onWarning?: O
   }
 }
 
-/** Unplugs and destroys the VBD of an export. The `left` of its error says that it is still there. */
+/**
+ * Unplugs and destroys the VBD of an export, and tries again once if that fails: a command whose response was lost may have been carried out
+ * by then. The `left` of its error says that the VBD is still there.
+ */
 export async function removeVbd(toolstack: Toolstack, vbd: string, vdi: string, onWarning?: OnWarning): Promise<void> {
-  try {
+  const remove = async (): Promise<void> => {
     await toolstack.unplug(vbd, onWarning);
     await toolstack.destroyVbd(vbd);
-  } catch (error) {
-    throw withLeft(error, [`VBD ${vbd} of VDI ${vdi}: ${messageOf(error)}`]);
-  }
+  };
+  await remove().catch((first: unknown) =>
+    remove().catch((error: unknown) => {
+      throw withLeft(first, [`VBD ${vbd} of VDI ${vdi}: ${messageOf(error)}`]);
+    }),
+  );
 }

@@ -39,12 +39,10 @@ export async function vdiSize(xe: Xe, vdi: string, signal: AbortSignal | undefin
   throw new VdiStreamError('XE_FAILED', `the virtual-size of VDI ${vdi} is ${JSON.stringify(printed)}`);
 }
 
-export const storedVdi = async (xe: Xe, vdi: string, signal: AbortSignal | undefined): Promise<StoredVdi> => ({
-  uuid: vdi,
-  sr: await xe.run('vdi-param-get', { uuid: vdi, 'param-name': 'sr-uuid' }, signal),
-  size: await vdiSize(xe, vdi, signal),
-  raw: await isRaw(xe, vdi, signal),
-});
+export async function storedVdi(xe: Xe, vdi: string, signal: AbortSignal | undefined): Promise<StoredVdi> {
+  const sr = printedUuid('vdi-param-get', await xe.run('vdi-param-get', { uuid: vdi, 'param-name': 'sr-uuid' }, signal));
+  return { uuid: vdi, sr, size: await vdiSize(xe, vdi, signal), raw: await isRaw(xe, vdi, signal) };
+}
 
 /** As the storage manager records it: `aio` is raw (sm: VDI_TYPE_RAW in drivers/vhdutil.py). */
 export async function isRaw(xe: Xe, vdi: string, signal: AbortSignal | undefined): Promise<boolean> {

@@ -149,7 +149,7 @@ describe('an export of a VDI', () => {
   test('that fails and cannot detach the VDI has its first error, and what is left', () =>
     withVdi(async (place, vdi) => {
       writeFileSync(outputOf(place), 'already there');
-      await place.host.fault({ command: 'vbd-destroy', what: { fail: ['INTERNAL_ERROR', 'storage'] } });
+      await place.host.fault({ command: 'vbd-destroy', always: true, what: { fail: ['INTERNAL_ERROR', 'storage'] } });
       const { error } = await exported(place, vdi);
       const [vbd] = place.host.state().vbd;
       expect([error?.code, error?.left]).toEqual([
@@ -157,6 +157,7 @@ describe('an export of a VDI', () => {
         [expect.stringMatching(`^VBD ${vbd?.uuid} of VDI ${vdi}: xe vbd-destroy: `)],
       ]);
       expect(keptRecords(place).length).toBe(1);
+      await place.host.noFaults();
       // The next export of the VDI removes it, even in the same process.
       removeOutput(place);
       expect(await exported(place, vdi)).toEqual({ warnings: [] });
