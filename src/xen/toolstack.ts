@@ -45,7 +45,10 @@ export interface Toolstack {
   createReadOnlyVbd(vdi: string, before: readonly string[], signal?: AbortSignal): Promise<string>;
   /** Shows operators whose VBD it is: `vdistream` in its other-config. */
   labelVbd(vbd: string, label: string, signal?: AbortSignal): Promise<void>;
-  /** uuids of the read-only VBDs of a VDI in Dom0. `unused`: only those that are not plugged and have an empty other-config. */
+  /**
+   * uuids of the read-only VBDs of a VDI in Dom0. `unused`: only those that look as `createReadOnlyVbd` creates them: not plugged, without a
+   * label, and not configured by others.
+   */
   readOnlyVbds(vdi: string, options: { readonly unused: boolean }, signal?: AbortSignal): Promise<string[]>;
   vbdExists(vbd: string, signal?: AbortSignal): Promise<boolean>;
   /** Plugs a VBD of Dom0, and resolves with the path of its device. A VBD that has certainly not been plugged is destroyed if it fails. */

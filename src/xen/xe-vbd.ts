@@ -86,7 +86,8 @@ async function createVbd(
       'vm-uuid': dom0,
       'vdi-uuid': vdi,
       device: 'autodetect',
-      bootable: 'false',
+      // Means nothing in Dom0, so it distinguishes the VBD of an export from any that others create there.
+      bootable: String(mode === 'RO'),
       mode,
       type: 'Disk',
       unpluggable: 'true',
@@ -120,8 +121,8 @@ interface VbdSearch {
 }
 
 export async function readOnlyVbds(xe: Xe, { vdi, dom0, unused }: VbdSearch, signal: AbortSignal | undefined): Promise<string[]> {
-  const unplugged = unused ? { 'currently-attached': 'false' } : {};
-  const found = await xe.list('vbd-list', { 'vdi-uuid': vdi, 'vm-uuid': dom0, mode: 'RO', ...unplugged }, signal);
+  const filters = unused ? { 'currently-attached': 'false', bootable: 'true' } : {};
+  const found = await xe.list('vbd-list', { 'vdi-uuid': vdi, 'vm-uuid': dom0, mode: 'RO', ...filters }, signal);
   if (!unused) return found;
   // xapi and other tools mark theirs when they create them (xen-api: ocaml/xapi/attach_helpers.ml).
   const configs = await Promise.all(found.map((vbd) => xe.run('vbd-param-get', { uuid: vbd, 'param-name': 'other-config' }, signal)));
