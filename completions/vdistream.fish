@@ -9,7 +9,7 @@ complete -c vdistream -n __fish_use_subcommand -a write -d 'write the disk in an
 complete -c vdistream -n __fish_use_subcommand -a verify -d 'compare a block device or a file with an image'
 complete -c vdistream -n __fish_use_subcommand -a import -d 'create a VDI on this Xen host and write the disk in an image to it'
 complete -c vdistream -n __fish_use_subcommand -a export -d 'make an image of block devices, files or VDIs'
-complete -c vdistream -n __fish_use_subcommand -a reap -d 'remove the VDIs left behind by killed imports'
+complete -c vdistream -n __fish_use_subcommand -a reap -d 'remove what killed imports and exports of VDIs left behind'
 complete -c vdistream -n __fish_use_subcommand -a help -d 'show the help of a command'
 complete -c vdistream -n __fish_use_subcommand -a completion -d 'print a completion script'
 complete -c vdistream -n '__fish_seen_subcommand_from help' -a 'info check write verify import export reap sources'

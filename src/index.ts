@@ -2,7 +2,7 @@
  * vdistream: streams virtual disks from images onto the block devices of Xen hosts.
  *
  * `importImage` writes an image to a new VDI, `writeDisk` and `verifyDisk` work on a device, `info` and `check` only read, and `reap`
- * removes what killed imports left behind. `vdistream/blocks` has the parts they are built from.
+ * removes what killed imports and exports left behind. `vdistream/blocks` has the parts they are built from.
  */
 
 export type { DiskOpener, ReadableDisk } from './disk/readable.ts';
