@@ -52,6 +52,7 @@ const READ: Table = {
   disk: filled,
   raw: flag,
   manifest: oneOf('if-present', 'require', 'ignore'),
+  inflate: oneOf('auto', 'isal', 'zlib', 'node', 'zlib-sync'),
   sha256,
   signal,
   onProgress: callback,

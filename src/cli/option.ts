@@ -24,4 +24,4 @@ export interface Option {
 }
 
 /** `image`: which disk of SRC, and what it must be. `source`: how SRC is fetched. `output`: what is printed. */
-export type OptionGroup = 'image' | 'source' | 'output';
+type OptionGroup = 'image' | 'source' | 'output';

@@ -39,6 +39,7 @@ const MAX_MTIME = 0x7fff_ffff;
 /** An archive of files with the mode 0644 and the owner 0:0. The same members make the same bytes. Throws USAGE. */
 export function packTar(members: readonly PackMember[], { mtime }: PackOptions): PackedArchive {
   for (const { name } of members) checkName(name);
+  if (!Number.isInteger(mtime) || mtime < 0) throw new VdiStreamError('USAGE', `mtime must be a whole number of seconds, not ${mtime}`);
   const time = new Date(Math.min(mtime, MAX_MTIME) * 1000);
   const bodies = members.map(({ length }) => roundUp(length, TAR_BLOCK));
   return {
@@ -47,7 +48,9 @@ export function packTar(members: readonly PackMember[], { mtime }: PackOptions):
       for (const member of members) {
         yield await headerOf(member, time);
         yield* bodyOf(member);
-        yield ZERO_BLOCKS.subarray(0, roundUp(member.length, TAR_BLOCK) - member.length);
+        // No chunk is empty: in a chunked HTTP body that would be the end.
+        const padding = roundUp(member.length, TAR_BLOCK) - member.length;
+        if (padding > 0) yield ZERO_BLOCKS.subarray(0, padding);
       }
       yield ZERO_BLOCKS;
     },
@@ -66,18 +69,20 @@ async function headerOf({ name, length }: PackMember, mtime: Date): Promise<Uint
   const archive = pack();
   archive.entry({ name, size: length, mtime, type: 'file', mode: 0o644, uid: 0, gid: 0 });
   for await (const header of archive) {
-    assert(header.length === TAR_BLOCK, 'a tar header is one block');
+    assert(header instanceof Uint8Array && header.length === TAR_BLOCK, 'a tar header is one block');
     return header;
   }
   throw new Error('unreachable: tar-stream makes a header');
 }
 
-async function* bodyOf({ name, length, bytes }: PackMember): AsyncGenerator<Uint8Array, void, void> {
+/** The archive ends with the first byte too many or too few, so it never looks complete. */
+async function* bodyOf(member: PackMember): AsyncGenerator<Uint8Array, void, void> {
+  const { name, length } = member;
   let position = 0;
-  for await (const chunk of bytes()) {
+  for await (const chunk of member.bytes()) {
     position += chunk.length;
-    assert(position <= length, `the body of ${name} ends at byte ${length}`);
+    assert(position <= length, `the body of ${name} has no more than ${length} bytes`);
     yield chunk;
   }
-  assert(position === length, `the body of ${name} has ${length} bytes`);
+  assert(position === length, `the body of ${name} has no fewer than ${length} bytes`);
 }

@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { type Cursor, totalLength, truncated } from '../cursor.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { errnoOf } from '../host/errno.ts';
-import { readAhead } from '../host/read-ahead.ts';
+import { readAhead, twoBuffers } from '../host/read-ahead.ts';
 
 /** Bytes per chunk: large enough to keep a disk busy. */
 const CHUNK = 512 * 1024;
@@ -58,7 +58,7 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
     async *chunks() {
       const self = ++reader;
       let ahead = position;
-      const parts = readAhead(CHUNK, async (buffer) => {
+      const parts = readAhead(twoBuffers(CHUNK), async (buffer) => {
         const chunk = buffer.subarray(0, length - ahead);
         if (chunk.length === 0) return undefined;
         const at = ahead;
@@ -77,7 +77,7 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
 }
 
 /** Fills the buffers of `into` in order, from byte `at` on. Throws SOURCE_READ, and SOURCE_TRUNCATED if the file has become shorter. */
-async function readFully(file: FileHandle, name: string, into: readonly Uint8Array[], at: number): Promise<void> {
+export async function readFully(file: FileHandle, name: string, into: readonly Uint8Array[], at: number): Promise<void> {
   let unfilled = into.filter((bytes) => bytes.length > 0);
   const wanted = totalLength(unfilled);
   for (let filled = 0; filled < wanted; ) {
