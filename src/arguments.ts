@@ -104,6 +104,7 @@ const ACCEPTED = {
   dryRunImport: IMPORT,
   dryRunImportToDevice: IMPORT_DEVICE,
   exportDisk: EXPORT,
+  vdiDisk: { xe },
   reap: { sr: filled, dryRun: flag, xe, signal, onWarning: callback },
   httpImage: { ...HTTP, digest, length: whole(0), wait: callback },
   glanceImage: { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) },

@@ -62,7 +62,8 @@ export const ERRORS = {
   RECORD: {
     exit: 1,
     atFault: 'host',
-    meaning: 'The record of an import cannot be written, or its folder is a link, belongs to another user, or is open to other users.',
+    meaning:
+      'The record of an import or export cannot be written, or its folder is a link, belongs to another user, or is open to other users.',
     advice: 'Check the folder, and whether its file system is full. VDISTREAM_RECORDS names another one.',
   },
 
@@ -559,13 +560,15 @@ export const ERRORS = {
     exit: 1,
     atFault: 'toolstack',
     meaning: 'The VDI is in use.',
-    advice: 'Find what uses it with `xe vbd-list vdi-uuid=VDI`.',
+    advice:
+      'Find what uses it with `xe vbd-list vdi-uuid=VDI`. To export a disk in use, export a snapshot of it: `xe vdi-snapshot uuid=VDI`.',
   },
   VDI_UNAVAILABLE: {
     exit: 1,
     atFault: 'toolstack',
     meaning: 'The storage cannot attach the VDI, perhaps because it was not detached cleanly.',
-    advice: 'Check /var/log/SMlog. After a crash, the resetvdis tool of the storage manager clears the stale state.',
+    advice:
+      'Check /var/log/SMlog. If another host has the VDI attached, export a snapshot of it (`xe vdi-snapshot uuid=VDI`). After a crash, the resetvdis tool of the storage manager clears the stale state.',
   },
   VBD_DETACH: {
     exit: 1,
@@ -772,6 +775,25 @@ function isNoMemory(error: unknown): boolean {
   }
   return false;
 }
+
+export const leftOf = (error: unknown): readonly string[] => (error instanceof VdiStreamError ? error.left : []);
+
+/**
+ * The error with what the clean-up after it could not undo. Only a VdiStreamError has `left`, and a callback of the caller may throw anything.
+ */
+export function withLeft(error: unknown, left: readonly string[]): unknown {
+  if (left.length === 0) return error;
+  const typed = error instanceof VdiStreamError ? error : new VdiStreamError('XE_FAILED', messageOf(error), { cause: error });
+  typed.left.push(...left);
+  return typed;
+}
+
+/** The first error, with what the clean-up after it could not undo. */
+export const afterCleanUp = (error: unknown, cleanUp: () => Promise<void>): Promise<unknown> =>
+  cleanUp().then(
+    () => error,
+    (failure: unknown) => withLeft(error, leftOf(failure)),
+  );
 
 /** Whether an error is about the content of the source, not about the source itself. A member may be compressed too. */
 export const isOfImage = ({ atFault, member }: VdiStreamError): boolean => atFault === 'image' || member !== undefined;

@@ -2,8 +2,8 @@
 
 import { compressionOf } from '../codec/compression.ts';
 import { otherFormat } from '../disk/other-formats.ts';
-import type { DiskOpener, ReadableDisk } from '../disk/readable.ts';
-import { throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { closeDisks, type DiskOpener, type ReadableDisk } from '../disk/readable.ts';
+import { afterCleanUp, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
 import { MAX_LAYERS } from '../ova/select.ts';
 import { deviceDisk } from '../source/device-disk.ts';
@@ -41,8 +41,7 @@ export async function openDisks(sources: readonly Given[], options: DisksOptions
     }
     return disks;
   } catch (error) {
-    for (const disk of disks) await disk.close().catch(() => {});
-    throw error;
+    throw await afterCleanUp(error, () => closeDisks(disks));
   }
 }
 

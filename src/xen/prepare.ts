@@ -128,7 +128,7 @@ async function ask(
   await Promise.allSettled([answers, ...queries]);
   const [host, readsZero] = await answers;
   const reaped = await reaper({ sr, dryRun, signal, onWarning }).then(
-    ({ leftOvers }) => ({ leftOvers, left: leftOvers.flatMap((leftOver) => leftOver.left) }),
+    ({ leftOvers, leftOverVbds }) => ({ leftOvers, left: [...leftOvers, ...leftOverVbds].flatMap((leftOver) => leftOver.left) }),
     (error: unknown) => ({ leftOvers: [], left: [messageOf(error)] }),
   );
   throwIfCancelled(signal);

@@ -3,7 +3,7 @@
  * removed, or the error lists what is left.
  */
 
-import { messageOf, rejection, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { messageOf, rejection, throwIfCancelled, VdiStreamError, withLeft } from '../errors.ts';
 import type { TargetOpener } from '../target/target.ts';
 import type { OnWarning } from '../warnings.ts';
 import { abandon, newOwnerTag, type OwnerTag } from './owner-tag.ts';
@@ -65,10 +65,7 @@ export async function withVdi<T>(
       throw error;
     }
     abandon(tag);
-    // A callback of the caller may throw anything, and only a VdiStreamError has `left`.
-    const typed = error instanceof VdiStreamError ? error : new VdiStreamError('XE_FAILED', messageOf(error), { cause: error });
-    typed.left.push(...left);
-    throw typed;
+    throw withLeft(error, left);
   }
 }
 

@@ -49,6 +49,7 @@ const CALLS: Readonly<Record<string, Call>> = {
   importImage: call(library.importImage),
   importToDevice: call(library.importToDevice),
   reap: call(library.reap),
+  vdiDisk: call(library.vdiDisk),
   httpImage: call(library.httpImage),
   glanceImage: call(library.glanceImage),
   cachedImage: call(library.cachedImage),
