@@ -64,6 +64,10 @@ const xe: Check = (value) => problemOf(value, XE, 'xe.');
 const IMPORT_DEVICE: Table = { ...WRITE, sr: filled, rawVdi: flag, xe };
 const IMPORT: Table = { ...IMPORT_DEVICE, name: must('a string', (value) => typeof value === 'string') };
 const HTTP: Table = { headers, ca: filled, connectTimeout: number, idleTimeout: number, retries: number };
+const UPLOAD: Table = {
+  expected: must('an array of HTTP statuses', (value) => Array.isArray(value) && value.every((each) => isWhole(each, 200))),
+  answerTimeout: number,
+};
 
 const EXPORT: Table = {
   format: oneOf('vhd', 'fixed-vhd', 'raw'),
@@ -99,6 +103,7 @@ const ACCEPTED = {
   dryRunImportToDevice: IMPORT_DEVICE,
   exportDisk: EXPORT,
   reap: { sr: filled, dryRun: flag, xe, signal, onWarning: callback },
+  httpSink: { ...HTTP, ...UPLOAD },
   httpImage: { ...HTTP, digest, length: whole(0), wait: callback },
   glanceImage: { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) },
   cachedImage: { folder: path, size: must('a number of bytes, 0 or more', (value) => typeof value === 'number' && value >= 0) },
