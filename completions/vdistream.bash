@@ -31,14 +31,22 @@ _vdistream() {
     *:--device) paths=-f ;;
     *:--xe) paths=-f ;;
     *:--xe-timeout) return ;;
-    :*) words='info check write verify import reap help completion --help --version' ;;
-    help:*) words='info check write verify import reap sources' ;;
+    *:--output) paths=-f ;;
+    *:--format) words='vhd fixed-vhd raw' ;;
+    *:--container) words='none tar ova' ;;
+    *:--compress) return ;;
+    *:--block-size) return ;;
+    *:--align) words='512 4096' ;;
+    export:--force) words='content parent' ;;
+    :*) words='info check write verify import export reap help completion --help --version' ;;
+    help:*) words='info check write verify import export reap sources' ;;
     completion:*) words='bash zsh fish' ;;
     info:*) words='--quick --disk --raw --manifest --strict --sha256 --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
     check:*) words='--disk --raw --manifest --strict --sha256 --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
     write:*) words='--verify --zero --zero-tail --dry-run --force --disk --raw --manifest --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
     verify:*) words='--force --disk --raw --manifest --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
     import:*) words='--sr --name --raw-vdi --device --verify --zero --dry-run --force --xe --xe-timeout --disk --raw --manifest --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
+    export:*) words='--output -o --format --container --compress --block-size --align --single-pass --name --verify --force --xe --xe-timeout --raw --json --quiet -q --help' ;;
     reap:*) words='--sr --dry-run --xe --xe-timeout --json --quiet -q --help' ;;
   esac
   if [[ -n $paths && ($current != -* || -z $words) ]]; then

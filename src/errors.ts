@@ -326,6 +326,12 @@ export const ERRORS = {
   VHD_BLOCK_OVERLAP: { exit: 1, atFault: 'image', meaning: 'Two blocks of the VHD overlap.', advice: DAMAGED },
   VHD_BLOCK_RANGE: { exit: 1, atFault: 'image', meaning: 'A block extends past the end of the VHD.', advice: DAMAGED },
 
+  EXPORT_IMAGE: {
+    exit: 1,
+    atFault: 'caller',
+    meaning: 'A file to export is not a disk, but an image that holds one: an archive, a compressed file, or another format.',
+    advice: 'Write its disk to a file or a volume with `vdistream write` first, and export that. --raw exports the file as it is.',
+  },
   EXPORT_SIZE: {
     exit: 1,
     atFault: 'caller',

@@ -67,9 +67,9 @@ test('installing runs nothing: there is no install script, and nothing makes npm
   expect(Object.keys(packages).filter((name) => packages[name].hasInstallScript)).toEqual([]);
 });
 
-test('its only dependencies are cli-progress, sax and undici, and theirs', () => {
+test('its only dependencies are cli-progress, sax, tar-stream and undici, and theirs', () => {
   const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
-  expect(Object.keys(manifest.dependencies)).toEqual(['cli-progress', 'sax', 'undici']);
+  expect(Object.keys(manifest.dependencies)).toEqual(['cli-progress', 'sax', 'tar-stream', 'undici']);
   for (const kind of ['optionalDependencies', 'peerDependencies', 'bundleDependencies']) expect(manifest).not.toHaveProperty(kind);
 });
 

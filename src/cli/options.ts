@@ -1,34 +1,11 @@
 /** The options: the table that the parser, help, the documentation, the completions and the man page are made from. */
 
-import { CONTAINERS, EXPORT_FORMATS } from '../engine/export-form.ts';
 import { ZERO_POLICIES } from '../engine/plan.ts';
 import { GUARDS } from '../errors.ts';
 import { MANIFEST_MODES } from '../ova/member-digests.ts';
 import type { CommandName } from './commands.ts';
-
-export interface Option {
-  readonly short?: string;
-  /** What help calls its value; a flag has none. */
-  readonly argument?: string;
-  /** Without a full stop; help adds the values and the default. */
-  readonly sentence: string;
-  readonly commands: readonly CommandName[];
-  /** Options of many commands that are described together; the others are the command's own. */
-  readonly group?: OptionGroup;
-  readonly default?: string;
-  /** All values that it accepts. */
-  readonly values?: readonly string[];
-  /** What a shell completes its value with. */
-  readonly path?: 'file' | 'folder';
-  readonly repeatable?: true;
-  /** Where docs/cli/ says more. */
-  readonly page?: string;
-  /** What is different about it in some commands. */
-  readonly override?: Readonly<Partial<Record<CommandName, Partial<Pick<Option, 'sentence' | 'default' | 'values' | 'page'>>>>>;
-}
-
-/** `image`: which disk of SRC, and what it must be. `source`: how SRC is fetched. `output`: what is printed. */
-export type OptionGroup = 'image' | 'source' | 'output';
+import type { Option } from './option.ts';
+import { EXPORT_OPTIONS } from './options-of-export.ts';
 
 const READERS = ['info', 'check', 'write', 'verify', 'import'] as const;
 const WITH_TARGET = ['write', 'verify', 'import'] as const;
@@ -39,44 +16,7 @@ export const GLANCE_VERSIONS = ['1', '2'] as const;
 /** In the order of help. */
 export const OPTIONS = {
   quick: { sentence: 'stop as soon as the virtual size is known; not with --sha256', commands: ['info'] },
-  output: { short: 'o', argument: 'OUT', sentence: 'write the image there', commands: ['export'], path: 'file' },
-  format: {
-    argument: 'FORMAT',
-    sentence: 'of the disks; vhd leaves out blocks of zeros',
-    commands: ['export'],
-    default: 'vhd',
-    values: EXPORT_FORMATS,
-    page: 'export.md#formats',
-  },
-  container: {
-    argument: 'WHAT',
-    sentence: 'around the disks',
-    commands: ['export'],
-    default: 'none',
-    values: CONTAINERS,
-    page: 'export.md#formats',
-  },
-  compress: {
-    argument: 'HOW',
-    sentence: 'none, or gzip:1 (fast) to gzip:9 (small); gzip is gzip:1',
-    commands: ['export'],
-    default: 'none',
-    page: 'export.md#compression',
-  },
-  'block-size': {
-    argument: 'BYTES',
-    sentence: 'of a vhd, a power of two from 4096; XenServer reads only 2097152',
-    commands: ['export'],
-    default: '2097152',
-  },
-  align: {
-    argument: 'BYTES',
-    sentence: 'of the blocks in a vhd',
-    commands: ['export'],
-    default: '512',
-    values: ['512', '4096'],
-  },
-  'single-pass': { sentence: 'fail rather than read a disk twice, as vhd does', commands: ['export'], page: 'export.md#two-passes' },
+  ...EXPORT_OPTIONS,
   sr: {
     argument: 'UUID',
     sentence: 'create the VDI on this storage repository',

@@ -25,8 +25,12 @@ export const OTHER_FORMATS: readonly OtherFormat[] = [
   ...['<!DOCTYPE html', '<!doctype html', '<html', '<HTML'].map((magic) => ({ what: 'a web page', magic })),
 ];
 
+/** The format that has these first bytes. */
+export const otherFormat = (front: Uint8Array): OtherFormat | undefined =>
+  OTHER_FORMATS.find(({ magic, at }) => startsWith(front, magic, at));
+
 /** Throws FORMAT_OTHER if the first bytes are those of another format. */
 export function refuseOtherFormat(front: Uint8Array): void {
-  const other = OTHER_FORMATS.find(({ magic, at }) => startsWith(front, magic, at));
+  const other = otherFormat(front);
   if (other !== undefined) throw new VdiStreamError('FORMAT_OTHER', `this is ${other.what}, not a VHD`, { offset: other.at ?? 0 });
 }

@@ -29,7 +29,7 @@ export interface ExportOptions extends FormOptions {
   readonly name?: string | undefined;
   /** Afterwards read the output back and compare it with the disks. */
   readonly verify?: boolean | undefined;
-  /** Guards to lift, by name: `content` replaces a file. */
+  /** Guards to lift, by name: `content` replaces a file, `parent` accepts a layer that was created over a different parent. */
   readonly force?: readonly Guard[] | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;

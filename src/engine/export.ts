@@ -8,18 +8,19 @@ import type { Disk, Identity } from '../disk/disk.ts';
 import type { ReadableDisk } from '../disk/readable.ts';
 import { assert, VdiStreamError } from '../errors.ts';
 import { native } from '../host/native.ts';
-import { createPool, type Pool } from '../host/pool.ts';
+import { createPool } from '../host/pool.ts';
 import { openDisks } from '../image/disks.ts';
-import { packOva } from '../ova/ovf-write.ts';
 import { type PackedArchive, packTar } from '../ova/pack.ts';
+import { packOva } from '../ova/pack-ova.ts';
 import type { SinkOpener } from '../sink/sink.ts';
 import { encodeRaw, encodeVhd, MAX_BLOCK } from '../vhd/encode.ts';
 import { CREATOR } from '../vhd/encode-metadata.ts';
 import type { EncodedDisk } from '../vhd/encoded.ts';
 import { EPOCH } from '../vhd/footer.ts';
-import { type OnWarning, type Warning, warner } from '../warnings.ts';
+import { type Warning, warner } from '../warnings.ts';
 import { applianceName, type ExportForm, exportForm, memberNames } from './export-form.ts';
 import type { DisksInput, ExportedDisk, ExportOptions, ExportResult } from './export-options.ts';
+import type { Job } from './job.ts';
 import { type SinkInput, sinkOpener } from './open.ts';
 import type { OnProgress } from './progress.ts';
 import { scan } from './scan.ts';
@@ -37,12 +38,13 @@ export async function exportDisk(given: DisksInput, output: SinkInput, options: 
   checkDisks('exportDisk', given);
   checkSink('exportDisk', output);
   checkOptions('exportDisk', options);
-  const { raw = false, signal, onWarning, pool = createPool() } = options;
+  const { raw = false, force = [], signal, onWarning, pool = createPool() } = options;
   const started = process.hrtime.bigint();
   const warnings: Warning[] = [];
   const warn = warner(warnings, { onWarning });
   const sink = sinkOpener(output);
-  const disks = await openDisks(isSeveral(given) ? given : [given], { raw, signal, onWarning: warn });
+  const anyParent = force.includes('parent');
+  const disks = await openDisks(isSeveral(given) ? given : [given], { raw, anyParent, signal, onWarning: warn });
   let failed = true;
   try {
     const exported = await exportOpened(disks, sink, options, { pool, warn });
@@ -62,14 +64,11 @@ async function closeAll(disks: readonly ReadableDisk[], failed: boolean): Promis
 }
 
 /** What the parts of one export share. */
-interface Job {
-  readonly pool: Pool;
-  readonly warn: OnWarning;
-}
+type Shared = Pick<Job, 'pool' | 'warn'>;
 
 type Exported = Omit<ExportResult, 'seconds' | 'warnings'>;
 
-async function exportOpened(disks: readonly ReadableDisk[], to: SinkOpener, options: ExportOptions, job: Job): Promise<Exported> {
+async function exportOpened(disks: readonly ReadableDisk[], to: SinkOpener, options: ExportOptions, job: Shared): Promise<Exported> {
   const { level = 1, verify = false, force = [], signal, onProgress } = options;
   const form = exportForm(to.name, options, disks.length);
   if (verify && !to.readable) throw new VdiStreamError('USAGE', `${to.name} cannot be read back, so it cannot be verified`);
@@ -111,7 +110,7 @@ interface NamedDisk extends Disk {
 }
 
 /** A dynamic VHD needs the map of its blocks before its first byte; anything else is read once. */
-async function scanAll(disks: readonly ReadableDisk[], { format }: ExportForm, options: ExportOptions, job: Job): Promise<NamedDisk[]> {
+async function scanAll(disks: readonly ReadableDisk[], { format }: ExportForm, options: ExportOptions, job: Shared): Promise<NamedDisk[]> {
   const { blockSize = MAX_BLOCK, singlePass, signal, onProgress } = options;
   if (format === 'vhd' && singlePass) {
     throw new VdiStreamError('USAGE', 'a dynamic VHD needs two passes over the disk; fixed-vhd and raw need only one');
@@ -134,7 +133,7 @@ interface Packing {
   readonly form: ExportForm;
   readonly name: string;
   readonly options: ExportOptions;
-  readonly job: Job;
+  readonly job: Shared;
 }
 
 /** The image, before compression. */

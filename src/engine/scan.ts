@@ -16,7 +16,7 @@ export interface BlockMap {
   runs(): Generator<Range & { readonly inside: boolean }>;
 }
 
-export interface ScanOptions {
+interface ScanOptions {
   readonly pool: Pool;
   readonly signal?: AbortSignal | undefined;
   /** Called with the bytes of the disk that have been read so far. */

@@ -9,7 +9,7 @@ import type { Pool } from '../host/pool.ts';
 import type { OnWarning } from '../warnings.ts';
 import { type BlockMap, firstOutside } from './scan.ts';
 
-export interface ScannedOptions {
+interface ScannedOptions {
   /** The blocks to read; without it, everything is read. */
   readonly map: BlockMap | undefined;
   /** The version of the disk before the map was made, or before anything was read. */

@@ -14,7 +14,7 @@ import type { Native, Opened } from './native.ts';
 import { isAt, syncFolder } from './open-file.ts';
 import { type Reservation, reserveName } from './reservation.ts';
 
-export interface NewFile {
+interface NewFile {
   readonly opened: Opened;
   /** Cuts it to `length` bytes, syncs it and gives it its name; call it once. Throws TARGET_SYNC, and TARGET_BUSY if the name is taken by now. */
   publish(length?: number): Promise<void>;

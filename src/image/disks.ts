@@ -1,27 +1,117 @@
 /** The disks of an export: devices, raw files and VHD chains, opened for reading at any place. */
 
+import { compressionOf } from '../codec/compression.ts';
+import { otherFormat } from '../disk/other-formats.ts';
 import type { DiskOpener, ReadableDisk } from '../disk/readable.ts';
+import { throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
+import { MAX_LAYERS } from '../ova/select.ts';
 import { deviceDisk } from '../source/device-disk.ts';
+import { openReadableFile, type ReadableFile } from '../source/readable-file.ts';
+import { lookAtEnd } from '../vhd/end.ts';
+import { hasCookie } from '../vhd/footer.ts';
 import type { OnWarning } from '../warnings.ts';
+import { readableChain } from './readable-chain.ts';
+import { openVhdLayer, type VhdLayer } from './vhd-layer.ts';
 
 interface DisksOptions {
   /** Everything is raw, whatever it begins with. */
   readonly raw: boolean;
+  /** Accept parents with any unique ID. */
+  readonly anyParent: boolean;
   readonly signal?: AbortSignal | undefined;
-  readonly onWarning?: OnWarning | undefined;
+  readonly onWarning: OnWarning;
 }
 
-/** The caller closes them. */
-export async function openDisks(sources: ReadonlyArray<string | DiskOpener>, { signal, onWarning }: DisksOptions): Promise<ReadableDisk[]> {
+type Given = string | DiskOpener;
+
+/**
+ * A path leads to a VHD or to a raw disk. A differencing VHD and the sources after it, until the first VHD without a parent, are one disk.
+ * The caller closes the disks. Throws SOURCE_OPEN, DISK_EMPTY, EXPORT_IMAGE, what `decodeVhd` throws, and CHAIN_….
+ */
+export async function openDisks(sources: readonly Given[], options: DisksOptions): Promise<ReadableDisk[]> {
+  const { raw, signal, onWarning } = options;
   const disks: ReadableDisk[] = [];
   try {
-    for (const source of sources) {
-      const opener = typeof source === 'string' ? deviceDisk(source) : source;
-      disks.push(await opener.open({ signal, onWarning }));
+    for (let index = 0; index < sources.length; ) {
+      throwIfCancelled(signal);
+      const layers = raw ? [] : await openLayers(sources.slice(index), options);
+      disks.push(layers.length > 0 ? await chainOf(layers, options) : await openRaw(sources[index], { signal, onWarning }));
+      index += Math.max(1, layers.length);
     }
     return disks;
   } catch (error) {
     for (const disk of disks) await disk.close().catch(() => {});
     throw error;
   }
+}
+
+/** The VHDs at the start of `sources` that are one disk, as far as their types say; none if the first is not a VHD. */
+async function openLayers(sources: readonly Given[], { signal, onWarning }: DisksOptions): Promise<VhdLayer[]> {
+  const layers: VhdLayer[] = [];
+  try {
+    for (const source of sources) {
+      throwIfCancelled(signal);
+      const layer = typeof source === 'string' ? await vhdAt(source, onWarning, layers.length > 0) : undefined;
+      if (layer !== undefined) layers.push(layer);
+      if (layers.length > MAX_LAYERS) throw new VdiStreamError('CHAIN_DEEP', `a chain of more than ${MAX_LAYERS} layers`);
+      if (layer?.facts.type !== 'differencing') break;
+    }
+    return layers;
+  } catch (error) {
+    for (const { file } of layers) await file.close();
+    throw error;
+  }
+}
+
+async function chainOf(layers: readonly VhdLayer[], { anyParent, onWarning: warn }: DisksOptions): Promise<ReadableDisk> {
+  try {
+    return readableChain(layers, { anyParent, warn });
+  } catch (error) {
+    for (const { file } of layers) await file.close();
+    throw error;
+  }
+}
+
+/** Undefined if this is not a VHD. If it is a file in a format whose bytes are not a disk, throws EXPORT_IMAGE, but not for a `parent`. */
+async function vhdAt(path: string, warn: OnWarning, parent: boolean): Promise<VhdLayer | undefined> {
+  const file = await openReadableFile(path);
+  let layer: VhdLayer | undefined;
+  try {
+    const front = await file.cursor().peek(TAR_BLOCK);
+    if (hasCookie(front) || (await endsInFooter(file))) layer = await openVhdLayer(file, warn);
+    else if (file.kind === 'file' && !parent) refuseImage(path, front);
+    return layer;
+  } finally {
+    if (layer === undefined) await file.close();
+  }
+}
+
+/** A device has whatever its last user left at its end. */
+const endsInFooter = async (file: ReadableFile): Promise<boolean> =>
+  file.kind === 'file' && hasCookie((await lookAtEnd(file.cursor()))?.bytes ?? new Uint8Array(0));
+
+function refuseImage(path: string, front: Uint8Array): void {
+  const what = imageIn(front);
+  if (what === undefined) return;
+  throw new VdiStreamError('EXPORT_IMAGE', `${path} is ${what}, not a disk: use \`vdistream write\` first, or --raw`, { device: path });
+}
+
+/** By its first bytes, which a raw disk has none of. */
+function imageIn(front: Uint8Array): string | undefined {
+  if (front.length === TAR_BLOCK && isTarHeader(front)) return 'a tar archive';
+  return otherFormat(front)?.what ?? (isCompressed(front) ? 'compressed' : undefined);
+}
+
+function isCompressed(front: Uint8Array): boolean {
+  try {
+    return compressionOf(front) !== 'none';
+  } catch {
+    return true; // bzip2 or lz4
+  }
+}
+
+async function openRaw(source: Given | undefined, options: Parameters<DiskOpener['open']>[0]): Promise<ReadableDisk> {
+  if (source === undefined) throw new VdiStreamError('USAGE', 'no disk given');
+  return (typeof source === 'string' ? deviceDisk(source) : source).open(options);
 }

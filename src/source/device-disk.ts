@@ -8,7 +8,7 @@ import { throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { deviceId } from '../host/device-stack.ts';
 import { guarded, ioError } from '../host/errno.ts';
 import { kernelText } from '../host/kernel-files.ts';
-import { type Native, native, type Opened } from '../host/native.ts';
+import { native, type Opened } from '../host/native.ts';
 import type { OnWarning } from '../warnings.ts';
 import { sharing } from './path.ts';
 
@@ -24,7 +24,7 @@ async function openDevice(path: string, onWarning: OnWarning | undefined): Promi
     .catch((cause: unknown) => Promise.reject(ioError('SOURCE_OPEN', path, cause)));
   const { fd, kind, sector } = opened;
   try {
-    if (kind === 'other') throw new VdiStreamError('SOURCE_OPEN', `${path} is neither a block device nor a regular file`, { device: path });
+    refuseOther(path, kind);
     if (opened.size === 0) throw new VdiStreamError('DISK_EMPTY', `${path} is empty`, { device: path });
     const size = roundUp(opened.size, SECTOR);
     if (size > opened.size) {
@@ -42,8 +42,8 @@ async function openDevice(path: string, onWarning: OnWarning | undefined): Promi
       size,
       align: sector,
       read: (into, offset) => guarded('SOURCE_READ', path, addon.read(fd, into, offset)),
-      mayHold: (signal) => dataOf(addon, path, opened, signal),
-      version: () => (kind === 'file' ? fileVersion(fd) : deviceVersion(found.rdev)),
+      mayHold: (signal) => dataOf(path, opened, signal),
+      version: () => versionOf(fd, kind),
       sharesBytesWith: sharing(found),
       async close() {
         if (!open) return;
@@ -57,8 +57,18 @@ async function openDevice(path: string, onWarning: OnWarning | undefined): Promi
   }
 }
 
+/** Throws SOURCE_OPEN for anything that cannot be read at any place. */
+export function refuseOther(path: string, kind: Opened['kind']): asserts kind is 'block' | 'file' {
+  if (kind === 'other') throw new VdiStreamError('SOURCE_OPEN', `${path} is neither a block device nor a regular file`, { device: path });
+}
+
 /** A device has no holes that can be asked for, so all of it may hold data. */
-async function* dataOf(addon: Native, path: string, { fd, kind, size }: Opened, signal: AbortSignal | undefined): AsyncGenerator<Range> {
+export async function* dataOf(
+  path: string,
+  { fd, kind, size }: Pick<Opened, 'fd' | 'kind' | 'size'>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Range> {
+  const addon = native();
   if (kind === 'block') {
     yield { offset: 0, length: size };
     return;
@@ -73,6 +83,10 @@ async function* dataOf(addon: Native, path: string, { fd, kind, size }: Opened, 
     at = end;
   }
 }
+
+/** See `version` of ReadableDisk. */
+export const versionOf = async (fd: number, kind: 'block' | 'file'): Promise<string | undefined> =>
+  kind === 'file' ? fileVersion(fd) : deviceVersion(fstatSync(fd).rdev);
 
 async function fileVersion(fd: number): Promise<string> {
   const { size, mtimeNs, ctimeNs } = fstatSync(fd, { bigint: true });

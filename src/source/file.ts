@@ -77,7 +77,7 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
 }
 
 /** Fills the buffers of `into` in order, from byte `at` on. Throws SOURCE_READ, and SOURCE_TRUNCATED if the file has become shorter. */
-async function readFully(file: FileHandle, name: string, into: readonly Uint8Array[], at: number): Promise<void> {
+export async function readFully(file: FileHandle, name: string, into: readonly Uint8Array[], at: number): Promise<void> {
   let unfilled = into.filter((bytes) => bytes.length > 0);
   const wanted = totalLength(unfilled);
   for (let filled = 0; filled < wanted; ) {

@@ -17,7 +17,9 @@ export interface Bat {
   readonly bitmapBytes: number;
   /** Allocated blocks in file order. */
   readonly placed: Placed;
-  has(block: number): boolean;
+  readonly has: (block: number) => boolean;
+  /** The byte at which a block begins in the file, with its bitmap. */
+  readonly start: (block: number) => number;
 }
 
 /** The byte at which the first block in the file begins, ignoring those in `misplaced`; Infinity if there is none. */
@@ -100,7 +102,12 @@ export function readBat(
     previousEnd = stop;
     previousBlock = block;
   }
-  return { bitmapBytes, placed, has: (block) => u32be(table, block * 4) !== UNUSED };
+  return {
+    bitmapBytes,
+    placed,
+    has: (block) => u32be(table, block * 4) !== UNUSED,
+    start: (block) => u32be(table, block * 4) * SECTOR,
+  };
 }
 
 /**

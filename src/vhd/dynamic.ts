@@ -6,23 +6,18 @@
 import type { Cursor } from '../cursor.ts';
 import type { Disk, Identity, Range } from '../disk/disk.ts';
 import type { OnWarning } from '../warnings.ts';
-import { type Bat, firstByte, neededBytes, readBat, readTable } from './bat.ts';
-import { readBatmap } from './batmap.ts';
+import { type Bat, neededBytes } from './bat.ts';
 import { readBlocks } from './blocks.ts';
 import { checkEnd, readEnd } from './end.ts';
 import { type Footer, identityOf, warnOfFooter } from './footer.ts';
-import { HEADER_SIZE, type Header, headerOffset, parseHeader } from './header.ts';
+import type { Header } from './header.ts';
 import { layoutOf } from './layout.ts';
+import type { BlockMetadata } from './metadata.ts';
 import { extentsOf } from './presence.ts';
 
-/** Reads the metadata. The cursor is just after the copy of the footer, which `footer` was parsed from. */
-export async function dynamicDisk(cursor: Cursor, footer: Footer, warn: OnWarning): Promise<Disk> {
-  await cursor.moveTo(headerOffset(footer));
-  const header = parseHeader(await cursor.read(HEADER_SIZE), footer);
-  const bat = readBat(await readTable(cursor, header), footer, header, cursor.length);
-  await readBatmap(cursor, footer, header, firstByte(bat));
+/** The cursor is where reading the metadata has left it. */
+export function dynamicDisk(cursor: Cursor, { type, footer, header, bat }: BlockMetadata, warn: OnWarning): Disk {
   warnOfFooter(footer, warn);
-  const differencing = footer.type === 'differencing';
   const identity = identityOf(footer);
 
   async function finish(): Promise<Identity> {
@@ -32,16 +27,16 @@ export async function dynamicDisk(cursor: Cursor, footer: Footer, warn: OnWarnin
   }
 
   return {
-    type: differencing ? 'differencing' : 'dynamic',
+    type,
     virtualSize: footer.virtualSize,
     blockSize: header.blockSize,
     identity,
     parent: header.parent,
     allocatedBytes: allocatedBytes(footer, header, bat),
-    allocated: () => ranges(footer, header, (block) => bat.has(block)),
+    allocated: () => allocatedRanges(footer, header, bat.has),
     skip: finish,
     async *extents(buffers, options = {}) {
-      yield* extentsOf(readBlocks(cursor, layoutOf(footer, header, bat), buffers, options), differencing);
+      yield* extentsOf(readBlocks(cursor, layoutOf(footer, header, bat), buffers, options), type === 'differencing');
       return finish();
     },
   };
@@ -53,7 +48,8 @@ function allocatedBytes(footer: Footer, header: Header, bat: Bat): number {
   return bat.placed.count * header.blockSize - (bat.has(last) ? missing : 0);
 }
 
-function* ranges(footer: Footer, header: Header, has: (block: number) => boolean): Generator<Range> {
+/** The allocated blocks: ascending and merged. */
+export function* allocatedRanges(footer: Footer, header: Header, has: Bat['has']): Generator<Range> {
   let start = -1;
   for (let block = 0; block <= header.blocks; block++) {
     const allocated = block < header.blocks && has(block);

@@ -17,7 +17,7 @@ import { FOOTER_SIZE } from './footer.ts';
 import { HEADER_SIZE, MAX_BLOCKS } from './header.ts';
 
 /** Where the parts of a new VHD lie. Offsets and sizes in bytes. */
-export interface DynamicLayout {
+interface DynamicLayout {
   readonly virtualSize: number;
   readonly blockSize: number;
   readonly blocks: number;

@@ -13,7 +13,7 @@ import { HEADER_SIZE } from './header.ts';
  */
 export const CREATOR = 'win ';
 
-const VERSION = 0x0001_0000;
+const FORMAT_VERSION = 0x0001_0000;
 const CREATOR_VERSION = 0x0001_0000;
 /** Bit 1 is reserved, and always set. */
 const FEATURES = 2;
@@ -25,7 +25,7 @@ export function encodeFooter(type: 'fixed' | 'dynamic', virtualSize: number, { c
   const { cylinders, heads, sectors } = geometryOf(virtualSize);
   footer.write(COOKIE, 0, 'latin1');
   footer.writeUInt32BE(FEATURES, 8);
-  footer.writeUInt32BE(VERSION, 12);
+  footer.writeUInt32BE(FORMAT_VERSION, 12);
   footer.writeBigUInt64BE(type === 'fixed' ? NO_OFFSET : BigInt(FOOTER_SIZE), 16);
   footer.writeUInt32BE(timestamp, 24);
   footer.write(creator.padEnd(4, creator === TAPDISK ? '\0' : ' '), 28, 4, 'latin1');
@@ -48,7 +48,7 @@ export function encodeHeader(tableOffset: number, blocks: number, blockSize: num
   header.write('cxsparse', 0, 'latin1');
   header.writeBigUInt64BE(NO_OFFSET, 8);
   header.writeBigUInt64BE(BigInt(tableOffset), 16);
-  header.writeUInt32BE(VERSION, 24);
+  header.writeUInt32BE(FORMAT_VERSION, 24);
   header.writeUInt32BE(blocks, 28);
   header.writeUInt32BE(blockSize, 32);
   header.writeUInt32BE(checksum(header, 36), 36);

@@ -6,7 +6,7 @@ import { ahead } from '../disk/ahead.ts';
 import { setBits } from '../disk/bits.ts';
 import type { Disk } from '../disk/disk.ts';
 import { type Buffers, discard, type Extent } from '../disk/extent.ts';
-import { assert, throwIfCancelled } from '../errors.ts';
+import { assert, throwIfCancelled, VdiStreamError } from '../errors.ts';
 
 /** Finds zeros. The addon is a fast one (`Native` in `host/native.ts`). */
 export interface ZeroScan {
@@ -25,8 +25,8 @@ export interface EncodedDisk {
   /** Bytes of the image. */
   readonly length: number;
   /**
-   * The image. A disk can be streamed once, so call this once. The extents must come in the order of the disk. Throws what reading the
-   * disk throws, EXPORT_CHANGED, and CANCELLED.
+   * The image. A disk can be streamed once, so call this once. Throws what reading the disk throws, USAGE if its extents are not in
+   * the order of the disk, EXPORT_CHANGED, and CANCELLED.
    */
   bytes(buffers: Buffers, options?: EncodeOptions): Chunks;
 }
@@ -40,7 +40,9 @@ export async function* readyExtents(disk: Disk, buffers: Buffers, signal: AbortS
   for await (const extent of ahead(disk.extents(buffers, { signal }), READ_AHEAD, discard)) {
     try {
       throwIfCancelled(signal);
-      assert(extent.offset === position && extent.overwrites !== true, 'a disk is encoded in its own order');
+      if (extent.offset !== position || extent.overwrites === true) {
+        throw new VdiStreamError('USAGE', `a disk is encoded in its own order, but byte ${extent.offset} comes after byte ${position}`);
+      }
       if (extent.kind === 'data') await extent.ready;
       yield extent;
     } finally {

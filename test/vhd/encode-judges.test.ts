@@ -1,4 +1,4 @@
-/** What other programs make of an encoded VHD, and our own check. Programs support blocks of 2 MiB, so most of these have those. */
+/** What other programs make of an encoded VHD, and our own check. */
 
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmdirSync, statSync, writeFileSync, writeSync } from 'node:fs';
@@ -46,16 +46,16 @@ const PLANS: [string, EncodingPlan][] = [
   [
     'dust: one sector in each block',
     planOf(
-      64 * MiB + 512,
+      16 * MiB + 512,
       2 * MiB,
-      range(33).map((block) => [block * 2 * MiB, 512]),
+      range(9).map((block) => [block * 2 * MiB, 512]),
     ),
   ],
   [
     'sparse, with data at its end',
-    planOf(90 * MiB + 4608, 2 * MiB, [
-      [40 * MiB - 4096, 3 * MiB],
-      [90 * MiB, 4608],
+    planOf(30 * MiB + 4608, 2 * MiB, [
+      [20 * MiB - 4096, 3 * MiB],
+      [30 * MiB, 4608],
     ]),
   ],
   ['of one sector', planOf(512, 2 * MiB, [[0, 512]])],
@@ -86,6 +86,8 @@ const cases = (plans: readonly [string, EncodingPlan][], forms: readonly Form[] 
 
 const DYNAMIC = FORMS.filter(({ type }) => type === 'dynamic');
 const ALL = [...cases(PLANS), ...cases(SMALL, DYNAMIC)];
+/** The small blocks with one alignment each. */
+const JUDGED = [...cases(PLANS), ...SMALL.flatMap((small, index) => cases([small], DYNAMIC.slice(index % 2, (index % 2) + 1)))];
 
 async function store(plan: EncodingPlan, { type, align }: Form): Promise<{ vhd: string; raw: string }> {
   const folder = testFolder();
@@ -114,10 +116,7 @@ describe('an encoded disk', () => {
     expect(await check(vhd)).toMatchObject({ ok: true, findings: [], disks: [{ type: form.type, virtualSize: plan.size }] });
   });
 
-  testWith('qemu-img').each([
-    ...cases(PLANS),
-    ...SMALL.flatMap((small, index) => cases([small], DYNAMIC).slice(index % 2, (index % 2) + 1)),
-  ])('%s: qemu-img finds the same disk, by the size field and by its own choice', async (_, plan, form) => {
+  testWith('qemu-img').each(JUDGED)('%s: qemu-img finds the same disk, by the size field and by its own choice', async (_, plan, form) => {
     const { vhd, raw } = await storeBoth(plan, form);
     const [own, bySize] = ['driver=vpc,', 'driver=vpc,force_size_calc=current_size,'].map(
       (driver) => `${driver}file.driver=file,file.filename=${vhd}`,
@@ -127,9 +126,7 @@ describe('an encoded disk', () => {
     qemu('compare', '--image-opts', bySize ?? '', `driver=raw,file.driver=file,file.filename=${raw}`);
   });
 
-  // libvhdi reads blocks of 512 KiB and more only. Smaller ones are for readers that follow the specification.
-  const mounted = [...cases(PLANS), ...cases(SMALL.slice(7), DYNAMIC)];
-  testWith('vhdimount', 'fuse', 'root').each(mounted)('%s: vhdimount shows the same disk', async (_, plan, form) => {
+  testWith('vhdimount', 'fuse', 'root').each(JUDGED)('%s: vhdimount shows the same disk', async (_, plan, form) => {
     const { vhd, raw } = await storeBoth(plan, form);
     const mount = mkdtempSync(join(tmpdir(), 'vdistream-fuse-'));
     execFileSync('vhdimount', [vhd, mount], { stdio: 'pipe' });

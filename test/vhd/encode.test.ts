@@ -143,6 +143,15 @@ describe('a dynamic VHD', () => {
     expect(vhd.subarray(1536, 2048).every((byte) => byte === 0xff)).toBe(true);
   });
 
+  test('has no empty chunk, which a chunked HTTP body would end with', async () => {
+    for (const type of ['dynamic', 'fixed'] as const) {
+      for (const align of [512, 4096] as const) {
+        const vhd = encodeVhd(diskOf(EXAMPLE), { type, blockSize: 4096, align, identity });
+        for await (const chunk of vhd.bytes(plainBuffers())) expect(chunk.length).toBeGreaterThan(0);
+      }
+    }
+  });
+
   test('keeps a block that has become zero since the map was made', async () => {
     const { blocks } = readDynamic(await encoded({ ...EXAMPLE, idle: [2] }));
     expect(blocks.get(2)?.bitmap.some((byte) => byte !== 0)).toBe(false);
@@ -305,6 +314,18 @@ describe('encoding', () => {
     expect(await failure(cancelled())).toMatchObject({ code: 'CANCELLED' });
     for await (const chunk of make().bytes(buffers)) if (chunk.length >= 4096) break;
     await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(buffers.held).toBe(0);
+  });
+
+  test.each([
+    ['in another order', [data(4096, 4096), data(0, 4096)]],
+    ['with a gap', [data(0, 2048), data(4096, 4096)]],
+    ['twice', [data(0, 4096), data(0, 4096)]],
+  ])('refuses extents %s, and releases the buffers', async (_, runs) => {
+    const buffers = plainBuffers(4096, 8);
+    const vhd = encodeVhd(diskOfRuns(8192, runs, [{ offset: 0, length: 8192 }]), { type: 'dynamic', identity });
+    expect(await failure(collect(vhd.bytes(buffers)))).toMatchObject({ code: 'USAGE' });
+    await new Promise((resolve) => setTimeout(resolve, 5));
     expect(buffers.held).toBe(0);
   });
 

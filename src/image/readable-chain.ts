@@ -1,0 +1,199 @@
+/**
+ * ReadableChain: one or several VHDs as a disk that can be read at any place. Each sector comes from the layer nearest the leaf that has it;
+ * where a layer ends, the disk reads as zero, as in `overlay.ts`.
+ *
+ * Memory: 4 bytes per block and 128 KiB of bitmaps for each layer, and for each read that is in flight up to 4 MiB of scattered sectors.
+ */
+
+import { KiB, MiB, SECTOR } from '../bytes.ts';
+import type { Range } from '../disk/disk.ts';
+import type { ReadableDisk } from '../disk/readable.ts';
+import { assert, inMember, throwIfCancelled } from '../errors.ts';
+import type { ReadableFile } from '../source/readable-file.ts';
+import type { OnWarning } from '../warnings.ts';
+import { createLayers } from './layers.ts';
+import type { VhdLayer } from './vhd-layer.ts';
+
+interface ChainRules {
+  /** Accept parents with any unique ID. */
+  readonly anyParent: boolean;
+  readonly warn: OnWarning;
+}
+
+/** The VHDs, leaf first, of one disk. Closing it closes their files. Throws CHAIN_TYPE, CHAIN_PARENT, CHAIN_LOOP, VHD_DIFFERENCING. */
+export function readableChain(layers: readonly VhdLayer[], { anyParent, warn }: ChainRules): ReadableDisk {
+  const [leaf] = layers;
+  assert(leaf !== undefined, 'a chain has a leaf');
+  checkLinks(layers, { anyParent, warn });
+  const { virtualSize: size } = leaf.facts;
+  return {
+    name: leaf.file.name,
+    size,
+    align: SECTOR,
+    read: (into, offset) => readRange(layers, into, offset),
+    mayHold: (signal) => (layers.length === 1 && leaf.facts.type === 'fixed' ? dataUpTo(size, leaf.file, signal) : held(layers, signal)),
+    async version() {
+      const versions = await Promise.all(layers.map((layer) => layer.version()));
+      return versions.includes(undefined) ? undefined : versions.join(', ');
+    },
+    async sharesBytesWith(path) {
+      for (const { file } of layers) if (await file.sharesBytesWith(path)) return true;
+      return false;
+    },
+    async close() {
+      for (const { file } of layers) await file.close();
+    },
+  };
+}
+
+function checkLinks(layers: readonly VhdLayer[], { anyParent, warn }: ChainRules): void {
+  const links = createLayers({ anyParent, warn });
+  for (const [rank, { file, facts }] of layers.entries()) links.add(file.name, { chain: '', rank, numbered: true }, facts);
+  links.complete();
+}
+
+/** A run of the disk that lies at byte `at` of a file. */
+interface FileRun extends Range {
+  readonly file: ReadableFile;
+  readonly at: number;
+}
+
+async function readRange(layers: readonly VhdLayer[], into: Uint8Array, offset: number): Promise<void> {
+  const runs = await resolve(layers, { offset, length: into.length });
+  if (runs.reduce((sum, { length }) => sum + length, 0) < into.length) into.fill(0);
+  const spans = joined(runs).values();
+  async function reader(): Promise<void> {
+    for (const span of spans) await readSpan(span, into, offset);
+  }
+  // Waits for all of them, even after an error: the caller may use `into` for something else.
+  const outcomes = await Promise.allSettled(Array.from({ length: READERS }, reader));
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+/** Reads of files in flight for one read of the disk. */
+const READERS = 4;
+
+/** Where each sector comes from. What is in no run reads as zero. */
+async function resolve(layers: readonly VhdLayer[], range: Range): Promise<FileRun[]> {
+  const found: FileRun[] = [];
+  let absent: Range[] = [range];
+  for (const { file, facts, runs } of layers) {
+    const below: Range[] = [];
+    for (const { offset, length } of absent) {
+      const within = Math.min(length, facts.virtualSize - offset);
+      if (within <= 0) continue;
+      const placed = await runs(offset, within).catch((error: unknown) => Promise.reject(inMember(file.name, error)));
+      for (const { at, ...run } of placed) {
+        if (at === undefined) addAbsent(below, run);
+        else addFound(found, { ...run, file, at });
+      }
+    }
+    absent = below;
+  }
+  return found;
+}
+
+/** Joins a run with the last one if it continues it: layers may have blocks of different sizes. */
+function addAbsent(runs: Range[], { offset, length }: Range): void {
+  const last = runs.at(-1);
+  if (last !== undefined && last.offset + last.length === offset) {
+    runs[runs.length - 1] = { offset: last.offset, length: last.length + length };
+  } else runs.push({ offset, length });
+}
+
+function addFound(runs: FileRun[], run: FileRun): void {
+  const last = runs.at(-1);
+  if (last?.file === run.file && last.offset + last.length === run.offset && last.at + last.length === run.at) {
+    runs[runs.length - 1] = { ...last, length: last.length + run.length };
+  } else runs.push(run);
+}
+
+/** Runs of one file, as far from each other in the file as on the disk, with little between them. They are read together. */
+interface Span extends FileRun {
+  readonly runs: Range[];
+}
+
+/** A second read costs more than reading this much for nothing. */
+const MAX_GAP = 32 * KiB;
+const MAX_SCATTERED = MiB;
+
+/** `runs` are ascending within each file. */
+function joined(runs: readonly FileRun[]): Span[] {
+  const spans: Span[] = [];
+  for (const run of runs) {
+    const { file, offset, length, at } = run;
+    const last = spans.at(-1);
+    const gap = last === undefined ? 0 : offset - (last.offset + last.length);
+    const joins = last?.file === file && at - last.at === offset - last.offset && gap <= MAX_GAP;
+    if (last !== undefined && joins && offset + length - last.offset <= MAX_SCATTERED) {
+      last.runs.push(run);
+      spans[spans.length - 1] = { ...last, length: offset + length - last.offset };
+    } else spans.push({ ...run, runs: [run] });
+  }
+  return spans;
+}
+
+/** `into` begins at byte `start` of the disk. */
+async function readSpan({ file, at, offset, length, runs }: Span, into: Uint8Array, start: number): Promise<void> {
+  try {
+    if (runs.length === 1) return await file.read(into.subarray(offset - start, offset - start + length), at);
+    const bytes = new Uint8Array(length);
+    await file.read(bytes, at);
+    for (const run of runs) into.set(bytes.subarray(run.offset - offset, run.offset - offset + run.length), run.offset - start);
+  } catch (error) {
+    throw inMember(file.name, error);
+  }
+}
+
+/** A fixed VHD is a file like a raw disk, whose holes read as zero. */
+async function* dataUpTo(size: number, file: ReadableFile, signal: AbortSignal | undefined): AsyncGenerator<Range> {
+  for await (const range of file.data(signal)) yield* clipped([range], size);
+}
+
+/** The blocks that any of the layers has: ascending and merged. */
+async function* held(layers: readonly VhdLayer[], signal: AbortSignal | undefined): AsyncGenerator<Range> {
+  let size = Number.POSITIVE_INFINITY;
+  let all: Iterable<Range> = [];
+  for (const layer of layers) {
+    // A layer ends the deeper ones where it ends.
+    size = Math.min(size, layer.facts.virtualSize);
+    all = union(all, clipped(layer.allocated(), size));
+  }
+  for (const range of all) {
+    throwIfCancelled(signal);
+    yield range;
+  }
+}
+
+function* clipped(ranges: Iterable<Range>, size: number): Generator<Range> {
+  for (const { offset, length } of ranges) if (offset < size) yield { offset, length: Math.min(length, size - offset) };
+}
+
+/** Of two ascending iterations. */
+function* union(a: Iterable<Range>, b: Iterable<Range>): Generator<Range> {
+  let last: Range | undefined;
+  for (const range of inOrder(a, b)) {
+    if (last !== undefined && range.offset <= last.offset + last.length) {
+      const end = Math.max(last.offset + last.length, range.offset + range.length);
+      last = { offset: last.offset, length: end - last.offset };
+    } else {
+      if (last !== undefined) yield last;
+      last = range;
+    }
+  }
+  if (last !== undefined) yield last;
+}
+
+function* inOrder(a: Iterable<Range>, b: Iterable<Range>): Generator<Range> {
+  const [left, right] = [a[Symbol.iterator](), b[Symbol.iterator]()];
+  let [x, y] = [left.next(), right.next()];
+  while (!x.done || !y.done) {
+    if (!x.done && (y.done || x.value.offset <= y.value.offset)) {
+      yield x.value;
+      x = left.next();
+    } else if (!y.done) {
+      yield y.value;
+      y = right.next();
+    }
+  }
+}
