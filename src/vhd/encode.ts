@@ -20,8 +20,8 @@ export interface VhdLayoutOptions {
   readonly scan?: ZeroScan | undefined;
 }
 
-const MIN_BLOCK = 4 * KiB;
-const MAX_BLOCK = 2 * MiB;
+export const MIN_BLOCK = 4 * KiB;
+export const MAX_BLOCK = 2 * MiB;
 /** The limit of Hyper-V, XenServer and qemu. */
 const MAX_VHD = 2040 * GiB;
 
