@@ -69,7 +69,16 @@ const UPLOAD: Table = {
   answerTimeout: number,
 };
 
-const EXPORT: Table = {
+const GLANCE: Table = { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) };
+const IMAGE: Table = {
+  visibility: oneOf('private', 'shared', 'community', 'public'),
+  properties: headers,
+  store: filled,
+  answerTimeout: number,
+  settleTimeout: number,
+};
+
+const EXPORT_DISK: Table = {
   format: oneOf('vhd', 'fixed-vhd', 'raw'),
   container: oneOf('none', 'tar', 'ova'),
   compress: oneOf('none', 'gzip'),
@@ -82,13 +91,13 @@ const EXPORT: Table = {
   singlePass: flag,
   raw: flag,
   name: filled,
-  verify: flag,
   force: guardNames,
   signal,
   onProgress: callback,
   onWarning: callback,
   pool,
 };
+const EXPORT: Table = { ...EXPORT_DISK, verify: flag };
 
 /** The options of each call. Those that it cannot do without are in REQUIRED. */
 const ACCEPTED = {
@@ -105,7 +114,9 @@ const ACCEPTED = {
   reap: { sr: filled, dryRun: flag, xe, signal, onWarning: callback },
   httpSink: { ...HTTP, ...UPLOAD },
   httpImage: { ...HTTP, digest, length: whole(0), wait: callback },
-  glanceImage: { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) },
+  glanceImage: GLANCE,
+  glanceSink: { ...GLANCE, ...IMAGE, diskFormat: filled, containerFormat: filled },
+  uploadImage: { ...EXPORT_DISK, ...GLANCE, ...IMAGE, diskFormat: filled, containerFormat: filled, asIs: flag },
   cachedImage: { folder: path, size: must('a number of bytes, 0 or more', (value) => typeof value === 'number' && value >= 0) },
   createPool: { count: whole(1), size: must('a multiple of 4096', isPages) },
   deviceTarget: { attached: flag, readsZero: flag },
@@ -118,6 +129,8 @@ const REQUIRED: Readonly<Partial<Record<CallName, readonly string[]>>> = {
   importImage: ['sr'],
   dryRunImport: ['sr'],
   glanceImage: ['endpoints'],
+  glanceSink: ['endpoints', 'diskFormat', 'containerFormat'],
+  uploadImage: ['endpoints'],
   cachedImage: ['folder', 'size'],
 };
 
