@@ -11,6 +11,7 @@ import type { SinkOpener } from '../sink/sink.ts';
 import { type OnWarning, type Warning, warner } from '../warnings.ts';
 import { createImage, type ImageService, removeImage } from './created-image.ts';
 import { exportDisk } from './export.ts';
+import { applianceName } from './export-form.ts';
 import type { DisksInput, ExportedDisk } from './export-options.ts';
 import { openSource } from './open.ts';
 import type { OnProgress } from './progress.ts';
@@ -156,7 +157,7 @@ async function sendDisks(given: DisksInput, sink: SinkOpener, options: UploadIma
     align,
     singlePass,
     raw,
-    name,
+    name: name === undefined ? undefined : applianceName(name),
     force,
     signal,
     onProgress,
