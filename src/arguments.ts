@@ -70,8 +70,21 @@ const xe: Check = (value) => problemOf(value, XE, 'xe.');
 const IMPORT_DEVICE: Table = { ...WRITE, sr: filled, rawVdi: flag, xe };
 const IMPORT: Table = { ...IMPORT_DEVICE, name: must('a string', (value) => typeof value === 'string') };
 const HTTP: Table = { headers, ca: filled, connectTimeout: number, idleTimeout: number, retries: number };
+const UPLOAD: Table = {
+  expected: must('an array of HTTP statuses', (value) => Array.isArray(value) && value.every((each) => isWhole(each, 200))),
+  answerTimeout: number,
+};
 
-const EXPORT: Table = {
+const GLANCE: Table = { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) };
+const IMAGE: Table = {
+  visibility: oneOf('private', 'shared', 'community', 'public'),
+  properties: headers,
+  store: filled,
+  answerTimeout: number,
+  settleTimeout: number,
+};
+
+const EXPORT_DISK: Table = {
   format: oneOf('vhd', 'fixed-vhd', 'raw'),
   container: oneOf('none', 'tar', 'ova'),
   compress: oneOf('none', 'gzip'),
@@ -84,13 +97,13 @@ const EXPORT: Table = {
   singlePass: flag,
   raw: flag,
   name: filled,
-  verify: flag,
   force: guardNames,
   signal,
   onProgress: callback,
   onWarning: callback,
   pool,
 };
+const EXPORT: Table = { ...EXPORT_DISK, verify: flag };
 
 /** The options of each call. Those that it cannot do without are in REQUIRED. */
 const ACCEPTED = {
@@ -106,8 +119,11 @@ const ACCEPTED = {
   exportDisk: EXPORT,
   vdiDisk: { xe },
   reap: { sr: filled, dryRun: flag, xe, signal, onWarning: callback },
+  httpSink: { ...HTTP, ...UPLOAD },
   httpImage: { ...HTTP, digest, length: whole(0), wait: callback },
-  glanceImage: { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) },
+  glanceImage: GLANCE,
+  glanceSink: { ...GLANCE, ...IMAGE, diskFormat: filled, containerFormat: filled },
+  uploadImage: { ...EXPORT_DISK, ...GLANCE, ...IMAGE, diskFormat: filled, containerFormat: filled, asIs: flag },
   cachedImage: { folder: path, size: must('a number of bytes, 0 or more', (value) => typeof value === 'number' && value >= 0) },
   createPool: { count: whole(1), size: must('a multiple of 4096', isPages) },
   deviceTarget: { attached: flag, readsZero: flag },
@@ -124,6 +140,8 @@ const REQUIRED: Readonly<Partial<Record<CallName, readonly string[]>>> = {
   importImage: ['sr'],
   dryRunImport: ['sr'],
   glanceImage: ['endpoints'],
+  glanceSink: ['endpoints', 'diskFormat', 'containerFormat'],
+  uploadImage: ['endpoints'],
   cachedImage: ['folder', 'size'],
   overlay: ['size'],
   pump: ['size'],

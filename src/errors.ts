@@ -487,6 +487,42 @@ export const ERRORS = {
     meaning: 'The image is not active, so it has no data to fetch.',
     advice: 'Check `openstack image show`: wait until the image is active, or upload it again.',
   },
+  GLANCE_NOT_QUEUED: {
+    exit: 1,
+    atFault: 'target',
+    meaning: 'The image is not queued, so no data can be uploaded to it.',
+    advice: 'Check `openstack image show`: it may have data already, or another upload may be running. Create a new image with --create.',
+  },
+  UPLOAD_REFUSED: {
+    exit: 1,
+    atFault: 'target',
+    meaning: 'The server refused the upload, with a status that a retry will not change.',
+    advice: 'The message has the status. Check the log of the server.',
+  },
+  UPLOAD_TOO_LARGE: {
+    exit: 1,
+    atFault: 'target',
+    meaning: 'The server refused the image because of its size: its storage is full, or a limit or a quota is exceeded.',
+    advice: 'Free space, or raise the quota or the limit (for Glance, image_size_cap). --compress=gzip:6 makes a smaller image.',
+  },
+  UPLOAD_LENGTH: {
+    exit: 1,
+    atFault: 'target',
+    meaning: 'The server, or a proxy in front of it, accepts no upload whose length is not known beforehand.',
+    advice: 'Export to a file first and upload that (--as-is), or use --compress=none. Behind uWSGI, Glance needs http-chunked-input.',
+  },
+  UPLOAD_CHECKSUM: {
+    exit: 1,
+    atFault: 'target',
+    meaning: 'What the image service has stored differs from what was sent.',
+    advice: 'Delete the image and upload it again. If it happens twice, suspect the store or a proxy.',
+  },
+  UPLOAD_UNKNOWN: {
+    exit: 1,
+    atFault: 'target',
+    meaning: 'Everything was sent, but it is not known whether the image service has stored it.',
+    advice: 'Check `openstack image show`: an image that becomes active is complete. One that stays in `saving` must be deleted.',
+  },
   CACHE: {
     exit: 1,
     atFault: 'host',

@@ -95,6 +95,10 @@ export const WARNINGS = {
     about: 'source',
     meaning: 'A disk was written to while it was exported. Export a snapshot of it, or stop what writes.',
   },
+  UPLOAD_UNCOMPARED: {
+    about: 'target',
+    meaning: 'The image service has only checksums that cannot be computed here, so what it has stored was not compared.',
+  },
   VERIFY_CACHED: {
     about: 'target',
     meaning:

@@ -6,9 +6,11 @@ import { exportDisk } from '../engine/export.ts';
 import { CONTAINERS, EXPORT_FORMATS } from '../engine/export-form.ts';
 import { info } from '../engine/info.ts';
 import type { OnProgress } from '../engine/progress.ts';
+import { uploadImage } from '../engine/upload.ts';
 import { verifyDisk } from '../engine/verify.ts';
 import { writeDisk } from '../engine/write.ts';
 import { VdiStreamError } from '../errors.ts';
+import { VISIBILITIES } from '../glance/record.ts';
 import type { OnWarning } from '../warnings.ts';
 import { dryRunImport, dryRunImportToDevice } from '../xen/dry-run.ts';
 import { importImage, importToDevice } from '../xen/import.ts';
@@ -16,15 +18,27 @@ import { reap } from '../xen/reap.ts';
 import type { CommandName } from './commands.ts';
 import { deviceDryRunTable, importDryRunTable, writeDryRunTable } from './dry-run-tables.ts';
 import type { Values } from './parse.ts';
-import { disksFrom, type Input, namesOf } from './sources.ts';
-import { checkTable, exportSummary, importSummary, infoTable, reapFailures, reapTable, verifySummary, writeSummary } from './tables.ts';
+import { disksFrom, glanceService, type Input, imageFrom, namesOf, sinkFrom } from './sources.ts';
+import {
+  checkTable,
+  exportSummary,
+  importSummary,
+  infoTable,
+  reapFailures,
+  reapTable,
+  uploadSummary,
+  verifySummary,
+  writeSummary,
+} from './tables.ts';
 import {
   blockSize,
   compression,
+  glanceFormats,
   guards,
   inflateChoice,
   manifestMode,
   optionalChoice,
+  properties,
   sha256Digits,
   virtualSize,
   xeOptions,
@@ -125,9 +139,18 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
   },
 
   async export(call) {
-    const result = await exportDisk(disksFrom(call.sources, call.values), outputOf(call), exportOptions(call));
+    const result = await exportDisk(disksFrom(call.sources, call.values), sinkFrom(call.values), exportOptions(call));
     return { result, toImage: call.values.text('output') === '-', ...(!isQuiet(call) && { stdout: exportSummary(result) }) };
   },
+
+  upload: action(
+    async (call) => {
+      const { disks, id } = imageFrom(call.sources, call.values);
+      return uploadImage(disks, id, uploadOptions(call));
+    },
+    // As for `import`, the id is the result.
+    (result, call) => ({ stdout: [result.image], ...(!isQuiet(call) && { stderr: uploadSummary(result) }) }),
+  ),
 
   reap: action(
     async ({ values, signal, onWarning }) =>
@@ -175,13 +198,8 @@ const importOptions = (call: Invocation) => ({
   xe: xeOptions(call.values),
 });
 
-function outputOf({ values }: Invocation): string {
-  const output = values.text('output') ?? '';
-  if (output === '') throw new VdiStreamError('USAGE', 'export needs an output: add -o OUT');
-  return output;
-}
-
-const exportOptions = (call: Invocation) => ({
+/** Of the commands that make an image. */
+const formOptions = (call: Invocation) => ({
   format: optionalChoice(EXPORT_FORMATS, call.values, 'format'),
   container: optionalChoice(CONTAINERS, call.values, 'container'),
   ...compression(call.values),
@@ -190,11 +208,22 @@ const exportOptions = (call: Invocation) => ({
   singlePass: call.values.flag('single-pass'),
   raw: call.values.flag('raw'),
   name: call.values.text('name'),
-  verify: call.values.flag('verify'),
   force: guards(call.values),
   signal: call.signal,
   onProgress: call.onProgress,
   onWarning: call.onWarning,
+});
+
+const exportOptions = (call: Invocation) => ({ ...formOptions(call), verify: call.values.flag('verify') });
+
+const uploadOptions = (call: Invocation) => ({
+  ...formOptions(call),
+  ...glanceService(call.values),
+  ...glanceFormats(call.values),
+  properties: properties(call.values),
+  visibility: optionalChoice(VISIBILITIES, call.values, 'visibility'),
+  store: call.values.text('store'),
+  asIs: call.values.flag('as-is'),
 });
 
 function srOptions(call: Invocation) {

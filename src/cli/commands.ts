@@ -12,7 +12,7 @@ export interface Command {
   readonly exit: readonly ExitStatus[];
 }
 
-export type CommandName = 'info' | 'check' | 'write' | 'verify' | 'import' | 'export' | 'reap';
+export type CommandName = 'info' | 'check' | 'write' | 'verify' | 'import' | 'export' | 'upload' | 'reap';
 
 export interface ExitStatus {
   readonly status: number;
@@ -103,6 +103,20 @@ vdi:UUID. OUT is a file, - (standard output), null: or a URL; its name decides t
       'vdistream export /dev/vg/root -o - | ssh HOST vdistream import - --sr UUID',
     ],
     exit: EXIT_STATUSES,
+  },
+  upload: {
+    summary: 'upload an image of block devices, files or VDIs to Glance',
+    usage: 'DISK... glance:ID|--create --glance URL [OPTIONS]',
+    operands: ['DISK'],
+    description: `Makes an image of disks as \`export\` does, and sends it to Glance as it is made: by default the
+image that Nova uploads, 0.vhd in a tar.gz. The image ID must be queued. Succeeds once the image is
+active and has the size and the checksum of what was sent.`,
+    examples: [
+      'vdistream upload vdi:UUID glance:ID --glance http://10.0.0.1:9292',
+      'vdistream upload /dev/vg/root --create --name root --glance http://10.0.0.1:9292 --property os_type=linux',
+      'vdistream upload image.tar.gz --as-is --create --glance http://10.0.0.1:9292',
+    ],
+    exit: withoutTarget('the image is active', 'failure'),
   },
   reap: {
     summary: 'remove what killed imports and exports of VDIs left behind',

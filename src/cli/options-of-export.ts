@@ -1,7 +1,9 @@
-/** The options of `export` alone. */
+/** The options of `export`, most of which `upload` has too. */
 
 import { CONTAINERS, EXPORT_FORMATS } from '../engine/export-form.ts';
 import type { Option } from './option.ts';
+
+const WITH_FORM = ['export', 'upload'] as const;
 
 /** In the order of help. */
 export const EXPORT_OPTIONS = {
@@ -9,7 +11,7 @@ export const EXPORT_OPTIONS = {
   format: {
     argument: 'FORMAT',
     sentence: 'of the disks; vhd leaves out blocks of zeros',
-    commands: ['export'],
+    commands: WITH_FORM,
     default: 'vhd',
     values: EXPORT_FORMATS,
     page: 'export.md#formats',
@@ -17,30 +19,32 @@ export const EXPORT_OPTIONS = {
   container: {
     argument: 'WHAT',
     sentence: 'around the disks',
-    commands: ['export'],
+    commands: WITH_FORM,
     default: 'none',
     values: CONTAINERS,
     page: 'export.md#formats',
+    override: { upload: { default: 'tar', page: 'upload.md#formats' } },
   },
   compress: {
     argument: 'HOW',
     sentence: 'none, or gzip:1 (fast) to gzip:9 (small); gzip is gzip:1',
-    commands: ['export'],
+    commands: WITH_FORM,
     default: 'none',
     page: 'export.md#compression',
+    override: { upload: { default: 'gzip for tar' } },
   },
   'block-size': {
     argument: 'BYTES',
     sentence: 'of a vhd, a power of two from 4096; XenServer reads only 2097152',
-    commands: ['export'],
+    commands: WITH_FORM,
     default: '2097152',
   },
   align: {
     argument: 'BYTES',
     sentence: 'of the blocks in a vhd',
-    commands: ['export'],
+    commands: WITH_FORM,
     default: '512',
     values: ['512', '4096'],
   },
-  'single-pass': { sentence: 'fail rather than read a disk twice, as vhd does', commands: ['export'], page: 'export.md#two-passes' },
+  'single-pass': { sentence: 'fail rather than read a disk twice, as vhd does', commands: WITH_FORM, page: 'export.md#two-passes' },
 } as const satisfies Readonly<Record<string, Option>>;

@@ -7,10 +7,13 @@ import { MANIFEST_MODES } from '../ova/member-digests.ts';
 import type { CommandName } from './commands.ts';
 import type { Option } from './option.ts';
 import { EXPORT_OPTIONS } from './options-of-export.ts';
+import { UPLOAD_OPTIONS } from './options-of-upload.ts';
 
 const READERS = ['info', 'check', 'write', 'verify', 'import'] as const;
 const WITH_TARGET = ['write', 'verify', 'import'] as const;
-const WITH_TOOLSTACK = ['import', 'export', 'reap'] as const;
+const WITH_TOOLSTACK = ['import', 'export', 'upload', 'reap'] as const;
+const WITH_GLANCE = [...READERS, 'upload'] as const;
+const WITH_URLS = [...WITH_GLANCE, 'export'] as const;
 
 export const GLANCE_VERSIONS = ['1', '2'] as const;
 
@@ -18,6 +21,7 @@ export const GLANCE_VERSIONS = ['1', '2'] as const;
 export const OPTIONS = {
   quick: { sentence: 'stop as soon as the virtual size is known; not with --sha256', commands: ['info'] },
   ...EXPORT_OPTIONS,
+  ...UPLOAD_OPTIONS,
   sr: {
     argument: 'UUID',
     sentence: 'create the VDI on this storage repository',
@@ -27,9 +31,12 @@ export const OPTIONS = {
   name: {
     argument: 'TEXT',
     sentence: 'name-label of the VDI',
-    commands: ['import', 'export'],
+    commands: ['import', 'export', 'upload'],
     default: 'the name of SRC',
-    override: { export: { sentence: 'of the appliance and its files', default: 'the name of OUT' } },
+    override: {
+      export: { sentence: 'of the appliance and its files', default: 'the name of OUT' },
+      upload: { sentence: 'of the image that is created', default: 'none' },
+    },
   },
   'raw-vdi': {
     sentence: 'create a plain volume instead of a VHD: no tapdisk, no snapshots, no clones',
@@ -72,13 +79,14 @@ export const OPTIONS = {
   force: {
     argument: 'GUARD',
     sentence: 'lift a guard',
-    commands: [...WITH_TARGET, 'export'],
+    commands: [...WITH_TARGET, 'export', 'upload'],
     values: GUARDS,
     repeatable: true,
     page: 'write.md#guards',
     override: {
       verify: { values: ['parent', 'type', 'size'] },
       export: { sentence: 'lift a guard; content replaces OUT', values: ['content', 'parent'], page: 'export.md#what-export-refuses' },
+      upload: { values: ['parent'], page: 'export.md#what-export-refuses' },
     },
   },
   xe: { argument: 'PROGRAM', sentence: 'the xe program to run', commands: WITH_TOOLSTACK, default: 'xe on the PATH', path: 'file' },
@@ -96,10 +104,13 @@ export const OPTIONS = {
   },
   raw: {
     sentence: 'the disk is raw: SRC itself, or the first file of the archive',
-    commands: [...READERS, 'export'],
+    commands: [...READERS, 'export', 'upload'],
     group: 'image',
     page: 'images.md#raw-disks',
-    override: { export: { sentence: 'DISK is raw, even if it begins with a VHD or an archive', page: 'export.md#disks' } },
+    override: {
+      export: { sentence: 'DISK is raw, even if it begins with a VHD or an archive', page: 'export.md#disks' },
+      upload: { sentence: 'DISK is raw, even if it begins with a VHD or an archive', page: 'export.md#disks' },
+    },
   },
   manifest: {
     argument: 'HOW',
@@ -137,7 +148,7 @@ export const OPTIONS = {
   glance: {
     argument: 'URL',
     sentence: 'base address of the image service; several are tried in turn',
-    commands: READERS,
+    commands: WITH_GLANCE,
     group: 'source',
     repeatable: true,
     page: 'images.md#glance',
@@ -145,7 +156,7 @@ export const OPTIONS = {
   'glance-version': {
     argument: 'N',
     sentence: 'version of the Glance API',
-    commands: READERS,
+    commands: WITH_GLANCE,
     group: 'source',
     default: '2',
     values: GLANCE_VERSIONS,
@@ -153,7 +164,7 @@ export const OPTIONS = {
   headers: {
     argument: 'FILE',
     sentence: 'send these headers, one "Name: value" per line, to the first host only',
-    commands: READERS,
+    commands: WITH_URLS,
     group: 'source',
     path: 'file',
     page: 'images.md#secrets',
@@ -161,7 +172,7 @@ export const OPTIONS = {
   ca: {
     argument: 'FILE',
     sentence: 'also trust the certificates in this PEM file',
-    commands: READERS,
+    commands: WITH_URLS,
     group: 'source',
     path: 'file',
   },
@@ -189,7 +200,7 @@ export const OPTIONS = {
   },
   json: {
     sentence: 'print one JSON object on stdout, and progress as JSON lines on stderr',
-    commands: [...READERS, 'export', 'reap'],
+    commands: [...READERS, 'export', 'upload', 'reap'],
     group: 'output',
     page: 'output.md#json',
     override: { reap: { sentence: 'print one JSON object on stdout' } },
@@ -197,7 +208,7 @@ export const OPTIONS = {
   quiet: {
     short: 'q',
     sentence: 'print no progress, no warnings and no summary',
-    commands: [...READERS, 'export', 'reap'],
+    commands: [...READERS, 'export', 'upload', 'reap'],
     group: 'output',
     override: {
       info: { sentence: 'print no progress and no warnings' },

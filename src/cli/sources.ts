@@ -1,11 +1,13 @@
-/** SRC: a path, a URL, or an image of Glance. */
+/** SRC and OUT: a path, a URL, or an image of Glance. */
 
 import { readFileSync } from 'node:fs';
 import type { DiskSource } from '../engine/export-options.ts';
+import type { SinkInput } from '../engine/open.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
-import { glanceImage } from '../glance/image.ts';
+import { type GlanceOptions, glanceImage } from '../glance/image.ts';
 import type { HttpOptions } from '../http/client.ts';
 import { httpImage } from '../http/download.ts';
+import { httpSink } from '../http/upload.ts';
 import { isUrl } from '../http/url.ts';
 import { type LocalCopy, withLocalCopy } from '../source/local-copy.ts';
 import type { Opener } from '../source/source.ts';
@@ -34,19 +36,41 @@ export const disksFrom = (sources: readonly string[], values: Values): DiskSourc
 
 const VDI = 'vdi:';
 
+/** Where `export` writes. */
+export function sinkFrom(values: Values): SinkInput {
+  const output = values.text('output') ?? '';
+  if (output === '') throw new VdiStreamError('USAGE', 'export needs an output: add -o OUT');
+  return isUrl(output) ? httpSink(output, httpOptions(values)) : output;
+}
+
+/** Where `upload` sends to: an image of Glance, or with `--create` a new one, which has no id yet. */
+export function imageFrom(operands: readonly string[], values: Values): { readonly disks: DiskSource[]; readonly id: string | undefined } {
+  const last = operands.at(-1) ?? '';
+  const isImage = last.startsWith('glance:');
+  if (isImage === values.flag('create')) {
+    throw new VdiStreamError('USAGE', isImage ? '--create makes an image of its own: leave glance:ID out' : 'add glance:ID, or --create');
+  }
+  const disks = isImage ? operands.slice(0, -1) : operands;
+  if (disks.length === 0) throw new VdiStreamError('USAGE', 'DISK is missing');
+  return { disks: disksFrom(disks, values), id: isImage ? last.slice('glance:'.length) : undefined };
+}
+
 function httpOptions(values: Values): HttpOptions {
   const ca = values.text('ca');
   return { headers: headersOf(values.text('headers')), ca: ca === undefined ? undefined : textOf(ca) };
 }
 
-function glance(id: string, values: Values, { headers: given, ca }: HttpOptions): Opener {
+const glance = (id: string, values: Values, http: HttpOptions): Opener => glanceImage(id, glanceService(values, http));
+
+/** Where the image service is, and the token for it. */
+export function glanceService(values: Values, { headers: given, ca }: HttpOptions = httpOptions(values)): GlanceOptions {
   const endpoints = values.list('glance');
   if (endpoints.length === 0) throw new VdiStreamError('USAGE', 'glance:ID needs the address of an image service: add --glance URL');
   // A script may leave it empty for a service without authentication.
   const { OS_TOKEN: token = '' } = process.env;
   const headers = token === '' ? given : { 'x-auth-token': token, ...given };
   const version = choice(GLANCE_VERSIONS, values.text('glance-version') ?? '2', '--glance-version');
-  return glanceImage(id, { headers, ca, endpoints, version: version === '1' ? 1 : 2 });
+  return { headers, ca, endpoints, version: version === '1' ? 1 : 2 };
 }
 
 function localCopy(values: Values): LocalCopy {

@@ -3,6 +3,7 @@
 import type { CheckResult, Finding } from '../engine/check.ts';
 import type { ExportResult } from '../engine/export-options.ts';
 import type { DiskInfo, ImageInfo, LayerInfo } from '../engine/info.ts';
+import type { UploadResult } from '../engine/upload-options.ts';
 import type { VerifyResult } from '../engine/verify.ts';
 import type { WriteResult } from '../engine/write.ts';
 import type { ImportResult } from '../xen/import.ts';
@@ -70,6 +71,13 @@ export function exportSummary(result: ExportResult): string[] {
   const verified = result.verified ? ', verified' : '';
   const pace = `${result.seconds.toFixed(2)} s, ${rate(data, result.seconds)}`;
   return [`Exported ${names} to ${result.output}: ${human(data)} of data in ${human(result.bytesWritten)}${verified}; ${pace}.`];
+}
+
+export function uploadSummary(result: UploadResult): string[] {
+  const { image, endpoint, diskFormat, containerFormat, bytesWritten, compared, seconds } = result;
+  const checked = compared === undefined ? 'not compared' : `${compared} compared`;
+  const pace = `${seconds.toFixed(2)} s, ${rate(bytesWritten, seconds)}`;
+  return [`Uploaded ${human(bytesWritten)} to image ${image} at ${endpoint} (${diskFormat}, ${containerFormat}): ${checked}; ${pace}.`];
 }
 
 export function verifySummary(result: VerifyResult): string[] {

@@ -4,6 +4,7 @@ import { INFLATES, type InflateChoice } from '../codec/inflate.ts';
 import { EXPORT_COMPRESSIONS } from '../engine/export-form.ts';
 import type { ExportOptions } from '../engine/export-options.ts';
 import { ZERO_POLICIES, type ZeroPolicy } from '../engine/plan.ts';
+import type { UploadImageOptions } from '../engine/upload-options.ts';
 import { GUARDS, type Guard, VdiStreamError } from '../errors.ts';
 import { MANIFEST_MODES, type ManifestMode } from '../ova/member-digests.ts';
 import { MAX_BLOCK, MIN_BLOCK } from '../vhd/encode.ts';
@@ -76,6 +77,26 @@ export function compression(values: Values): Pick<ExportOptions, 'compress' | 'l
 export function optionalChoice<const T extends string>(words: readonly T[], values: Values, name: TextName): T | undefined {
   const text = values.text(name);
   return text === undefined ? undefined : choice(words, text, `--${name}`);
+}
+
+/** `KEY=VALUE`, each once. */
+export function properties(values: Values): Record<string, string> {
+  const pairs = values.list('property').map((text): [string, string] => {
+    const equals = text.indexOf('=');
+    if (equals < 1) throw new VdiStreamError('USAGE', `--property expects KEY=VALUE, not "${text}"`);
+    return [text.slice(0, equals), text.slice(equals + 1)];
+  });
+  return Object.fromEntries(pairs);
+}
+
+/** `qcow2,bare` */
+export function glanceFormats(values: Values): Pick<UploadImageOptions, 'diskFormat' | 'containerFormat'> {
+  const text = values.text('glance-formats');
+  if (text === undefined) return {};
+  const [, diskFormat, containerFormat] = /^([\w-]+),([\w-]+)$/.exec(text) ?? [];
+  if (diskFormat === undefined || containerFormat === undefined)
+    throw new VdiStreamError('USAGE', `--glance-formats expects DISK,CONTAINER, not "${text}"`);
+  return { diskFormat, containerFormat };
 }
 
 export function blockSize(values: Values): number | undefined {

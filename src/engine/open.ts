@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { checkOpenedSource, checkOptions, checkTarget } from '../arguments.ts';
 import { rejection, VdiStreamError } from '../errors.ts';
 import { httpImage } from '../http/download.ts';
+import { httpSink } from '../http/upload.ts';
 import { isUrl } from '../http/url.ts';
 import { fileSink } from '../sink/file.ts';
 import { nullSink } from '../sink/null.ts';
@@ -30,7 +31,7 @@ export function targetOpener(target: TargetInput): TargetOpener {
   return target === NULL_TARGET ? nullTarget : deviceTarget(target);
 }
 
-/** The path of a file, `-` for standard output, `null:`, or an opener. */
+/** The path of a file, a URL for an HTTP PUT, `-` for standard output, `null:`, or an opener. */
 export type SinkInput = string | SinkOpener;
 
 /** Throws USAGE for what is most likely a mistake. */
@@ -39,6 +40,7 @@ export function sinkOpener(sink: SinkInput): SinkOpener {
   if (sink === '-') return standardOutput;
   if (sink === 'null')
     throw new VdiStreamError('USAGE', 'did you mean null:, which discards everything? For a file called "null", use ./null');
+  if (isUrl(sink)) return httpSink(sink);
   return sink === NULL_TARGET ? nullSink : fileSink(sink);
 }
 

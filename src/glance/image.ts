@@ -4,11 +4,11 @@ import { checkOptions, checkText } from '../arguments.ts';
 import { VdiStreamError } from '../errors.ts';
 import { createHttp, type Http, type HttpOptions, statusError } from '../http/client.ts';
 import { httpImage } from '../http/download.ts';
-import { redactUrl } from '../http/url.ts';
 import type { Opener } from '../source/source.ts';
 import type { OnWarning } from '../warnings.ts';
-import { type Answered, askInTurn, baseOf } from './endpoint.ts';
-import { fieldsOfHeaders, fieldsOfJson, type Metadata, metadataOf } from './metadata.ts';
+import { type Answered, askInTurn } from './endpoint.ts';
+import { type Metadata, metadataOf } from './metadata.ts';
+import { checkImageId, imageAddress, readRecord } from './record.ts';
 
 export interface GlanceOptions extends HttpOptions {
   /** Base URLs, such as http://10.0.0.1:9292, tried in turn; a path is kept, a trailing /v1 or /v2 dropped. */
@@ -26,23 +26,13 @@ export function glanceImage(id: string, options: GlanceOptions): Opener {
   checkText('glanceImage', 'the image id', id);
   checkOptions('glanceImage', options);
   const { endpoints, version = 2, headers, ca, connectTimeout, idleTimeout, retries } = options;
-  // "." and ".." would change the path.
-  if (!/^[^/\p{C}]{1,255}$/u.test(id) || /^\.\.?$/.test(id)) {
-    throw new VdiStreamError('USAGE', 'an image id must have 1 to 255 characters, without "/" or control characters');
-  }
+  checkImageId(id);
   if (endpoints.length === 0) throw new VdiStreamError('USAGE', 'a Glance image needs an endpoint');
-  const addresses = endpoints.map((endpoint) => `${baseOf(endpoint)}/v${version}/images/${encodeURIComponent(id)}`);
+  const addresses = endpoints.map((endpoint) => imageAddress(endpoint, version, id));
   const name = `glance image ${id}`;
 
   async function ask(http: Http, address: string, signal: AbortSignal | undefined): Promise<Metadata> {
-    const answer = await http.request(address, { method: version === 1 ? 'HEAD' : 'GET', signal });
-    try {
-      const where = redactUrl(answer.url);
-      if (answer.status !== 200) throw statusError(where, answer.status);
-      return metadataOf(version === 1 ? fieldsOfHeaders(answer) : await fieldsOfJson(answer), id, where);
-    } finally {
-      await answer.close();
-    }
+    return metadataOf(await readRecord(http, { address, version, id, signal, errorOf: statusError }), id);
   }
 
   async function find(signal: AbortSignal | undefined, onWarning: OnWarning | undefined): Promise<Answered<Metadata>> {

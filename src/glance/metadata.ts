@@ -66,8 +66,18 @@ export function fieldsOfHeaders({ headers }: HttpAnswer): Fields {
   ]);
 }
 
-/** `where`: the URL, for messages. Throws GLANCE_STATUS and GLANCE_ANSWER. */
-export function metadataOf(fields: Fields, id: string, where: string): Metadata {
+/** What the service reports about an image in any status. */
+export interface ImageRecord {
+  readonly status: string;
+  /** Bytes, if the service has their number. */
+  readonly size: number | undefined;
+  readonly md5: Digest | undefined;
+  /** Of version 2. */
+  readonly hash: { readonly name: string; readonly digest: Digest | undefined } | undefined;
+}
+
+/** `where`: the URL, for messages. Throws GLANCE_ANSWER. */
+export function recordOf(fields: Fields, id: string, where: string): ImageRecord {
   const text = (name: string): string | undefined => {
     const value = fields.get(name) ?? undefined;
     if (value !== undefined && typeof value !== 'string') throw answerError(where, `has a ${name} that is not a string`);
@@ -77,14 +87,30 @@ export function metadataOf(fields: Fields, id: string, where: string): Metadata 
   if (text('id')?.toLowerCase() !== id.toLowerCase()) throw answerError(where, 'describes another image');
   const status = text('status') ?? '';
   if (!/^[a-z_]{1,32}$/.test(status)) throw answerError(where, 'has no valid image status');
-  if (status !== 'active') throw new VdiStreamError('GLANCE_STATUS', `glance image ${id} is ${status}, not active`);
-
-  const length = fields.get('size') ?? undefined;
-  if (length !== undefined && !isSize(length)) throw answerError(where, 'has an invalid size');
-  const hash = digestOf(where, 'os_hash_value', text('os_hash_algo')?.replace('_', '-'), text('os_hash_value'));
-  const digest = hash ?? digestOf(where, 'checksum', 'md5', text('checksum'));
-  return { length, digest };
+  const size = fields.get('size') ?? undefined;
+  if (size !== undefined && !isSize(size)) throw answerError(where, 'has an invalid size');
+  const name = text('os_hash_algo');
+  const value = text('os_hash_value');
+  return {
+    status,
+    size,
+    md5: digestOf(where, 'checksum', 'md5', text('checksum')),
+    hash: name === undefined ? undefined : { name, digest: digestOf(where, 'os_hash_value', nodeAlgorithm(name), value) },
+  };
 }
+
+/** Of an image that can be downloaded. Throws GLANCE_STATUS for one that is not active. */
+export function metadataOf({ status, size, hash, md5 }: ImageRecord, id: string): Metadata {
+  if (status !== 'active') throw new VdiStreamError('GLANCE_STATUS', `glance image ${id} is ${status}, not active`);
+  return { length: size, digest: hash?.digest ?? md5 };
+}
+
+/** From Python's name of a hash, in hashlib, to that of OpenSSL, which Node uses. */
+export const nodeAlgorithm = (name: string): string =>
+  new Map([
+    ['blake2b', 'blake2b512'],
+    ['blake2s', 'blake2s256'],
+  ]).get(name) ?? name.replace('_', '-');
 
 const isSize = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 

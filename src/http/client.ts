@@ -1,8 +1,9 @@
 /** HTTP client: options, trusted certificates, redirects, and the error for each status. */
 
+import type { Chunks } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 import { NETWORK } from './address.ts';
-import { type Connection, exchange, type HttpAnswer } from './exchange.ts';
+import { type Connection, exchange, type HttpAnswer, type Method } from './exchange.ts';
 import { checkHeaders, type HeaderFields, parseUrl, redactUrl, redirectTarget } from './url.ts';
 
 export interface HttpOptions {
@@ -19,9 +20,13 @@ export interface HttpOptions {
 }
 
 interface RequestOptions {
-  readonly method?: 'GET' | 'HEAD' | undefined;
+  /** Redirects are followed only for GET and HEAD. */
+  readonly method?: Method | undefined;
   /** Also sent to other hosts after a redirect, so nothing secret. */
   readonly headers?: HeaderFields | undefined;
+  readonly body?: Uint8Array | Chunks | undefined;
+  /** Milliseconds to wait for the response once the body has been sent; by default the idle timeout of all requests. */
+  readonly answerTimeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -35,24 +40,29 @@ export interface Http {
   close(): Promise<void>;
 }
 
+/** Milliseconds. */
+export const IDLE_TIMEOUT = 60_000;
 const MAX_REDIRECTS = 5;
 const REDIRECTS = [301, 302, 303, 307, 308];
 const MAX_TIMEOUT = 2 ** 31 - 1;
 
+/** Throws USAGE. */
+export function checkTimeout(name: string, value: number): void {
+  if (value >= 1 && value <= MAX_TIMEOUT) return;
+  throw new VdiStreamError('USAGE', `${name} must be a number of milliseconds from 1 to ${MAX_TIMEOUT}`);
+}
+
 /** Throws USAGE. Loads nothing and connects nowhere before the first request. */
 export function createHttp(options: HttpOptions = {}, network = NETWORK): Http {
-  const { headers: ownHeaders = {}, ca, connectTimeout = 10_000, idleTimeout = 60_000, retries = 0 } = options;
-  for (const [name, value] of Object.entries({ connectTimeout, idleTimeout })) {
-    if (value >= 1 && value <= MAX_TIMEOUT) continue;
-    throw new VdiStreamError('USAGE', `${name} must be a number of milliseconds from 1 to ${MAX_TIMEOUT}`);
-  }
+  const { headers: ownHeaders = {}, ca, connectTimeout = 10_000, idleTimeout = IDLE_TIMEOUT, retries = 0 } = options;
+  for (const [name, value] of Object.entries({ connectTimeout, idleTimeout })) checkTimeout(name, value);
   if (!Number.isSafeInteger(retries) || retries < 0) throw new VdiStreamError('USAGE', 'retries must be a whole number');
   const secret = checkHeaders(ownHeaders);
   const closing = new AbortController();
   let connection: Promise<Connection> | undefined;
 
   return {
-    async request(address, { method = 'GET', headers = {}, signal } = {}) {
+    async request(address, { method = 'GET', headers = {}, body, answerTimeout = idleTimeout, signal } = {}) {
       let url = parseUrl(address);
       connection ??= trustedCertificates(ca).then((trusted) => ({ network, ca: trusted, connectTimeout, idleTimeout }));
       const signals = signal === undefined ? [closing.signal] : [signal, closing.signal];
@@ -62,10 +72,12 @@ export function createHttp(options: HttpOptions = {}, network = NETWORK): Http {
       for (let hop = 0; ; hop++) {
         // Ask for the stored bytes, without a content coding (RFC 9110, 12.5.3).
         const fields = { 'user-agent': 'vdistream', accept: '*/*', ...own, ...headers, 'accept-encoding': 'identity' };
-        const answer = await exchange({ url, method, headers: fields, refusalOf }, await connection, signals);
+        const line = { url, method, headers: fields, body, refusalOf };
+        const answer = await exchange(line, { ...(await connection), idleTimeout: answerTimeout }, signals);
         const { location } = answer.headers;
         if (!REDIRECTS.includes(answer.status) || location === undefined) return answer;
         await answer.close();
+        if (method !== 'GET' && method !== 'HEAD') throw bodyRedirect(url, method, answer.status);
         if (hop === MAX_REDIRECTS) {
           throw new VdiStreamError('HTTP_REDIRECT', `${redactUrl(address)}: more than ${MAX_REDIRECTS} redirects`, {
             status: answer.status,
@@ -89,6 +101,13 @@ export function createHttp(options: HttpOptions = {}, network = NETWORK): Http {
 
 const ownAddress = (from: string, address: string, status: number): VdiStreamError =>
   new VdiStreamError('HTTP_REDIRECT', `${from} redirects to ${address}, a loopback or link-local address of this host`, { status });
+
+/**
+ * The body may be a stream that can be sent only once, and with an `Expect: 100-continue` that few servers support, a redirect would arrive
+ * too late. curl -L fails likewise if it cannot rewind the body.
+ */
+const bodyRedirect = (url: URL, method: string, status: number): VdiStreamError =>
+  new VdiStreamError('HTTP_REDIRECT', `${redactUrl(url.href)} redirects a ${method}, which is not followed`, { status });
 
 /** The error for an HTTP status other than success. */
 export function statusError(name: string, status: number): VdiStreamError {

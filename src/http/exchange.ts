@@ -1,4 +1,7 @@
-/** Exchange: one request and its response, on a connection of its own. The only file that imports undici. */
+/**
+ * Exchange: one request and its response, on a connection of its own. The response may arrive while the body of the request is still being
+ * sent. The only file that imports undici.
+ */
 
 import type { Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
@@ -30,10 +33,14 @@ export interface HttpAnswer extends AnswerHead {
   close(): Promise<void>;
 }
 
+export type Method = 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
+
 interface RequestLine {
   readonly url: URL;
-  readonly method: 'GET' | 'HEAD';
+  readonly method: Method;
   readonly headers: HeaderFields;
+  /** Chunks are sent with the length that `headers` announce, or as chunks (RFC 9112, 7.1) if they announce none. */
+  readonly body?: Uint8Array | Chunks | undefined;
   /** The error for an address that must not be connected to. */
   readonly refusalOf: (address: string) => VdiStreamError | undefined;
 }
@@ -43,7 +50,7 @@ interface RequestLine {
  * response is not HTTP, CANCELLED once one of `signals` fires, and the error for an address that is refused; nothing is sent there.
  */
 export async function exchange(
-  { url, method, headers, refusalOf }: RequestLine,
+  { url, method, headers, body, refusalOf }: RequestLine,
   connection: Connection,
   signals: readonly AbortSignal[],
 ): Promise<HttpAnswer> {
@@ -88,7 +95,10 @@ export async function exchange(
     stop.abort();
     void client.destroy();
   });
-  if (!incoming.ended) client.dispatch({ path: url.pathname + url.search, method, headers }, handlerOf(incoming, failed));
+  const request: Dispatcher.DispatchOptions = { path: url.pathname + url.search, method, headers };
+  // Assigned apart, because undici accepts every async iterable, but its types only those of Node's streams.
+  Object.assign(request, { body });
+  if (!incoming.ended) client.dispatch(request, handlerOf(incoming, failed));
   const head = await incoming.head();
   return { ...head, url: url.href, addresses, body: incoming.body(), close: async () => incoming.cancel() };
 }

@@ -20,6 +20,12 @@ export interface Glance {
   /** `image`: bytes, or the path of a file. Resolves with the id. */
   upload(image: Uint8Array | string, format?: Format): Promise<string>;
   deactivate(id: string): Promise<void>;
+  /** Deletes the image. */
+  remove(id: string): Promise<void>;
+  /** Its record; undefined if there is none. */
+  record(id: string): Promise<Record<string, unknown> | undefined>;
+  /** Its bytes, fetched by a plain client. */
+  data(id: string): Promise<Buffer>;
   /** Deletes the bytes from the store without its knowledge. */
   lose(id: string): void;
   stop(): Promise<void>;
@@ -53,8 +59,9 @@ paste.composite_factory = glance.api:root_app_factory
 paste.app_factory = glance.api.v2.router:API.factory
 `;
 
-const config = (folder: string): string => `
+const config = (folder: string, settings: string): string => `
 [DEFAULT]
+${settings}
 workers = 0
 log_color = false
 node_staging_uri = file://${folder}/staging
@@ -68,7 +75,8 @@ filesystem_store_datadir = ${folder}/images
 config_file = ${folder}/paste.ini
 `;
 
-export async function startGlance(): Promise<Glance> {
+/** `settings`: lines for the section DEFAULT of its configuration. */
+export async function startGlance(settings = ''): Promise<Glance> {
   const folder = mkdtempSync(join(tmpdir(), 'vdistream-glance-'));
   let server: ChildProcess | undefined;
   const stop = async (): Promise<void> => {
@@ -81,7 +89,7 @@ export async function startGlance(): Promise<Glance> {
   try {
     for (const name of ['images', 'staging']) mkdirSync(join(folder, name));
     writeFileSync(join(folder, 'paste.ini'), PASTE);
-    writeFileSync(join(folder, 'glance.conf'), config(folder));
+    writeFileSync(join(folder, 'glance.conf'), config(folder, settings));
     const options = ['--config-file', join(folder, 'glance.conf')];
     await promisify(execFile)(PYTHON, ['-m', 'glance.cmd.manage', ...options, 'db_sync']);
     server = spawn(PYTHON, ['-c', LAUNCHER, ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -110,7 +118,7 @@ function addressOf(server: ChildProcess): Promise<string> {
   });
 }
 
-function callsOf(endpoint: string): Pick<Glance, 'create' | 'upload' | 'deactivate'> {
+function callsOf(endpoint: string): Omit<Glance, 'endpoint' | 'lose' | 'stop'> {
   async function call(method: string, path: string, type: string, body: Uint8Array | string): Promise<unknown> {
     const answer = await fetch(`${endpoint}/v2/images${path}`, { method, headers: { 'content-type': type }, body });
     const text = await answer.text();
@@ -130,6 +138,16 @@ function callsOf(endpoint: string): Pick<Glance, 'create' | 'upload' | 'deactiva
       const id = await create(format);
       await call('PUT', `/${id}/file`, 'application/octet-stream', typeof image === 'string' ? readFileSync(image) : image);
       return id;
+    },
+    async remove(id) {
+      await call('DELETE', `/${id}`, 'application/json', '');
+    },
+    async record(id) {
+      const answer = await fetch(`${endpoint}/v2/images/${id}`);
+      return answer.status === 200 ? Object(await answer.json()) : undefined;
+    },
+    async data(id) {
+      return Buffer.from(await (await fetch(`${endpoint}/v2/images/${id}/file`)).arrayBuffer());
     },
     async deactivate(id) {
       await call('POST', `/${id}/actions/deactivate`, 'application/json', '');
