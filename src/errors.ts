@@ -509,7 +509,7 @@ export const ERRORS = {
     exit: 1,
     atFault: 'target',
     meaning: 'The server, or a proxy in front of it, accepts no upload whose length is not known beforehand.',
-    advice: 'Export to a file first and upload that (--as-is), or use --compress=none. Behind uWSGI, Glance needs http-chunked-input.',
+    advice: 'Export to a file first and upload that (--as-is), or use --compress=none. Under uWSGI, Glance needs http-chunked-input.',
   },
   UPLOAD_CHECKSUM: {
     exit: 1,
@@ -521,7 +521,7 @@ export const ERRORS = {
     exit: 1,
     atFault: 'target',
     meaning: 'Everything was sent, but it is not known whether the image service has stored it.',
-    advice: 'Check `openstack image show`: an image that becomes active is complete. One that stays in `saving` must be deleted.',
+    advice: 'Check `openstack image show`: an image that becomes active is complete. If it stays in `saving`, delete it.',
   },
   CACHE: {
     exit: 1,

@@ -1,8 +1,7 @@
 /** Ctrl-C while a slow device still has pending writes. */
 
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { basename } from 'node:path';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { attached, mapped, volume } from './devices.mjs';
 import { full } from './images.mjs';
 import { isWriting, until, vdistream } from './programs.mjs';
