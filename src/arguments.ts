@@ -4,7 +4,7 @@
  */
 
 import {
-  blockSize,
+  blockBytes,
   type Check,
   callback,
   digest,
@@ -72,7 +72,7 @@ const EXPORT_DISK: Table = {
   container: oneOf('none', 'tar', 'ova'),
   compress: oneOf('none', 'gzip'),
   level,
-  blockSize,
+  blockSize: blockBytes,
   align: must('512 or 4096', (value) => value === 512 || value === 4096),
   singlePass: flag,
   raw: flag,
@@ -241,12 +241,7 @@ export function checkDisks(call: string, given: unknown): void {
   }
 }
 
-/** Throws USAGE unless it is a path or an opener. */
-export function checkSink(call: string, sink: unknown): void {
-  if (!isOpener(sink) && path(sink) !== undefined) throw usage(`${call}: the output must be a path or an opener`);
-}
-
-/** Throws USAGE unless it is a path or an opener. */
-export function checkTarget(call: string, target: unknown): void {
-  if (!isOpener(target) && path(target) !== undefined) throw usage(`${call}: the target must be a path or an opener`);
+/** Throws USAGE unless `value`, called `name`, is a path or an opener. */
+export function checkPlace(call: string, name: string, value: unknown): void {
+  if (!isOpener(value) && path(value) !== undefined) throw usage(`${call}: ${name} must be a path or an opener`);
 }
