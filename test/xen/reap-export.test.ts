@@ -135,6 +135,16 @@ describe('a VBD that does not fit the record', () => {
     await sweep();
   });
 
+  test('because it was there before the export is listed and kept', async () => {
+    const vdi = await guestVdi(place);
+    const vbd = await leftVbd(vdi);
+    await recorded(vdi, { vbd, before: [vbd] });
+    for (const [token, { before }] of await records().exports()) if (before.length === 0) await records().remove(token);
+    expect((await reaping()).leftOverVbds).toEqual([unproven(vdi, vbd, 'the VDI had it before the export')]);
+    expect(place.host.state().vbd.map(({ uuid }) => uuid)).toEqual([vbd]);
+    await sweep();
+  });
+
   test('that lacks a uuid is kept: one that was there before, or is plugged, labelled, or not as an export creates it', async () => {
     const vdi = await guestVdi(place);
     const old = await newVbd(vdi);
