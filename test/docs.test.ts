@@ -57,7 +57,7 @@ const NOT_RUN: ReadonlyArray<{ readonly text: string; readonly reason: string }>
       "npx vitest run test/vhd -t 'footer'                  # the tests of a folder with this text in their titles",
       'sudo env "PATH=$PATH" npx vitest run test/xen        # with the tests that need root',
       'FUZZ_SECONDS=600 npx vitest run fuzz/image.test.ts   # a longer fuzzing campaign; FUZZ_SEED repeats one',
-      'VDISTREAM_LONG=1 npx vitest run kill                 # 1,000 kills and signals over write, import, reap and cache; KILL_SEED repeats those of write\nnpm run format                                       # formats everything',
+      'VDISTREAM_LONG=1 npx vitest run kill                 # 1,100 kills and signals over write, import, export, reap and cache; KILL_SEED repeats those of write\nnpm run format                                       # formats everything',
       '',
     ].join('\n'),
     reason: 'runs the tests, this one among them; CI runs the check and all tests',

@@ -39,7 +39,11 @@ const stateOf = (pid) => readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.
 function pendingWrites(path) {
   const { rdev } = statSync(path);
   // makedev(3), for the low numbers that device-mapper has.
-  return Number(readFileSync(`/sys/dev/block/${rdev >> 8}:${rdev & 0xff}/inflight`, 'latin1').trim().split(/\s+/)[1]);
+  return Number(
+    readFileSync(`/sys/dev/block/${rdev >> 8}:${rdev & 0xff}/inflight`, 'latin1')
+      .trim()
+      .split(/\s+/)[1],
+  );
 }
 
 test('a second signal ends the process while a device hangs: the kernel alone waits for the device', async (t) => {
