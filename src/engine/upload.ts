@@ -6,7 +6,6 @@ import { VdiStreamError } from '../errors.ts';
 import { askInTurn, baseOf } from '../glance/endpoint.ts';
 import { checkImageId, type ImageAttributes } from '../glance/record.ts';
 import { type GlancePlace, readyImage, type StoredImage } from '../glance/upload.ts';
-import { redactUrl } from '../http/url.ts';
 import type { SinkOpener } from '../sink/sink.ts';
 import { type OnWarning, type Warning, warner } from '../warnings.ts';
 import { createImage, type ImageService, removeImage } from './created-image.ts';
@@ -125,7 +124,7 @@ async function upload(
       },
     });
     const { disks, bytesWritten } = await write(sink, warn);
-    return { endpoint: redactUrl(endpoint), disks, bytesWritten, sha512: stored?.digests.get('sha512'), compared: stored?.compared };
+    return { endpoint, disks, bytesWritten, sha512: stored?.digests.get('sha512'), compared: stored?.compared };
   }
 
   // Only errors of the service are worth another attempt; those of the disks would come again.
