@@ -13,7 +13,10 @@
         "native/io.cc",
         "native/scan.cc",
         "native/sums.cc",
-        "native/inflate.cc"
+        "native/inflate.cc",
+        "native/deflate.cc",
+        "native/deflate_zlib.cc",
+        "native/deflate_isal.cc"
       ],
       "defines": ["NAPI_VERSION=8", "_FILE_OFFSET_BITS=64"],
       "cflags!": ["-O2"],

@@ -1,7 +1,9 @@
 // The addon does only what JavaScript cannot: aligned memory, O_DIRECT I/O on its own threads, block-device ioctls,
-// zeroing without writing, scans at memory speed, and inflate off the main thread. No call of JavaScript can crash it:
+// zeroing without writing, scans at memory speed, and gzip off the main thread. No call of JavaScript can crash it:
 // arguments.h checks what is passed, and every loop is bounded.
 #include "addon.h"
+
+#include <sched.h>
 
 #include "result.h"
 
@@ -12,17 +14,37 @@ namespace {
 // The queue depth on the device. Eight 2 MiB writes fill tapdisk's eight requests and the queue of a loop device.
 constexpr unsigned kIoThreads = 8;
 
+// Compressing on more of them than this is faster than any disk.
+constexpr unsigned kMaxComputing = 16;
+
+unsigned processors() {
+  cpu_set_t usable;
+  if (sched_getaffinity(0, sizeof usable, &usable) != 0) return kMaxComputing;
+  const unsigned count = static_cast<unsigned>(CPU_COUNT(&usable));
+  return count < kMaxComputing ? count : kMaxComputing;
+}
+
 struct State {
-  explicit State(napi_env env) : io(env, kIoThreads) {}
+  explicit State(napi_env env) : io(env, kIoThreads), computing(env, processors()) {}
   Workers io;
+  Workers computing;
 };
+
+State* state_of(napi_env env) {
+  void* state = nullptr;
+  return napi_get_instance_data(env, &state) == napi_ok ? static_cast<State*>(state) : nullptr;
+}
 
 }  // namespace
 
 napi_value submit(napi_env env, std::unique_ptr<Task> task) {
-  void* state = nullptr;
-  if (napi_get_instance_data(env, &state) != napi_ok || state == nullptr) return nullptr;
-  return static_cast<State*>(state)->io.submit(env, std::move(task));
+  State* state = state_of(env);
+  return state == nullptr ? nullptr : state->io.submit(env, std::move(task));
+}
+
+napi_value submit_computation(napi_env env, std::unique_ptr<Task> task) {
+  State* state = state_of(env);
+  return state == nullptr ? nullptr : state->computing.submit(env, std::move(task));
 }
 
 void export_call(napi_env env, napi_value exports, const char* name, napi_callback call) {
@@ -41,6 +63,7 @@ static void init(napi_env env, napi_value exports) {
   init_scan(env, exports);
   init_sums(env, exports);
   init_inflate(env, exports);
+  init_deflate(env, exports);
 }
 
 }  // namespace vdistream

@@ -14,6 +14,8 @@ namespace vdistream {
 
 // Queues a task on the threads of this environment. Returns its promise.
 napi_value submit(napi_env env, std::unique_ptr<Task> task);
+// The same on threads for work that needs no I/O: one for each processor.
+napi_value submit_computation(napi_env env, std::unique_ptr<Task> task);
 
 void export_call(napi_env env, napi_value exports, const char* name, napi_callback call);
 
@@ -25,5 +27,6 @@ void init_zero(napi_env env, napi_value exports);
 void init_scan(napi_env env, napi_value exports);
 void init_sums(napi_env env, napi_value exports);
 void init_inflate(napi_env env, napi_value exports);
+void init_deflate(napi_env env, napi_value exports);
 
 }  // namespace vdistream

@@ -1,142 +1,167 @@
-// Inflate on a separate thread, with the zlib inside Node (Chromium's, with vectorized copies and CRC). It is looked up
-// at run time, so that the addon can still be loaded if a build of Node does not export its zlib.
-#include <dlfcn.h>
-#include <zlib.h>
-
+// Inflate off the main thread: a stream piece by piece, on a thread of its own, and whole gzip members on all processors.
 #include <cerrno>
 #include <climits>
+#include <cstring>
 
 #include "addon.h"
 #include "arguments.h"
+#include "deflate.h"
 
 namespace vdistream {
 
 namespace {
 
-struct Zlib {
-  decltype(&::inflateInit2_) init = reinterpret_cast<decltype(init)>(dlsym(RTLD_DEFAULT, "inflateInit2_"));
-  decltype(&::inflate) step = reinterpret_cast<decltype(step)>(dlsym(RTLD_DEFAULT, "inflate"));
-  decltype(&::inflateReset) reset = reinterpret_cast<decltype(reset)>(dlsym(RTLD_DEFAULT, "inflateReset"));
-  decltype(&::inflateEnd) end = reinterpret_cast<decltype(end)>(dlsym(RTLD_DEFAULT, "inflateEnd"));
-  bool found() const { return init != nullptr && step != nullptr && reset != nullptr && end != nullptr; }
-};
-
-const Zlib& zlib() {
-  static const Zlib symbols;
-  return symbols;
-}
-
-constexpr int kGzipOnly = 15 + 16;  // windowBits: a 32 KiB window, gzip framing, CRC and length checked
-
 // What a JavaScript Inflater wraps. `busy` while a thread uses the stream.
-struct Stream {
-  explicit Stream(napi_env env) : worker(std::make_unique<Workers>(env, 1)) {}
-  ~Stream() {
-    worker.reset();  // first, since its thread may still be using the stream
-    if (usable) zlib().end(&zstream);
-  }
+struct Inflater {
+  Inflater(napi_env env, std::unique_ptr<InflateStream> inflating) : stream(std::move(inflating)), worker(std::make_unique<Workers>(env, 1)) {}
+  ~Inflater() { worker.reset(); }  // first, since its thread may still be using the stream
 
-  z_stream zstream{};
-  bool usable = false;
+  std::unique_ptr<InflateStream> stream;
   bool busy = false;
   std::unique_ptr<Workers> worker;
 };
 
 class Inflate : public Task {
  public:
-  Inflate(napi_env env, Stream& stream, Bytes input, Bytes output) : Task(env), stream_(stream), input_(std::move(input)), output_(std::move(output)) {
-    z_stream& zstream = stream.zstream;
-    zstream.next_in = input_.data;
-    zstream.avail_in = static_cast<uInt>(input_.length);
-    zstream.next_out = output_.data;
-    zstream.avail_out = static_cast<uInt>(output_.length);
-    stream.busy = true;
+  Inflate(napi_env env, Inflater& inflater, Bytes input, Bytes output)
+      : Task(env), inflater_(inflater), input_(std::move(input)), output_(std::move(output)) {
+    inflater.busy = true;
   }
 
-  void run() override { status_ = zlib().step(&stream_.zstream, Z_NO_FLUSH); }
+  void run() override {
+    step_ = inflater_.stream->run(input_.data, input_.length, output_.data, output_.length);
+    if (step_.status == Inflated::kNoMemory) fail(ENOMEM, "allocate");
+  }
 
-  // { consumed, produced }: bytes. ended: the member is complete. message: why it cannot be inflated.
+  // { consumed, produced }: bytes. ended: the stream is complete, and `crc` that of its output. damaged: it cannot be inflated.
   napi_value result(napi_env env) override {
-    const z_stream& zstream = stream_.zstream;
     napi_value object = object_value(env);
-    set_field(env, object, "consumed", number_value(env, static_cast<double>(input_.length - zstream.avail_in)));
-    set_field(env, object, "produced", number_value(env, static_cast<double>(output_.length - zstream.avail_out)));
-    set_flag(env, object, "ended", status_ == Z_STREAM_END);
-    // Z_BUF_ERROR only means that there was no input, or no room for output.
-    if (status_ != Z_OK && status_ != Z_STREAM_END && status_ != Z_BUF_ERROR)
-      set_field(env, object, "message", text_value(env, zstream.msg != nullptr ? zstream.msg : "the compressed data is damaged"));
+    set_field(env, object, "consumed", number_value(env, static_cast<double>(step_.consumed)));
+    set_field(env, object, "produced", number_value(env, static_cast<double>(step_.produced)));
+    set_flag(env, object, "ended", step_.status == Inflated::kEnded);
+    set_flag(env, object, "damaged", step_.status == Inflated::kDamaged);
+    set_field(env, object, "crc", number_value(env, inflater_.stream->crc()));
     return object;
   }
 
-  void settling() override { stream_.busy = false; }
+  void settling() override { inflater_.busy = false; }
 
  private:
-  Stream& stream_;
+  Inflater& inflater_;
   Bytes input_, output_;
-  int status_ = Z_OK;
+  InflateStep step_;
 };
 
 // Distinguishes an Inflater from an object of another addon.
 constexpr napi_type_tag kInflater = {0x9d1f6b0e5a2c4f77u, 0xb1c3e2a49f5d8076u};
 
-// new Inflater(): run(input, output), one call at a time; reset() before the next gzip member.
+// new Inflater(codec): run(input, output), one call at a time; reset() before the next stream.
 napi_value construct(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info, "Inflater");
   napi_value target = nullptr;
   napi_get_new_target(env, info, &target);
   arguments.require_type(target != nullptr, "use new");
+  const DeflateLibrary* library = library_argument(arguments, 0);
   if (arguments.refused()) return nullptr;
-  auto stream = std::make_unique<Stream>(env);
-  stream->usable = zlib().init(&stream->zstream, kGzipOnly, ZLIB_VERSION, sizeof stream->zstream) == Z_OK;
-  if (!stream->usable) {
+  auto stream = library->inflate_stream();
+  if (stream == nullptr) {
     napi_throw(env, error_value(env, ENOMEM, "allocate"));
     return nullptr;
   }
-  auto release = [](napi_env, void* data, void*) { delete static_cast<Stream*>(data); };
+  auto inflater = std::make_unique<Inflater>(env, std::move(stream));
+  auto release = [](napi_env, void* data, void*) { delete static_cast<Inflater*>(data); };
   if (napi_type_tag_object(env, arguments.receiver(), &kInflater) != napi_ok ||
-      napi_wrap(env, arguments.receiver(), stream.get(), release, nullptr, nullptr) != napi_ok)
+      napi_wrap(env, arguments.receiver(), inflater.get(), release, nullptr, nullptr) != napi_ok)
     return nullptr;
-  stream.release();
+  inflater.release();
   return arguments.receiver();
 }
 
 // Null, with an exception pending, if `this` is no Inflater or is in use.
-Stream* idle_stream(napi_env env, Arguments& arguments) {
+Inflater* idle_inflater(napi_env env, Arguments& arguments) {
   bool is_inflater = false;
-  void* stream = nullptr;
+  void* inflater = nullptr;
   napi_check_object_type_tag(env, arguments.receiver(), &kInflater, &is_inflater);
-  if (is_inflater) napi_unwrap(env, arguments.receiver(), &stream);
-  arguments.require_type(stream != nullptr, "this is not an Inflater");
-  arguments.require_type(stream == nullptr || !static_cast<Stream*>(stream)->busy, "the last run has not settled yet");
-  return arguments.refused() ? nullptr : static_cast<Stream*>(stream);
+  if (is_inflater) napi_unwrap(env, arguments.receiver(), &inflater);
+  arguments.require_type(inflater != nullptr, "this is not an Inflater");
+  arguments.require_type(inflater == nullptr || !static_cast<Inflater*>(inflater)->busy, "the last run has not settled yet");
+  return arguments.refused() ? nullptr : static_cast<Inflater*>(inflater);
 }
 
 napi_value run(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info, "run");
   Bytes input = arguments.bytes(0, "input");
   Bytes output = arguments.bytes(1, "output");
-  arguments.require(input.length <= UINT_MAX && output.length <= UINT_MAX, "zlib counts in 32 bits");
-  Stream* stream = idle_stream(env, arguments);
-  if (stream == nullptr) return nullptr;
-  auto task = std::make_unique<Inflate>(env, *stream, input, output);
+  arguments.require(input.length <= UINT_MAX && output.length <= UINT_MAX, "the codecs count in 32 bits");
+  Inflater* inflater = idle_inflater(env, arguments);
+  if (inflater == nullptr) return nullptr;
+  auto task = std::make_unique<Inflate>(env, *inflater, input, output);
   task->keep(arguments.receiver());
   task->keep(arguments[0]);
   task->keep(arguments[1]);
-  return stream->worker->submit(env, std::move(task));
+  return inflater->worker->submit(env, std::move(task));
 }
 
 napi_value reset(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info, "reset");
-  Stream* stream = idle_stream(env, arguments);
-  if (stream != nullptr) zlib().reset(&stream->zstream);
+  Inflater* inflater = idle_inflater(env, arguments);
+  if (inflater != nullptr) inflater->stream->reset();
   return nullptr;
+}
+
+uint32_t number_at(const uint8_t* bytes) {
+  return bytes[0] | uint32_t{bytes[1]} << 8 | uint32_t{bytes[2]} << 16 | uint32_t{bytes[3]} << 24;
+}
+
+constexpr size_t kTrailer = 8;  // CRC-32 and length of the output (RFC 1952, 2.3.1)
+
+class InflateMembers : public Task {
+ public:
+  InflateMembers(napi_env env, const DeflateLibrary& library, Bytes input, Bytes output, Bytes ranges)
+      : Task(env), library_(library), input_(std::move(input)), output_(std::move(output)), ranges_(std::move(ranges)) {}
+
+  void run() override {
+    size_t room_used = 0;
+    for (size_t at = 0; at < ranges_.length; at += 8, good_++) {
+      const size_t start = number_at(ranges_.data + at), end = number_at(ranges_.data + at + 4);
+      if (start > end || end > input_.length || input_.length - end < kTrailer) return;
+      const uint32_t crc = number_at(input_.data + end), length = number_at(input_.data + end + 4);
+      if (length > output_.length - room_used) return;
+      if (!library_.inflate_whole(input_.data + start, end - start, output_.data + room_used, length, crc)) return;
+      room_used += length;
+    }
+  }
+
+  napi_value result(napi_env env) override { return number_value(env, static_cast<double>(good_)); }
+
+ private:
+  const DeflateLibrary& library_;
+  Bytes input_, output_, ranges_;
+  size_t good_ = 0;
+};
+
+// inflateMembers(codec, input, output, ranges): where the deflate data of each member starts and ends in `input`, as pairs of 32-bit
+// numbers, little-endian; its trailer follows it. Inflates one after the other into `output`, and resolves with the number of members
+// that were right.
+napi_value inflate_members(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "inflateMembers");
+  const DeflateLibrary* library = library_argument(arguments, 0);
+  Bytes input = arguments.bytes(1, "input");
+  Bytes output = arguments.bytes(2, "output");
+  Bytes ranges = arguments.bytes(3, "ranges");
+  arguments.require(input.length <= UINT_MAX && output.length <= UINT_MAX, "the codecs count in 32 bits");
+  arguments.require(ranges.length % 8 == 0, "ranges are pairs of 32-bit numbers");
+  if (arguments.refused()) return nullptr;
+  auto task = std::make_unique<InflateMembers>(env, *library, input, output, ranges);
+  for (size_t index = 1; index <= 3; index++) task->keep(arguments[index]);
+  return submit_computation(env, std::move(task));
 }
 
 }  // namespace
 
 // Without an exported zlib there is no Inflater, and src/host/native.ts reports that. So far all builds of Node export it.
 void init_inflate(napi_env env, napi_value exports) {
-  if (!zlib().found()) return;
+  if (zlib_library() == nullptr) return;
   napi_property_descriptor methods[] = {
       {"run", nullptr, run, nullptr, nullptr, nullptr, napi_default_method, nullptr},
       {"reset", nullptr, reset, nullptr, nullptr, nullptr, napi_default_method, nullptr},
@@ -144,6 +169,7 @@ void init_inflate(napi_env env, napi_value exports) {
   napi_value type = nullptr;
   napi_define_class(env, "Inflater", NAPI_AUTO_LENGTH, construct, nullptr, 2, methods, &type);
   set_field(env, exports, "Inflater", type);
+  export_call(env, exports, "inflateMembers", inflate_members);
 }
 
 }  // namespace vdistream

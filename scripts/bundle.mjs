@@ -8,14 +8,14 @@ import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 
 const root = new URL('..', import.meta.url);
-const { dependencies } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'));
+const { dependencies, peerDependencies } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'));
 
 for (const { program, inside } of [
   { program: 'dist/cli/main.js', inside: '' },
   { program: 'dist/plugin/main.js', inside: 'sax' },
 ]) {
   const file = fileURLToPath(new URL(program, root));
-  const external = Object.keys(dependencies).filter((name) => name !== inside);
+  const external = Object.keys({ ...dependencies, ...peerDependencies }).filter((name) => name !== inside);
   const bundle = await rolldown({ input: file, platform: 'node', external });
   await bundle.write({ file, codeSplitting: false });
   await bundle.close();

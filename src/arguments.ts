@@ -3,62 +3,51 @@
  * name of the option.
  */
 
-import { GUARDS, VdiStreamError } from './errors.ts';
-import { didYouMean, listed } from './words.ts';
-
-/** What a value must be; undefined if it is. */
-type Check = (value: unknown) => string | undefined;
-type Table = Readonly<Record<string, Check>>;
-
-const must =
-  (be: string, holds: (value: unknown) => boolean): Check =>
-  (value) =>
-    holds(value) ? undefined : be;
-
-const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
-const field = (value: unknown, name: string): unknown => (isObject(value) ? Reflect.get(value, name) : undefined);
-const hasMethod = (value: unknown, name: string): boolean => typeof field(value, name) === 'function';
-const isWhole = (value: unknown, least: number): boolean => Number.isSafeInteger(value) && Number(value) >= least;
-
-const flag = must('true or false', (value) => typeof value === 'boolean');
-const filled = must('a string that is not empty', (value) => typeof value === 'string' && value !== '');
-const path = must('a path', (value) => typeof value === 'string' && value !== '' && !value.includes('\0'));
-const callback = must('a function', (value) => typeof value === 'function');
-const number = must('a number', (value) => typeof value === 'number');
-const whole = (least: number): Check => must(`a whole number of at least ${least}`, (value) => isWhole(value, least));
-const oneOf = (...words: readonly string[]): Check =>
-  must(listed(words.map((word) => `"${word}"`)), (value) => words.includes(String(value)) && typeof value === 'string');
-const signal = must('an AbortSignal', (value) => value instanceof AbortSignal);
-const sha256 = must('64 hexadecimal digits', (value) => typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value));
-const strings = must('an array of strings', (value) => Array.isArray(value) && value.every((each) => typeof each === 'string'));
-const headers = must('an object of strings', (value) => isObject(value) && Object.values(value).every((each) => typeof each === 'string'));
-const digest = must('an object with the strings algorithm and hex', (value) =>
-  ['algorithm', 'hex'].every((name) => typeof field(value, name) === 'string'),
-);
-const pool = must(
-  'a pool, as createPool returns it',
-  (value) => hasMethod(value, 'acquire') && isWhole(field(value, 'count'), 1) && isPages(field(value, 'size')),
-);
-const isPages = (value: unknown): boolean => isWhole(value, 4096) && Number(value) % 4096 === 0;
-
-const guardNames: Check = (value) => {
-  const names: readonly unknown[] = GUARDS;
-  return Array.isArray(value) && value.every((each) => names.includes(each))
-    ? undefined
-    : `an array of ${listed(GUARDS.map((guard) => `"${guard}"`))}`;
-};
+import {
+  blockSize,
+  type Check,
+  callback,
+  digest,
+  diskSize,
+  field,
+  filled,
+  flag,
+  guardNames,
+  hasMethod,
+  headers,
+  isObject,
+  isPages,
+  isWhole,
+  level,
+  must,
+  number,
+  oneOf,
+  path,
+  pool,
+  problemOf,
+  SENTENCE,
+  sha256,
+  signal,
+  strings,
+  sums,
+  type Table,
+  whole,
+} from './checks.ts';
+import { VdiStreamError } from './errors.ts';
 
 const READ: Table = {
   disk: filled,
   raw: flag,
   manifest: oneOf('if-present', 'require', 'ignore'),
+  inflate: oneOf('auto', 'isal', 'zlib', 'node', 'zlib-sync'),
   sha256,
   signal,
   onProgress: callback,
 };
 const WARNED: Table = { strict: flag, onWarning: callback };
 const DISK: Table = { ...READ, ...WARNED, virtualSize: whole(1), staging: path, force: guardNames, pool };
-const WRITE: Table = { ...DISK, zero: oneOf('auto', 'write', 'assume-zero'), zeroTail: flag, verify: flag };
+const ZERO = oneOf('auto', 'write', 'assume-zero');
+const WRITE: Table = { ...DISK, zero: ZERO, zeroTail: flag, verify: flag };
 const XE: Table = { program: path, timeout: number, grace: number, pause: number, inventory: path, locks: path, records: path };
 const xe: Check = (value) => problemOf(value, XE, 'xe.');
 const IMPORT_DEVICE: Table = { ...WRITE, sr: filled, rawVdi: flag, xe };
@@ -82,11 +71,8 @@ const EXPORT_DISK: Table = {
   format: oneOf('vhd', 'fixed-vhd', 'raw'),
   container: oneOf('none', 'tar', 'ova'),
   compress: oneOf('none', 'gzip'),
-  level: must('a whole number from 1 to 9', (value) => isWhole(value, 1) && Number(value) <= 9),
-  blockSize: must(
-    'a power of two from 4096 to 2097152',
-    (value) => isWhole(value, 4096) && Number(value) <= 2 ** 21 && Number.isInteger(Math.log2(Number(value))),
-  ),
+  level,
+  blockSize,
   align: must('512 or 4096', (value) => value === 512 || value === 4096),
   singlePass: flag,
   raw: flag,
@@ -111,6 +97,7 @@ const ACCEPTED = {
   dryRunImport: IMPORT,
   dryRunImportToDevice: IMPORT_DEVICE,
   exportDisk: EXPORT,
+  vdiDisk: { xe },
   reap: { sr: filled, dryRun: flag, xe, signal, onWarning: callback },
   httpSink: { ...HTTP, ...UPLOAD },
   httpImage: { ...HTTP, digest, length: whole(0), wait: callback },
@@ -121,6 +108,10 @@ const ACCEPTED = {
   createPool: { count: whole(1), size: must('a multiple of 4096', isPages) },
   deviceTarget: { attached: flag, readsZero: flag },
   openSource: { sha256, signal, onWarning: callback, onRead: callback },
+  decodeVhd: { onWarning: callback },
+  overlay: { size: diskSize, signal, given: whole(0) },
+  pump: { size: diskSize, zero: ZERO, sums, signal, onProgress: callback },
+  verifySums: { pool, signal, onProgress: callback },
 } as const satisfies Readonly<Record<string, Table>>;
 
 type CallName = keyof typeof ACCEPTED;
@@ -132,26 +123,12 @@ const REQUIRED: Readonly<Partial<Record<CallName, readonly string[]>>> = {
   glanceSink: ['endpoints', 'diskFormat', 'containerFormat'],
   uploadImage: ['endpoints'],
   cachedImage: ['folder', 'size'],
+  overlay: ['size'],
+  pump: ['size'],
+  verifySums: ['pool'],
 };
 
 const usage = (message: string): VdiStreamError => new VdiStreamError('USAGE', message);
-
-/** What is wrong with an object of options, as the end of a sentence; an option that is undefined is one that is missing. */
-function problemOf(options: unknown, table: Table, prefix = ''): string | undefined {
-  if (!isObject(options) || Array.isArray(options)) return 'an object';
-  for (const name of Object.keys(options)) {
-    const value = field(options, name);
-    if (value === undefined) continue;
-    const check = Object.hasOwn(table, name) ? table[name] : undefined;
-    if (check === undefined) return `without the unknown option "${prefix}${name}"${didYouMean(name, Object.keys(table))}`;
-    const expected = check(value);
-    if (expected !== undefined) return expected.startsWith(SENTENCE) ? expected : `${SENTENCE}${prefix}${name} must be ${expected}`;
-  }
-  return undefined;
-}
-
-/** Begins what is a sentence about an option of its own. */
-const SENTENCE = ': ';
 
 /** Throws USAGE for an option that `call` does not have, or that is not what it must be. */
 export function checkOptions(call: CallName, options: unknown): void {
@@ -174,6 +151,56 @@ export function checkText(call: string, name: string, value: unknown): void {
   if (expected !== undefined) throw usage(`${call}: ${name} must be ${expected}`);
 }
 
+const optional =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined ? undefined : check(value);
+const hasMethods = (value: unknown, ...names: readonly string[]): boolean => names.every((name) => hasMethod(value, name));
+const bytes = must('a Uint8Array', (value) => value instanceof Uint8Array);
+const cursor = must(
+  'a cursor',
+  (value) => isWhole(field(value, 'position'), 0) && hasMethods(value, 'peek', 'read', 'fill', 'moveTo', 'chunks'),
+);
+const openedTarget = must('an open target', (value) => isTarget(value) && isWhole(field(value, 'align'), 1));
+
+const extent = must('an extent', (value) => {
+  const kind = field(value, 'kind');
+  return kind === 'zero' || kind === 'hole' || (kind === 'data' && hasMethod(value, 'release') && hasMethod(field(value, 'ready'), 'then'));
+});
+
+/** The arguments of the building blocks, in order. Options come after them, and are in ACCEPTED. */
+const ARGUMENTS = {
+  compressionOf: { magic: bytes },
+  decompress: {
+    compression: oneOf('none', 'gzip', 'zstd', 'xz'),
+    source: must('an async iterable of Uint8Arrays', (value) => isStream(value)),
+  },
+  drain: { cursor },
+  streamCursor: { source: must('an async iterable of Uint8Arrays', (value) => isStream(value)), length: optional(whole(0)) },
+  discard: { extent },
+  overlay: {
+    layers: must('an async iterable of layers', (value) => isStream(value)),
+    buffers: must('a pool', (value) => hasMethod(value, 'acquire') && isPages(field(value, 'size'))),
+  },
+  rawDisk: { cursor, size: optional(whole(0)), warn: callback },
+  pump: { extents: must('an async generator of extents', (value) => isStream(value) && hasMethod(value, 'next')), target: openedTarget },
+  emptySums: { size: diskSize },
+  verifySums: { target: openedTarget, size: diskSize, sums },
+  isTarHeader: { block: bytes },
+  readTar: { cursor, warn: optional(callback) },
+  decodeVhd: { cursor },
+} as const satisfies Readonly<Record<string, Table>>;
+
+/** Throws USAGE for the first of the values that is not what the argument at its place must be. */
+export function checkArguments(call: keyof typeof ARGUMENTS, ...values: readonly unknown[]): void {
+  const checks: ReadonlyArray<readonly [string, Check]> = Object.entries(ARGUMENTS[call]);
+  for (const [index, [name, check]] of checks.entries()) {
+    const expected = check(values[index]);
+    if (expected !== undefined) throw usage(`${call}: ${name} must be ${expected}`);
+  }
+}
+
+const isTarget = (value: unknown): boolean => hasMethods(value, 'read', 'write', 'zero', 'sync', 'close', 'abandon');
 const isOpener = (value: unknown): boolean => typeof field(value, 'name') === 'string' && hasMethod(value, 'open');
 const isStream = (value: unknown): boolean => isObject(value) && typeof Reflect.get(value, Symbol.asyncIterator) === 'function';
 
@@ -194,16 +221,14 @@ export function checkOpener(call: string, from: unknown): void {
 /** Throws USAGE unless the opener called `name` has returned a source. */
 export function checkOpenedSource(name: string, source: unknown): void {
   const isSource =
-    hasMethod(field(source, 'cursor'), 'chunks') &&
-    ['sharesBytesWith', 'bytesRead', 'finish', 'own', 'close'].every((each) => hasMethod(source, each));
+    hasMethod(field(source, 'cursor'), 'chunks') && hasMethods(source, 'sharesBytesWith', 'bytesRead', 'finish', 'own', 'close');
   if (!isSource) throw usage(`the opener ${name} has not returned a source`);
 }
 
 /** Throws USAGE unless the opener called `name` has returned a target, whose sectors fit into the buffers for parts of them. */
 export function checkOpenedTarget(name: string, target: unknown): void {
   const align = field(target, 'align');
-  const isTarget = ['read', 'write', 'zero', 'sync', 'close', 'abandon'].every((each) => hasMethod(target, each));
-  if (!isTarget) throw usage(`the opener ${name} has not returned a target`);
+  if (!isTarget(target)) throw usage(`the opener ${name} has not returned a target`);
   if (!isWhole(align, 1) || 65_536 % Number(align) !== 0) throw usage(`${name}: align must be a power of two of at most 65536`);
 }
 

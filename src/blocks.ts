@@ -3,7 +3,11 @@
  * extents of a chain, writes to a target. `examples/write-disk.mjs` puts them together.
  */
 
-export { type Compression, compressionOf, decompress, MAGIC_BYTES } from './codec/compression.ts';
+import { checkArguments } from './arguments.ts';
+import { type Compression, compressionOf, decompress } from './codec/compression.ts';
+import { type Chunks, checkedChunks } from './cursor.ts';
+
+export { type Compression, MAGIC_BYTES } from './codec/compression.ts';
 export { type Chunks, type Cursor, drain, type StreamCursor, streamCursor } from './cursor.ts';
 export type { DecodeOptions, Disk, DiskFacts, DiskType, ExtentOptions, Identity, Parent, Range, Wanted } from './disk/disk.ts';
 export type { Buffers, DataExtent, EmptyExtent, Extent, Lease } from './disk/extent.ts';
@@ -25,3 +29,15 @@ export { decodeVhd } from './vhd/decode.ts';
 export { encodeRaw, encodeVhd, type VhdLayoutOptions } from './vhd/encode.ts';
 export { CREATOR } from './vhd/encode-metadata.ts';
 export type { EncodedDisk, EncodeOptions, ZeroScan } from './vhd/encoded.ts';
+
+const checkedCompressionOf = (magic: Uint8Array): Compression => {
+  checkArguments('compressionOf', magic);
+  return compressionOf(magic);
+};
+
+const checkedDecompress = (compression: Compression, source: Chunks): Chunks => {
+  checkArguments('decompress', compression, source);
+  return decompress(compression, checkedChunks(source));
+};
+
+export { checkedCompressionOf as compressionOf, checkedDecompress as decompress };

@@ -3,6 +3,7 @@
  * `AsyncIterable<Uint8Array>`; `src/source/file.ts` has a seekable one.
  */
 
+import { checkArguments } from './arguments.ts';
 import { fromStart, VdiStreamError } from './errors.ts';
 
 /** A chunk is valid until the next one is requested. */
@@ -62,6 +63,10 @@ export function checkChunk(chunk: unknown): Uint8Array {
   return isPlain ? chunk : Uint8Array.from(chunk);
 }
 
+export async function* checkedChunks(source: Chunks): Chunks {
+  for await (const chunk of source) yield checkChunk(chunk);
+}
+
 function inflow(source: Chunks): Inflow {
   const iterator = source[Symbol.asyncIterator]();
   let held: Uint8Array = new Uint8Array(0);
@@ -109,8 +114,9 @@ function inflow(source: Chunks): Inflow {
   };
 }
 
-/** A cursor over a stream: forward only, keeping nothing but the current chunk and peeked bytes. */
+/** A cursor over a stream: forward only, keeping nothing but the current chunk and peeked bytes. Throws USAGE. */
 export function streamCursor(source: Chunks, length?: number): StreamCursor {
+  checkArguments('streamCursor', source, length);
   const stream = inflow(source);
   let position = 0;
 
@@ -202,6 +208,7 @@ export const totalLength = (parts: readonly Uint8Array[]): number => parts.reduc
 
 /** Reads and discards the rest. */
 export async function drain(cursor: Cursor): Promise<void> {
+  checkArguments('drain', cursor);
   if (cursor.seekable && cursor.length !== undefined) return cursor.moveTo(cursor.length);
   for await (const _ of cursor.chunks());
 }

@@ -62,7 +62,8 @@ export const ERRORS = {
   RECORD: {
     exit: 1,
     atFault: 'host',
-    meaning: 'The record of an import cannot be written, or its folder is a link, belongs to another user, or is open to other users.',
+    meaning:
+      'The record of an import or export cannot be written, or its folder is a link, belongs to another user, or is open to other users.',
     advice: 'Check the folder, and whether its file system is full. VDISTREAM_RECORDS names another one.',
   },
 
@@ -508,7 +509,7 @@ export const ERRORS = {
     exit: 1,
     atFault: 'target',
     meaning: 'The server, or a proxy in front of it, accepts no upload whose length is not known beforehand.',
-    advice: 'Export to a file first and upload that (--as-is), or use --compress=none. Behind uWSGI, Glance needs http-chunked-input.',
+    advice: 'Export to a file first and upload that (--as-is), or use --compress=none. Under uWSGI, Glance needs http-chunked-input.',
   },
   UPLOAD_CHECKSUM: {
     exit: 1,
@@ -520,7 +521,7 @@ export const ERRORS = {
     exit: 1,
     atFault: 'target',
     meaning: 'Everything was sent, but it is not known whether the image service has stored it.',
-    advice: 'Check `openstack image show`: an image that becomes active is complete. One that stays in `saving` must be deleted.',
+    advice: 'Check `openstack image show`: an image that becomes active is complete. If it stays in `saving`, delete it.',
   },
   CACHE: {
     exit: 1,
@@ -595,13 +596,15 @@ export const ERRORS = {
     exit: 1,
     atFault: 'toolstack',
     meaning: 'The VDI is in use.',
-    advice: 'Find what uses it with `xe vbd-list vdi-uuid=VDI`.',
+    advice:
+      'Find what uses it with `xe vbd-list vdi-uuid=VDI`. To export a disk in use, export a snapshot of it: `xe vdi-snapshot uuid=VDI`.',
   },
   VDI_UNAVAILABLE: {
     exit: 1,
     atFault: 'toolstack',
     meaning: 'The storage cannot attach the VDI, perhaps because it was not detached cleanly.',
-    advice: 'Check /var/log/SMlog. After a crash, the resetvdis tool of the storage manager clears the stale state.',
+    advice:
+      'Check /var/log/SMlog. If another host has the VDI attached, export a snapshot of it (`xe vdi-snapshot uuid=VDI`). After a crash, the resetvdis tool of the storage manager clears the stale state.',
   },
   VBD_DETACH: {
     exit: 1,
@@ -776,13 +779,57 @@ export function throwIfCancelled(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new VdiStreamError('CANCELLED', 'cancelled', { cause: signal.reason });
 }
 
-/** CANCELLED for any error once the signal has fired, since the cancellation caused it. Keeps `left`. */
-export function cancelledOr(error: unknown, signal: AbortSignal | undefined): unknown {
-  if (!signal?.aborted || (error instanceof VdiStreamError && error.code === 'CANCELLED')) return error;
-  const cancelled = new VdiStreamError('CANCELLED', 'cancelled', { cause: error });
-  if (error instanceof VdiStreamError) cancelled.left.push(...error.left);
-  return cancelled;
+/**
+ * What a call rejects with: CANCELLED for any error once the signal has fired, since the cancellation caused it; MEMORY if the host refused
+ * memory, wherever that was; otherwise `error`. Keeps `left`.
+ */
+export function rejection(error: unknown, signal?: AbortSignal): unknown {
+  const found = error instanceof VdiStreamError ? error : undefined;
+  if (found?.code === 'CANCELLED') return found;
+  const typed = signal?.aborted ? new VdiStreamError('CANCELLED', 'cancelled', { cause: error }) : memoryError(error, found);
+  if (typed === undefined) return error;
+  typed.left.push(...(found?.left ?? []));
+  return typed;
 }
+
+function memoryError(error: unknown, { code, member, offset, device }: Partial<VdiStreamError> = {}): VdiStreamError | undefined {
+  if (code === 'MEMORY' || !isNoMemory(error)) return undefined;
+  return new VdiStreamError('MEMORY', messageOf(error), { member, offset, device, errno: ENOMEM, cause: error });
+}
+
+const ENOMEM = 12;
+/** V8's messages for an ArrayBuffer and for WebAssembly, and Node's for a Buffer. */
+const NO_MEMORY = /^(?:Array buffer allocation failed|Failed to allocate memory|WebAssembly\..*(?:could not allocate|out of memory))/i;
+const MAX_CAUSES = 16;
+
+/** Whether V8 or the kernel refused memory for it, or for one of its causes. */
+function isNoMemory(error: unknown): boolean {
+  let cause = error;
+  for (let depth = 0; cause instanceof Error && depth < MAX_CAUSES; depth++) {
+    if (NO_MEMORY.test(cause.message) || Math.abs(Number(Reflect.get(cause, 'errno'))) === ENOMEM) return true;
+    cause = cause.cause;
+  }
+  return false;
+}
+
+export const leftOf = (error: unknown): readonly string[] => (error instanceof VdiStreamError ? error.left : []);
+
+/**
+ * The error with what the clean-up after it could not undo. Only a VdiStreamError has `left`, and a callback of the caller may throw anything.
+ */
+export function withLeft(error: unknown, left: readonly string[]): unknown {
+  if (left.length === 0) return error;
+  const typed = error instanceof VdiStreamError ? error : new VdiStreamError('XE_FAILED', messageOf(error), { cause: error });
+  typed.left.push(...left);
+  return typed;
+}
+
+/** The first error, with what the clean-up after it could not undo. */
+export const afterCleanUp = (error: unknown, cleanUp: () => Promise<void>): Promise<unknown> =>
+  cleanUp().then(
+    () => error,
+    (failure: unknown) => withLeft(error, leftOf(failure)),
+  );
 
 /** Whether an error is about the content of the source, not about the source itself. A member may be compressed too. */
 export const isOfImage = ({ atFault, member }: VdiStreamError): boolean => atFault === 'image' || member !== undefined;

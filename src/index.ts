@@ -2,7 +2,7 @@
  * vdistream: streams virtual disks from images onto the block devices of Xen hosts.
  *
  * `importImage` writes an image to a new VDI, `writeDisk` and `verifyDisk` work on a device, `info` and `check` only read, and `reap`
- * removes what killed imports left behind. `vdistream/blocks` has the parts they are built from.
+ * removes what killed imports and exports left behind. `vdistream/blocks` has the parts they are built from.
  */
 
 export type { DiskOpener, ReadableDisk } from './disk/readable.ts';
@@ -41,6 +41,8 @@ export type { Target, TargetOpener, TargetOptions } from './target/target.ts';
 export { type OnWarning, WARNINGS, type Warning, type WarningCode } from './warnings.ts';
 export { type DeviceDryRun, dryRunImport, dryRunImportToDevice, type ImportDryRun } from './xen/dry-run.ts';
 export { type ImportResult, importImage, importToDevice } from './xen/import.ts';
+export type { LeftOverVbd } from './xen/left-over-vbd.ts';
 export type { ImportDeviceOptions, ImportOptions } from './xen/options.ts';
 export { type LeftOver, type OperatorCommands, type ReapOptions, type ReapResult, reap } from './xen/reap.ts';
+export { type VdiDiskOptions, vdiDisk } from './xen/vdi-disk.ts';
 export type { XeOptions } from './xen/xe.ts';

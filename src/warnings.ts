@@ -71,7 +71,7 @@ export const WARNINGS = {
   LOCK_WAIT: {
     about: 'host',
     meaning:
-      'Another process holds a lock that this one waits for: to plug or unplug, to remove VDIs, or to fetch the same image into a cache.',
+      'Another process holds a lock that this one waits for: to plug or unplug, to create the VBD of an export, to remove VDIs, or to fetch the same image into a cache.',
   },
   VBD_RETRY: {
     about: 'toolstack',
@@ -79,7 +79,8 @@ export const WARNINGS = {
   },
   REAP_LEFT: {
     about: 'toolstack',
-    meaning: 'A VDI left behind by a killed import could not be removed from this storage repository.',
+    meaning:
+      'A VDI left behind by a killed import, or a VBD left behind by a killed export, could not be removed from this storage repository.',
   },
   DEVICE_NOT_ATTACHED: {
     about: 'toolstack',

@@ -57,7 +57,7 @@ const NOT_RUN: ReadonlyArray<{ readonly text: string; readonly reason: string }>
       "npx vitest run test/vhd -t 'footer'                  # the tests of a folder with this text in their titles",
       'sudo env "PATH=$PATH" npx vitest run test/xen        # with the tests that need root',
       'FUZZ_SECONDS=600 npx vitest run fuzz/image.test.ts   # a longer fuzzing campaign; FUZZ_SEED repeats one',
-      'VDISTREAM_LONG=1 npx vitest run kill                 # 1,000 kills and signals over import, reap and cache\nnpm run format                                       # formats everything',
+      'VDISTREAM_LONG=1 npx vitest run kill                 # 1,000 kills and signals over write, import, reap and cache; KILL_SEED repeats those of write\nnpm run format                                       # formats everything',
       '',
     ].join('\n'),
     reason: 'runs the tests, this one among them; CI runs the check and all tests',
@@ -255,12 +255,18 @@ describe('docs/cli/', () => {
     await reader.shell(`${create} tags:${tag}=`);
     // Of these, there is no record.
     await reader.shell(`${create} tags:${tag.slice(0, -1)}1=`);
+    // A killed export of the other.
+    const exported = (await reader.shell(`xe vdi-list tags:contains=${tag.slice(0, -1)}1 --minimal`)).stdout.trim();
+    const created = `xe vbd-create vm-uuid=${reader.host?.dom0} vdi-uuid=${exported} device=autodetect mode=RO`;
+    const vbd = (await reader.shell(created)).stdout.trim();
+    await records.addExport('e'.repeat(32), { tag: tag.replace(token, 'e'.repeat(32)), sr, vdi: exported, before: [] });
+    await records.completeExport('e'.repeat(32), vbd);
     const result = await json('vdistream reap --json');
-    expect(result).toMatchObject({ removed: 1, failed: 0 });
-    const leftOvers = result.leftOvers as unknown as Record<string, unknown>[];
-    expect(fields('Result of reap')).toEqual([...keys(result), ...new Set(leftOvers.flatMap(keys))].sort());
-    const unproven = leftOvers.find(({ owner }) => owner === 'unproven');
-    await reader.shell(`xe vdi-destroy uuid=${unproven?.vdi}`);
+    expect(result).toMatchObject({ removed: 2, failed: 0 });
+    const listed = [result.leftOvers, result.leftOverVbds].flat() as unknown as Record<string, unknown>[];
+    expect(listed.map(({ owner }) => owner).sort()).toEqual(['dead', 'dead', 'unproven']);
+    expect([...new Set(fields('Result of reap'))]).toEqual([...new Set([...keys(result), ...listed.flatMap(keys)])].sort());
+    await reader.shell(`xe vdi-destroy uuid=${exported}`);
   });
 
   test('lists every field of a progress line, and no other', async () => {

@@ -15,7 +15,7 @@ const RESULTS = [
   ['ImageInfo', 'DiskInfo', 'LayerInfo'],
   ['CheckResult', 'CheckedDisk', 'Finding'],
   ['WriteResult', 'VerifyResult', 'ImportResult'],
-  ['ReapResult', 'LeftOver'],
+  ['ReapResult', 'LeftOver', 'LeftOverVbd'],
   ['DiskDryRun', 'WriteDryRun', 'ImportDryRun', 'DeviceDryRun'],
   ['Progress', 'Warning'],
 ].flat();

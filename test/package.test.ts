@@ -11,10 +11,14 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { dynamicVhd } from './support/make-vhd.mjs';
+import { testWith } from './support/needs.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('..', import.meta.url));
 const prebuilt = `prebuilds/${process.platform}-${process.arch}.node`;
+const isal = `prebuilds/${process.platform}-${process.arch}.libisal.so.2`;
+const isalTest = testWith('libisal', 'objdump');
+const hasIsal = isalTest === test;
 const data = Buffer.alloc(3000, 'some data');
 const SIZE = 4 << 20;
 
@@ -29,6 +33,7 @@ beforeAll(async () => {
   writeFileSync(join(folder, 'image.vhd'), dynamicVhd({ size: SIZE, blocks: new Map([[1, data]]) }));
   // What prepack and prepare do, but for the build: other tests are using dist/ and build/.
   await run(process.execPath, ['scripts/prebuild.mjs'], { cwd: root });
+  if (hasIsal) await run(process.execPath, ['scripts/isal.mjs'], { cwd: root });
   const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], { cwd: root });
   const [{ filename, files }] = JSON.parse(stdout);
   packed = files.map((file: { path: string }) => file.path).sort();
@@ -58,6 +63,22 @@ test('the package holds the compiled library, the bundled programs, the addon, t
   expect(packed).toEqual([...modules, 'dist/cli/main.js', 'dist/plugin/main.js', ...documents, ...prebuilds].sort());
 });
 
+isalTest('ISA-L as Debian builds it travels in the package with its licence, and is the one that is used', async () => {
+  expect(packed).toContain(isal);
+  expect(readFileSync(join(installed, isal.replace('so.2', 'copyright')), 'utf8')).toContain(
+    'Redistribution and use in source and binary forms',
+  );
+  const { stdout } = await run(join(folder, 'node_modules/.bin/vdistream'), ['--version', '--json']);
+  expect(JSON.parse(stdout)).toMatchObject({ inflate: 'isal', from: join(installed, isal) });
+});
+
+isalTest('it needs no newer C library than glibc 2.14', async () => {
+  const { stdout } = await run('objdump', ['-T', join(installed, isal)]);
+  const versions = [...stdout.matchAll(/GLIBC_2\.(\d+)/g)].map(([, minor]) => Number(minor));
+  expect(versions.length).toBeGreaterThan(0);
+  expect(Math.max(...versions)).toBeLessThanOrEqual(14);
+});
+
 test('installing runs nothing: there is no install script, and nothing makes npm run node-gyp', () => {
   const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
   for (const name of ['preinstall', 'install', 'postinstall']) expect(manifest.scripts).not.toHaveProperty(name);
@@ -70,7 +91,11 @@ test('installing runs nothing: there is no install script, and nothing makes npm
 test('its only dependencies are cli-progress, sax, tar-stream and undici, and theirs', () => {
   const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
   expect(Object.keys(manifest.dependencies)).toEqual(['cli-progress', 'sax', 'tar-stream', 'undici']);
-  for (const kind of ['optionalDependencies', 'peerDependencies', 'bundleDependencies']) expect(manifest).not.toHaveProperty(kind);
+  for (const kind of ['optionalDependencies', 'bundleDependencies']) expect(manifest).not.toHaveProperty(kind);
+  // What npm does not install.
+  expect(Object.keys(manifest.peerDependencies)).toEqual(['zlib-sync']);
+  expect(manifest.peerDependenciesMeta).toEqual({ 'zlib-sync': { optional: true } });
+  expect(existsSync(join(folder, 'node_modules/zlib-sync'))).toBe(false);
 });
 
 test('once imported it reads an image, and writes its disk with the addon of the package', async () => {
@@ -96,7 +121,7 @@ test('it can also be loaded with require()', () => {
 test('the program runs by name', async () => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const program = join(folder, 'node_modules/.bin/vdistream');
-  expect((await run(program, ['--version'])).stdout).toBe(`vdistream ${version}\n`);
+  expect((await run(program, ['--version'])).stdout).toMatch(new RegExp(`^vdistream ${version.replaceAll('.', '\\.')}\n`));
   const { stdout } = await run(program, ['write', 'image.vhd', 'by-name.raw', '--json'], { cwd: folder });
   expect(JSON.parse(stdout)).toMatchObject({ virtualSize: SIZE, target: 'by-name.raw' });
 });

@@ -1,6 +1,6 @@
 /** The workflow on GitHub and .ci/run install the same packages and run the same commands, so what passes there passes here. */
 
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
@@ -71,6 +71,19 @@ test('.ci/run runs on the first of them, and part of the tests on the others', (
   const [first, ...others] = strategy.matrix.node;
   expect(read('.ci/run')).toContain(`with Node ${first}.`);
   expect(read('.ci/run')).toContain(`for version in ${others.join(' ')}; do`);
+});
+
+test('.ci/long runs every test that has a long form, and the whole suite on the others', () => {
+  const long = read('.ci/long');
+  const parts = [...long.matchAll(/^part '.*' VDISTREAM_LONG=1 (.*)$/gm)].flatMap(([, words = '']) => words.split(' '));
+  const files = readdirSync(fileURLToPath(new URL('.', import.meta.url)), { recursive: true, encoding: 'utf8' });
+  const withLongForm = files
+    .filter((file) => file.endsWith('.test.ts') && /roundsOf\(|process\.env\.VDISTREAM_LONG|\bisLong\b/.test(read(`test/${file}`)))
+    .map((file) => `test/${file}`);
+  expect(withLongForm).toEqual(expect.arrayContaining(['test/engine/fault-matrix.test.ts', 'test/xen/import-kill.test.ts']));
+  expect(withLongForm.filter((file) => !parts.some((part) => file.includes(part)))).toEqual([]);
+  expect(long).toMatch(/^part '.*' FUZZ_SECONDS=\d+ fuzz$/m);
+  expect(long).toContain(`for version in ${strategy.matrix.node.slice(1).join(' ')}; do on_node`);
 });
 
 test('no step of the workflow may fail unnoticed', () => {

@@ -119,11 +119,12 @@ active and has the size and the checksum of what was sent.`,
     exit: withoutTarget('the image is active', 'failure'),
   },
   reap: {
-    summary: 'remove the VDIs left behind by killed imports',
+    summary: 'remove what killed imports and exports of VDIs left behind',
     usage: '[OPTIONS]',
     operands: [],
     description: `Removes VDIs left behind by killed imports on this host, and their VBDs in Dom0. They are
-identified by the owner tag that \`vdistream import\` sets; nothing else is touched.`,
+identified by the owner tag that \`vdistream import\` sets. Of a killed export, it removes the VBD
+in Dom0, and never the VDI. Nothing else is touched.`,
     examples: ['vdistream reap --dry-run', 'vdistream reap --sr UUID --json | jq .removed'],
     exit: withoutTarget('nothing left to remove', 'something could not be removed'),
   },
@@ -145,8 +146,8 @@ export const ENVIRONMENT: readonly EnvironmentVariable[] = [
     name: 'VDISTREAM_INVENTORY',
     meaning: 'The file with the UUIDs of this host and of Dom0, if it is not `/etc/xensource-inventory`.',
   },
-  { name: 'VDISTREAM_LOCKS', meaning: 'The folder for locks of imports, if it is not `/run/vdistream`.' },
-  { name: 'VDISTREAM_RECORDS', meaning: 'The folder for records of unfinished imports, if it is not `/var/lib/vdistream`.' },
+  { name: 'VDISTREAM_LOCKS', meaning: 'The folder for locks of imports and exports, if it is not `/run/vdistream`.' },
+  { name: 'VDISTREAM_RECORDS', meaning: 'The folder for records of unfinished imports and exports, if it is not `/var/lib/vdistream`.' },
   { name: 'VDISTREAM_DEBUG', meaning: 'If not empty, a bug in vdistream is reported with its stack.' },
   { name: 'NO_COLOR', meaning: 'Has no effect: vdistream prints no colours. On a terminal, it only moves the cursor.' },
 ];

@@ -1,9 +1,8 @@
 #!/usr/bin/env node
 /** The command line: arguments in, one result or one error out, and an exit status. */
 
-import { cancelledOr, VdiStreamError } from '../errors.ts';
+import { rejection, VdiStreamError } from '../errors.ts';
 import { optimizeLater } from '../host/v8.ts';
-import { VERSION } from '../version.ts';
 import { didYouMean, listed } from '../words.ts';
 import { COMMANDS, isCommand } from './commands.ts';
 import { completionScript, isShell, SHELLS } from './completion.ts';
@@ -11,6 +10,7 @@ import { errorText } from './error-text.ts';
 import { helpPage, mainPage } from './help.ts';
 import { toStderr, toStdout } from './output.ts';
 import { run } from './run.ts';
+import { versions } from './versions.ts';
 
 optimizeLater();
 
@@ -27,6 +27,10 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const json = has('--json');
+  if (name === '--version' || name === '-V') {
+    await toStdout(versions(json));
+    return 0;
+  }
   const stop = new AbortController();
   listenForSignals(stop, json, json || has('--quiet', '-q'));
   try {
@@ -34,7 +38,7 @@ async function main(argv: readonly string[]): Promise<number> {
     if (!isCommand(name)) throw unknownCommand(name);
     return await run(name, rest, stop.signal);
   } catch (cause) {
-    const error = cancelledOr(cause, stop.signal);
+    const error = rejection(cause, stop.signal);
     toStderr(errorText(error, json, argv));
     return error instanceof VdiStreamError ? error.exitCode : 1;
   }
@@ -42,11 +46,10 @@ async function main(argv: readonly string[]): Promise<number> {
 
 const linesOf = (page: string): string[] => page.replace(/\n$/, '').split('\n');
 
-/** What is only printed: help, the version, a completion script. */
+/** What is only printed: help, a completion script. */
 function pageOf(name: string, topic: string | undefined, isHelp: boolean): string | undefined {
   if (name === 'help') return helpPage(topic) ?? mainPage();
   if (name === '--help' || name === '-h') return mainPage();
-  if (name === '--version' || name === '-V') return `vdistream ${VERSION}\n`;
   if (name === 'completion') return isHelp ? mainPage() : isShell(topic) ? completionScript(topic) : undefined;
   return isHelp ? helpPage(isCommand(name) ? name : undefined) : undefined;
 }

@@ -1,5 +1,6 @@
 /** The options: the table that the parser, help, the documentation, the completions and the man page are made from. */
 
+import { INFLATES } from '../codec/inflate.ts';
 import { ZERO_POLICIES } from '../engine/plan.ts';
 import { GUARDS } from '../errors.ts';
 import { MANIFEST_MODES } from '../ova/member-digests.ts';
@@ -119,6 +120,15 @@ export const OPTIONS = {
     default: 'if-present',
     values: MANIFEST_MODES,
     page: 'images.md#ovf-and-manifest',
+  },
+  inflate: {
+    argument: 'LIBRARY',
+    sentence: 'inflate gzip with this library',
+    commands: READERS,
+    group: 'image',
+    default: 'auto',
+    values: INFLATES,
+    page: 'images.md#compression',
   },
   strict: {
     sentence: 'treat anything unusual in the image as an error',

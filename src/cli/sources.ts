@@ -11,9 +11,10 @@ import { httpSink } from '../http/upload.ts';
 import { isUrl } from '../http/url.ts';
 import { type LocalCopy, withLocalCopy } from '../source/local-copy.ts';
 import type { Opener } from '../source/source.ts';
+import { vdiDisk } from '../xen/vdi-disk.ts';
 import { GLANCE_VERSIONS } from './options.ts';
 import type { Values } from './parse.ts';
-import { cacheSize, choice } from './values.ts';
+import { cacheSize, choice, xeOptions } from './values.ts';
 
 export type Input = string | Opener;
 
@@ -30,7 +31,10 @@ export function inputsFrom(sources: readonly string[], values: Values): Input[] 
 }
 
 /** What `export` reads. */
-export const disksFrom = (sources: readonly string[], _values: Values): DiskSource[] => [...sources];
+export const disksFrom = (sources: readonly string[], values: Values): DiskSource[] =>
+  sources.map((source) => (source.startsWith(VDI) ? vdiDisk(source.slice(VDI.length), { xe: xeOptions(values) }) : source));
+
+const VDI = 'vdi:';
 
 /** Where `export` writes. */
 export function sinkFrom(values: Values): SinkInput {

@@ -7,6 +7,7 @@ import type { UploadResult } from '../engine/upload-options.ts';
 import type { VerifyResult } from '../engine/verify.ts';
 import type { WriteResult } from '../engine/write.ts';
 import type { ImportResult } from '../xen/import.ts';
+import type { LeftOverVbd } from '../xen/left-over-vbd.ts';
 import type { LeftOver, ReapResult } from '../xen/reap.ts';
 import { human, rate } from './sizes.ts';
 
@@ -103,11 +104,28 @@ export const importSummary = (result: ImportResult): string[] => [
   `VDI ${result.vdi} "${result.name}" has ${human(result.vdiSize)} on SR ${result.sr}.`,
 ];
 
-export const reapTable = ({ leftOvers }: ReapResult): string[] =>
-  leftOvers.length === 0 ? ['No left-over VDIs found.'] : leftOverLines(leftOvers);
+export function reapTable(result: ReapResult): string[] {
+  const lines = reapLines(result);
+  return lines.length === 0 ? ['No left-over VDIs found.'] : lines;
+}
 
-/** Those that could not be removed, which --quiet does not suppress. */
-export const reapFailures = ({ leftOvers }: ReapResult): string[] => leftOverLines(leftOvers.filter(({ left }) => left.length > 0));
+/** What could not be removed, which --quiet does not suppress. */
+export const reapFailures = ({ leftOvers, leftOverVbds }: ReapResult): string[] =>
+  reapLines({
+    leftOvers: leftOvers.filter(({ left }) => left.length > 0),
+    leftOverVbds: leftOverVbds.filter(({ left }) => left.length > 0),
+  });
+
+const reapLines = ({ leftOvers, leftOverVbds }: Pick<ReapResult, 'leftOvers' | 'leftOverVbds'>): string[] => [
+  ...leftOverLines(leftOvers),
+  ...leftOverVbds.map((leftOver) => `VBD ${leftOver.vbd ?? '(unknown)'} of VDI ${leftOver.vdi}  ${vbdStatusOf(leftOver)}`),
+];
+
+function vbdStatusOf({ owner, pid, removed, left, doubt }: LeftOverVbd): string {
+  if (owner === 'running') return `left alone: its export is still running (pid ${pid})`;
+  if (owner === 'unproven') return `left alone: nothing proves that an export created it: ${doubt}`;
+  return removalOf(removed, left);
+}
 
 const leftOverLines = (leftOvers: readonly LeftOver[]): string[] =>
   leftOvers.flatMap((leftOver) => [`${leftOver.vdi}  ${statusOf(leftOver)}`, ...commandLines(leftOver)]);
@@ -119,6 +137,10 @@ function statusOf({ owner, host, pid, removed, left, doubt }: LeftOver): string 
   if (owner === 'running') return `left alone: its import is still running (pid ${pid})`;
   if (owner === 'other-host') return `left alone: its import ran on host ${host}`;
   if (owner === 'unproven') return `left alone: nothing proves that an import created it: ${doubt}`;
+  return removalOf(removed, left);
+}
+
+function removalOf(removed: boolean, left: readonly string[]): string {
   if (removed) return 'removed';
   return left.length === 0 ? 'a left-over: would be removed' : `could not be removed: ${left.join('; ')}`;
 }

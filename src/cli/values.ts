@@ -1,5 +1,6 @@
 /** From the text of an option to what the library expects. Throws USAGE. */
 
+import { INFLATES, type InflateChoice } from '../codec/inflate.ts';
 import { EXPORT_COMPRESSIONS } from '../engine/export-form.ts';
 import type { ExportOptions } from '../engine/export-options.ts';
 import { ZERO_POLICIES, type ZeroPolicy } from '../engine/plan.ts';
@@ -19,6 +20,8 @@ export function choice<const T extends string>(words: readonly T[], text: string
   if (found !== undefined) return found;
   throw new VdiStreamError('USAGE', `${option} accepts ${listed(words)}, not "${text}"${didYouMean(text, words)}`);
 }
+
+export const inflateChoice = (values: Values): InflateChoice | undefined => optionalChoice(INFLATES, values, 'inflate');
 
 export const manifestMode = (values: Values): ManifestMode | undefined => optionalChoice(MANIFEST_MODES, values, 'manifest');
 

@@ -9,6 +9,7 @@ import { messageOf, unreachable, VdiStreamError } from '../errors.ts';
 import { type Child, startChild } from '../host/child.ts';
 import { errnoOf } from '../host/errno.ts';
 import { gunzip } from './gunzip.ts';
+import { type InflateChoice, type InflateName, inflateName } from './inflate.ts';
 import { through } from './through.ts';
 import { wholeFrames } from './zstd-frames.ts';
 
@@ -31,16 +32,20 @@ export function compressionOf(magic: Uint8Array): Compression {
   return 'none';
 }
 
+/** What inflates a source of this compression; undefined unless it is gzip. Throws as `inflateName` does. */
+export const inflaterOf = (compression: Compression, inflate: InflateChoice | undefined): InflateName | undefined =>
+  compression === 'gzip' ? inflateName(inflate) : undefined;
+
 /**
  * The decompressed bytes of `source`. Reading throws COMPRESSION_DATA, COMPRESSION_CHECKSUM, COMPRESSION_TRUNCATED, COMPRESSION_TRAILING,
- * COMPRESSION_MEMORY, COMPRESSION_TOOL, and what `source` throws.
+ * COMPRESSION_MEMORY, COMPRESSION_TOOL, NATIVE_MISSING, and what `source` throws.
  */
-export function decompress(compression: Compression, source: Chunks): Chunks {
+export function decompress(compression: Compression, source: Chunks, inflate?: InflateChoice): Chunks {
   switch (compression) {
     case 'none':
       return source;
     case 'gzip':
-      return gunzip(source);
+      return gunzip(source, inflate);
     case 'zstd':
       return throughZstd(source);
     case 'xz':

@@ -1,170 +1,65 @@
 /**
- * Gunzip on a separate thread: while one megabyte is being used, the next is inflated. Concatenated members are one stream, as in gzip,
- * pigz and bgzip; the last may be followed by zero padding only.
+ * Gunzip: a stream of gzip members (RFC 1952) as one stream of bytes. Concatenated members are one stream, as in gzip, pigz and bgzip; the
+ * last may be followed by zero padding only. Members that say how long they are are inflated on all cores, any other on one thread.
  */
 
-import { GiB, isZero, MiB } from '../bytes.ts';
 import type { Chunks } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
-import { hostError } from '../host/errno.ts';
-import { type Inflater, native } from '../host/native.ts';
-import { readAhead } from '../host/read-ahead.ts';
-
-/** Large enough to make the hop between threads negligible, small enough to stay in the CPU cache. */
-const WINDOW = MiB;
+import { type CompressedInput, compressedInput } from './compressed-input.ts';
+import { checkTrailer, ID1, skipHeader, skipPadding, trailingAt } from './gzip-member.ts';
+import { type InflateChoice, openInflate } from './inflate.ts';
+import type { InflateCodec } from './inflate-codec.ts';
+import { type Slot, sizedMembers } from './sized-members.ts';
+import { severalMembers } from './zlib-sync.ts';
 
 /**
  * The bytes of all members of `source`. Throws COMPRESSION_DATA, COMPRESSION_CHECKSUM, COMPRESSION_TRUNCATED or COMPRESSION_TRAILING, with
- * the offset in `source`, MEMORY, THREADS, and what `source` throws.
+ * the offset in `source`, COMPRESSION_TOOL if `inflate` cannot be used, MEMORY, THREADS, and what `source` throws.
  */
-export async function* gunzip(source: Chunks): Chunks {
-  const inflater = createInflater();
+export async function* gunzip(source: Chunks, inflate: InflateChoice = 'auto'): Chunks {
+  const codec = await openInflate(inflate);
   const input = compressedInput(source);
-  const members = inflateMembers(input, inflater);
+  const slots: Slot[] = [];
+  let isTrusted = true;
   try {
-    yield* readAhead(WINDOW, members.read);
+    for (;;) {
+      if (codec.members !== undefined && isTrusted) isTrusted = yield* sizedMembers(input, codec.members, slots);
+      const isFirst = input.offset === 0;
+      if (!isFirst && !(await startsMember(input))) return;
+      if (!isFirst && codec.isSingle) throw severalMembers(input.offset);
+      yield* oneMember(input, codec, isFirst);
+    }
   } finally {
-    await members.settled();
     await input.close();
   }
 }
 
-/** Throws MEMORY. */
-function createInflater(): Inflater {
+/** Whether there is a member after the last one. Throws COMPRESSION_TRAILING. */
+async function startsMember(input: CompressedInput): Promise<boolean> {
+  if (!(await input.refill())) return false;
+  if (input.bytes[0] === ID1) return true;
+  await skipPadding(input);
+  return false;
+}
+
+async function* oneMember(input: CompressedInput, { stream }: InflateCodec, isFirst: boolean): Chunks {
+  const start = input.offset;
   try {
-    return new (native().Inflater)();
-  } catch (cause) {
-    throw hostError(cause) ?? cause;
+    await skipHeader(input);
+  } catch (error) {
+    // After the first member, bytes that are not a gzip header are trailing data.
+    throw !isFirst && error instanceof VdiStreamError && error.code === 'COMPRESSION_DATA' ? trailingAt(start) : error;
   }
-}
-
-/** Throws THREADS. */
-const typed = <T>(work: Promise<T>): Promise<T> => work.catch((cause: unknown) => Promise.reject(hostError(cause) ?? cause));
-
-interface CompressedInput {
-  /** The available bytes. */
-  readonly bytes: Uint8Array;
-  /** Offset of `bytes` in the source. */
-  readonly offset: number;
-  /** Fetches more bytes if none are available; false at the end of the source. */
-  refill(): Promise<boolean>;
-  /** Drops the first `count` of the available bytes. */
-  skip(count: number): void;
-  close(): Promise<void>;
-}
-
-function compressedInput(source: Chunks): CompressedInput {
-  const iterator = source[Symbol.asyncIterator]();
-  let bytes: Uint8Array = new Uint8Array(0);
-  let offset = 0;
-  let waiting = false; // for the source
-  return {
-    get bytes() {
-      return bytes;
-    },
-    get offset() {
-      return offset;
-    },
-    async refill() {
-      while (bytes.length === 0) {
-        waiting = true;
-        const next = await iterator.next();
-        waiting = false;
-        if (next.done) return false;
-        bytes = next.value;
-      }
-      return true;
-    },
-    skip(count) {
-      bytes = bytes.subarray(count);
-      offset += count;
-    },
-    async close() {
-      const ended = Promise.resolve(iterator.return?.()).catch(() => {});
-      // A stalled source would never return. It is closed by its opener.
-      if (!waiting) await ended;
-    },
-  };
-}
-
-interface Members {
-  /** Inflates into `window` until there is output; undefined at the end of the last member. */
-  read(window: Uint8Array): Promise<Uint8Array | undefined>;
-  /** Resolves when the running zlib call has ended: it reads a chunk of the source and writes into a window. */
-  settled(): Promise<void>;
-}
-
-function inflateMembers(input: CompressedInput, inflater: Inflater): Members {
-  let inMember = true;
-  let start = 0; // offset of the member in the source
-  let empty = true; // this member has produced no output yet
-  let inflating: Promise<unknown> = Promise.resolve();
-
-  /** Starts the member after the current one; false at the end. */
-  async function nextMember(): Promise<boolean> {
-    if (!(await input.refill())) return false;
-    if (input.bytes[0] !== ID1) {
-      await skipPadding(input);
-      return false;
+  let length = 0;
+  const chunks = stream(input);
+  try {
+    for (;;) {
+      const next = await chunks.next();
+      if (next.done) return await checkTrailer(input, next.value, length);
+      length += next.value.length;
+      yield next.value;
     }
-    inflater.reset();
-    start = input.offset;
-    empty = true;
-    return true;
-  }
-
-  /** Calls zlib once and returns its output, possibly empty. */
-  async function inflate(window: Uint8Array): Promise<Uint8Array> {
-    const running = typed(inflater.run(input.bytes.subarray(0, GiB), window)); // zlib counts in 32 bits
-    inflating = running;
-    const { consumed, produced, ended, message } = await running;
-    if (message !== undefined) {
-      // After the first member, bytes that are not a gzip header are trailing data.
-      const isTrailing = start > 0 && empty && produced === 0 && /header|method/.test(message);
-      throw isTrailing ? trailing(start) : damaged(message, input.offset + consumed);
-    }
-    input.skip(consumed);
-    if (produced > 0) empty = false;
-    if (ended) inMember = false;
-    return window.subarray(0, produced);
-  }
-
-  return {
-    async read(window) {
-      for (;;) {
-        if (!inMember && !(await nextMember())) return undefined;
-        inMember = true;
-        if (!(await input.refill())) {
-          throw new VdiStreamError('COMPRESSION_TRUNCATED', 'the gzip stream is truncated', { offset: input.offset });
-        }
-        const inflated = await inflate(window);
-        if (inflated.length > 0) return inflated;
-      }
-    },
-    // Resolves a tick after the call: by then, a read that needs more input is waiting for the source.
-    async settled() {
-      await inflating.catch(() => {}); // its error was thrown by `read`
-    },
-  };
-}
-
-/** The first byte of a gzip member (RFC 1952, 2.3.1). */
-const ID1 = 0x1f;
-
-/** Skips zeros to the end of the source. Throws COMPRESSION_TRAILING. */
-async function skipPadding(input: CompressedInput): Promise<void> {
-  while (await input.refill()) {
-    const { bytes, offset } = input;
-    if (!isZero(bytes)) throw trailing(offset + bytes.findIndex((byte) => byte !== 0));
-    input.skip(bytes.length);
+  } finally {
+    await chunks.return(0);
   }
 }
-
-const trailing = (offset: number): VdiStreamError =>
-  new VdiStreamError('COMPRESSION_TRAILING', 'other data follows the gzip stream', { offset });
-
-/** zlib says "incorrect data check" for a wrong CRC and "incorrect length check" for a wrong length. */
-const damaged = (message: string, offset: number): VdiStreamError => {
-  const code = /^incorrect (?:data|length) check/.test(message) ? 'COMPRESSION_CHECKSUM' : 'COMPRESSION_DATA';
-  return new VdiStreamError(code, `the gzip stream is damaged: ${message}`, { offset });
-};

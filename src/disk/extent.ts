@@ -5,6 +5,8 @@
  * again, in a chain whose archive has a parent before its child.
  */
 
+import { checkArguments } from '../arguments.ts';
+
 /** One run of a disk. Offsets and lengths are bytes, multiples of 512. */
 export type Extent = DataExtent | EmptyExtent;
 
@@ -31,6 +33,7 @@ export interface EmptyExtent {
 
 /** Releases an extent that is not going to be written, once the read into its buffer has ended. */
 export function discard(extent: Extent): void {
+  checkArguments('discard', extent);
   if (extent.kind !== 'data') return;
   const release = (): void => extent.release();
   extent.ready.then(release, release);

@@ -15,6 +15,7 @@
  * 2 MiB.
  */
 
+import { checkArguments, checkOptions } from '../arguments.ts';
 import { assert } from '../errors.ts';
 import { cut, type Piece } from './cut.ts';
 import type { ExtentOptions, Wanted } from './disk.ts';
@@ -50,8 +51,11 @@ export interface OverlayOptions {
 export async function* overlay(
   layers: AsyncIterable<Layer>,
   buffers: Buffers,
-  { size, signal, given }: OverlayOptions,
+  options: OverlayOptions,
 ): AsyncGenerator<Extent, void, void> {
+  checkArguments('overlay', layers, buffers);
+  checkOptions('overlay', options);
+  const { size, signal, given } = options;
   let groups: Group[] = [];
   if (given !== undefined) {
     const sectors = createSectorSet(size);

@@ -1,5 +1,6 @@
 /** A raw disk: the bytes of the disk, without metadata. */
 
+import { checkArguments } from '../arguments.ts';
 import { roundUp, SECTOR } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
@@ -11,9 +12,10 @@ import { pieces } from './pieces.ts';
 
 /**
  * `size` is the length in bytes, used if the cursor has none. A partial last sector is padded with zeros.
- * Throws DISK_EMPTY or DISK_SIZE_UNKNOWN; while reading, RAW_SIZE or SOURCE_TRUNCATED.
+ * Throws USAGE, DISK_EMPTY or DISK_SIZE_UNKNOWN; while reading, RAW_SIZE or SOURCE_TRUNCATED.
  */
 export function rawDisk(cursor: Cursor, size: number | undefined, warn: OnWarning): Disk {
+  checkArguments('rawDisk', cursor, size, warn);
   const length = lengthOf(cursor, size);
   const whole = length - (length % SECTOR);
   const virtualSize = roundUp(length, SECTOR);

@@ -1,5 +1,6 @@
 /** ReadableDisk: a disk that can be read at any place, such as a device, a raw file, or a chain of VHD files. */
 
+import { leftOf, withLeft } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import type { Range } from './disk.ts';
 
@@ -28,4 +29,11 @@ export interface DiskOpener {
   readonly name: string;
   /** The caller closes the disk. Throws SOURCE_OPEN, DISK_EMPTY, or the errors of its kind. */
   open(options: { readonly signal?: AbortSignal | undefined; readonly onWarning?: OnWarning | undefined }): Promise<ReadableDisk>;
+}
+
+/** Throws the first error, with what closing all of them could not undo. */
+export async function closeDisks(disks: readonly ReadableDisk[]): Promise<void> {
+  const outcomes = await Promise.allSettled(disks.map((disk) => disk.close()));
+  const [first, ...more] = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+  if (first !== undefined) throw withLeft(first, more.flatMap(leftOf));
 }

@@ -1,9 +1,10 @@
 /** Checking an image: reports every finding instead of only the first error. */
 
 import { checkOptions } from '../arguments.ts';
-import { type Compression, compressionOf, MAGIC_BYTES } from '../codec/compression.ts';
+import { type Compression, compressionOf, inflaterOf, MAGIC_BYTES } from '../codec/compression.ts';
+import type { InflateName } from '../codec/inflate.ts';
 import type { DiskType } from '../disk/disk.ts';
-import { type ErrorCode, inMember, isOfImage, type OnFault, VdiStreamError } from '../errors.ts';
+import { type ErrorCode, hasRemedy, inMember, isOfImage, type OnFault, rejection, VdiStreamError } from '../errors.ts';
 import { ofBare } from '../image/decode.ts';
 import { openFeed } from '../image/feed.ts';
 import { createLayers } from '../image/layers.ts';
@@ -39,6 +40,8 @@ export interface CheckResult {
   /** No errors; there may be warnings. */
   readonly ok: boolean;
   readonly compression: Compression | undefined;
+  /** What inflated the image, if it is gzipped. */
+  readonly inflate: InflateName | undefined;
   readonly findings: readonly Finding[];
   /** Every disk and layer that could be read, in the order of the image. */
   readonly disks: readonly CheckedDisk[];
@@ -51,17 +54,19 @@ export interface CheckResult {
 export async function check(given: DiskInput, options: ReadOptions = {}): Promise<CheckResult> {
   const input = inputOf('check', given);
   checkOptions('check', options);
-  const { disk: wanted, raw, manifest, sha256, signal, onProgress } = options;
+  const { disk: wanted, raw, manifest, inflate, sha256, signal, onProgress } = options;
   const findings = createFindings();
   const { fault, warn } = findings;
   return withSources(input, { sha256, signal, onRead: reading(onProgress) }, async (sources) => {
     const disks: CheckedDisk[] = [];
     const chains = new Map<string, ChainCheck>();
     let compression: Compression | undefined;
+    let inflater: InflateName | undefined;
     await findings.attempt(async () => {
       const [source] = sources;
       compression = source && compressionOf(await source.cursor.peek(MAGIC_BYTES));
-      const feed = await openFeed(sources, { choice: { disk: wanted, raw, manifest }, warn, fault });
+      inflater = compression && inflaterOf(compression, inflate);
+      const feed = await openFeed(sources, { choice: { disk: wanted, raw, manifest, inflate }, warn, fault });
       for await (const stored of feed.disks) {
         const found = await findings.attempt(() => checkDisk(stored, findings), stored);
         if (found === undefined) continue;
@@ -74,7 +79,13 @@ export async function check(given: DiskInput, options: ReadOptions = {}): Promis
         fault(new VdiStreamError('DISK_NONE', 'the image holds no disk'));
       for (const chain of chains.values()) await findings.attempt(async () => chain.finish());
     });
-    return { ok: findings.list.every(({ severity }) => severity !== 'error'), compression, findings: findings.list, disks };
+    return {
+      ok: findings.list.every(({ severity }) => severity !== 'error'),
+      compression,
+      inflate: inflater,
+      findings: findings.list,
+      disks,
+    };
   });
 }
 
@@ -148,8 +159,11 @@ function createFindings(): Findings {
     async attempt(step, of) {
       try {
         return await step();
-      } catch (error) {
-        if (!(error instanceof VdiStreamError) || error.code === 'CANCELLED' || error.code === 'USAGE') throw error;
+      } catch (cause) {
+        const error = rejection(cause);
+        // What the host lacks for now, such as memory, is no fault of the image.
+        if (!(error instanceof VdiStreamError) || error.code === 'CANCELLED' || error.code === 'USAGE' || hasRemedy(error, 'host', 'again'))
+          throw error;
         inMember(of?.member, error);
         fault(error);
         // No other disk can be read after it.

@@ -1,6 +1,7 @@
 /** What an export looks like: the format of its disks, the archive around them, and its compression. */
 
 import { VdiStreamError } from '../errors.ts';
+import { memberPrefix } from '../ova/pack-ova.ts';
 
 export const EXPORT_FORMATS = ['vhd', 'fixed-vhd', 'raw'] as const;
 export const CONTAINERS = ['none', 'tar', 'ova'] as const;
@@ -46,17 +47,10 @@ export function exportForm(output: string, given: FormOptions, disks: number): E
   return { format, container, compress };
 }
 
-const LONGEST_NAME = 60;
-
-/** The name of the appliance and its files: that of the output without its endings, in characters that every tool reads. */
+/** The name of the appliance: that of the output without its endings. */
 export function applianceName(output: string): string {
   const base = output.replace(/[?#].*$/, '').replace(/^.*\//, '');
-  const plain = base
-    .replace(/(?:\.(?:ova|tar|tgz|gz|vhd|raw|img))+$/i, '')
-    .replaceAll(/[^\w.-]+/g, '-')
-    .replace(/^[-.]+/, '')
-    .slice(0, LONGEST_NAME);
-  return plain === '' ? 'disk' : plain;
+  return base.replace(/(?:\.(?:ova|tar|tgz|gz|vhd|raw|img))+$/i, '');
 }
 
 /**
@@ -66,5 +60,6 @@ export function applianceName(output: string): string {
 export function memberNames({ format, container }: ExportForm, appliance: string, disks: number): string[] {
   const ending = format === 'raw' ? 'raw' : 'vhd';
   if (container === 'tar' && disks === 1) return [format === 'raw' ? 'disk.raw' : '0.vhd'];
-  return Array.from({ length: disks }, (_, index) => `${appliance}-disk${index + 1}.${ending}`);
+  const prefix = memberPrefix(appliance);
+  return Array.from({ length: disks }, (_, index) => `${prefix}-disk${index + 1}.${ending}`);
 }

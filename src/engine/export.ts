@@ -5,8 +5,8 @@ import { checkDisks, checkOptions, checkSink } from '../arguments.ts';
 import { gzip } from '../codec/gzip.ts';
 import type { Chunks } from '../cursor.ts';
 import type { Disk, Identity } from '../disk/disk.ts';
-import type { ReadableDisk } from '../disk/readable.ts';
-import { assert, VdiStreamError } from '../errors.ts';
+import { closeDisks, type ReadableDisk } from '../disk/readable.ts';
+import { afterCleanUp, assert, VdiStreamError } from '../errors.ts';
 import { native } from '../host/native.ts';
 import { createPool } from '../host/pool.ts';
 import { openDisks } from '../image/disks.ts';
@@ -45,23 +45,14 @@ export async function exportDisk(given: DisksInput, output: SinkInput, options: 
   const sink = sinkOpener(output);
   const anyParent = force.includes('parent');
   const disks = await openDisks(isSeveral(given) ? given : [given], { raw, anyParent, signal, onWarning: warn });
-  let failed = true;
-  try {
-    const exported = await exportOpened(disks, sink, options, { pool, warn });
-    failed = false;
-    return { ...exported, seconds: Number(process.hrtime.bigint() - started) / 1e9, warnings };
-  } finally {
-    await closeAll(disks, failed);
-  }
+  const exported = await exportOpened(disks, sink, options, { pool, warn }).catch(async (error: unknown) => {
+    throw await afterCleanUp(error, () => closeDisks(disks));
+  });
+  await closeDisks(disks);
+  return { ...exported, seconds: Number(process.hrtime.bigint() - started) / 1e9, warnings };
 }
 
 const isSeveral = (given: DisksInput): given is Extract<DisksInput, readonly unknown[]> => Array.isArray(given);
-
-/** The first error counts: after a failure, those of closing are of no interest. */
-async function closeAll(disks: readonly ReadableDisk[], failed: boolean): Promise<void> {
-  const outcomes = await Promise.allSettled(disks.map((disk) => disk.close()));
-  for (const outcome of outcomes) if (outcome.status === 'rejected' && !failed) throw outcome.reason;
-}
 
 /** What the parts of one export share. */
 type Shared = Pick<Job, 'pool' | 'warn'>;

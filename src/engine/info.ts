@@ -1,7 +1,8 @@
 /** Describes what an image holds. */
 
 import { checkOptions } from '../arguments.ts';
-import type { Compression } from '../codec/compression.ts';
+import { type Compression, inflaterOf } from '../codec/compression.ts';
+import type { InflateName } from '../codec/inflate.ts';
 import type { DiskFacts, DiskType, Identity, Parent, Range } from '../disk/disk.ts';
 import { VdiStreamError } from '../errors.ts';
 import { noDisk } from '../image/chain.ts';
@@ -50,6 +51,8 @@ export interface DiskInfo extends LayerInfo {
 export interface ImageInfo {
   readonly kind: 'vhd' | 'tar' | 'raw';
   readonly compression: Compression;
+  /** What inflated the image, if it is gzipped. */
+  readonly inflate: InflateName | undefined;
   readonly disks: readonly DiskInfo[];
   /** Virtual size for `xe vdi-create`; undefined if there are several disks. */
   readonly virtualSize: number | undefined;
@@ -68,14 +71,14 @@ const MAP_CELLS = 64;
 export async function info(given: DiskInput, options: InfoOptions = {}): Promise<ImageInfo> {
   const input = inputOf('info', given);
   checkOptions('info', options);
-  const { disk: wanted, raw, manifest, sha256, signal, onProgress, strict, onWarning, quick = false } = options;
+  const { disk: wanted, raw, manifest, inflate, sha256, signal, onProgress, strict, onWarning, quick = false } = options;
   const warnings: Warning[] = [];
   const warn = warner(warnings, { strict, onWarning });
   if (quick && sha256 !== undefined) {
     throw new VdiStreamError('USAGE', 'quick cannot check a SHA-256: it does not read the whole source');
   }
   return withSources(input, { sha256, signal, onWarning: warn, onRead: reading(onProgress) }, async (sources) => {
-    const { kind, compression, disks } = await openFeed(sources, { choice: { disk: wanted, raw, manifest }, warn });
+    const { kind, compression, disks } = await openFeed(sources, { choice: { disk: wanted, raw, manifest, inflate }, warn });
     const found = new Map<string, DiskReader>();
     let next = await disks.next();
     for (; !next.done; next = await disks.next()) {
@@ -89,7 +92,7 @@ export async function info(given: DiskInput, options: InfoOptions = {}): Promise
     if (found.size === 0) throw noDisk(sources[0]?.name ?? '', wanted, ignored);
     const infos = [...found.values()].map((reader) => reader.finish(quick));
     const virtualSize = infos.length === 1 ? infos[0]?.virtualSize : undefined;
-    return { kind, compression, disks: infos, virtualSize, ignored, warnings };
+    return { kind, compression, inflate: inflaterOf(compression, inflate), disks: infos, virtualSize, ignored, warnings };
   });
 }
 

@@ -1,5 +1,7 @@
 /** Job: what writing and verifying have in common, from the options of a call to the opened disk. */
 
+import { compressionOf, inflaterOf, MAGIC_BYTES } from '../codec/compression.ts';
+import type { InflateName } from '../codec/inflate.ts';
 import type { Guard } from '../errors.ts';
 import { createPool, type Pool } from '../host/pool.ts';
 import { type ChosenDisk, isLate, type LateLeaf, leafIsLate, onlyDisk } from '../image/chain.ts';
@@ -30,6 +32,8 @@ export interface Job {
   readonly pool: Pool;
   readonly warn: OnWarning;
   readonly warnings: readonly Warning[];
+  /** What inflates the first source, if it is gzipped. */
+  readonly inflate?: InflateName | undefined;
   seconds(): number;
 }
 
@@ -41,7 +45,7 @@ type Use<T> = (chosen: ChosenDisk, sources: readonly Source[], job: Job) => Prom
  * again is fetched twice; a pipe throws CHAIN_ORDER.
  */
 export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: Use<T>): Promise<T> {
-  const { disk, raw, manifest, signal, onProgress, pool, strict, onWarning, virtualSize } = options;
+  const { disk, raw, manifest, inflate, signal, onProgress, pool, strict, onWarning, virtualSize } = options;
   const started = process.hrtime.bigint();
   const warnings: Warning[] = [];
   const job: Job = {
@@ -58,7 +62,7 @@ export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: U
     code: 'FETCHED_TWICE',
     message: 'the leaf does not come first, so the image is fetched up to the leaf, then again from the start',
   });
-  const { virtualSize: found } = await info(input, { disk, raw, manifest, signal, onProgress, quick: true });
+  const { virtualSize: found } = await info(input, { disk, raw, manifest, inflate, signal, onProgress, quick: true });
   const second = found === undefined ? first : await openDisk(input, options, found, job, use);
   if ('result' in second) return second.result;
   throw leafIsLate(second);
@@ -66,7 +70,7 @@ export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: U
 
 async function openDisk<T>(
   input: DiskInput,
-  { disk, raw, manifest, sha256, signal, onProgress, staging, force }: DiskOptions,
+  { disk, raw, manifest, inflate, sha256, signal, onProgress, staging, force }: DiskOptions,
   virtualSize: number | undefined,
   job: Job,
   use: Use<T>,
@@ -76,11 +80,13 @@ async function openDisk<T>(
   let onRead = reading(onProgress);
   const watched = { sha256, signal, onWarning: warn, onRead: (position: number, length: number) => onRead?.(position, length) };
   return withSources(input, watched, async (sources) => {
+    const [source] = sources;
+    const inflater = source && inflaterOf(compressionOf(await source.cursor.peek(MAGIC_BYTES)), inflate);
     const anyParent = force?.includes('parent') === true;
-    const chosen = await onlyDisk(sources, { image: { choice: { disk, raw, manifest }, virtualSize, warn }, staging, anyParent });
+    const chosen = await onlyDisk(sources, { image: { choice: { disk, raw, manifest, inflate }, virtualSize, warn }, staging, anyParent });
     if (isLate(chosen)) return chosen;
     onRead = undefined;
-    return { result: await use(chosen, sources, job) };
+    return { result: await use(chosen, sources, { ...job, inflate: inflater }) };
   });
 }
 

@@ -1,8 +1,8 @@
 /** From a string to an opener: the one place that decides what is a path, a URL or `-`. */
 
 import { Readable } from 'node:stream';
-import { checkOpenedSource, checkOptions } from '../arguments.ts';
-import { VdiStreamError } from '../errors.ts';
+import { checkOpenedSource, checkOptions, checkTarget } from '../arguments.ts';
+import { rejection, VdiStreamError } from '../errors.ts';
 import { httpImage } from '../http/download.ts';
 import { httpSink } from '../http/upload.ts';
 import { isUrl } from '../http/url.ts';
@@ -23,6 +23,7 @@ export type TargetInput = string | TargetOpener;
 
 /** Throws USAGE for what is most likely a mistake. */
 export function targetOpener(target: TargetInput): TargetOpener {
+  checkTarget('targetOpener', target);
   if (typeof target !== 'string') return target;
   if (target === '-') throw new VdiStreamError('USAGE', 'a disk cannot be written to standard output; for a file called "-", use ./-');
   if (target === 'null')
@@ -60,7 +61,7 @@ export async function openSource(given: SourceInput, options: SourceOptions = {}
   return input === '-' ? openStandardInput(options) : openPath(input, options);
 }
 
-/** Opens one or more sources, and always closes them. Throws SOURCE_OPEN or USAGE. */
+/** Opens one or more sources, and always closes them. Throws SOURCE_OPEN, USAGE or MEMORY. */
 export async function withSources<T>(
   input: SourceInput | readonly SourceInput[],
   options: SourceOptions,
@@ -85,6 +86,8 @@ export async function withSources<T>(
       sources.push(await openSource(each, { sha256, signal, onWarning, onRead: onRead(index) }));
     }
     return await use(sources);
+  } catch (error) {
+    throw rejection(error);
   } finally {
     // Errors that matter were thrown by `use`, which reads the sources to their end.
     for (const source of sources.reverse()) await source.close().catch(() => {});

@@ -1,5 +1,6 @@
 /** Pump: the loop that writes. It takes extents as they arrive, and keeps as many writes in flight as the pool has buffers. */
 
+import { checkArguments, checkOptions } from '../arguments.ts';
 import { discard, type Extent } from '../disk/extent.ts';
 import { assert, throwIfCancelled } from '../errors.ts';
 import type { Sums } from '../host/native.ts';
@@ -34,6 +35,8 @@ export interface Pumped<T> extends Counts {
  * synced yet. After the first failure it starts no more writes, and waits for those in flight.
  */
 export async function pump<T>(extents: AsyncGenerator<Extent, T, void>, target: Target, options: PumpOptions): Promise<Pumped<T>> {
+  checkArguments('pump', extents, target);
+  checkOptions('pump', options);
   const { size, zero = 'auto', sums, signal, onProgress } = options;
   const counts = { bytesWritten: 0, bytesZeroed: 0, bytesSkipped: 0, bytesRewritten: 0 };
   const count = (kind: keyof Counts, bytes: number): void => {

@@ -1,7 +1,7 @@
 /** Send: the bytes of an image into a sink. */
 
 import type { Chunks } from '../cursor.ts';
-import { assert, cancelledOr, throwIfCancelled } from '../errors.ts';
+import { assert, rejection, throwIfCancelled } from '../errors.ts';
 import type { SinkOpener, SinkOptions } from '../sink/sink.ts';
 
 /** Resolves with the number of bytes once the sink has all of them safe. */
@@ -21,6 +21,6 @@ export async function send(chunks: Chunks, to: SinkOpener, options: SinkOptions)
     return sent;
   } catch (error) {
     await sink.abandon();
-    throw cancelledOr(error, signal);
+    throw rejection(error, signal);
   }
 }

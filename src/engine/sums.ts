@@ -1,5 +1,6 @@
 /** Sums: verifying a target right after a write, against checksums taken while writing, so that the image is not read twice. */
 
+import { checkArguments, checkOptions } from '../arguments.ts';
 import { MiB, roundUp } from '../bytes.ts';
 import { throwIfCancelled } from '../errors.ts';
 import { native, type Sums } from '../host/native.ts';
@@ -11,7 +12,10 @@ import { mismatch } from './compare.ts';
 const SUM_SPAN = 2 * MiB;
 
 /** The sums of an empty disk, which are all zero; 8 bytes for each 2 MiB. */
-export const emptySums = (size: number): Sums => new BigUint64Array(Math.ceil(size / SUM_SPAN));
+export function emptySums(size: number): Sums {
+  checkArguments('emptySums', size);
+  return new BigUint64Array(Math.ceil(size / SUM_SPAN));
+}
 
 export interface ReadBackOptions {
   readonly pool: Pool;
@@ -22,6 +26,8 @@ export interface ReadBackOptions {
 
 /** Reads [0, size) of the target, including skipped ranges. Throws VERIFY_MISMATCH with the start of the 2 MiB that differ. */
 export async function verifySums(target: Target, size: number, expected: Sums, options: ReadBackOptions): Promise<void> {
+  checkArguments('verifySums', target, size, expected);
+  checkOptions('verifySums', options);
   const found = emptySums(size);
   const { pool, signal } = options;
   let next = 0;

@@ -2,6 +2,7 @@
 
 import { checkOpenedTarget, checkOptions, checkTarget } from '../arguments.ts';
 import { MiB } from '../bytes.ts';
+import type { InflateName } from '../codec/inflate.ts';
 import { createPool } from '../host/pool.ts';
 import type { Warning } from '../warnings.ts';
 import { comparing, readsMedium } from './compare.ts';
@@ -15,6 +16,8 @@ export interface VerifyResult {
   readonly target: string;
   /** The member, or the leaf of a chain. */
   readonly member: string | undefined;
+  /** What inflated the image, if it is gzipped. */
+  readonly inflate: InflateName | undefined;
   readonly layers: number;
   readonly virtualSize: number;
   readonly ignored: readonly string[];
@@ -32,7 +35,7 @@ export async function verifyDisk(given: DiskInput, target: TargetInput, options:
   checkTarget('verifyDisk', target);
   checkOptions('verifyDisk', options);
   const { force, signal, onProgress } = options;
-  return withDisk(input, options, async (chosen, sources, { pool, warn, warnings, seconds }) => {
+  return withDisk(input, options, async (chosen, sources, { pool, warn, warnings, inflate, seconds }) => {
     const { virtualSize: total, rewrites } = chosen;
     const opened = await targetOpener(target).open({ size: total, force, onWarning: warn, purpose: 'compare' });
     checkOpenedTarget(opened.name, opened);
@@ -54,6 +57,7 @@ export async function verifyDisk(given: DiskInput, target: TargetInput, options:
       return {
         target: opened.name,
         member,
+        inflate,
         layers,
         virtualSize: total,
         ignored,

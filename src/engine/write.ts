@@ -2,6 +2,7 @@
 
 import { checkOpenedTarget, checkOptions, checkTarget } from '../arguments.ts';
 import { TiB } from '../bytes.ts';
+import type { InflateName } from '../codec/inflate.ts';
 import type { DiskType } from '../disk/disk.ts';
 import type { Extent } from '../disk/extent.ts';
 import { VdiStreamError } from '../errors.ts';
@@ -39,6 +40,8 @@ export interface WriteResult extends Counts {
   /** The member, or the leaf of a chain. */
   readonly member: string | undefined;
   readonly type: DiskType;
+  /** What inflated the image, if it is gzipped. */
+  readonly inflate: InflateName | undefined;
   /** Number of layers; 1 without a chain. */
   readonly layers: number;
   readonly virtualSize: number;
@@ -117,6 +120,7 @@ export async function writeTo(
       target: target.name,
       member,
       type,
+      inflate: job.inflate,
       layers,
       virtualSize,
       ignored,

@@ -34,18 +34,31 @@ interface OpenFlags {
 interface Inflated {
   readonly consumed: number;
   readonly produced: number;
-  /** The gzip member is complete, and its CRC and length are right. */
+  /** The deflate stream is complete. */
   readonly ended: boolean;
-  /** Why the data cannot be inflated. */
-  readonly message?: string;
+  /** The data cannot be inflated. */
+  readonly damaged: boolean;
+  /** CRC-32 of the output of a stream that has ended. */
+  readonly crc: number;
 }
 
+/** Inflates raw deflate (RFC 1951). */
 export interface Inflater {
   /** Call it once at a time; both arrays are in use until it settles. */
   run(input: Uint8Array, output: Uint8Array): Promise<Inflated>;
-  /** Before the next gzip member. */
+  /** Before the next stream. */
   reset(): void;
 }
+
+/** A stream of raw deflate: its length, and the CRC-32 of what was compressed. */
+export interface Deflated {
+  readonly produced: number;
+  readonly crc: number;
+}
+
+/** The codecs of the addon by number; ISA-L only after `loadIsal`. */
+export const CODECS = { zlib: 0, isal: 1 } as const;
+type Codec = (typeof CODECS)[keyof typeof CODECS];
 
 /** One checksum per 2 MiB of disk (see native/sums.cc). */
 export type Sums = BigUint64Array;
@@ -82,7 +95,16 @@ export interface Native {
   addSums(sums: Sums, bytes: Uint8Array, offset: number): void;
   /** Subtracts what `addSums` or a write has added. */
   takeSums(sums: Sums, bytes: Uint8Array, offset: number): void;
-  readonly Inflater: new () => Inflater;
+  readonly Inflater: new (codec: Codec) => Inflater;
+  /**
+   * Inflates whole gzip members one after the other: `ranges` has the start and the end of the deflate data of each in `input`, as 32-bit
+   * numbers, and the trailer follows it. Resolves with the number of members that are complete and match their trailers.
+   */
+  inflateMembers(codec: Codec, input: Uint8Array, output: Uint8Array, ranges: Uint8Array): Promise<number>;
+  /** `level` from 1 to 9; `output` has room for five bytes more than `input` for each 65535 of it, and the last. */
+  deflate(codec: Codec, level: number, input: Uint8Array, output: Uint8Array): Promise<Deflated>;
+  /** Loads ISA-L from this path, or by name from where the system has it. Why it cannot be used, if so. */
+  loadIsal(path: string): string | undefined;
 }
 
 let loaded: Native | undefined;
@@ -93,15 +115,19 @@ export function native(): Native {
   return loaded;
 }
 
+/** A file of the package or of the checkout. */
+const inPackage = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+
+const PREBUILT = `prebuilds/${process.platform}-${process.arch}`;
+
 function load(): Native {
   const require = createRequire(import.meta.url);
-  const root = new URL('../../', import.meta.url);
   // The build of a checkout first: if both exist, it is the newer one.
-  const places = ['build/Release/vdistream.node', `prebuilds/${process.platform}-${process.arch}.node`];
+  const places = ['build/Release/vdistream.node', `${PREBUILT}.node`];
   const reasons: string[] = [];
   for (const place of places) {
     try {
-      const addon: Native = require(fileURLToPath(new URL(place, root)));
+      const addon: Native = require(inPackage(place));
       if (addon.Inflater === undefined) throw new Error('this build of Node does not export its zlib');
       return addon;
     } catch (error) {
@@ -109,4 +135,29 @@ function load(): Native {
     }
   }
   throw new VdiStreamError('NATIVE_MISSING', `no native addon for ${process.platform}-${process.arch}: ${reasons.join('; ')}`);
+}
+
+export interface LoadedIsal {
+  /** Where ISA-L was loaded from; undefined if it cannot be used. */
+  readonly from?: string;
+  /** Why it cannot be used. */
+  readonly reason?: string;
+}
+
+let isal: LoadedIsal | undefined;
+
+/** ISA-L: the copy in the package, else that of the system. Throws NATIVE_MISSING. */
+export function loadIsal(): LoadedIsal {
+  isal ??= findIsal(native());
+  return isal;
+}
+
+function findIsal(addon: Native): LoadedIsal {
+  const reasons: string[] = [];
+  for (const from of [inPackage(`${PREBUILT}.libisal.so.2`), 'libisal.so.2']) {
+    const reason = addon.loadIsal(from);
+    if (reason === undefined) return { from };
+    reasons.push(`${from}: ${reason}`);
+  }
+  return { reason: reasons.join('; ') };
 }

@@ -2,14 +2,18 @@
 
 import type { Chunks } from '../cursor.ts';
 
+/** Two buffers of `size` bytes. */
+export const twoBuffers = (size: number): TwoBuffers => [new Uint8Array(size), new Uint8Array(size)];
+
+export type TwoBuffers = readonly [Uint8Array, Uint8Array];
+
 /**
- * The chunks that `read` produces, in two alternating buffers of `size` bytes, so a chunk is valid until the next one is requested. `read`
- * resolves with the part of the buffer that it filled, or with undefined at the end. Its last call may still be running after the generator
- * has returned.
+ * The chunks that `read` produces, alternating between two buffers, so a chunk is valid until the next one is requested. `read` resolves
+ * with the part of the buffer that it filled, or with undefined at the end. Its last call may still be running after the generator has
+ * returned.
  */
-export async function* readAhead(size: number, read: (buffer: Uint8Array) => Promise<Uint8Array | undefined>): Chunks {
-  let spare = new Uint8Array(size);
-  let current = new Uint8Array(size);
+export async function* readAhead(buffers: TwoBuffers, read: (buffer: Uint8Array) => Promise<Uint8Array | undefined>): Chunks {
+  let [spare, current] = buffers;
   const begin = (): Promise<Uint8Array | undefined> => {
     [current, spare] = [spare, current];
     const reading = read(current);

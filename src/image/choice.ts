@@ -1,5 +1,6 @@
 /** Choice: which disk of an image to read, and how. */
 
+import type { InflateChoice } from '../codec/inflate.ts';
 import type { ManifestMode } from '../ova/member-digests.ts';
 
 export interface ImageChoice {
@@ -9,4 +10,6 @@ export interface ImageChoice {
   readonly raw?: boolean | undefined;
   /** Whether manifests are checked; `if-present` by default. */
   readonly manifest?: ManifestMode | undefined;
+  /** Which library inflates gzip; `auto` by default. */
+  readonly inflate?: InflateChoice | undefined;
 }

@@ -2,8 +2,8 @@
 
 import { compressionOf } from '../codec/compression.ts';
 import { otherFormat } from '../disk/other-formats.ts';
-import type { DiskOpener, ReadableDisk } from '../disk/readable.ts';
-import { throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { closeDisks, type DiskOpener, type ReadableDisk } from '../disk/readable.ts';
+import { afterCleanUp, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
 import { MAX_LAYERS } from '../ova/select.ts';
 import { deviceDisk } from '../source/device-disk.ts';
@@ -36,13 +36,12 @@ export async function openDisks(sources: readonly Given[], options: DisksOptions
     for (let index = 0; index < sources.length; ) {
       throwIfCancelled(signal);
       const layers = raw ? [] : await openLayers(sources.slice(index), options);
-      disks.push(layers.length > 0 ? await chainOf(layers, options) : await openRaw(sources[index], { signal, onWarning }));
+      disks.push(layers.length > 0 ? await openChain(layers, options) : await openRaw(sources[index], { signal, onWarning }));
       index += Math.max(1, layers.length);
     }
     return disks;
   } catch (error) {
-    for (const disk of disks) await disk.close().catch(() => {});
-    throw error;
+    throw await afterCleanUp(error, () => closeDisks(disks));
   }
 }
 
@@ -52,7 +51,7 @@ async function openLayers(sources: readonly Given[], { signal, onWarning }: Disk
   try {
     for (const source of sources) {
       throwIfCancelled(signal);
-      const layer = typeof source === 'string' ? await vhdAt(source, onWarning, layers.length > 0) : undefined;
+      const layer = typeof source === 'string' ? await vhdAt(source, onWarning) : undefined;
       if (layer !== undefined) layers.push(layer);
       if (layers.length > MAX_LAYERS) throw new VdiStreamError('CHAIN_DEEP', `a chain of more than ${MAX_LAYERS} layers`);
       if (layer?.facts.type !== 'differencing') break;
@@ -64,7 +63,7 @@ async function openLayers(sources: readonly Given[], { signal, onWarning }: Disk
   }
 }
 
-async function chainOf(layers: readonly VhdLayer[], { anyParent, onWarning: warn }: DisksOptions): Promise<ReadableDisk> {
+async function openChain(layers: readonly VhdLayer[], { anyParent, onWarning: warn }: DisksOptions): Promise<ReadableDisk> {
   try {
     return readableChain(layers, { anyParent, warn });
   } catch (error) {
@@ -73,14 +72,14 @@ async function chainOf(layers: readonly VhdLayer[], { anyParent, onWarning: warn
   }
 }
 
-/** Undefined if this is not a VHD. If it is a file in a format whose bytes are not a disk, throws EXPORT_IMAGE, but not for a `parent`. */
-async function vhdAt(path: string, warn: OnWarning, parent: boolean): Promise<VhdLayer | undefined> {
+/** Undefined if this is a raw disk. */
+async function vhdAt(path: string, warn: OnWarning): Promise<VhdLayer | undefined> {
   const file = await openReadableFile(path);
   let layer: VhdLayer | undefined;
   try {
     const front = await file.cursor().peek(TAR_BLOCK);
     if (hasCookie(front) || (await endsInFooter(file))) layer = await openVhdLayer(file, warn);
-    else if (file.kind === 'file' && !parent) refuseImage(path, front);
+    else if (file.kind === 'file') refuseImage(path, front);
     return layer;
   } finally {
     if (layer === undefined) await file.close();
@@ -91,10 +90,18 @@ async function vhdAt(path: string, warn: OnWarning, parent: boolean): Promise<Vh
 const endsInFooter = async (file: ReadableFile): Promise<boolean> =>
   file.kind === 'file' && hasCookie((await lookAtEnd(file.cursor()))?.bytes ?? new Uint8Array(0));
 
+/** Throws EXPORT_IMAGE, and VHD_FOOTER for a file that only its name calls a VHD: a fixed one that was cut would pass for a raw disk. */
 function refuseImage(path: string, front: Uint8Array): void {
   const what = imageIn(front);
-  if (what === undefined) return;
-  throw new VdiStreamError('EXPORT_IMAGE', `${path} is ${what}, not a disk: use \`vdistream write\` first, or --raw`, { device: path });
+  if (what !== undefined) {
+    throw new VdiStreamError('EXPORT_IMAGE', `${path} is ${what}, not a disk: use \`vdistream write\` first, or --raw`, { device: path });
+  }
+  if (front.length > 0 && /\.a?vhd$/i.test(path)) {
+    throw new VdiStreamError('VHD_FOOTER', 'no VHD footer, neither at the start nor at the end; if this is a raw disk, use --raw', {
+      member: path,
+      offset: 0,
+    });
+  }
 }
 
 /** By its first bytes, which a raw disk has none of. */

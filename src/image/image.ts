@@ -7,6 +7,7 @@
  */
 
 import { type Compression, compressionOf, decompress, MAGIC_BYTES } from '../codec/compression.ts';
+import type { InflateChoice } from '../codec/inflate.ts';
 import { type Chunks, type Cursor, drain, type StreamCursor, streamCursor } from '../cursor.ts';
 import type { Disk } from '../disk/disk.ts';
 import { inMember, type OnFault, VdiStreamError } from '../errors.ts';
@@ -70,7 +71,7 @@ export async function openImage(source: Source, options: ImageOptions, place?: P
     streams.push(cursor);
     return cursor;
   };
-  const cursor = compression === 'none' ? source.cursor : stream(decompress(compression, source.cursor.chunks()));
+  const cursor = compression === 'none' ? source.cursor : stream(decompress(compression, source.cursor.chunks(), options.choice.inflate));
 
   const front = await cursor.peek(TAR_BLOCK);
   if (front.length === 0) throw new VdiStreamError('SOURCE_EMPTY', `${source.name} is empty`, { offset: 0 });
@@ -96,7 +97,7 @@ async function* archivedDisks({ source, cursor, stream, options }: OpenedSource)
   const ignored = yield* archive.disks((name, body) => {
     const isRaw = choice.raw === true || isRawName(name);
     const inside: OnWarning = (warning) => warn({ ...warning, member: name });
-    const plain = (from: Cursor): Promise<Cursor> => (isRaw ? Promise.resolve(from) : gunzipped(name, from, stream));
+    const plain = (from: Cursor): Promise<Cursor> => (isRaw ? Promise.resolve(from) : gunzipped(name, from, stream, choice.inflate));
     return {
       member: name,
       name,
@@ -137,7 +138,7 @@ async function withLength({ source, compression, cursor, stream, options }: Open
   const { bytes } = await readEnd(cursor);
   if (!options.choice.raw && !hasCookie(bytes)) throw unknownFormat();
   await source.cursor.moveTo(0);
-  return stream(decompress(compression, source.cursor.chunks()), cursor.position);
+  return stream(decompress(compression, source.cursor.chunks(), options.choice.inflate), cursor.position);
 }
 
 function once<T>(open: (from?: Cursor) => Promise<T>): (from?: Cursor) => Promise<T> {
@@ -149,12 +150,12 @@ function once<T>(open: (from?: Cursor) => Promise<T>): (from?: Cursor) => Promis
 }
 
 /** The OVF standard lets each file of a package be gzipped. */
-async function gunzipped(name: string, body: Cursor, stream: OpenedSource['stream']): Promise<Cursor> {
-  return compressionOf(await body.peek(MAGIC_BYTES)) === 'gzip' ? stream(gunzipMember(name, body)) : body;
+async function gunzipped(name: string, body: Cursor, stream: OpenedSource['stream'], inflate?: InflateChoice): Promise<Cursor> {
+  return compressionOf(await body.peek(MAGIC_BYTES)) === 'gzip' ? stream(gunzipMember(name, body, inflate)) : body;
 }
 
 /** Sets the member on its own errors, but not on those of the archive around it. */
-async function* gunzipMember(name: string, body: Cursor): Chunks {
+async function* gunzipMember(name: string, body: Cursor, inflate?: InflateChoice): Chunks {
   let outer: unknown;
   async function* stored(): Chunks {
     try {
@@ -165,7 +166,7 @@ async function* gunzipMember(name: string, body: Cursor): Chunks {
     }
   }
   try {
-    yield* decompress('gzip', stored());
+    yield* decompress('gzip', stored(), inflate);
   } catch (error) {
     if (error !== outer && error instanceof VdiStreamError) error.member = name;
     throw error;

@@ -2,10 +2,10 @@
  * ReadableChain: one or several VHDs as a disk that can be read at any place. Each sector comes from the layer nearest the leaf that has it;
  * where a layer ends, the disk reads as zero, as in `overlay.ts`.
  *
- * Memory: 4 bytes per block and 128 KiB of bitmaps for each layer, and for each read that is in flight up to 4 MiB of scattered sectors.
+ * Memory: 4 bytes per block and 128 KiB of bitmaps for each layer, and 1 MiB for each read that has been in flight at the same time.
  */
 
-import { KiB, MiB, SECTOR } from '../bytes.ts';
+import { KiB, SECTOR } from '../bytes.ts';
 import type { Range } from '../disk/disk.ts';
 import type { ReadableDisk } from '../disk/readable.ts';
 import { assert, inMember, throwIfCancelled } from '../errors.ts';
@@ -26,11 +26,12 @@ export function readableChain(layers: readonly VhdLayer[], { anyParent, warn }: 
   assert(leaf !== undefined, 'a chain has a leaf');
   checkLinks(layers, { anyParent, warn });
   const { virtualSize: size } = leaf.facts;
+  const scratch: Scratch = [];
   return {
     name: leaf.file.name,
     size,
     align: SECTOR,
-    read: (into, offset) => readRange(layers, into, offset),
+    read: (into, offset) => readRange(layers, scratch, into, offset),
     mayHold: (signal) => (layers.length === 1 && leaf.facts.type === 'fixed' ? dataUpTo(size, leaf.file, signal) : held(layers, signal)),
     async version() {
       const versions = await Promise.all(layers.map((layer) => layer.version()));
@@ -58,12 +59,16 @@ interface FileRun extends Range {
   readonly at: number;
 }
 
-async function readRange(layers: readonly VhdLayer[], into: Uint8Array, offset: number): Promise<void> {
+/** Memory for scattered sectors, used again by later reads. */
+type Scratch = Uint8Array[];
+
+async function readRange(layers: readonly VhdLayer[], scratch: Scratch, into: Uint8Array, offset: number): Promise<void> {
   const runs = await resolve(layers, { offset, length: into.length });
   if (runs.reduce((sum, { length }) => sum + length, 0) < into.length) into.fill(0);
   const spans = joined(runs).values();
+  const bytesOf = (run: Range): Uint8Array => into.subarray(run.offset - offset, run.offset - offset + run.length);
   async function reader(): Promise<void> {
-    for (const span of spans) await readSpan(span, into, offset);
+    for (const span of spans) await named(span.file, readSpan(span, scratch, bytesOf));
   }
   // Waits for all of them, even after an error: the caller may use `into` for something else.
   const outcomes = await Promise.allSettled(Array.from({ length: READERS }, reader));
@@ -79,19 +84,18 @@ async function resolve(layers: readonly VhdLayer[], range: Range): Promise<FileR
   let absent: Range[] = [range];
   for (const { file, facts, runs } of layers) {
     const below: Range[] = [];
-    for (const { offset, length } of absent) {
-      const within = Math.min(length, facts.virtualSize - offset);
-      if (within <= 0) continue;
-      const placed = await runs(offset, within).catch((error: unknown) => Promise.reject(inMember(file.name, error)));
-      for (const { at, ...run } of placed) {
-        if (at === undefined) addAbsent(below, run);
-        else addFound(found, { ...run, file, at });
-      }
+    for (const { offset, length, at } of await named(file, runs([...clipped(absent, facts.virtualSize)]))) {
+      if (at === undefined) addAbsent(below, { offset, length });
+      else addFound(found, { offset, length, file, at });
     }
     absent = below;
   }
   return found;
 }
+
+/** Sets the file on the errors of `work`. */
+const named = <T>({ name }: ReadableFile, work: Promise<T>): Promise<T> =>
+  work.catch((error: unknown) => Promise.reject(inMember(name, error)));
 
 /** Joins a run with the last one if it continues it: layers may have blocks of different sizes. */
 function addAbsent(runs: Range[], { offset, length }: Range): void {
@@ -108,41 +112,42 @@ function addFound(runs: FileRun[], run: FileRun): void {
   } else runs.push(run);
 }
 
-/** Runs of one file, as far from each other in the file as on the disk, with little between them. They are read together. */
-interface Span extends FileRun {
-  readonly runs: Range[];
+/** A part of a file that is read as a whole. */
+interface Span {
+  readonly file: ReadableFile;
+  readonly at: number;
+  readonly length: number;
+  /** Ascending in the file. */
+  readonly runs: FileRun[];
 }
 
 /** A second read costs more than reading this much for nothing. */
 const MAX_GAP = 32 * KiB;
-const MAX_SCATTERED = MiB;
+const MAX_SCATTERED = 256 * KiB;
 
-/** `runs` are ascending within each file. */
+/** Joins small runs that are near each other in their file. */
 function joined(runs: readonly FileRun[]): Span[] {
   const spans: Span[] = [];
   for (const run of runs) {
-    const { file, offset, length, at } = run;
+    const { file, at, length } = run;
     const last = spans.at(-1);
-    const gap = last === undefined ? 0 : offset - (last.offset + last.length);
-    const joins = last?.file === file && at - last.at === offset - last.offset && gap <= MAX_GAP;
-    if (last !== undefined && joins && offset + length - last.offset <= MAX_SCATTERED) {
+    const gap = last?.file === file ? at - (last.at + last.length) : -1;
+    if (last !== undefined && gap >= 0 && gap <= MAX_GAP && at + length - last.at <= MAX_SCATTERED) {
       last.runs.push(run);
-      spans[spans.length - 1] = { ...last, length: offset + length - last.offset };
-    } else spans.push({ ...run, runs: [run] });
+      spans[spans.length - 1] = { ...last, length: at + length - last.at };
+    } else spans.push({ file, at, length, runs: [run] });
   }
   return spans;
 }
 
-/** `into` begins at byte `start` of the disk. */
-async function readSpan({ file, at, offset, length, runs }: Span, into: Uint8Array, start: number): Promise<void> {
-  try {
-    if (runs.length === 1) return await file.read(into.subarray(offset - start, offset - start + length), at);
-    const bytes = new Uint8Array(length);
-    await file.read(bytes, at);
-    for (const run of runs) into.set(bytes.subarray(run.offset - offset, run.offset - offset + run.length), run.offset - start);
-  } catch (error) {
-    throw inMember(file.name, error);
-  }
+/** `bytesOf` is where a run goes. */
+async function readSpan({ file, at, length, runs }: Span, scratch: Scratch, bytesOf: (run: Range) => Uint8Array): Promise<void> {
+  const [first, ...others] = runs;
+  if (first !== undefined && others.length === 0) return file.read(bytesOf(first), at);
+  const buffer = scratch.pop() ?? new Uint8Array(MAX_SCATTERED);
+  await file.read(buffer.subarray(0, length), at);
+  for (const run of runs) bytesOf(run).set(buffer.subarray(run.at - at, run.at - at + run.length));
+  scratch.push(buffer);
 }
 
 /** A fixed VHD is a file like a raw disk, whose holes read as zero. */
@@ -172,7 +177,7 @@ function* clipped(ranges: Iterable<Range>, size: number): Generator<Range> {
 /** Of two ascending iterations. */
 function* union(a: Iterable<Range>, b: Iterable<Range>): Generator<Range> {
   let last: Range | undefined;
-  for (const range of inOrder(a, b)) {
+  for (const range of ascending(a, b)) {
     if (last !== undefined && range.offset <= last.offset + last.length) {
       const end = Math.max(last.offset + last.length, range.offset + range.length);
       last = { offset: last.offset, length: end - last.offset };
@@ -184,7 +189,7 @@ function* union(a: Iterable<Range>, b: Iterable<Range>): Generator<Range> {
   if (last !== undefined) yield last;
 }
 
-function* inOrder(a: Iterable<Range>, b: Iterable<Range>): Generator<Range> {
+function* ascending(a: Iterable<Range>, b: Iterable<Range>): Generator<Range> {
   const [left, right] = [a[Symbol.iterator](), b[Symbol.iterator]()];
   let [x, y] = [left.next(), right.next()];
   while (!x.done || !y.done) {

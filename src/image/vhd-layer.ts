@@ -13,7 +13,7 @@ export interface VhdLayer {
   readonly file: ReadableFile;
   readonly facts: LayerFacts;
   /** As those of a Placement. */
-  runs(offset: number, length: number): Promise<readonly PlacedRun[]>;
+  runs(ranges: readonly Range[]): Promise<readonly PlacedRun[]>;
   allocated(): Iterable<Range>;
   /**
    * That of the file. If that is not the one with which the metadata was read, reads the metadata again: the table may have new blocks.
@@ -36,7 +36,7 @@ export async function openVhdLayer(file: ReadableFile, onWarning: OnWarning): Pr
   return {
     file,
     facts,
-    runs: (offset, length) => current.placement.runs(offset, length),
+    runs: (ranges) => current.placement.runs(ranges),
     allocated: () => current.placement.allocated(),
     async version() {
       const version = await file.version();

@@ -10,6 +10,7 @@
  * (first bit set, then big-endian two's complement), and POSIX pax records.
  */
 
+import { checkArguments } from '../arguments.ts';
 import { startsWith } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
 
@@ -59,6 +60,7 @@ const TYPE_FLAGS: Readonly<Record<string, TarType>> = {
 
 /** Whether 512 bytes are a tar header. The checksum rules out accidental matches. */
 export function isTarHeader(block: Uint8Array): boolean {
+  checkArguments('isTarHeader', block);
   if (block.length < TAR_BLOCK) return false;
   const stored = octal(block.subarray(148, 156));
   if (stored === undefined) return false;

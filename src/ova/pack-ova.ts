@@ -69,7 +69,7 @@ async function* once(bytes: () => Uint8Array): AsyncGenerator<Uint8Array, void, 
 const MAX_PREFIX = 64;
 
 /** Letters, digits and a few marks: what needs no encoding in an href, and what every file system accepts. */
-function memberPrefix(name: string): string {
+export function memberPrefix(name: string): string {
   const plain = name
     .replace(/[^A-Za-z0-9._-]+/g, '_')
     .replace(/^[._-]+/, '')

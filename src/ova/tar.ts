@@ -3,6 +3,7 @@
  * is harmless.
  */
 
+import { checkArguments } from '../arguments.ts';
 import { isZero, roundUp } from '../bytes.ts';
 import { type Cursor, truncated, within } from '../cursor.ts';
 import { fromStart, inMember, VdiStreamError } from '../errors.ts';
@@ -29,6 +30,7 @@ export interface Member {
  * complete member cause a warning, and so do bytes after the end blocks.
  */
 export async function* readTar(cursor: Cursor, warn: OnWarning = () => {}): AsyncGenerator<Member, void, void> {
+  checkArguments('readTar', cursor, warn);
   let pending: PaxRecords = {};
   let extended = false;
   let members = 0;

@@ -1,6 +1,6 @@
 /** Failure: an error as xapi and Nova expect it: a code, the function, a class that decides whether Nova retries, and a message. */
 
-import { VdiStreamError } from '../errors.ts';
+import { rejection, VdiStreamError } from '../errors.ts';
 
 interface Circumstances {
   /** Why the call was stopped, if it was; reported first, before anything that failed while stopping. */
@@ -11,9 +11,10 @@ interface Circumstances {
 
 /** The description of a failure, for `failureDocument`. Nova retries if and only if the class is RetryableError. */
 export function failureOf(fn: string, error: unknown, { reason, argument = '' }: Circumstances = {}): string[] {
-  const primary = reason ?? error;
+  const first = reason ?? error;
+  const primary = rejection(first);
   const sentences = primary instanceof VdiStreamError ? sentencesOf(primary) : [defect(primary, argument)];
-  if (error !== primary) sentences.push(...whileStopping(error, argument));
+  if (error !== first) sentences.push(...whileStopping(error, argument));
   return ['XENAPI_PLUGIN_FAILURE', fn, classOf(primary), sentences.join(' ').replace(/\s+/g, ' ')];
 }
 

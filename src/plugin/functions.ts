@@ -18,7 +18,7 @@ import type { PickleValue } from './pickle-read.ts';
 export interface Workers {
   /** Resolves with the uuid of the new VDI. */
   importImage(image: Opener, options: ImportJob): Promise<{ readonly vdi: string }>;
-  glanceImage(id: string, where: GlancePlace): Opener;
+  glanceImage(id: string, where: GlanceServer): Opener;
   /** The same image, staged or cached where the call asks for that. */
   withLocalCopy(image: Opener, copy: LocalCopy): Opener;
   /** Of the package. */
@@ -34,7 +34,7 @@ export interface ImportJob extends Work {
   readonly staging: string | undefined;
 }
 
-interface GlancePlace {
+interface GlanceServer {
   readonly endpoints: readonly string[];
   readonly version: 1 | 2;
   readonly headers: HeaderFields;

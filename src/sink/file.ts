@@ -14,7 +14,7 @@ export function fileSink(path: string): SinkOpener {
 async function openFile(path: string, { replace }: SinkOptions): Promise<Sink> {
   const { kind, what } = await targetPath(path);
   if (kind !== 'missing' && kind !== 'file') {
-    throw new VdiStreamError('TARGET_TYPE', `${path} is ${what}, and an image is written to a file`, { device: path });
+    throw new VdiStreamError('TARGET_OPEN', `${path} is ${what}, but an image is written to a file`, { device: path });
   }
   if (kind === 'file' && !replace) throw new VdiStreamError('TARGET_CONTENT', `${path} exists already`, { device: path });
   const addon = native();

@@ -4,7 +4,7 @@ import { fstatSync, fsync } from 'node:fs';
 import { promisify } from 'node:util';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { orCancelled } from '../host/cancel.ts';
-import { errnoOf, guarded } from '../host/errno.ts';
+import { codeOf, errnoOf, guarded, isErrno } from '../host/errno.ts';
 import type { SinkOpener } from './sink.ts';
 
 const NAME = 'standard output';
@@ -37,6 +37,7 @@ const written = (stdout: NodeJS.WriteStream, bytes: Uint8Array): Promise<void> =
   });
 
 function writeError(cause: Error): VdiStreamError {
-  const code = errnoOf(cause) === 28 ? 'TARGET_FULL' : 'TARGET_WRITE';
-  return new VdiStreamError(code, `${NAME}: ${messageOf(cause)}`, { device: NAME, errno: errnoOf(cause), cause });
+  const code = isErrno(cause, 'ENOSPC') ? 'TARGET_FULL' : 'TARGET_WRITE';
+  const reason = codeOf(cause) === 'EPIPE' ? 'its reader has closed the pipe' : messageOf(cause);
+  return new VdiStreamError(code, `${NAME}: ${reason}`, { device: NAME, errno: errnoOf(cause), cause });
 }

@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { type Cursor, totalLength, truncated } from '../cursor.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { errnoOf } from '../host/errno.ts';
-import { readAhead } from '../host/read-ahead.ts';
+import { readAhead, twoBuffers } from '../host/read-ahead.ts';
 
 /** Bytes per chunk: large enough to keep a disk busy. */
 const CHUNK = 512 * 1024;
@@ -58,7 +58,7 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
     async *chunks() {
       const self = ++reader;
       let ahead = position;
-      const parts = readAhead(CHUNK, async (buffer) => {
+      const parts = readAhead(twoBuffers(CHUNK), async (buffer) => {
         const chunk = buffer.subarray(0, length - ahead);
         if (chunk.length === 0) return undefined;
         const at = ahead;

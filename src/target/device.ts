@@ -95,10 +95,12 @@ async function blockTarget(addon: Native, claim: Opened, { path, purpose, attach
     throw error;
   }
   const note = purpose === 'write' && !attached ? await noteWrite(claim) : undefined;
+  const { io, shut } = ioOf(addon, path, opened);
   let open = true;
   async function close(): Promise<void> {
     if (!open) return;
     open = false;
+    await shut();
     try {
       if (opened !== claim) await guarded('TARGET_SYNC', path, addon.close(opened.fd));
     } finally {
@@ -111,7 +113,7 @@ async function blockTarget(addon: Native, claim: Opened, { path, purpose, attach
     align: opened.sector,
     readsZero,
     direct: opened.direct,
-    ...ioOf(addon, path, opened),
+    ...io,
     async close() {
       if (!open) return;
       await close();

@@ -22,8 +22,9 @@ export async function fileTarget(addon: Native, claim: Opened, { path, wanted, p
   const reads = { name: path, align: claim.sector, direct: claim.direct };
   if (purpose !== 'write') {
     const size = roundUp(purpose === 'compare' ? claim.size : wanted, claim.sector);
-    const close = closeOnce(addon, path, claim.fd);
-    return { ...reads, size, readsZero: claim.size === 0, ...ioOf(addon, path, claim), close, abandon: () => close().catch(() => {}) };
+    const { io, shut } = ioOf(addon, path, claim);
+    const close = closeOnce(addon, path, claim.fd, shut);
+    return { ...reads, size, readsZero: claim.size === 0, ...io, close: () => close(), abandon: () => close().catch(() => {}) };
   }
 
   const opened = await reopened(addon, path, claim).finally(() => addon.close(claim.fd).catch(() => {}));
@@ -32,12 +33,13 @@ export async function fileTarget(addon: Native, claim: Opened, { path, wanted, p
     // Whole sectors until the file is closed, since O_DIRECT cannot write a partial one.
     const size = roundUp(wanted, opened.sector);
     if (opened.size < size) await guarded('TARGET_WRITE', path, addon.truncate(opened.fd, size));
-    const close = closeOnce(addon, path, opened.fd);
+    const { io, shut } = ioOf(addon, path, opened);
+    const close = closeOnce(addon, path, opened.fd, shut);
     return {
       ...reads,
       size,
       readsZero: opened.size === 0,
-      ...ioOf(addon, path, opened),
+      ...io,
       close: () => close(Math.max(opened.size, size) === wanted ? undefined : wanted),
       abandon: () => close().catch(() => {}),
     };
@@ -48,11 +50,12 @@ export async function fileTarget(addon: Native, claim: Opened, { path, wanted, p
 }
 
 /** Closes once; with a length, the file ends there, on the medium too. */
-function closeOnce(addon: Native, path: string, fd: number): (length?: number) => Promise<void> {
+function closeOnce(addon: Native, path: string, fd: number, shut: () => Promise<void>): (length?: number) => Promise<void> {
   let open = true;
   return async (length) => {
     if (!open) return;
     open = false;
+    await shut();
     try {
       if (length !== undefined) {
         await guarded('TARGET_SYNC', path, addon.truncate(fd, length));

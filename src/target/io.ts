@@ -1,21 +1,52 @@
-/** Io: the calls of a target that go straight to an open descriptor. */
+/** Io: the calls of a target that go straight to an open descriptor, until it is closed. */
 
 import { statfs } from 'node:fs/promises';
 import { MiB } from '../bytes.ts';
-import { throwIfCancelled } from '../errors.ts';
+import { throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { guarded } from '../host/errno.ts';
 import type { Native, Opened } from '../host/native.ts';
 import type { Target } from './target.ts';
 
 type Io = Pick<Target, 'write' | 'read' | 'zero' | 'sync' | 'uncache'>;
 
-export function ioOf(addon: Native, path: string, { fd, direct }: Opened): Io {
+interface OpenIo {
+  readonly io: Io;
+  /** From now on calls throw USAGE. Resolves when those in flight have settled. To be called before the descriptor is closed. */
+  shut(): Promise<void>;
+}
+
+export function ioOf(addon: Native, path: string, { fd, direct }: Opened): OpenIo {
+  const inFlight = new Set<Promise<unknown>>();
+  let open = true;
+
+  /** Once the descriptor is closed, its number may belong to another file. */
+  async function whileOpen<T>(call: () => Promise<T>): Promise<T> {
+    if (!open) throw new VdiStreamError('USAGE', `${path}: the target is closed`, { device: path });
+    const work = call();
+    inFlight.add(work);
+    try {
+      return await work;
+    } finally {
+      inFlight.delete(work);
+    }
+  }
+
+  const zero = zeroing(addon, path, fd);
+  async function uncache(length: number): Promise<boolean> {
+    return direct || (await isInMemory(fd)) || (await guarded('TARGET_READ', path, addon.uncache(fd, 0, length))) === 0;
+  }
   return {
-    write: (bytes, offset, sums) => guarded('TARGET_WRITE', path, addon.write(fd, bytes, offset, sums)),
-    read: (into, offset, sums) => guarded('TARGET_READ', path, addon.read(fd, into, offset, sums)),
-    zero: zeroing(addon, path, fd),
-    sync: async () => void (await guarded('TARGET_SYNC', path, addon.sync(fd))),
-    uncache: async (length) => direct || (await isInMemory(fd)) || (await guarded('TARGET_READ', path, addon.uncache(fd, 0, length))) === 0,
+    io: {
+      write: (bytes, offset, sums) => whileOpen(() => guarded('TARGET_WRITE', path, addon.write(fd, bytes, offset, sums))),
+      read: (into, offset, sums) => whileOpen(() => guarded('TARGET_READ', path, addon.read(fd, into, offset, sums))),
+      zero: (offset, length, how, signal) => whileOpen(() => zero(offset, length, how, signal)),
+      sync: () => whileOpen(() => guarded('TARGET_SYNC', path, addon.sync(fd))),
+      uncache: (length) => whileOpen(() => uncache(length)),
+    },
+    async shut() {
+      open = false;
+      await Promise.allSettled(inFlight);
+    },
   };
 }
 

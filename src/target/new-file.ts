@@ -30,25 +30,25 @@ export async function newFile(addon: Native, path: string, { size: wanted, dryRu
     await file.close();
     throw error;
   }
+  const { io, shut } = ioOf(addon, path, opened);
+  async function end(finish: () => Promise<void>): Promise<void> {
+    if (!open) return;
+    open = false;
+    await shut();
+    try {
+      await finish();
+    } finally {
+      await file.close();
+    }
+  }
   return {
     name: path,
     size,
     align: opened.sector,
     readsZero: true,
     direct: opened.direct,
-    ...ioOf(addon, path, opened),
-    abandon() {
-      open = false;
-      return file.close();
-    },
-    async close() {
-      if (!open) return;
-      open = false;
-      try {
-        await file.publish(wanted === size ? undefined : wanted);
-      } finally {
-        await file.close();
-      }
-    },
+    ...io,
+    abandon: () => end(async () => {}),
+    close: () => end(() => file.publish(wanted === size ? undefined : wanted)),
   };
 }

@@ -56,7 +56,7 @@ export interface Target {
    * them. Without it, reads always come from the medium.
    */
   uncache?(length: number): Promise<boolean>;
-  /** Idempotent. A new file appears under its name only now. */
+  /** Idempotent. Waits for calls in flight; later ones throw USAGE. A new file appears under its name only now. */
   close(): Promise<void>;
   /** Closes; a new file is discarded, since it holds only part of a disk. Never throws. */
   abandon(): Promise<void>;

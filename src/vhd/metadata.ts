@@ -9,7 +9,7 @@ import { checkEnd, lookAtEnd } from './end.ts';
 import { FOOTER_SIZE, type Footer, hasCookie, parseFooter } from './footer.ts';
 import { HEADER_SIZE, type Header, headerOffset, parseHeader } from './header.ts';
 
-export type Metadata = FixedMetadata | BlockMetadata;
+export type VhdMetadata = FixedMetadata | BlockMetadata;
 
 interface FixedMetadata {
   readonly type: 'fixed';
@@ -33,7 +33,7 @@ export interface BlockMetadata {
  *
  * Throws a VdiStreamError with a VHD_…, DISK_EMPTY, FORMAT_OTHER or SOURCE_TRUNCATED code.
  */
-export async function readMetadata(cursor: Cursor): Promise<Metadata> {
+export async function readMetadata(cursor: Cursor): Promise<VhdMetadata> {
   const end = await lookAtEnd(cursor);
   if (end?.footer?.type === 'fixed') return { type: 'fixed', footer: end.footer };
 

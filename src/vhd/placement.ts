@@ -4,8 +4,9 @@
  */
 
 import type { Range } from '../disk/disk.ts';
+import type { SectorRun } from '../disk/sectors.ts';
 import { allocatedRanges } from './dynamic.ts';
-import type { BlockMetadata, Metadata } from './metadata.ts';
+import type { BlockMetadata, VhdMetadata } from './metadata.ts';
 import { bitmapRuns } from './use.ts';
 
 /** A run of the disk: at byte `at` of the file, or, if that is undefined, absent. */
@@ -14,20 +15,20 @@ export interface PlacedRun extends Range {
 }
 
 /** Fills `into` with the bytes of the file from `at` on. */
-export type ReadAt = (into: Uint8Array, at: number) => Promise<void>;
+type ReadAt = (into: Uint8Array, at: number) => Promise<void>;
 
 export interface Placement {
-  /** The runs that cover [offset, offset + length), in order. The range is within the disk and consists of whole sectors. */
-  runs(offset: number, length: number): Promise<readonly PlacedRun[]>;
+  /** The runs that cover `ranges`, in order. These are ascending, within the disk, and consist of whole sectors. */
+  runs(ranges: readonly Range[]): Promise<readonly PlacedRun[]>;
   /** Where sectors may be present: ascending and merged. */
   allocated(): Iterable<Range>;
 }
 
 /** Bitmaps are read with `readAt`, and kept up to `cacheBytes`. Keeps nothing of the metadata but the table. */
-export function placementOf(metadata: Metadata, virtualSize: number, readAt: ReadAt, cacheBytes: number): Placement {
+export function placementOf(metadata: VhdMetadata, virtualSize: number, readAt: ReadAt, cacheBytes: number): Placement {
   if (metadata.type !== 'fixed') return blockPlacement(metadata, readAt, cacheBytes);
   return {
-    runs: async (offset, length) => [{ offset, length, at: offset }],
+    runs: async (ranges) => ranges.map(({ offset, length }) => ({ offset, length, at: offset })),
     allocated: () => [{ offset: 0, length: virtualSize }],
   };
 }
@@ -37,31 +38,46 @@ function blockPlacement({ footer, header, bat }: BlockMetadata, readAt: ReadAt, 
   const { bitmapBytes, has, start } = bat;
   const bitmapAt = cachedBitmaps(bitmapBytes, readAt, cacheBytes);
 
-  /** The runs of a range that lies within one block. */
-  async function runsIn(block: number, { offset, length }: Range): Promise<PlacedRun[]> {
-    if (!has(block)) return [{ offset, length, at: undefined }];
-    const first = block * blockSize;
-    const data = start(block) + bitmapBytes;
-    const bitmap = await bitmapAt(start(block));
-    return [...bitmapRuns(bitmap, first, offset - first, length)].map(({ inside, ...run }) => ({
-      ...run,
-      at: inside ? data + run.offset - first : undefined,
-    }));
+  async function bitmapsOf(blocks: ReadonlySet<number>): Promise<ReadonlyMap<number, Uint8Array>> {
+    const allocated = [...blocks].filter(has);
+    return new Map(await Promise.all(allocated.map(async (block) => [block, await bitmapAt(start(block))] as const)));
   }
 
   return {
     allocated: () => allocatedRanges(footer, header, has),
-    async runs(offset, length) {
-      const blocks: Array<Promise<PlacedRun[]>> = [];
-      for (let at = offset; at < offset + length; ) {
-        const block = Math.floor(at / blockSize);
-        const end = Math.min((block + 1) * blockSize, offset + length);
-        blocks.push(runsIn(block, { offset: at, length: end - at }));
-        at = end;
+    async runs(ranges) {
+      const parts = ranges.flatMap((range) => [...partsOf(range, blockSize)]);
+      const bitmaps = await bitmapsOf(new Set(parts.map(({ block }) => block)));
+      const runs: PlacedRun[] = [];
+      for (const { block, from, length } of parts) {
+        const first = block * blockSize;
+        const data = start(block) + bitmapBytes;
+        const bitmap = bitmaps.get(block);
+        if (bitmap === undefined) runs.push({ offset: first + from, length, at: undefined });
+        else for (const run of bitmapRuns(bitmap, 0, from, length)) runs.push(placed(run, first, data));
       }
-      return (await Promise.all(blocks)).flat();
+      return runs;
     },
   };
+}
+
+/** A run of a block that begins at byte `first` of the disk, and whose data is at byte `data` of the file. */
+const placed = ({ offset, length, inside }: SectorRun, first: number, data: number): PlacedRun => ({
+  offset: first + offset,
+  length,
+  at: inside ? data + offset : undefined,
+});
+
+/** A range as parts of blocks, `from` a byte of the block on. */
+function* partsOf({ offset, length }: Range, blockSize: number): Generator<{ block: number; from: number; length: number }> {
+  const end = offset + length;
+  for (let at = offset; at < end; ) {
+    const block = Math.floor(at / blockSize);
+    const from = at - block * blockSize;
+    const part = Math.min(blockSize - from, end - at);
+    yield { block, from, length: part };
+    at += part;
+  }
 }
 
 /** Reads the bitmap at a byte of the file, unless it is one of those that were used last. */

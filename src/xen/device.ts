@@ -9,14 +9,14 @@ import { SECTOR } from '../bytes.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { startChild } from '../host/child.ts';
 import { deviceId } from '../host/device-stack.ts';
-import type { Vdi } from './toolstack.ts';
+import type { StoredVdi } from './toolstack.ts';
 
 /** Milliseconds; the same as Nova's `block_device_creation_timeout`. */
 const TIMEOUT = 10_000;
 const INTERVAL = 20;
 
-/** Waits for a device at least as large as the VDI, and returns the path to write to. Throws DEVICE_MISSING. */
-export async function waitForDevice(path: string, { uuid, sr, size, raw }: Vdi, signal?: AbortSignal): Promise<string> {
+/** Waits for a device at least as large as the VDI, and returns the path to use. Throws DEVICE_MISSING. */
+export async function waitForDevice(path: string, { uuid, sr, size, raw }: StoredVdi, signal?: AbortSignal): Promise<string> {
   for (const end = performance.now() + TIMEOUT; ; await sleep(INTERVAL)) {
     throwIfCancelled(signal);
     const found = await blockDeviceSize(path);
@@ -24,7 +24,7 @@ export async function waitForDevice(path: string, { uuid, sr, size, raw }: Vdi, 
     if (performance.now() > end) throw deviceMissing(path, found, size);
   }
   if (!raw) return path;
-  // A raw VDI is its volume, byte for byte: writing to the volume bypasses tapdisk.
+  // A raw VDI is its volume, byte for byte: using the volume bypasses tapdisk.
   const volume = volumePath(sr, uuid);
   return ((await blockDeviceSize(volume)) ?? 0) >= size ? volume : path;
 }

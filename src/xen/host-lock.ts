@@ -11,11 +11,11 @@ export type HostLock = <T>(work: (progress: () => void) => Promise<T>, options?:
 
 /**
  * `plug`: one plug or unplug at a time, because XenServer 6 fails when several run concurrently (Launchpad bugs 1217972, 1251716). `reap`: two
- * processes do not remove the same VDI. A holder runs a command, and perhaps another one to look up what the first did; one that takes longer
+ * processes do not remove the same VDI. `export`: VBDs of dead exports are looked for only while no other export creates one. A holder runs a command, and perhaps another one to look up what the first did; one that takes longer
  * than three may, without progress, is waited for no longer.
  */
 export const hostLock =
-  (name: 'plug' | 'reap', { locks = defaultLockFolder(), timeout = COMMAND_TIMEOUT }: XeOptions): HostLock =>
+  (name: 'plug' | 'reap' | 'export', { locks = defaultLockFolder(), timeout = COMMAND_TIMEOUT }: XeOptions): HostLock =>
   async (work, { signal, onWarning } = {}) => {
     preparePrivateFolder(locks, 'LOCK_FILE');
     return withLock(join(locks, `${name}.lock`), work, { limit: 3 * timeout, signal, onWarning });

@@ -5,7 +5,7 @@ import type { SourceInput } from '../engine/input.ts';
 import { type Job, withDisk } from '../engine/job.ts';
 import type { DiskInput } from '../engine/options.ts';
 import { refuseToSum, type WriteOptions } from '../engine/write.ts';
-import { cancelledOr, messageOf, throwIfCancelled } from '../errors.ts';
+import { messageOf, rejection, throwIfCancelled } from '../errors.ts';
 import { createPool, type Pool } from '../host/pool.ts';
 import { isUrl, redactUrl } from '../http/url.ts';
 import type { ChosenDisk } from '../image/chain.ts';
@@ -105,7 +105,7 @@ export async function withOwnDevice<T>(
 /** Rejects with CANCELLED once the signal has fired, whatever error the interrupted command reports. */
 export const orCancellation = <T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> =>
   work.catch((error: unknown) => {
-    throw cancelledOr(error, signal);
+    throw rejection(error, signal);
   });
 
 interface AskOptions {
@@ -128,7 +128,7 @@ async function ask(
   await Promise.allSettled([answers, ...queries]);
   const [host, readsZero] = await answers;
   const reaped = await reaper({ sr, dryRun, signal, onWarning }).then(
-    ({ leftOvers }) => ({ leftOvers, left: leftOvers.flatMap((leftOver) => leftOver.left) }),
+    ({ leftOvers, leftOverVbds }) => ({ leftOvers, left: [...leftOvers, ...leftOverVbds].flatMap((leftOver) => leftOver.left) }),
     (error: unknown) => ({ leftOvers: [], left: [messageOf(error)] }),
   );
   throwIfCancelled(signal);

@@ -1,12 +1,13 @@
 /**
- * Reap: removes VDIs left behind by killed imports. Owner tags find them and show whether the import still runs; the records of this host
- * prove which of them its imports created.
+ * Reap: removes VDIs left behind by killed imports, and VBDs left behind by killed exports. Owner tags find the VDIs and show whether the import
+ * still runs; the records of this host prove which of them its imports created.
  */
 
 import { checkOptions } from '../arguments.ts';
-import { cancelledOr, messageOf, throwIfCancelled } from '../errors.ts';
+import { messageOf, rejection, throwIfCancelled } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import { hostLock } from './host-lock.ts';
+import { createVbdReaper, type LeftOverVbd } from './left-over-vbd.ts';
 import { isAtWork, type OwnerTag, parseOwnerTag } from './owner-tag.ts';
 import { doubtOf } from './proof.ts';
 import { createRecords, type Records } from './record.ts';
@@ -59,13 +60,15 @@ export interface OperatorCommands {
 
 export interface ReapResult {
   readonly leftOvers: readonly LeftOver[];
+  readonly leftOverVbds: readonly LeftOverVbd[];
+  /** VDIs and VBDs. */
   readonly removed: number;
   readonly failed: number;
 }
 
 /**
  * Finds the unfinished VDIs of imports, and removes those that this host has a record of and whose owner is dead, or is this process and has
- * abandoned them, along with their VBDs in Dom0. Touches nothing else. Throws USAGE, XE_UUID for an SR that does not exist, RECORD,
+ * abandoned them, along with their VBDs in Dom0. Likewise the VBDs of exports in Dom0, but never their VDIs. Touches nothing else. Throws USAGE, XE_UUID for an SR that does not exist, RECORD,
  * LOCK_FILE and LOCK_TIMEOUT.
  */
 export async function reap(options: ReapOptions = {}): Promise<ReapResult> {
@@ -77,7 +80,7 @@ export async function reap(options: ReapOptions = {}): Promise<ReapResult> {
     if (sr !== undefined) await toolstack.srType(sr, signal);
     return await createReaper(toolstack, xe)({ sr, dryRun, signal, onWarning });
   } catch (error) {
-    throw cancelledOr(error, signal);
+    throw rejection(error, signal);
   }
 }
 
@@ -91,6 +94,7 @@ export type Reaper = (scope: ReapScope) => Promise<ReapResult>;
 export function createReaper(toolstack: Toolstack, xe: XeOptions = {}): Reaper {
   const records = createRecords(xe.records);
   const lock = hostLock('reap', xe);
+  const reapVbds = createVbdReaper(toolstack, xe);
   return async ({ sr, dryRun, signal, onWarning }) => {
     const host = await toolstack.host(signal);
     const leftOvers: LeftOver[] = [];
@@ -117,10 +121,13 @@ export function createReaper(toolstack: Toolstack, xe: XeOptions = {}): Reaper {
       await (removesNothing(tag, host, dryRun) ? visit() : lock(visit, { signal, onWarning }));
     }
     if (!dryRun) await removeOldRecords(toolstack, records, signal);
+    const leftOverVbds = await reapVbds({ sr, dryRun, signal, onWarning });
+    const all = [...leftOvers, ...leftOverVbds];
     return {
       leftOvers,
-      removed: leftOvers.filter(({ removed }) => removed).length,
-      failed: leftOvers.filter(({ left }) => left.length > 0).length,
+      leftOverVbds,
+      removed: all.filter(({ removed }) => removed).length,
+      failed: all.filter(({ left }) => left.length > 0).length,
     };
   };
 }
@@ -164,9 +171,11 @@ const commandsFor = (vdi: string, { text }: OwnerTag): OperatorCommands => ({
   destroy: `xe vdi-destroy uuid=${vdi}`,
 });
 
-/** Those that no VDI belongs to. Only after a day, because xapi may still create the VDI of an import that was killed. */
+/** Those of imports that no VDI belongs to. Only after a day, because xapi may still create the VDI of an import that was killed. */
 async function removeOldRecords(toolstack: Toolstack, records: Records, signal: AbortSignal | undefined): Promise<void> {
+  const exports = await records.exports();
   for (const token of await records.old()) {
+    if (exports.has(token)) continue;
     const record = await records.find(token);
     const tag = parseOwnerTag(record?.tag ?? '');
     if (tag !== undefined && (isAtWork(tag) || (await toolstack.listTagged(tag.text, undefined, signal)).length > 0)) continue;

@@ -1,6 +1,6 @@
-/** Removes the VDI of an import, in whatever state the import left it. */
+/** Removes the VDI of an import, or the VBD of an export, in whatever state they were left. */
 
-import { messageOf, VdiStreamError } from '../errors.ts';
+import { messageOf, VdiStreamError, withLeft } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import type { Toolstack } from './toolstack.ts';
 
@@ -22,4 +22,20 @@ export async function removeVdi(toolstack: Toolstack, vdi: string, onWarning?: O
   } catch (error) {
     return [`VDI ${vdi}: ${messageOf(error)}`];
   }
+}
+
+/**
+ * Unplugs and destroys the VBD of an export, and tries again once if that fails: a command whose response was lost may have been carried out
+ * by then. The `left` of its error says that the VBD is still there.
+ */
+export async function removeVbd(toolstack: Toolstack, vbd: string, vdi: string, onWarning?: OnWarning): Promise<void> {
+  const remove = async (): Promise<void> => {
+    await toolstack.unplug(vbd, onWarning);
+    await toolstack.destroyVbd(vbd);
+  };
+  await remove().catch((first: unknown) =>
+    remove().catch((error: unknown) => {
+      throw withLeft(first, [`VBD ${vbd} of VDI ${vdi}: ${messageOf(error)}`]);
+    }),
+  );
 }

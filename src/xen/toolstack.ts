@@ -1,11 +1,11 @@
 /**
- * The toolstack of a Xen host: the operations an import needs, whatever the transport. xe in Dom0 is one (xe-toolstack.ts).
+ * The toolstack of a Xen host: the operations that an import and an export need, whatever the transport. xe in Dom0 is one (xe-toolstack.ts).
  *
  * A change resolves once the toolstack has made it. If the response is lost, the state is read back; the call rejects only if the change
  * is missing or the state cannot be read. All reject with a VdiStreamError; refusal.ts decides what it proves.
  *
  * With a signal, a call sends nothing more once it has fired, and rejects with CANCELLED; what was sent before may still take effect. Calls
- * without one are the ones that undo an import.
+ * without one are the ones that undo an import or an export.
  */
 
 import type { TargetOpener } from '../target/target.ts';
@@ -37,6 +37,24 @@ export interface Toolstack {
   /** Makes a VDI writable in Dom0. If it fails halfway, `vbdsOf` finds the VBD it created. */
   attach(vdi: Vdi, signal?: AbortSignal, onWarning?: OnWarning): Promise<Attachment>;
   vbdsOf(vdi: string): Promise<Vbds>;
+  /** A VDI that belongs to others. Throws XE_UUID if it does not exist. */
+  storedVdi(vdi: string, signal?: AbortSignal): Promise<StoredVdi>;
+  /** uuids of the VBDs that are plugged for writing, in any VM. */
+  writersOf(vdi: string, signal?: AbortSignal): Promise<string[]>;
+  /** Creates a read-only VBD in Dom0, and resolves with its uuid. `before`: the VBDs that the VDI has in Dom0. */
+  createReadOnlyVbd(vdi: string, before: readonly string[], signal?: AbortSignal): Promise<string>;
+  /** Shows operators whose VBD it is: `vdistream` in its other-config. */
+  labelVbd(vbd: string, label: string, signal?: AbortSignal): Promise<void>;
+  /**
+   * uuids of the read-only VBDs of a VDI in Dom0. `unused`: only those that look as `createReadOnlyVbd` creates them: not plugged, without a
+   * label, and not configured by others.
+   */
+  readOnlyVbds(vdi: string, options: { readonly unused: boolean }, signal?: AbortSignal): Promise<string[]>;
+  vbdExists(vbd: string, signal?: AbortSignal): Promise<boolean>;
+  /** Plugs a VBD of Dom0, and resolves with the path of its device. A VBD that has certainly not been plugged is destroyed if it fails. */
+  plug(vbd: string, vdi: StoredVdi, signal?: AbortSignal, onWarning?: OnWarning): Promise<string>;
+  /** Succeeds if it is already gone. */
+  destroyVbd(vbd: string): Promise<void>;
   /** Unplugs a VBD in Dom0; succeeds if it is already unplugged. Retries for a while if its device is in use. */
   unplug(vbd: string, onWarning?: OnWarning): Promise<void>;
   /**
@@ -64,13 +82,18 @@ export interface NewVdi {
   readonly raw: boolean;
 }
 
-/** A VDI as created. */
-export interface Vdi {
+export interface StoredVdi {
   readonly uuid: string;
+  /** uuid of the SR. */
   readonly sr: string;
   /** Bytes, rounded. */
   readonly size: number;
+  /** A plain volume or file instead of a VHD. */
   readonly raw: boolean;
+}
+
+/** A VDI as created. */
+export interface Vdi extends StoredVdi {
   /** Whether unwritten parts are certain to read as zero. */
   readonly readsZero: boolean;
 }

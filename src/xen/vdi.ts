@@ -3,7 +3,7 @@
  * removed, or the error lists what is left.
  */
 
-import { cancelledOr, messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { messageOf, rejection, throwIfCancelled, VdiStreamError, withLeft } from '../errors.ts';
 import type { TargetOpener } from '../target/target.ts';
 import type { OnWarning } from '../warnings.ts';
 import { abandon, newOwnerTag, type OwnerTag } from './owner-tag.ts';
@@ -58,17 +58,14 @@ export async function withVdi<T>(
     await forget(records, tag);
     return result;
   } catch (cause) {
-    const error = cancelledOr(cause, signal);
+    const error = rejection(cause, signal);
     const left = await undo(toolstack, vdi, record, cause, onWarning);
     if (left.length === 0) {
       await forget(records, tag);
       throw error;
     }
     abandon(tag);
-    // A callback of the caller may throw anything, and only a VdiStreamError has `left`.
-    const typed = error instanceof VdiStreamError ? error : new VdiStreamError('XE_FAILED', messageOf(error), { cause: error });
-    typed.left.push(...left);
-    throw typed;
+    throw withLeft(error, left);
   }
 }
 

@@ -32,7 +32,8 @@ const unexpected = (command: string, printed: string): VdiStreamError =>
 
 type Kind = 'vbd' | 'vdi';
 
-export const exists = async (xe: Xe, kind: Kind, uuid: string): Promise<boolean> => (await xe.list(`${kind}-list`, { uuid })).length > 0;
+export const exists = async (xe: Xe, kind: Kind, uuid: string, signal?: AbortSignal): Promise<boolean> =>
+  (await xe.list(`${kind}-list`, { uuid }, signal)).length > 0;
 
 /** Succeeds if the object is already gone. */
 export function destroy(xe: Xe, kind: Kind, uuid: string): Promise<void> {

@@ -3,12 +3,11 @@
 import { hostLock } from './host-lock.ts';
 import type { Toolstack } from './toolstack.ts';
 import { createXe, type XeOptions } from './xe.ts';
-import { destroy } from './xe-confirm.ts';
+import { destroy, exists } from './xe-confirm.ts';
 import { findHost, type Host } from './xe-host.ts';
-
 import { freeSpace, srConfig, srType } from './xe-sr.ts';
-import { attach, isAttached, unplug, vbdsOf } from './xe-vbd.ts';
-import { createVdi, listTagged, listTags, untag, vdiFacts, vdiSize } from './xe-vdi.ts';
+import { attach, createReadOnlyVbd, isAttached, labelVbd, plug, readOnlyVbds, unplug, vbdsOf, writersOf } from './xe-vbd.ts';
+import { createVdi, listTagged, listTags, storedVdi, untag, vdiFacts, vdiSize } from './xe-vdi.ts';
 
 export function createXeToolstack(options: XeOptions = {}): Toolstack {
   const { program, timeout, grace, pause = 1000, inventory = '/etc/xensource-inventory' } = options;
@@ -32,6 +31,14 @@ export function createXeToolstack(options: XeOptions = {}): Toolstack {
 
     attach: async (vdi, signal, onWarning) => attach(xe, vdi, { dom0: (await here(signal)).dom0, lock, pause, signal, onWarning }),
     vbdsOf: async (vdi) => vbdsOf(xe, vdi, (await here()).dom0),
+    storedVdi: (vdi, signal) => storedVdi(xe, vdi, signal),
+    writersOf: (vdi, signal) => writersOf(xe, vdi, signal),
+    createReadOnlyVbd: async (vdi, before, signal) => createReadOnlyVbd(xe, { vdi, dom0: (await here(signal)).dom0, before }, signal),
+    labelVbd: (vbd, label, signal) => labelVbd(xe, vbd, label, signal),
+    readOnlyVbds: async (vdi, { unused }, signal) => readOnlyVbds(xe, { vdi, dom0: (await here(signal)).dom0, unused }, signal),
+    vbdExists: (vbd, signal) => exists(xe, 'vbd', vbd, signal),
+    plug: (vbd, vdi, signal, onWarning) => plug(xe, vbd, vdi, { lock, signal, onWarning }),
+    destroyVbd: (vbd) => destroy(xe, 'vbd', vbd),
     isAttached: async (device, signal) => isAttached(xe, device, (await here(signal)).dom0, signal),
     unplug: (vbd, onWarning) => unplug(xe, vbd, { lock, pause }, onWarning),
 

@@ -7,11 +7,12 @@ import type { OnWarning } from '../warnings.ts';
 import { deviceNumber, settleUdev, volumePath, waitForDevice } from './device.ts';
 import type { HostLock } from './host-lock.ts';
 import { isRefusedWith } from './refusal.ts';
-import type { Attachment, Vbds, Vdi } from './toolstack.ts';
+import type { Attachment, StoredVdi, Vbds, Vdi } from './toolstack.ts';
 import { isUuid } from './uuid.ts';
 import type { Xe } from './xe.ts';
 import { confirmDone, confirmResult, destroy } from './xe-confirm.ts';
-import { parseMap, printedUuid } from './xe-output.ts';
+import { printedUuid } from './xe-output.ts';
+import { isRaw } from './xe-vdi.ts';
 
 const UNPLUG_TRIES = 30;
 /** These go away once the device is closed, or the host is less busy. Nova's `unplug_vbd` retries the same codes. */
@@ -30,21 +31,11 @@ interface PlugOptions extends Plugging {
   readonly onWarning?: OnWarning | undefined;
 }
 
-export async function attach(xe: Xe, vdi: Vdi, { dom0, lock, pause, signal, onWarning }: PlugOptions): Promise<Attachment> {
-  const vbd = await createVbd(xe, vdi.uuid, dom0, signal);
-  let isSent = false;
-  const plug = (): Promise<void> => {
-    isSent = true;
-    return confirmDone('vbd-plug', xe.run('vbd-plug', { uuid: vbd }, signal), () => isPlugged(xe, vbd, signal));
-  };
-  try {
-    await lock(plug, { signal, onWarning });
-  } catch (error) {
-    // It is certain to be unplugged, so the clean-up need not wait for the lock to unplug it.
-    if (!isSent) await destroy(xe, 'vbd', vbd).catch(() => {});
-    throw error;
-  }
-  const path = await waitForDevice(await devicePath(xe, vbd, signal), vdi, signal);
+export async function attach(xe: Xe, vdi: Vdi, options: PlugOptions): Promise<Attachment> {
+  const { dom0, lock, pause, signal } = options;
+  const find = async (): Promise<string | undefined> => (await xe.list('vbd-list', { 'vdi-uuid': vdi.uuid, 'vm-uuid': dom0 }, signal))[0];
+  const vbd = await createVbd(xe, { vdi: vdi.uuid, dom0, mode: 'RW' }, find, signal);
+  const path = await plug(xe, vbd, vdi, options);
   return {
     target: deviceTarget(path, { attached: true, readsZero: vdi.readsZero }),
     detach: async (onDetachWarning) => {
@@ -54,22 +45,95 @@ export async function attach(xe: Xe, vdi: Vdi, { dom0, lock, pause, signal, onWa
   };
 }
 
-async function createVbd(xe: Xe, vdi: string, dom0: string, signal: AbortSignal | undefined): Promise<string> {
+/** Resolves with the path of the device. */
+export async function plug(
+  xe: Xe,
+  vbd: string,
+  vdi: StoredVdi,
+  { lock, signal, onWarning }: Omit<PlugOptions, 'dom0' | 'pause'>,
+): Promise<string> {
+  let isSent = false;
+  const once = (): Promise<void> => {
+    isSent = true;
+    return confirmDone('vbd-plug', xe.run('vbd-plug', { uuid: vbd }, signal), () => isPlugged(xe, vbd, signal));
+  };
+  try {
+    await lock(once, { signal, onWarning });
+  } catch (error) {
+    // It is certain to be unplugged, so the clean-up need not wait for the lock to unplug it.
+    if (!isSent) await destroy(xe, 'vbd', vbd).catch(() => {});
+    throw error;
+  }
+  return waitForDevice(await devicePath(xe, vbd, signal), vdi, signal);
+}
+
+interface NewVbd {
+  readonly vdi: string;
+  readonly dom0: string;
+  readonly mode: 'RO' | 'RW';
+}
+
+/** `find` looks for the VBD if the response is lost. */
+async function createVbd(
+  xe: Xe,
+  { vdi, dom0, mode }: NewVbd,
+  find: () => Promise<string | undefined>,
+  signal: AbortSignal | undefined,
+): Promise<string> {
   const creating = xe.run(
     'vbd-create',
     {
       'vm-uuid': dom0,
       'vdi-uuid': vdi,
       device: 'autodetect',
-      bootable: 'false',
-      mode: 'RW',
+      // Means nothing in Dom0, so it distinguishes the VBD of an export from any that others create there.
+      bootable: String(mode === 'RO'),
+      mode,
       type: 'Disk',
       unpluggable: 'true',
     },
     signal,
   );
-  const find = async (): Promise<string | undefined> => (await xe.list('vbd-list', { 'vdi-uuid': vdi, 'vm-uuid': dom0 }, signal))[0];
   return printedUuid('vbd-create', await confirmResult(creating, find));
+}
+
+interface ReadOnlyVbd {
+  readonly vdi: string;
+  readonly dom0: string;
+  /** uuids of the VBDs that the VDI has in Dom0. */
+  readonly before: readonly string[];
+}
+
+export function createReadOnlyVbd(xe: Xe, { vdi, dom0, before }: ReadOnlyVbd, signal: AbortSignal | undefined): Promise<string> {
+  // If another one has appeared meanwhile, which was created is not certain.
+  const find = async (): Promise<string | undefined> => {
+    const found = await readOnlyVbds(xe, { vdi, dom0, unused: true }, signal);
+    const [only, ...more] = found.filter((vbd) => !before.includes(vbd));
+    return more.length === 0 ? only : undefined;
+  };
+  return createVbd(xe, { vdi, dom0, mode: 'RO' }, find, signal);
+}
+
+interface VbdSearch {
+  readonly vdi: string;
+  readonly dom0: string;
+  readonly unused: boolean;
+}
+
+export async function readOnlyVbds(xe: Xe, { vdi, dom0, unused }: VbdSearch, signal: AbortSignal | undefined): Promise<string[]> {
+  const filters = unused ? { 'currently-attached': 'false', bootable: 'true' } : {};
+  const found = await xe.list('vbd-list', { 'vdi-uuid': vdi, 'vm-uuid': dom0, mode: 'RO', ...filters }, signal);
+  if (!unused) return found;
+  // xapi and other tools mark theirs when they create them (xen-api: ocaml/xapi/attach_helpers.ml).
+  const configs = await Promise.all(found.map((vbd) => xe.run('vbd-param-get', { uuid: vbd, 'param-name': 'other-config' }, signal)));
+  return found.filter((_, index) => configs[index]?.trim() === '');
+}
+
+export const writersOf = (xe: Xe, vdi: string, signal: AbortSignal | undefined): Promise<string[]> =>
+  xe.list('vbd-list', { 'vdi-uuid': vdi, 'currently-attached': 'true', mode: 'RW' }, signal);
+
+export async function labelVbd(xe: Xe, vbd: string, label: string, signal: AbortSignal | undefined): Promise<void> {
+  await xe.run('vbd-param-set', { uuid: vbd, 'other-config:vdistream': label }, signal);
 }
 
 const isPlugged = async (xe: Xe, vbd: string, signal?: AbortSignal): Promise<boolean> =>
@@ -118,10 +182,4 @@ export async function isAttached(xe: Xe, device: number, dom0: string, signal: A
     if ((await deviceNumber(volumePath(sr, vdi))) === device) return isRaw(xe, vdi, signal);
   }
   return false;
-}
-
-/** As the storage manager records it: `aio` is raw (sm: VDI_TYPE_RAW in drivers/vhdutil.py). */
-async function isRaw(xe: Xe, vdi: string, signal: AbortSignal | undefined): Promise<boolean> {
-  const [printed = ''] = await xe.list('vdi-list', { uuid: vdi, params: 'sm-config' }, signal);
-  return parseMap(printed).get('vdi_type') === 'aio';
 }

@@ -1,7 +1,7 @@
 /** VDIs and their tags through xe. */
 
 import { VdiStreamError } from '../errors.ts';
-import type { NewVdi, VdiFacts } from './toolstack.ts';
+import type { NewVdi, StoredVdi, VdiFacts } from './toolstack.ts';
 import { isUuid } from './uuid.ts';
 import type { Xe } from './xe.ts';
 import { confirmDone, confirmResult, exists } from './xe-confirm.ts';
@@ -36,7 +36,18 @@ export async function vdiSize(xe: Xe, vdi: string, signal: AbortSignal | undefin
   const printed = await xe.run('vdi-param-get', { uuid: vdi, 'param-name': 'virtual-size' }, signal);
   const size = Number(printed);
   if (/^\d+$/.test(printed) && Number.isSafeInteger(size)) return size;
-  throw new VdiStreamError('XE_FAILED', `VDI ${vdi} was created, but its virtual-size is ${JSON.stringify(printed)}`);
+  throw new VdiStreamError('XE_FAILED', `the virtual-size of VDI ${vdi} is ${JSON.stringify(printed)}`);
+}
+
+export async function storedVdi(xe: Xe, vdi: string, signal: AbortSignal | undefined): Promise<StoredVdi> {
+  const sr = printedUuid('vdi-param-get', await xe.run('vdi-param-get', { uuid: vdi, 'param-name': 'sr-uuid' }, signal));
+  return { uuid: vdi, sr, size: await vdiSize(xe, vdi, signal), raw: await isRaw(xe, vdi, signal) };
+}
+
+/** As the storage manager records it: `aio` is raw (sm: VDI_TYPE_RAW in drivers/vhdutil.py). */
+export async function isRaw(xe: Xe, vdi: string, signal: AbortSignal | undefined): Promise<boolean> {
+  const [printed = ''] = await xe.list('vdi-list', { uuid: vdi, params: 'sm-config' }, signal);
+  return parseMap(printed).get('vdi_type') === 'aio';
 }
 
 /** One command for each field: no other output of xe is safe from what a name contains. */

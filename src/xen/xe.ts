@@ -21,9 +21,9 @@ export interface XeOptions {
   readonly pause?: number | undefined;
   /** The file with the uuids of this host and its control domain; /etc/xensource-inventory by default. */
   readonly inventory?: string | undefined;
-  /** A folder for the locks of this host's imports, with mode 0700; /run/vdistream by default, for root. */
+  /** A folder for the locks of this host's imports and exports, with mode 0700; /run/vdistream by default, for root. */
   readonly locks?: string | undefined;
-  /** A folder for the records of unfinished imports, with mode 0700; /var/lib/vdistream by default, for root. */
+  /** A folder for the records of unfinished imports and exports, with mode 0700; /var/lib/vdistream by default, for root. */
   readonly records?: string | undefined;
 }
 

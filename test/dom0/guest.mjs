@@ -8,6 +8,7 @@ import './guest/content.mjs';
 import './guest/faults.mjs';
 import './guest/cancel.mjs';
 import './guest/import.mjs';
+import './guest/export.mjs';
 import { runTests } from './guest/runner.mjs';
 
 /** @type {import('./payload.mjs').Selection} */

@@ -183,8 +183,8 @@ describe('an output', () => {
 
   test.each([
     ['/dev/vdistream-no-such-device', 'TARGET_OPEN'],
-    ['/dev/null', 'TARGET_TYPE'],
-    ['/', 'TARGET_TYPE'],
+    ['/dev/null', 'TARGET_OPEN'],
+    ['/', 'TARGET_OPEN'],
   ])('%s is refused', async (path, code) => {
     expect(await failure(exportDisk(diskIn(testFolder()), path))).toMatchObject({ code });
   });

@@ -45,6 +45,7 @@ test(
       await expectImage(opener, folder);
       expect({ round, opened: opener.opened(), names: readdirSync(folder) }).toEqual({ round, opened: 0, names: [entry] });
     }
+    console.log(`fetches into a cache: ${ROUNDS} kills and signals`);
   },
-  60_000 + ROUNDS * 5000,
+  60_000 + ROUNDS * 20_000,
 );

@@ -38,7 +38,8 @@ export const vbdCreate = {
 };
 
 /**
- * A plug in Dom0 does not check whether another VM has the disk.
+ * A plug in Dom0 does not check whether another VM of this host has the disk. The storage manager does not let two hosts have it, unless both
+ * only read (sm: drivers/blktap2.py, `_add_tag`).
  * @type {Command}
  */
 export const vbdPlug = {
@@ -56,6 +57,14 @@ export const vbdPlug = {
       if (others.some((other) => writes || other.mode === 'RW')) throw serverError('VDI_IN_USE', vdi.ref);
     }
     if (writes && vdi.readOnly) throw serverError('VDI_READONLY', vdi.ref);
+    const elsewhere = world
+      .vbdsOf(vdi.uuid)
+      .filter((other) => other.currentlyAttached && world.get('vm', other.vm).residentOn !== vm.residentOn);
+    if (!vdi.sharable && elsewhere.some((other) => writes || other.mode === 'RW')) {
+      throw backendFailure(46, `The VDI is not available [opterr=VDI ${vdi.uuid} not detached cleanly]`);
+    }
+    // A disk that is attached read-only cannot become writable.
+    if (writes && vm.residentOn === world.here().uuid && vdi.disk.plugged?.readOnly) throw serverError('VDI_IN_USE', vdi.ref, 'attach');
     if (world.isDom0Here(vm)) {
       world.assertAttached(sr);
       const needed = isThin(sr) && writes ? thickSize(vdi.virtualSize) - physicalUtilisation(sr, vdi) : 0;
@@ -68,8 +77,6 @@ export const vbdPlug = {
           if (vdi.disk.plugged === plugged) storage.show(sr, vdi);
         });
       }
-      // A disk that is attached read-only cannot become writable.
-      if (writes && vdi.disk.plugged.readOnly) throw serverError('VDI_IN_USE', vdi.ref, 'attach');
       vdi.smConfig[`host_${world.here().ref}`] = vdi.disk.plugged.readOnly ? 'RO' : 'RW';
       vbd.device = vdi.disk.plugged.device;
     } else {

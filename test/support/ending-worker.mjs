@@ -30,7 +30,16 @@ if (isMainThread) {
   const { parentPort } = await import('node:worker_threads');
   const addon = createRequire(import.meta.url)(workerData.addon);
   const { fd } = await addon.open(workerData.file, { write: true, direct: false });
-  const compressed = createRequire(import.meta.url)('node:zlib').gzipSync(Buffer.alloc(1 << 20, 'x'));
+  const plain = Buffer.alloc(60_000, 'y');
+  const raw = createRequire(import.meta.url)('node:zlib').deflateRawSync(plain);
+  const member = Buffer.concat([raw, Buffer.alloc(8)]);
+  const range = new Uint8Array(Uint32Array.of(0, raw.length).buffer);
+  const codec = addon.loadIsal('libisal.so.2') === undefined ? 1 : 0;
+  const compute = async (index, bytes) => {
+    if (index === 2) await new addon.Inflater(codec).run(raw, bytes);
+    else if (index === 6) await addon.deflate(codec, 1, plain, bytes);
+    else await addon.inflateMembers(codec, member, bytes, range);
+  };
   const work = async (index) => {
     for (let turn = 0; ; turn++) {
       const bytes = new Uint8Array(addon.allocate(1 << 16));
@@ -40,7 +49,7 @@ if (isMainThread) {
           .write(fd, bytes, 65536 * index)
           .then(() => addon.sync(999_999))
           .catch(() => {});
-      else if (index % 4 === 2) await new addon.Inflater().run(compressed, bytes);
+      else if (index % 4 === 2) await compute(index, bytes);
       else {
         addon.firstNonZero(bytes);
         try {

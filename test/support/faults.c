@@ -2,12 +2,15 @@
  * Makes system calls of one process fail: gcc -shared -fPIC, then LD_PRELOAD.
  *
  *   FAULTS       rules separated by spaces: CALL:ACTION:FIRST:COUNT, COUNT 0 for all from FIRST on, the first call being 1
- *                CALL    open read write sync zero truncate close link map thread
- *                ACTION  an errno as a number, or "short" and a number of bytes: the call moves no more than that
- *   FAULTS_PATH  counts only calls on descriptors, and opens of paths, that contain it
- *   FAULTS_LOG   a file that gets a line for each counted call: its name, and "!" if it was made to fail
+ *                CALL    open direct unnamed read write sync zero truncate advise lock close link unlink rename map thread
+ *                ACTION  an errno as a number, or "short" and a number of bytes: the call moves no more than that. Only calls that
+ *                        would have moved more count for FIRST and COUNT.
+ *   FAULTS_PATH  counts only calls on descriptors, and on paths, that contain it
+ *   FAULTS_LOG   a file that gets a line for each counted call: its name, "!" if it was made to fail, and of reads and writes the
+ *                number of bytes that they could have moved
  *
- * "zero" is fallocate, and ioctl with BLKZEROOUT. Of "map" (mmap) and "thread", only the addon's own calls count.
+ * "direct" is an open with O_DIRECT, "unnamed" one with O_TMPFILE; both are "open" too. "zero" is fallocate, and ioctl with BLKZEROOUT.
+ * "lock" is fcntl with F_OFD_SETLK. Of "map" (mmap) and "thread", only the addon's own calls count.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -24,13 +27,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum call { OPEN, READ, WRITE, SYNC, ZERO, TRUNCATE, CLOSE, LINK, MAP, THREAD, CALLS };
-static const char *const names[CALLS] = {"open", "read", "write", "sync", "zero", "truncate", "close", "link", "map", "thread"};
+enum call { OPEN, DIRECT, UNNAMED, READ, WRITE, SYNC, ZERO, TRUNCATE, ADVISE, LOCK, CLOSE, LINK, UNLINK, RENAME, MAP, THREAD, CALLS };
+static const char *const names[CALLS] = {"open", "direct", "unnamed", "read", "write", "sync", "zero", "truncate",
+                                         "advise", "lock", "close", "link", "unlink", "rename", "map", "thread"};
 
 struct rule {
   enum call call;
   int error; /* 0: short */
   long bytes, first, count;
+  atomic_long seen;
 };
 
 static struct rule rules[16];
@@ -38,7 +43,6 @@ static int rule_count;
 static const char *path_part;
 static int log_fd = -1;
 static pid_t self;
-static atomic_long counts[CALLS];
 
 #define REAL(name) ((__typeof__(&name))real(#name))
 static void *real(const char *name) { return dlsym(RTLD_NEXT, name); }
@@ -50,33 +54,47 @@ __attribute__((constructor)) static void start(void) {
   char *text = strdup(getenv("FAULTS") != NULL ? getenv("FAULTS") : ""), *rest = text, *word;
   while ((word = strsep(&rest, " ")) != NULL && rule_count < 16) {
     char call[16], action[32];
-    struct rule rule;
-    if (sscanf(word, "%15[^:]:%31[^:]:%ld:%ld", call, action, &rule.first, &rule.count) != 4) continue;
-    rule.bytes = strncmp(action, "short", 5) == 0 ? atol(action + 5) : 0;
-    rule.error = strncmp(action, "short", 5) == 0 ? 0 : atoi(action);
-    for (rule.call = 0; rule.call < CALLS && strcmp(call, names[rule.call]) != 0;) rule.call++;
-    if (rule.call < CALLS) rules[rule_count++] = rule;
+    struct rule *rule = &rules[rule_count];
+    if (sscanf(word, "%15[^:]:%31[^:]:%ld:%ld", call, action, &rule->first, &rule->count) != 4) continue;
+    rule->bytes = strncmp(action, "short", 5) == 0 ? atol(action + 5) : 0;
+    rule->error = strncmp(action, "short", 5) == 0 ? 0 : atoi(action);
+    for (rule->call = 0; rule->call < CALLS && strcmp(call, names[rule->call]) != 0;) rule->call++;
+    if (rule->call < CALLS) rule_count++;
   }
   free(text);
   unsetenv("LD_PRELOAD"); /* not for the programs that this one starts */
   self = getpid();
 }
 
-/* The rule for this call, or NULL. Counts it. */
-static const struct rule *hit(enum call call) {
-  if (self == 0 || getpid() != self) return NULL;
-  long number = atomic_fetch_add(&counts[call], 1) + 1;
+static int is_self(void) { return self != 0 && getpid() == self; }
+
+/* Counts the call in each rule that it is a case of, and returns the rule that makes it fail, or NULL. */
+static const struct rule *rule_for(enum call call, int is_short, ssize_t moved) {
   const struct rule *found = NULL;
   for (int i = 0; i < rule_count; i++) {
-    const struct rule *rule = &rules[i];
-    if (rule->call == call && number >= rule->first && (rule->count == 0 || number < rule->first + rule->count)) found = rule;
-  }
-  if (log_fd >= 0) {
-    char line[24];
-    int length = snprintf(line, sizeof line, "%s%s\n", names[call], found != NULL ? "!" : "");
-    if (write(log_fd, line, length) < 0) return found;
+    struct rule *rule = &rules[i];
+    if (rule->call != call || (rule->error == 0) != is_short || (is_short && moved <= rule->bytes)) continue;
+    long number = atomic_fetch_add(&rule->seen, 1) + 1;
+    if (number >= rule->first && (rule->count == 0 || number < rule->first + rule->count)) found = rule;
   }
   return found;
+}
+
+static void log_call(enum call call, int failed, ssize_t moved) {
+  int saved = errno;
+  char line[48];
+  int length = snprintf(line, sizeof line, "%s%s", names[call], failed ? "!" : "");
+  if (moved > 0) length += snprintf(line + length, sizeof line - length, " %zd", moved);
+  line[length++] = '\n';
+  if (log_fd >= 0 && write(log_fd, line, length) < 0) abort();
+  errno = saved;
+}
+
+static const struct rule *hit(enum call call) {
+  if (!is_self()) return NULL;
+  const struct rule *rule = rule_for(call, 0, 0);
+  log_call(call, rule != NULL, 0);
+  return rule;
 }
 
 static int concerns_path(const char *path) { return path_part == NULL || strstr(path, path_part) != NULL; }
@@ -110,21 +128,34 @@ static int in_addon(const void *address) {
          strstr(found.dli_fname, ".node") != NULL;
 }
 
-/* What a short call moves: never more than it was asked to. */
-static size_t at_most(const struct rule *rule, size_t count) { return count < (size_t)rule->bytes ? count : (size_t)rule->bytes; }
+/* Of a call that is short each time, no more than needed is moved: else 4 MiB in steps of 512 bytes would move 16 GiB. */
+static size_t capped(enum call call, size_t length) {
+  for (int i = 0; i < rule_count; i++) {
+    const struct rule *rule = &rules[i];
+    size_t enough = (rule->bytes / 4096 + 1) * 4096;
+    if (rule->call == call && rule->error == 0 && rule->first <= 1 && rule->count == 0 && enough < length) length = enough;
+  }
+  return length;
+}
 
-/* O_DIRECT refuses odd lengths, so the whole is moved and less is reported. */
-#define MOVE(call, fd, length, action)                                           \
-  const struct rule *rule = hit_fd(call, fd);                                    \
-  if (rule != NULL && rule->error != 0) return fail(rule);                       \
-  ssize_t moved = (action);                                                      \
-  return rule != NULL && moved > 0 ? (ssize_t)at_most(rule, (size_t)moved) : moved;
+/* O_DIRECT refuses odd lengths, so whole pages are moved and less is reported. */
+#define MOVE(call, fd, action)                                                \
+  if (!is_self() || !concerns(fd)) return (action);                           \
+  const struct rule *rule = rule_for(call, 0, 0);                             \
+  if (rule != NULL) log_call(call, 1, 0);                                     \
+  if (rule != NULL) return fail(rule);                                        \
+  ssize_t moved = (action);                                                   \
+  int saved = errno;                                                          \
+  rule = moved > 0 ? rule_for(call, 1, moved) : NULL;                         \
+  log_call(call, rule != NULL, moved);                                        \
+  errno = saved;                                                              \
+  return rule != NULL ? rule->bytes : moved;
 
-ssize_t pwrite64(int fd, const void *data, size_t length, off64_t at) { MOVE(WRITE, fd, length, REAL(pwrite64)(fd, data, length, at)) }
+ssize_t pwrite64(int fd, const void *data, size_t length, off64_t at) { MOVE(WRITE, fd, REAL(pwrite64)(fd, data, capped(WRITE, length), at)) }
 ssize_t pwrite(int fd, const void *data, size_t length, off_t at) { return pwrite64(fd, data, length, at); }
-ssize_t pread64(int fd, void *data, size_t length, off64_t at) { MOVE(READ, fd, length, REAL(pread64)(fd, data, length, at)) }
+ssize_t pread64(int fd, void *data, size_t length, off64_t at) { MOVE(READ, fd, REAL(pread64)(fd, data, capped(READ, length), at)) }
 ssize_t pread(int fd, void *data, size_t length, off_t at) { return pread64(fd, data, length, at); }
-ssize_t preadv64(int fd, const struct iovec *parts, int count, off64_t at) { MOVE(READ, fd, count, REAL(preadv64)(fd, parts, count, at)) }
+ssize_t preadv64(int fd, const struct iovec *parts, int count, off64_t at) { MOVE(READ, fd, REAL(preadv64)(fd, parts, count, at)) }
 ssize_t preadv(int fd, const struct iovec *parts, int count, off_t at) { return preadv64(fd, parts, count, at); }
 
 #define CALL(call, fd, action)                   \
@@ -137,6 +168,22 @@ int ftruncate64(int fd, off64_t length) { CALL(TRUNCATE, fd, REAL(ftruncate64)(f
 int ftruncate(int fd, off_t length) { return ftruncate64(fd, length); }
 int fallocate64(int fd, int mode, off64_t at, off64_t length) { CALL(ZERO, fd, REAL(fallocate64)(fd, mode, at, length)) }
 int fallocate(int fd, int mode, off_t at, off_t length) { return fallocate64(fd, mode, at, length); }
+
+/* Returns the error. */
+int posix_fadvise64(int fd, off64_t at, off64_t length, int advice) {
+  const struct rule *rule = hit_fd(ADVISE, fd);
+  return rule != NULL ? rule->error : REAL(posix_fadvise64)(fd, at, length, advice);
+}
+int posix_fadvise(int fd, off_t at, off_t length, int advice) { return posix_fadvise64(fd, at, length, advice); }
+
+int fcntl64(int fd, int command, ...) {
+  va_list rest;
+  va_start(rest, command);
+  void *argument = va_arg(rest, void *);
+  va_end(rest);
+  if (command != F_OFD_SETLK) return REAL(fcntl64)(fd, command, argument);
+  CALL(LOCK, fd, REAL(fcntl64)(fd, command, argument))
+}
 
 int ioctl(int fd, unsigned long request, ...) {
   va_list rest;
@@ -154,13 +201,25 @@ int close(int fd) {
   return rule != NULL ? fail(rule) : status;
 }
 
+/* A file system without O_DIRECT refuses it once it has found or created the file (before Linux 6.6, do_dentry_open of fs/open.c). */
+static int open_without_direct(const struct rule *rule, const char *path, int flags, mode_t mode) {
+  int fd = REAL(open64)(path, flags & ~O_DIRECT, mode);
+  if (fd < 0) return -1;
+  REAL(close)(fd);
+  return fail(rule);
+}
+
 int open64(const char *path, int flags, ...) {
   va_list rest;
   va_start(rest, flags);
   mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(rest, mode_t) : 0;
   va_end(rest);
-  const struct rule *rule = concerns_path(path) ? hit(OPEN) : NULL;
-  return rule != NULL ? fail(rule) : REAL(open64)(path, flags, mode);
+  if (!concerns_path(path)) return REAL(open64)(path, flags, mode);
+  const struct rule *rule = hit(OPEN);
+  if (rule == NULL && (flags & O_TMPFILE) == O_TMPFILE) rule = hit(UNNAMED);
+  if (rule != NULL) return fail(rule);
+  rule = flags & O_DIRECT ? hit(DIRECT) : NULL;
+  return rule != NULL ? open_without_direct(rule, path, flags, mode) : REAL(open64)(path, flags, mode);
 }
 int open(const char *path, int flags, ...) {
   va_list rest;
@@ -175,10 +234,23 @@ int linkat(int from, const char *path, int to, const char *name, int flags) {
   return rule != NULL ? fail(rule) : REAL(linkat)(from, path, to, name, flags);
 }
 
+int link(const char *path, const char *name) {
+  const struct rule *rule = concerns_path(name) ? hit(LINK) : NULL;
+  return rule != NULL ? fail(rule) : REAL(link)(path, name);
+}
+int unlink(const char *path) {
+  const struct rule *rule = concerns_path(path) ? hit(UNLINK) : NULL;
+  return rule != NULL ? fail(rule) : REAL(unlink)(path);
+}
+int rename(const char *path, const char *name) {
+  const struct rule *rule = concerns_path(path) ? hit(RENAME) : NULL;
+  return rule != NULL ? fail(rule) : REAL(rename)(path, name);
+}
+
 static void *map(const void *caller, void *at, size_t length, int protection, int flags, int fd, off64_t offset) {
   static void *(*next)(void *, size_t, int, int, int, off64_t);
   if (next == NULL) next = REAL(mmap64);
-  const struct rule *rule = self != 0 && fd < 0 && in_addon(caller) ? hit(MAP) : NULL;
+  const struct rule *rule = self != 0 && in_addon(caller) ? hit(MAP) : NULL;
   if (rule == NULL) return next(at, length, protection, flags, fd, offset);
   errno = rule->error;
   return MAP_FAILED;

@@ -12,8 +12,15 @@ export interface FaultyProcess {
   readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
-  /** How often each call was made, and how often it was made to fail. */
-  readonly calls: Readonly<Record<string, { readonly made: number; readonly failed: number }>>;
+  readonly calls: Readonly<Record<string, CallCount>>;
+}
+
+interface CallCount {
+  readonly made: number;
+  /** How often it was made to fail, or to be short. */
+  readonly failed: number;
+  /** Of reads and writes, the bytes that each could move. */
+  readonly lengths: readonly number[];
 }
 
 export interface Faults {
@@ -62,13 +69,14 @@ export function faultyProcesses(): (args: readonly string[], faults: Faults) => 
 }
 
 function countsOf(log: string): FaultyProcess['calls'] {
-  const counts: Record<string, { made: number; failed: number }> = {};
+  const counts: Record<string, { made: number; failed: number; lengths: number[] }> = {};
   for (const line of log.split('\n')) {
-    const [, name, failed] = /^(\w+)(!?)$/.exec(line) ?? [];
+    const [, name, failed, length] = /^(\w+)(!?)(?: (\d+))?$/.exec(line) ?? [];
     if (name === undefined) continue;
-    counts[name] ??= { made: 0, failed: 0 };
+    counts[name] ??= { made: 0, failed: 0, lengths: [] };
     counts[name].made++;
     if (failed === '!') counts[name].failed++;
+    if (length !== undefined) counts[name].lengths.push(Number(length));
   }
   return counts;
 }

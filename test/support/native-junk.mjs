@@ -71,7 +71,10 @@ const number = () => mostly(() => pick(numbers));
 const bytes = () => mostly(() => pick(arrays)());
 const sums = () => mostly(() => (random(2) === 0 ? undefined : new BigUint64Array(random(8))));
 
-let inflater = new addon.Inflater();
+// Where it is installed, so that codec 1 is a codec.
+addon.loadIsal('libisal.so.2');
+const codec = () => mostly(() => random(2));
+let inflater = new addon.Inflater(0);
 const target = () => (random(8) === 0 ? pick([{}, addon, Object.create(addon.Inflater.prototype), new Date()]) : inflater);
 
 /** @type {Record<string, () => unknown>} */
@@ -113,9 +116,18 @@ const exported = {
       bytes(),
       number(),
     ),
-  Inflater: () => (inflater = random(4) === 0 ? addon.Inflater() : new addon.Inflater()),
+  Inflater: () => (inflater = random(4) === 0 ? addon.Inflater(0) : new addon.Inflater(codec())),
   run: () => addon.Inflater.prototype.run.call(target(), bytes(), bytes()),
   reset: () => addon.Inflater.prototype.reset.call(target()),
+  inflateMembers: () =>
+    addon.inflateMembers(
+      codec(),
+      bytes(),
+      bytes(),
+      mostly(() => new Uint8Array(Uint32Array.from({ length: 2 * random(6) }, () => random(4096)).buffer)),
+    ),
+  deflate: () => addon.deflate(codec(), number(), bytes(), bytes()),
+  loadIsal: () => addon.loadIsal(path()),
 };
 
 const ended = { returned: 0, resolved: 0, refused: 0, failed: 0 };

@@ -5,6 +5,7 @@ import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync, w
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { test } from 'vitest';
+import { native } from '../../src/host/native.ts';
 
 const found = (program: string): boolean =>
   (process.env.PATH ?? '').split(delimiter).some((folder) => {
@@ -64,6 +65,7 @@ export type Need =
   | 'mandoc'
   | 'g++'
   | 'ip'
+  | 'libisal'
   | 'gcc'
   | keyof typeof PACKAGES;
 
@@ -93,6 +95,10 @@ const PACKAGES = {
   'make-bcache': 'bcache-tools',
   drbdmeta: 'drbd-utils',
   thin_restore: 'thin-provisioning-tools',
+  pigz: 'pigz',
+  igzip: 'isal',
+  bgzip: 'tabix',
+  objdump: 'binutils',
 } as const;
 
 const isProgram = (need: Need): need is keyof typeof PACKAGES => need in PACKAGES;
@@ -123,6 +129,7 @@ const NEEDS: Readonly<Record<Exclude<Need, keyof typeof PACKAGES>, () => true | 
   fish: () => found('fish') || 'fish',
   mandoc: () => found('mandoc') || 'mandoc',
   gcc: () => found('gcc') || 'gcc',
+  libisal: () => native().loadIsal('libisal.so.2') === undefined || 'libisal.so.2 (package libisal2)',
   ip: () => found('ip') || 'ip (package iproute2)',
   'g++': () => found('g++') || 'g++',
 };

@@ -42,8 +42,14 @@ export interface Plugin {
   end(): Promise<void>;
 }
 
-/** Bundles `source` as the package does it, into a folder in which it finds what it finds in the package. `end` removes that. */
-export async function startPlugin(source: 'src/plugin/main.ts' | 'test/support/plugin-fakes.ts'): Promise<Plugin> {
+/**
+ * Bundles `source` as the package does it, into a folder in which it finds what it finds in the package. `end` removes that. `flags` are
+ * options of node.
+ */
+export async function startPlugin(
+  source: 'src/plugin/main.ts' | 'test/support/plugin-fakes.ts',
+  flags: readonly string[] = [],
+): Promise<Plugin> {
   const folder = mkdtempSync(join(tmpdir(), 'vdistream-plugin-'));
   const program = join(folder, 'dist/plugin/main.js');
   try {
@@ -55,7 +61,7 @@ export async function startPlugin(source: 'src/plugin/main.ts' | 'test/support/p
   const caller = pythonPeer('plugin-caller.py');
 
   const ask = async (request: Request): Promise<Answer> =>
-    (await caller.ask({ command: [process.execPath, program], ...request })) as Answer;
+    (await caller.ask({ command: [process.execPath, ...flags, program], ...request })) as Answer;
   const call = async (request: Request): Promise<Answer> => {
     const answer = await ask(request);
     expect(answer).toMatchObject({ status: 0 });

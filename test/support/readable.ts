@@ -3,6 +3,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { onTestFinished } from 'vitest';
 import type { ReadableDisk } from '../../src/disk/readable.ts';
+import { allocate } from '../../src/host/memory.ts';
 import { openDisks } from '../../src/image/disks.ts';
 import type { Warning } from '../../src/warnings.ts';
 
@@ -29,11 +30,12 @@ export async function openedDisk(paths: readonly string[], options: OpenOptions 
   return disk;
 }
 
-/** Into memory that was full of something else. */
+/** Into memory that was full of something else, aligned for O_DIRECT. */
 export async function bytesAt(disk: ReadableDisk, offset: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.alloc(length, 0xa5);
-  await disk.read(bytes, offset);
-  return bytes;
+  const bytes = Buffer.from(allocate(Math.ceil(Math.max(length, 1) / 4096) * 4096)).fill(0xa5);
+  const whole = bytes.subarray(0, Math.ceil(length / disk.align) * disk.align);
+  await disk.read(whole, offset);
+  return whole.subarray(0, length);
 }
 
 /** Writes parts of a file, with holes in place of megabytes of zeros. */

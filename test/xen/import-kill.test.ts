@@ -1,6 +1,6 @@
 /**
  * kill -9 and signals at many moments of an import: `vdistream reap` removes all of what it has left, and touches nothing that is not an
- * import's, however much it looks like it. With VDISTREAM_LONG=1 there are 600 rounds.
+ * import's, however much it looks like it. With VDISTREAM_LONG=1 there are 400 rounds.
  */
 
 import { createHash, randomUUID } from 'node:crypto';
@@ -19,8 +19,8 @@ import { roundsOf } from '../support/rounds.ts';
 const test = testWith('root', 'loop', 'g++');
 
 const MiB = 2 ** 20;
-const KILLS = roundsOf({ inSuite: 100, long: 500 });
-const SIGNALS = roundsOf({ inSuite: 16, long: 100 });
+const KILLS = roundsOf({ inSuite: 100, long: 340 });
+const SIGNALS = roundsOf({ inSuite: 16, long: 60 });
 const ROUNDS = KILLS + SIGNALS;
 /** They alternate: while one waits for its storage, the other uses the processor. */
 const HOSTS = 4;
@@ -201,6 +201,7 @@ describe.concurrent('a killed import', { timeout: 120_000 + ROUNDS * 2000 }, () 
 });
 
 test('imports were killed in every phase', () => {
+  console.log(`imports: ${ROUNDS} kills and signals, ${JSON.stringify(found)}`);
   expect(Object.values(found).reduce((sum, count) => sum + count)).toBe(ROUNDS);
   // Of twelve commands held with and without their effect, so many leave a disk, and so many a plugged one; two of them finish.
   expect(found.leftOver).toBeGreaterThanOrEqual(8);

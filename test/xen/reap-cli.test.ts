@@ -18,7 +18,7 @@ describe('vdistream reap', () => {
 
   test('says so if there is nothing to remove', async () => {
     expect(await run()).toEqual({ status: 0, stdout: 'No left-over VDIs found.\n', stderr: '' });
-    expect(await run('--json')).toEqual({ status: 0, stdout: '{"leftOvers":[],"removed":0,"failed":0}\n', stderr: '' });
+    expect(await run('--json')).toEqual({ status: 0, stdout: '{"leftOvers":[],"leftOverVbds":[],"removed":0,"failed":0}\n', stderr: '' });
     expect(await run('--quiet')).toEqual({ status: 0, stdout: '', stderr: '' });
   });
 
@@ -28,6 +28,7 @@ describe('vdistream reap', () => {
     expect(await run('--dry-run')).toEqual({ status: 0, stdout: `${vdi}  a left-over: would be removed\n`, stderr: '' });
     expect(JSON.parse((await run('--dry-run', '--json')).stdout)).toEqual({
       leftOvers: [{ ...removed(vdi), removed: false }],
+      leftOverVbds: [],
       removed: 0,
       failed: 0,
     });
@@ -39,7 +40,7 @@ describe('vdistream reap', () => {
     const ext = await place.host.sr('ext');
     const [here, there] = [await leftOver(), await leftOver({}, ext)];
     const { status, stdout } = await run('--json', '--sr', ext.toUpperCase());
-    expect([status, JSON.parse(stdout)]).toEqual([0, { leftOvers: [removed(there)], removed: 1, failed: 0 }]);
+    expect([status, JSON.parse(stdout)]).toEqual([0, { leftOvers: [removed(there)], leftOverVbds: [], removed: 1, failed: 0 }]);
     assertClean(place.host, { vdis: [here] });
   });
 

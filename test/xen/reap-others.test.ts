@@ -18,7 +18,7 @@ describe('what is not a left-over:', () => {
     await called('vbd-list');
     const [vdi = ''] = place.host.state().vdi.map(({ uuid }) => uuid);
     const running = { vdi, host: place.host.uuid, pid: child.pid, owner: 'running', removed: false, left: [] };
-    expect(await reaping()).toEqual({ leftOvers: [running], removed: 0, failed: 0 });
+    expect(await reaping()).toEqual({ leftOvers: [running], leftOverVbds: [], removed: 0, failed: 0 });
     const { stdout, status } = await commandLine(place, ['reap']).ended;
     expect([status, stdout]).toEqual([0, `${vdi}  left alone: its import is still running (pid ${child.pid})\n`]);
     await place.host.release();
@@ -44,7 +44,7 @@ describe('what is not a left-over:', () => {
     const shared = await place.host.sr('nfs', { shared: true });
     const vdi = await disk(tagOf({ host: there, boot: randomUUID() }), shared);
     const other = { ...removed(vdi), host: there, owner: 'other-host', removed: false };
-    expect(await reaping()).toEqual({ leftOvers: [other], removed: 0, failed: 0 });
+    expect(await reaping()).toEqual({ leftOvers: [other], leftOverVbds: [], removed: 0, failed: 0 });
     const { stdout, status } = await commandLine(place, ['reap']).ended;
     expect([status, stdout]).toEqual([0, `${vdi}  left alone: its import ran on host ${there}\n`]);
     assertClean(place.host, { vdis: [vdi] });
@@ -60,7 +60,7 @@ describe('what is not a left-over:', () => {
     const theirs = isPlugged ? await plug(vdi, vm()) : await xe('vbd-create', `vm-uuid=${vm()}`, `vdi-uuid=${vdi}`, 'device=0');
     const before = place.host.state();
     const left = [`VDI ${vdi}: attached to another VM by VBD ${theirs}`];
-    expect(await reaping()).toEqual({ leftOvers: [{ ...removed(vdi), removed: false, left }], removed: 0, failed: 1 });
+    expect(await reaping()).toEqual({ leftOvers: [{ ...removed(vdi), removed: false, left }], leftOverVbds: [], removed: 0, failed: 1 });
     expect(place.host.state()).toEqual(before);
     assertClean(place.host, { vdis: [vdi], vbds: [ours, theirs] });
   });
@@ -76,7 +76,7 @@ describe('what is not a left-over:', () => {
     ['of process 0', (tag: string) => tag.replace(`.${ended.pid}.`, '.0.')],
   ])('a VDI with a tag that resembles an owner tag, %s, is ignored', async (_, like) => {
     const vdi = await disk(like(tagOf()));
-    expect(await reaping()).toEqual({ leftOvers: [], removed: 0, failed: 0 });
+    expect(await reaping()).toEqual({ leftOvers: [], leftOverVbds: [], removed: 0, failed: 0 });
     assertClean(place.host, { vdis: [vdi] });
   });
 });

@@ -56,7 +56,7 @@ async function expectListed(doubts: Readonly<Record<string, unknown>>): Promise<
   const before = everything();
   const { leftOvers, ...counts } = await reaping();
   expect(byVdi(leftOvers)).toEqual(byVdi(Object.entries(doubts).map(([vdi, doubt]) => unproven(vdi, doubt))));
-  expect(counts).toEqual({ removed: 0, failed: 0 });
+  expect(counts).toEqual({ leftOverVbds: [], removed: 0, failed: 0 });
   expect(everything()).toEqual(before);
 }
 
@@ -85,7 +85,7 @@ describe('a VDI of somebody else', () => {
     const copy = await disk(tag);
     const { leftOvers, ...counts } = await reaping();
     expect(byVdi(leftOvers)).toEqual(byVdi([removed(vdi), unproven(copy, `its tag was copied from VDI ${vdi}`)]));
-    expect(counts).toEqual({ removed: 1, failed: 0 });
+    expect(counts).toEqual({ leftOverVbds: [], removed: 1, failed: 0 });
     await expectListed({ [copy]: NO_RECORD });
     assertClean(place.host, { vdis: [copy] });
   });

@@ -19,7 +19,7 @@ describe('a left-over', () => {
     await xe('vbd-unplug', `uuid=${await plug(detached)}`);
     const { leftOvers, ...counts } = await reaping();
     expect(byVdi(leftOvers)).toEqual(byVdi(vdis.map((vdi) => removed(vdi))));
-    expect(counts).toEqual({ removed: 4, failed: 0 });
+    expect(counts).toEqual({ leftOverVbds: [], removed: 4, failed: 0 });
     assertClean(place.host);
   });
 
@@ -57,7 +57,12 @@ describe('a left-over', () => {
     const vdi = await leftOver();
     const vbd = await plug(vdi);
     const before = place.host.state();
-    expect(await reaping({ dryRun: true })).toEqual({ leftOvers: [{ ...removed(vdi), removed: false }], removed: 0, failed: 0 });
+    expect(await reaping({ dryRun: true })).toEqual({
+      leftOvers: [{ ...removed(vdi), removed: false }],
+      leftOverVbds: [],
+      removed: 0,
+      failed: 0,
+    });
     expect(place.host.state()).toEqual(before);
     assertClean(place.host, { vdis: [vdi], vbds: [vbd] });
   });

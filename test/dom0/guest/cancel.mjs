@@ -1,7 +1,7 @@
 /** Ctrl-C while a slow device still has pending writes. */
 
 import assert from 'node:assert/strict';
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { attached, mapped, volume } from './devices.mjs';
 import { full } from './images.mjs';
 import { isWriting, until, vdistream } from './programs.mjs';
@@ -31,6 +31,38 @@ async function interrupt({ path }) {
   assert.deepEqual([status, error.code], [130, 'CANCELLED']);
   assert.deepEqual(holders(path), []);
 }
+
+/** `Z`: the process has ended, but for threads that the kernel still waits for (proc_pid_stat(5)). @param {number | undefined} pid */
+const stateOf = (pid) => readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /, '')[0];
+
+/** Writes that the device has accepted and not finished. @param {string} path */
+const pendingWrites = (path) =>
+  Number(
+    readFileSync(`/sys/block/${basename(realpathSync(path))}/inflight`, 'latin1')
+      .trim()
+      .split(/\s+/)[1],
+  );
+
+test('a second signal ends the process while a device hangs: the kernel alone waits for the device', async (t) => {
+  const beneath = volume(t, { size: full.size });
+  const { path } = mapped(t, 'hung', [[beneath.size, `delay ${beneath.path} 0 0 ${beneath.path} 0 20000`]]);
+  const { status, error } = await vdistream(['write', full.path, path], {
+    async during(child) {
+      await until('a write is on its way', () => isWriting(child.pid));
+      child.kill('SIGINT');
+      await until('the first signal has arrived', () => !hasPending(child.pid));
+      child.kill('SIGINT');
+      await until('the process has ended', () => stateOf(child.pid) === 'Z');
+      assert(pendingWrites(path) > 0, 'the device still hangs');
+    },
+  });
+  assert.deepEqual([status, error.code], [130, 'CANCELLED']);
+  assert.match(String(error.message), /^a second signal ended it without cleaning up/);
+  assert.deepEqual(holders(path), []);
+});
+
+/** Whether a signal has been sent that the process has not taken yet. @param {number | undefined} pid */
+const hasPending = (pid) => /^ShdPnd:\t0*[1-9a-f]/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'));
 
 /** A device that delays each write by a second. @param {import('./runner.mjs').Test} t @param {import('./devices.mjs').Device} beneath */
 const slow = (t, { path, size }) => mapped(t, 'slow', [[size, `delay ${path} 0 0 ${path} 0 1000`]]);
