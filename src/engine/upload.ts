@@ -107,7 +107,7 @@ async function upload(
   { attributes, options, warn, write }: Uploading,
 ): Promise<Uploaded> {
   const { store, answerTimeout, settleTimeout, signal } = options;
-  let attempts = 0;
+  let hasSent = false;
 
   async function attempt(endpoint: string): Promise<Uploaded> {
     const place: GlancePlace = { endpoint, version, http };
@@ -117,12 +117,13 @@ async function upload(
       store,
       answerTimeout,
       settleTimeout,
-      repeated: attempts++ > 0,
+      repeated: hasSent,
       signal,
       onStored: (image) => {
         stored = image;
       },
     });
+    hasSent = true;
     const { disks, bytesWritten } = await write(sink, warn);
     return { endpoint, disks, bytesWritten, sha512: stored?.digests.get('sha512'), compared: stored?.compared };
   }

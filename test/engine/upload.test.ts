@@ -55,6 +55,12 @@ describe('an upload that fails', () => {
     expect(gunzipSync(second.sent()).subarray(0, 5).toString()).toBe('0.vhd');
   });
 
+  test('is retried as often as asked if the service cannot be reached, with no wait besides', async () => {
+    const server = await glanceForUploads({ get: () => ({ status: 503 }) });
+    expect((await failure(upload([server], { retries: 2, settleTimeout: 60_000 }))).code).toBe('HTTP_SERVER');
+    expect(server.steps()).toEqual(['GET', 'GET', 'GET']);
+  });
+
   test('is given up when the retries are used up, with the error of each endpoint', async () => {
     const answers = { put: () => ({ status: 500 }), after: () => status('queued') };
     const servers = await Promise.all([glanceForUploads(answers), glanceForUploads(answers)]);
