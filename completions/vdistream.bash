@@ -53,7 +53,7 @@ _vdistream() {
     verify:*) words='--force --disk --raw --manifest --inflate --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
     import:*) words='--sr --name --raw-vdi --device --verify --zero --dry-run --force --xe --xe-timeout --disk --raw --manifest --inflate --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --json --quiet -q --help' paths=-f ;;
     export:*) words='--output -o --format --container --compress --block-size --align --single-pass --name --verify --force --xe --xe-timeout --raw --headers --ca --json --quiet -q --help' ;;
-    upload:*) words='--format --container --compress --block-size --align --single-pass --create --property --visibility --store --as-is --glance-formats --name --force --xe --xe-timeout --raw --glance --glance-version --headers --ca --json --quiet -q --help' ;;
+    upload:*) words='--format --container --compress --block-size --create --property --visibility --store --as-is --glance-formats --name --force --xe --xe-timeout --raw --glance --glance-version --headers --ca --json --quiet -q --help' ;;
     reap:*) words='--sr --dry-run --xe --xe-timeout --json --quiet -q --help' ;;
   esac
   if [[ -n $paths && ($current != -* || -z $words) ]]; then

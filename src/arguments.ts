@@ -28,6 +28,7 @@ import {
   SENTENCE,
   sha256,
   signal,
+  statuses,
   strings,
   sums,
   type Table,
@@ -53,11 +54,6 @@ const xe: Check = (value) => problemOf(value, XE, 'xe.');
 const IMPORT_DEVICE: Table = { ...WRITE, sr: filled, rawVdi: flag, xe };
 const IMPORT: Table = { ...IMPORT_DEVICE, name: must('a string', (value) => typeof value === 'string') };
 const HTTP: Table = { headers, ca: filled, connectTimeout: number, idleTimeout: number, retries: number };
-const UPLOAD: Table = {
-  expected: must('an array of HTTP statuses', (value) => Array.isArray(value) && value.every((each) => isWhole(each, 200))),
-  answerTimeout: number,
-};
-
 const GLANCE: Table = { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) };
 const IMAGE: Table = {
   visibility: oneOf('private', 'shared', 'community', 'public'),
@@ -99,7 +95,7 @@ const ACCEPTED = {
   exportDisk: EXPORT,
   vdiDisk: { xe },
   reap: { sr: filled, dryRun: flag, xe, signal, onWarning: callback },
-  httpSink: { ...HTTP, ...UPLOAD },
+  httpSink: { ...HTTP, expected: statuses, answerTimeout: number },
   httpImage: { ...HTTP, digest, length: whole(0), wait: callback },
   glanceImage: GLANCE,
   glanceSink: { ...GLANCE, ...IMAGE, diskFormat: filled, containerFormat: filled },

@@ -30,6 +30,7 @@ export const oneOf = (...words: readonly string[]): Check =>
   must(listed(words.map((word) => `"${word}"`)), (value) => words.includes(String(value)) && typeof value === 'string');
 export const signal = must('an AbortSignal', (value) => value instanceof AbortSignal);
 export const sha256 = must('64 hexadecimal digits', (value) => typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value));
+export const statuses = must('an array of HTTP statuses', (value) => Array.isArray(value) && value.every((each) => isWhole(each, 200)));
 export const strings = must('an array of strings', (value) => Array.isArray(value) && value.every((each) => typeof each === 'string'));
 export const headers = must(
   'an object of strings',

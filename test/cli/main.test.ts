@@ -29,7 +29,7 @@ async function place(name: string, bytes: Uint8Array): Promise<{ folder: string;
 }
 
 describe('help and usage', () => {
-  test.each([['info'], ['check'], ['write'], ['verify'], ['import'], ['reap'], []])(
+  test.each([['info'], ['check'], ['write'], ['verify'], ['import'], ['upload'], ['reap'], []])(
     '--help of "%s" fits a screen and has an example',
     async (...command) => {
       const { status, stdout, stderr } = await cli([...command.filter((word) => typeof word === 'string'), '--help']);
