@@ -11,8 +11,11 @@ export interface CompressedInput {
   refill(): Promise<boolean>;
   /** Drops the first `count` of the available bytes. */
   skip(count: number): void;
-  /** Uses up bytes until `into` is full, or the source ends or fails, which the next `refill` says; the number of bytes copied. */
-  copy(into: Uint8Array): Promise<number>;
+  /**
+   * Uses up bytes until `into` is full, or the source ends or fails, which the next `refill` says; no longer waits for the source once
+   * `enough` has resolved. Resolves with the number of bytes copied.
+   */
+  copy(into: Uint8Array, enough?: Promise<unknown>): Promise<number>;
   /** Returns bytes that were used up last, to be read again. They must not change until they have been. */
   restore(bytes: Uint8Array): void;
   close(): Promise<void>;
@@ -23,34 +26,43 @@ export function compressedInput(source: Chunks): CompressedInput {
   let bytes: Uint8Array = new Uint8Array(0);
   const restored: Uint8Array[] = []; // to be read after `bytes`, the last one first
   let offset = 0;
-  let waiting = false; // for the source
+  let fetching: Promise<boolean> | undefined;
   let failure: { readonly error: unknown } | undefined; // of the source, thrown once all bytes before it are used up
 
-  async function refill(): Promise<boolean> {
-    while (bytes.length === 0) {
-      const next = restored.pop() ?? (await fetch());
-      if (next === undefined) return false;
-      bytes = next;
-    }
-    return true;
-  }
-
-  async function fetch(): Promise<Uint8Array | undefined> {
+  /** One at a time. Its chunk comes after whatever was restored in the meantime. */
+  async function fetch(): Promise<boolean> {
     if (failure !== undefined) throw failure.error;
-    waiting = true;
     try {
       const next = await iterator.next();
-      return next.done ? undefined : next.value;
+      if (next.done) return false;
+      if (bytes.length === 0 && restored.length === 0) bytes = next.value;
+      else restored.unshift(next.value);
+      return true;
     } catch (error) {
       failure = { error };
       throw error;
     } finally {
-      waiting = false;
+      fetching = undefined;
     }
   }
 
-  /** Like `refill`, but false for an error. */
-  const hasMore = (): Promise<boolean> => refill().catch(() => false);
+  async function refill(): Promise<boolean> {
+    while (bytes.length === 0) {
+      const next = restored.pop();
+      if (next !== undefined) bytes = next;
+      else {
+        fetching ??= fetch();
+        if (!(await fetching) && restored.length === 0 && bytes.length === 0) return false;
+      }
+    }
+    return true;
+  }
+
+  /** Like `refill`, but false for an error, and as soon as `enough` resolves. */
+  function hasMore(enough: Promise<unknown> | undefined): Promise<boolean> {
+    const more = refill().catch(() => false);
+    return enough === undefined ? more : Promise.race([more, enough.then(() => false)]);
+  }
 
   function skip(count: number): void {
     bytes = bytes.subarray(count);
@@ -66,9 +78,9 @@ export function compressedInput(source: Chunks): CompressedInput {
     },
     refill,
     skip,
-    async copy(into) {
+    async copy(into, enough) {
       let filled = 0;
-      while (filled < into.length && (bytes.length > 0 || (await hasMore()))) {
+      while (filled < into.length && (bytes.length > 0 || (await hasMore(enough)))) {
         const part = bytes.subarray(0, into.length - filled);
         into.set(part, filled);
         filled += part.length;
@@ -84,7 +96,7 @@ export function compressedInput(source: Chunks): CompressedInput {
     async close() {
       const ended = Promise.resolve(iterator.return?.()).catch(() => {});
       // A stalled source would never return. It is closed by its opener.
-      if (!waiting) await ended;
+      if (fetching === undefined) await ended;
     },
   };
 }
