@@ -18,6 +18,7 @@ complete -c vdistream -n '__fish_seen_subcommand_from info' -l quick -d 'stop as
 complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -l disk -x -d 'use this member of the archive, with its parents'
 complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -l raw -d 'the disk is raw: SRC itself, or the first file of the archive'
 complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -l manifest -x -a 'require if-present ignore' -d 'compare the digests in a manifest'
+complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -l inflate -x -a 'auto isal zlib node zlib-sync' -d 'inflate gzip with this library'
 complete -c vdistream -n '__fish_seen_subcommand_from info write verify import' -l strict -d 'treat anything unusual in the image as an error'
 complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -l sha256 -x -d 'compare the bytes of SRC, as stored, with this SHA-256'
 complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -l glance -x -d 'base address of the image service; several are tried in turn'

@@ -119,7 +119,7 @@ const read = (path) => readFileSync(new URL(path, root), 'utf8');
 
 /** A module of src/ as the source has it, with all that it imports, so that nothing here depends on a build. @param {string} name */
 async function load(name) {
-  const bundle = await rolldown({ input: fileURLToPath(new URL(`src/${name}.ts`, root)), platform: 'node' });
+  const bundle = await rolldown({ input: fileURLToPath(new URL(`src/${name}.ts`, root)), platform: 'node', external: ['zlib-sync'] });
   const { output } = await bundle.generate({ format: 'esm' });
   await bundle.close();
   return import(`data:text/javascript,${encodeURIComponent(output[0].code)}`);

@@ -5,6 +5,7 @@
  * removes what killed imports left behind. `vdistream/blocks` has the parts they are built from.
  */
 
+export type { InflateChoice, InflateName } from './codec/inflate.ts';
 export { type CheckedDisk, type CheckResult, check, type Finding } from './engine/check.ts';
 export { type DiskDryRun, dryRunWrite, type WriteDryRun } from './engine/dry-run.ts';
 export { type DiskInfo, type ImageInfo, type InfoOptions, info, type LayerInfo } from './engine/info.ts';

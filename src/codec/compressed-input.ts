@@ -22,38 +22,18 @@ export interface CompressedInput {
 }
 
 export function compressedInput(source: Chunks): CompressedInput {
-  const iterator = source[Symbol.asyncIterator]();
   let bytes: Uint8Array = new Uint8Array(0);
-  const restored: Uint8Array[] = []; // to be read after `bytes`, the last one first
+  const later: Uint8Array[] = []; // after `bytes`, the last one first
   let offset = 0;
-  let fetching: Promise<boolean> | undefined;
-  let failure: { readonly error: unknown } | undefined; // of the source, thrown once all bytes before it are used up
-
-  /** One at a time. Its chunk comes after whatever was restored in the meantime. */
-  async function fetch(): Promise<boolean> {
-    if (failure !== undefined) throw failure.error;
-    try {
-      const next = await iterator.next();
-      if (next.done) return false;
-      if (bytes.length === 0 && restored.length === 0) bytes = next.value;
-      else restored.unshift(next.value);
-      return true;
-    } catch (error) {
-      failure = { error };
-      throw error;
-    } finally {
-      fetching = undefined;
-    }
-  }
+  // A chunk comes after whatever was restored while it was waited for.
+  const chunks = fetcher(source, (chunk) => void later.unshift(chunk));
 
   async function refill(): Promise<boolean> {
     while (bytes.length === 0) {
-      const next = restored.pop();
+      const next = later.pop();
       if (next !== undefined) bytes = next;
-      else {
-        fetching ??= fetch();
-        if (!(await fetching) && restored.length === 0 && bytes.length === 0) return false;
-      }
+      // While it waits, bytes may be restored.
+      else if (!(await chunks.fetch()) && later.length === 0 && bytes.length === 0) return false;
     }
     return true;
   }
@@ -89,9 +69,43 @@ export function compressedInput(source: Chunks): CompressedInput {
       return filled;
     },
     restore(again) {
-      restored.push(bytes);
+      later.push(bytes);
       bytes = again;
       offset -= again.length;
+    },
+    close: chunks.close,
+  };
+}
+
+interface Fetcher {
+  /** Waits for a chunk, also for the one that an earlier call still waits for; false at the end. An error is thrown by each call. */
+  fetch(): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+function fetcher(source: Chunks, store: (chunk: Uint8Array) => void): Fetcher {
+  const iterator = source[Symbol.asyncIterator]();
+  let fetching: Promise<boolean> | undefined;
+  let failure: { readonly error: unknown } | undefined;
+
+  async function next(): Promise<boolean> {
+    if (failure !== undefined) throw failure.error;
+    try {
+      const { done, value } = await iterator.next();
+      if (!done) store(value);
+      return !done;
+    } catch (error) {
+      failure = { error };
+      throw error;
+    } finally {
+      fetching = undefined;
+    }
+  }
+
+  return {
+    fetch() {
+      fetching ??= next();
+      return fetching;
     },
     async close() {
       const ended = Promise.resolve(iterator.return?.()).catch(() => {});

@@ -14,7 +14,7 @@ interface Running<Slot, Result> {
   settled: boolean;
 }
 
-export interface Stages<Slot, Result> {
+interface Stages<Slot, Result> {
   readonly create: () => Slot;
   /**
    * The next piece of the stream into a slot; false at its end. One call at a time. `wanted` resolves once the reader has nothing else to

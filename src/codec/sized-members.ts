@@ -6,7 +6,7 @@
 
 import { KiB, MiB } from '../bytes.ts';
 import type { CompressedInput } from './compressed-input.ts';
-import { EXTRA_START, extraEnd, hasExtra, ID1, layoutOf, sizeOf } from './gzip-member.ts';
+import { deflateRange, EXTRA_START, extraEnd, hasExtra, ID1, sizeOf } from './gzip-member.ts';
 import { inOrder, slotCount } from './in-order.ts';
 import type { InflateCodec, Packed } from './inflate-codec.ts';
 
@@ -128,5 +128,5 @@ async function copyMember(input: CompressedInput, into: Buffer, enough: Promise<
   const extra = extraEnd(into);
   if (!(await copyTo(extra)) || extra === undefined) return { copied };
   if (!(await copyTo(sizeOf(into.subarray(0, extra))))) return { copied };
-  return { member: layoutOf(into.subarray(0, copied), extra), copied };
+  return { member: deflateRange(into.subarray(0, copied), extra), copied };
 }

@@ -124,7 +124,7 @@ test('extra fields of all lengths, with the size first, last, twice, cut off or 
   }
 });
 
-test('a huge member that says its size, and one that says it inflates to 4 GiB, take no more memory', async () => {
+test('a huge member of known size, and a small one whose trailer says 4 GiB, need no more memory', async () => {
   const huge = new Uint8Array(80 << 20);
   const gz = Buffer.concat([sizedMember(huge, 'IG'), sizedMember(noise(3 << 20, 1), 'IG', 0, { level: 0 })]);
   const before = process.memoryUsage.rss();
@@ -160,7 +160,7 @@ test('bytes before an error of the source are yielded, then the error is thrown 
   expect(length).toBeGreaterThan(gz.length - 45_000 - 5000);
 });
 
-test('a reader that stops closes the source, also one that has stalled', async () => {
+test('a reader that stops closes the source, and waits for no source that has stalled', async () => {
   const gz = Buffer.concat(parts.map((part) => sizedMember(part, 'IG')));
   let closed = 0;
   async function* source(stalls: boolean): Chunks {

@@ -35,13 +35,13 @@ static_assert(kIsalMaxLevel == ISAL_DEF_MAX_LEVEL && kIsalLevelBuffer == ISAL_DE
 static_assert(kIsalLevelBuffer >= ISAL_DEF_LVL2_EXTRA_LARGE && kIsalLevelBuffer >= ISAL_DEF_LVL1_EXTRA_LARGE);
 `;
 
-testWith('g++', 'igzip_lib.h')('of its sizes, offsets and constants', () => {
+testWith('g++', 'igzip_lib.h')('the layouts of its structures are those of its header', () => {
   const file = join(testFolder(), 'layout.cc');
   writeFileSync(file, PROGRAM);
   execFileSync('g++', ['-std=c++20', '-fsyntax-only', '-Wno-invalid-offsetof', '-I', nativeFolder, file]);
 });
 
-testWith('g++', 'libisal')('one that does not exist, lacks a function, or does the wrong thing is refused with the reason', () => {
+testWith('g++', 'libisal')('a library is refused with the reason if it does not exist, lacks a function, or does the wrong thing', () => {
   const folder = testFolder();
   const names = ['inflate_init', 'inflate_reset', 'inflate', 'inflate_stateless', 'deflate_init', 'deflate'];
   writeFileSync(join(folder, 'wrong.cc'), names.map((name) => `extern "C" int isal_${name}(void*) { return 0; }`).join('\n'));
