@@ -27,7 +27,7 @@ export interface Option {
   readonly override?: Readonly<Partial<Record<CommandName, Partial<Pick<Option, 'sentence' | 'default' | 'values'>>>>>;
 }
 
-/** `image`: which disk of SRC, and what it must be. `source`: how SRC is fetched. `output`: what is printed. */
+/** `image`: which disk of SRC, and what it must be. `source`: how SRC is fetched and decompressed. `output`: what is printed. */
 export type OptionGroup = 'image' | 'source' | 'output';
 
 const READERS = ['info', 'check', 'write', 'verify', 'import'] as const;
@@ -118,15 +118,6 @@ export const OPTIONS = {
     values: MANIFEST_MODES,
     page: 'images.md#ovf-and-manifest',
   },
-  inflate: {
-    argument: 'LIBRARY',
-    sentence: 'inflate gzip with this library',
-    commands: READERS,
-    group: 'image',
-    default: 'auto',
-    values: INFLATES,
-    page: 'images.md#compression',
-  },
   strict: {
     sentence: 'treat anything unusual in the image as an error',
     commands: READERS,
@@ -194,6 +185,15 @@ export const OPTIONS = {
     sentence: 'limit in bytes, or with K, M, G or T; evicts the least recently used images',
     commands: READERS,
     group: 'source',
+  },
+  inflate: {
+    argument: 'LIB',
+    sentence: 'inflate gzip with this library',
+    commands: READERS,
+    group: 'source',
+    default: 'auto',
+    values: INFLATES,
+    page: 'images.md#compression',
   },
   json: {
     sentence: 'print one JSON object on stdout, and progress as JSON lines on stderr',

@@ -1,6 +1,9 @@
 /** Every library that inflates yields the same bytes and the same errors, for what programs write and for what nobody does. */
 
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { constants, createGzip, gunzipSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
@@ -12,7 +15,7 @@ import { VdiStreamError } from '../../src/errors.ts';
 import { chunkSizes, collect, noise, reusing } from '../support/chunks.ts';
 import { gzipMember } from '../support/gzip-members.ts';
 import { inflates, streaming } from '../support/inflates.ts';
-import { testWith } from '../support/needs.ts';
+import { corpusFolder, testWith } from '../support/needs.ts';
 
 const LONG = process.env.VDISTREAM_LONG === '1';
 
@@ -161,6 +164,29 @@ testWith('libisal', 'igzip')('ISA-L inflates what igzip writes at each level', a
   for (const level of ['-0', '-1', '-2', '-3']) {
     const gz = execFileSync('igzip', [level, '-c'], { input: bytes, maxBuffer: 1 << 24 });
     expect(bytes.equals(bytesOf(await sameOutcome(gz, streaming)))).toBe(true);
+  }
+});
+
+testWith('corpus')('the corpus, hostile images included, is the same to every library', async () => {
+  const files = readdirSync(corpusFolder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('gz'));
+  expect(files.length).toBeGreaterThan(10);
+  for (const name of files) {
+    const gz = readFileSync(join(corpusFolder, name));
+    const inflated = createHash('sha256');
+    // Some inflate to gigabytes.
+    const digests = await Promise.all(
+      streaming.map(async (inflate) => {
+        const hash = inflated.copy();
+        try {
+          for await (const chunk of gunzip(reusing(gz, [65_536]), inflate)) hash.update(chunk);
+          return hash.digest('hex');
+        } catch (error) {
+          if (error instanceof VdiStreamError) return error.code;
+          throw error;
+        }
+      }),
+    );
+    expect([name, digests]).toEqual([name, digests.map(() => digests[0])]);
   }
 });
 
