@@ -144,8 +144,10 @@ export const ERRORS = {
   COMPRESSION_TOOL: {
     exit: 1,
     atFault: 'host',
-    meaning: 'The program for this compression is not installed, could not be started, or was killed.',
-    advice: 'If it is missing, install it or recompress the image with gzip. Otherwise free memory or raise the limits of this process.',
+    meaning:
+      'The program or library for this compression is not installed, could not be started or loaded, cannot read this image, or was killed.',
+    advice:
+      'If it is missing, install it or recompress the image with gzip. If it was chosen with --inflate, use --inflate=auto. Otherwise free memory or raise the limits of this process.',
   },
 
   TAR_HEADER: { exit: 1, atFault: 'image', meaning: 'A tar header is damaged.', advice: DAMAGED },
