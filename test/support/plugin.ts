@@ -47,7 +47,7 @@ export interface Plugin {
  * options of node.
  */
 export async function startPlugin(
-  source: 'src/plugin/main.ts' | 'test/support/plugin-fakes.ts',
+  source: 'src/plugin/main.ts' | 'test/support/plugin-fakes.ts' | 'test/support/plugin-quick.ts',
   flags: readonly string[] = [],
 ): Promise<Plugin> {
   const folder = mkdtempSync(join(tmpdir(), 'vdistream-plugin-'));
@@ -92,7 +92,7 @@ export async function startPlugin(
 async function build(source: string, folder: string, file: string): Promise<void> {
   const root = fileURLToPath(new URL('../..', import.meta.url));
   for (const name of ['package.json', 'node_modules', 'build']) symlinkSync(join(root, name), join(folder, name));
-  const bundle = await rolldown({ input: join(root, source), platform: 'node', external: ['cli-progress', 'undici'] });
+  const bundle = await rolldown({ input: join(root, source), platform: 'node', external: ['cli-progress', 'undici', 'zlib-sync'] });
   await bundle.write({ file, codeSplitting: false });
   await bundle.close();
 }
