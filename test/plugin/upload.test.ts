@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect } from 'vitest';
 import { writeDisk } from '../../src/index.ts';
+import { noise } from '../support/chunks.ts';
 import { testFolder } from '../support/folder.ts';
 import { content } from '../support/import-host.ts';
 import { expectDisk } from '../support/imported.ts';
@@ -59,11 +60,18 @@ describe('success', () => {
   });
 
   test('with a level of compression, a smaller image', async () => {
+    const [, vdi = ''] = host().vdis;
+    const { disk } =
+      host()
+        .place.host.state()
+        .vdi.find(({ uuid }) => uuid === vdi) ?? {};
+    const words = Array.from(noise(400_000, 1), (byte) => `word ${byte} `).join('');
+    writeFileSync(disk?.path ?? '', words, { flag: 'r+' });
     const sizes: number[] = [];
     for (const level of [1, 9]) {
       const server = await glanceForUploads();
       const properties = { xenapi_image_compression_level: level };
-      await host().plugin.success(novaUpload(host(), server.url(''), { properties }));
+      await host().plugin.success(novaUpload(host(), server.url(''), { properties, vdi_uuids: [vdi] }));
       // Nova's plugin sends it as a property, too.
       expect(String(server.uploads[1]?.chunks)).toContain(`"/xenapi_image_compression_level","value":"${level}"`);
       sizes.push(server.sent().length);

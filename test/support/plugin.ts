@@ -13,6 +13,8 @@ export interface Request {
   readonly fn?: string;
   readonly args?: readonly unknown[];
   readonly kwargs?: object;
+  readonly pickled?: string;
+  readonly reply?: 'text';
   readonly members?: Readonly<Record<string, string>>;
   readonly signals?: readonly string[];
   readonly when?: 'requested';
