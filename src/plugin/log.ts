@@ -5,7 +5,7 @@
  */
 
 import { startChild } from '../host/child.ts';
-import { printable } from '../quote.ts';
+import { printable, quote } from '../quote.ts';
 
 export type Severity = 'notice' | 'warning' | 'err';
 
@@ -68,7 +68,7 @@ function line(fn: string, event: string, facts: Facts, text?: string): string {
 }
 
 /** In quotes if it could be taken for several facts. */
-const plain = (value: string): string => (/^[\w.:/[\]-]+$/.test(value) ? value : JSON.stringify(value));
+const plain = (value: string): string => (/^[\w.:/[\]-]{1,100}$/.test(value) ? value : quote(value));
 
 /** What a line of RFC 3164 can hold, without its header. */
 const MAX_LINE = 900;

@@ -40,6 +40,17 @@ async function cancelled(signal: AbortSignal): Promise<never> {
 const WORK: Readonly<Record<string, (job: ImportJob) => Promise<unknown>>> = {
   good: async () => {},
   odd: async ({ onWarning }) => onWarning({ code: 'VHD_TIMESTAMP', message: 'the footer is of 2038', member: '0.vhd' }),
+  'very odd': async ({ onWarning }) => {
+    for (let time = 0; time < 25; time++) onWarning({ code: 'VHD_TIMESTAMP', message: 'the footer is of 2038', member: '0.vhd' });
+  },
+  long: async () => {
+    throw new VdiStreamError('XE_FAILED', `xe says ${'x'.repeat(2000)}`);
+  },
+  gone: async () => {
+    const error = new VdiStreamError('HTTP_NOT_FOUND', 'http://10.0.0.1:9292/v2/images/gone: HTTP status 404', { status: 404 });
+    error.left.push('a VBD.');
+    throw error;
+  },
   busy: async () => {
     throw new VdiStreamError('HTTP_SERVER', 'http://10.0.0.1:9292/v2/images/busy/file: HTTP status 503', {
       status: 503,
