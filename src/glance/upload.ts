@@ -102,7 +102,9 @@ export async function readyImage(id: string, place: GlancePlace, options: ReadyO
   const read = (): Promise<ImageRecord> => withHttp((http) => readRecord(http, { address, version, id, signal, errorOf }));
 
   const before = repeated ? await afterSaving(read, { timeout: settleTimeout, signal }) : await read();
-  if (before.status !== 'queued') throw new VdiStreamError('GLANCE_NOT_QUEUED', `${name} is ${before.status}, not queued`);
+  if (before.status !== 'queued') {
+    throw new VdiStreamError('GLANCE_NOT_QUEUED', `cannot upload data for image ${id} as the image status is ${before.status}, not queued`);
+  }
   if (version === 2) await withHttp((http) => changeRecord(http, address, attributes, signal));
 
   return {

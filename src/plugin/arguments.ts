@@ -22,6 +22,12 @@ export interface Arguments {
   /** A number, or its digits, that `fits` accepts; `wanted` describes it in messages. */
   integer(name: string, wanted: string, fits: (value: number) => boolean): number | undefined;
   flag(name: string): boolean | undefined;
+  /** An absolute path, because the working directory of a plugin is undefined. */
+  file(name: string): string | undefined;
+  /** A list of strings, JSON of one, or strings with commas between them; or a dict with some of these keys, of which the first is required. */
+  list(name: string, keys: readonly string[]): readonly string[] | undefined;
+  /** Or JSON of one. */
+  dict(name: string): Readonly<Record<string, unknown>> | undefined;
   /** A dict, or JSON of one; names become lower case. Headers that are None are left out: Nova sends None for values it lacks. */
   headers(name: string): HeaderFields | undefined;
 }
@@ -48,14 +54,15 @@ export function readArguments(members: ReadonlyMap<string, string>, { positional
     const value = values.get(name);
     return value === null || value === '' ? undefined : value;
   };
+  const text = (name: string): string | undefined => {
+    const value = find(name);
+    if (value !== undefined && typeof value !== 'string') throw wrong(`Argument ${name} must be a string.`);
+    return value;
+  };
 
   return {
     form,
-    text(name) {
-      const value = find(name);
-      if (value !== undefined && typeof value !== 'string') throw wrong(`Argument ${name} must be a string.`);
-      return value;
-    },
+    text,
     integer(name, wanted, fits) {
       const value = find(name);
       if (value === undefined) return undefined;
@@ -71,11 +78,16 @@ export function readArguments(members: ReadonlyMap<string, string>, { positional
       if (word === 'false' || word === '0') return false;
       throw wrong(`Argument ${name} must be true or false.`);
     },
+    file(name) {
+      const path = text(name);
+      if (path !== undefined && !path.startsWith('/')) throw wrong(`Argument ${name} must be an absolute path.`);
+      return path;
+    },
+    list: (name, keys) => listOf(name, find(name), keys),
+    dict: (name) => dictOf(name, find(name)),
     headers(name) {
-      const value = find(name);
-      if (value === undefined) return undefined;
-      const record = typeof value === 'string' ? parseJson(value, `Argument ${name}`) : value;
-      if (!isRecord(record)) throw wrong(`Argument ${name} must be a dict, or JSON of one.`);
+      const record = dictOf(name, find(name));
+      if (record === undefined) return undefined;
       const fields: [string, string][] = [];
       for (const [header, content] of Object.entries(record)) {
         if (content === null) continue;
@@ -85,6 +97,27 @@ export function readArguments(members: ReadonlyMap<string, string>, { positional
       return checkHeaders(Object.fromEntries(fields));
     },
   };
+}
+
+function dictOf(name: string, value: unknown): Readonly<Record<string, unknown>> | undefined {
+  if (value === undefined) return undefined;
+  const record = typeof value === 'string' ? parseJson(value, `Argument ${name}`) : value;
+  if (!isRecord(record)) throw wrong(`Argument ${name} must be a dict, or JSON of one.`);
+  return record;
+}
+
+function listOf(name: string, value: unknown, keys: readonly string[]): readonly string[] | undefined {
+  if (value === undefined) return undefined;
+  const isJson = typeof value === 'string' && /^\s*[{[]/.test(value);
+  const given = isJson ? parseJson(value, `Argument ${name}`) : typeof value === 'string' ? value.split(',') : value;
+  const [first = ''] = keys;
+  if (isRecord(given) && (!Object.hasOwn(given, first) || Object.keys(given).some((key) => !keys.includes(key)))) {
+    throw wrong(`Argument ${name} must have the key ${first}, and no others than ${keys.join(', ')}.`);
+  }
+  const values = isRecord(given) ? keys.filter((key) => Object.hasOwn(given, key)).map((key) => given[key]) : given;
+  if (!Array.isArray(values) || !values.every((each) => typeof each === 'string'))
+    throw wrong(`Argument ${name} must be a list of strings.`);
+  return values;
 }
 
 /** Throws USAGE, worded as in Nova's own plugin. */

@@ -1,6 +1,7 @@
 /** Failure: an error as xapi and Nova expect it: a code, the function, a class that decides whether Nova retries, and a message. */
 
 import { rejection, VdiStreamError } from '../errors.ts';
+import { UploadFailure } from './upload-failure.ts';
 
 interface Circumstances {
   /** Why the call was stopped, if it was; reported first, before anything that failed while stopping. */
@@ -9,19 +10,41 @@ interface Circumstances {
   readonly argument?: string | undefined;
 }
 
-/** The description of a failure, for `failureDocument`. Nova retries if and only if the class is RetryableError. */
-export function failureOf(fn: string, error: unknown, { reason, argument = '' }: Circumstances = {}): string[] {
-  const first = reason ?? error;
-  const primary = rejection(first);
-  const sentences = primary instanceof VdiStreamError ? sentencesOf(primary) : [defect(primary, argument)];
-  if (error !== first) sentences.push(...whileStopping(error, argument));
-  return ['XENAPI_PLUGIN_FAILURE', fn, classOf(primary), sentences.join(' ').replace(/\s+/g, ' ')];
+interface Failure {
+  /** For `failureDocument`. Nova retries if and only if the class is RetryableError. */
+  readonly description: readonly string[];
+  /** For the log: class and message, also where Nova expects another message. */
+  readonly summary: string;
 }
 
-function classOf(error: unknown): 'RetryableError' | 'ArgumentError' | 'PluginError' {
+export function failureOf(fn: string, error: unknown, { reason, argument = '' }: Circumstances = {}): Failure {
+  const first = reason ?? error;
+  const primary = rejection(first);
+  const sentences = sentencesFor(primary, argument);
+  if (error !== first) sentences.push(...whileStopping(error, argument));
+  const text = sentences.join(' ').replace(/\s+/g, ' ');
+  const kind = classOf(primary);
+  // Exactly these four elements: Nova then ends the snapshot quietly.
+  const message = kind === 'Failure' ? 'ImageNotFound' : text;
+  return { description: ['XENAPI_PLUGIN_FAILURE', fn, kind, message], summary: `${kind}: ${text}` };
+}
+
+function classOf(error: unknown): 'RetryableError' | 'ArgumentError' | 'PluginError' | 'Failure' {
+  if (error instanceof UploadFailure) return error.kind;
   if (!(error instanceof VdiStreamError)) return 'PluginError';
   if (error.code === 'USAGE') return 'ArgumentError';
   return error.retryable ? 'RetryableError' : 'PluginError';
+}
+
+function sentencesFor(error: unknown, argument: string): string[] {
+  if (error instanceof UploadFailure) return sentencesOfUpload(error);
+  return error instanceof VdiStreamError ? sentencesOf(error) : [defect(error, argument)];
+}
+
+/** In the words of Nova's plugin, then in ours. */
+function sentencesOfUpload({ message, refusal }: UploadFailure): string[] {
+  const [first = '', ...others] = sentencesOf(refusal);
+  return [`${message}.`, `Message: ${first.slice(0, 1).toUpperCase()}${first.slice(1)}`, ...others];
 }
 
 function sentencesOf(error: VdiStreamError): string[] {
@@ -31,7 +54,8 @@ function sentencesOf(error: VdiStreamError): string[] {
   return [...sentences, ...leftBy(error)];
 }
 
-function whileStopping(error: unknown, argument: string): string[] {
+function whileStopping(given: unknown, argument: string): string[] {
+  const error = given instanceof UploadFailure ? given.refusal : given;
   if (!(error instanceof VdiStreamError)) return [`While stopping: ${defect(error, argument)}`];
   return [...(error.code === 'CANCELLED' ? [] : [`While stopping: ${headline(error)}.`]), ...leftBy(error)];
 }

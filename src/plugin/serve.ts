@@ -7,10 +7,13 @@ import { writeSync } from 'node:fs';
 import { VdiStreamError } from '../errors.ts';
 import { codeOf } from '../host/errno.ts';
 import { printable } from '../quote.ts';
-import { readArguments } from './arguments.ts';
+import { type Form, readArguments } from './arguments.ts';
 import { failureOf } from './failure.ts';
-import { createFunctions, type Work, type Workers } from './functions.ts';
+import { createFunctions } from './functions.ts';
+import { createCallLog, syslog } from './log.ts';
+import type { PickleValue } from './pickle-read.ts';
 import { writePickle } from './pickle-write.ts';
+import type { Work, Workers } from './work.ts';
 import { type Call, failureDocument, readCall, successDocument } from './xmlrpc.ts';
 
 const NAME = 'vdistream-plugin';
@@ -21,15 +24,17 @@ export async function serve(argv: readonly string[], load: () => Promise<Workers
   const [argument] = argv;
   let fn = NAME;
   let answered = false;
+  const log = createCallLog(NAME, (severity, line) => syslog(NAME, severity, line));
 
   const answer = (document: string): void => {
     answered = true;
-    print(document);
+    send(document);
   };
   const fail = (error: unknown): void => {
     if (answered) return;
-    const description = failureOf(fn, error, { argument, reason: stop.signal.reason });
-    log(description.slice(1).join(': '));
+    const { description, summary } = failureOf(fn, error, { argument, reason: stop.signal.reason });
+    print(`${fn}: ${summary}`);
+    log.failure(summary);
     answer(failureDocument(description));
   };
 
@@ -43,9 +48,15 @@ export async function serve(argv: readonly string[], load: () => Promise<Workers
   try {
     const call = readCall(onlyOne(argv));
     fn = call.fn;
-    const onWarning: Work['onWarning'] = ({ member, message, code }) =>
-      log(`warning: ${member === undefined ? '' : `${member}: `}${message} (${code})`);
-    answer(await reply(call, await load(), { signal: stop.signal, onWarning }));
+    log.called(fn);
+    const onWarning: Work['onWarning'] = ({ member, message, code }) => {
+      const text = `${member === undefined ? '' : `${member}: `}${message} (${code})`;
+      print(`warning: ${text}`);
+      log.warn(text);
+    };
+    const document = await reply(call, await load(), { signal: stop.signal, onWarning, log });
+    log.success();
+    answer(document);
   } catch (error) {
     fail(error);
   }
@@ -58,7 +69,13 @@ async function reply({ fn, members }: Call, workers: Workers, work: Work): Promi
   if (found === undefined) return failureDocument(['UNKNOWN_XENAPI_PLUGIN_FUNCTION', fn]);
   const args = readArguments(members, found);
   const value = await found.run(args, work);
-  return successDocument(args.form === 'pickle' ? writePickle(value) : JSON.stringify(value));
+  return successDocument(written(value, args.form));
+}
+
+function written(value: PickleValue, form: Form): string {
+  if (form === 'pickle') return writePickle(value);
+  // Nova's first plugin returned an empty string where there was nothing to return.
+  return form === 'flat' && value === null ? '' : JSON.stringify(value);
 }
 
 function onlyOne(argv: readonly string[]): string {
@@ -91,10 +108,10 @@ function guardStreams(): void {
 }
 
 /** The only place where text leaves for standard error. */
-const log = (line: string): void => void process.stderr.write(`${NAME}: ${printable(line)}\n`);
+const print = (line: string): void => void process.stderr.write(`${NAME}: ${printable(line)}\n`);
 
 /** Synchronously, because the process may exit next. Gives up on a reader that has read nothing for a minute. */
-function print(document: string): void {
+function send(document: string): void {
   const waiting = new Int32Array(new SharedArrayBuffer(4));
   let pauses = 0;
   for (let rest = Buffer.from(document); rest.length > 0 && pauses < MAX_PAUSES; ) {

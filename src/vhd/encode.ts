@@ -23,7 +23,7 @@ export interface VhdLayoutOptions {
 export const MIN_BLOCK = 4 * KiB;
 export const MAX_BLOCK = 2 * MiB;
 /** The limit of Hyper-V, XenServer and qemu. */
-const MAX_VHD = 2040 * GiB;
+export const MAX_VHD = 2040 * GiB;
 
 /**
  * A dynamic VHD has the blocks that `disk.allocated()` has, also those that are zero. Throws USAGE for an invalid option, and EXPORT_SIZE

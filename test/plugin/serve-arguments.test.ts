@@ -73,7 +73,7 @@ describe('wrong arguments:', () => {
     expect(text).toMatch(message);
   });
 
-  test.each([['upload_vhd2'], ['toString'], ['__proto__'], ['<&>\u00e9']])('there is no function %s', async (fn) => {
+  test.each([['upload_vhd3'], ['toString'], ['__proto__'], ['<&>\u00e9']])('there is no function %s', async (fn) => {
     expect(await failure({ fn, kwargs: {} })).toEqual(['UNKNOWN_XENAPI_PLUGIN_FUNCTION', fn]);
   });
 });

@@ -5,6 +5,8 @@ Request:
     argv         in place of all below: the arguments as they are
     fn           the function
     kwargs,args  pickled as Nova has done since 2012-09
+    pickled      in place of them: the pickle itself
+    reply        "text": Value of the reply is neither a pickle nor JSON
     members      in place of them: the members of the struct, as an operator or another program gives them
     stdout       in place of a file: "pipe", which never blocks its writer, or "gone", a pipe that nobody reads
     signals      sent to the plugin, one when it has said "working", another when it has said "stopping", on stderr
@@ -38,6 +40,8 @@ LIMIT = 100
 def members_of(request):
     if "members" in request:
         return request["members"]
+    if "pickled" in request:
+        return {"params": request["pickled"], "host_uuid": HOST}
     call = dict(args=tuple(request.get("args", ())), kwargs=request.get("kwargs", {}))
     return {"params": pickle.dumps(call, 0).decode("latin-1"), "host_uuid": HOST}
 
@@ -116,7 +120,7 @@ def answer_to(request):
         # The parser takes one whole document, and nothing before or after it.
         (reply,), _ = xmlrpc.client.loads(stdout)
         answer["reply"] = reply
-        if reply["Status"] == "Success":
+        if reply["Status"] == "Success" and request.get("reply") != "text":
             value = reply["Value"]
             answer["value"] = json.loads(value) if "members" in request else pickle.loads(value.encode("ascii"))
     except Exception as error:

@@ -4,11 +4,13 @@
  */
 
 import { VdiStreamError } from '../../src/errors.ts';
-import type { ImportJob, Workers } from '../../src/plugin/functions.ts';
 import { serve } from '../../src/plugin/serve.ts';
+import type { ImportJob, Workers } from '../../src/plugin/work.ts';
 import type { Opener } from '../../src/source/source.ts';
 
 export const VDI = '0f1e2d3c-aaaa-4bbb-8ccc-123456789abc';
+
+const SR = '7b3a6d1c-2f58-4e0c-9a57-1f0f2b9d4c11';
 
 const say = (what: string, details: object = {}): void => void process.stderr.write(`${what} ${JSON.stringify(details)}\n`);
 
@@ -38,6 +40,17 @@ async function cancelled(signal: AbortSignal): Promise<never> {
 const WORK: Readonly<Record<string, (job: ImportJob) => Promise<unknown>>> = {
   good: async () => {},
   odd: async ({ onWarning }) => onWarning({ code: 'VHD_TIMESTAMP', message: 'the footer is of 2038', member: '0.vhd' }),
+  'very odd': async ({ onWarning }) => {
+    for (let time = 0; time < 25; time++) onWarning({ code: 'VHD_TIMESTAMP', message: 'the footer is of 2038', member: '0.vhd' });
+  },
+  long: async () => {
+    throw new VdiStreamError('XE_FAILED', `xe says ${'x'.repeat(2000)}`);
+  },
+  gone: async () => {
+    const error = new VdiStreamError('HTTP_NOT_FOUND', 'http://10.0.0.1:9292/v2/images/gone: HTTP status 404', { status: 404 });
+    error.left.push('a VBD.');
+    throw error;
+  },
   busy: async () => {
     throw new VdiStreamError('HTTP_SERVER', 'http://10.0.0.1:9292/v2/images/busy/file: HTTP status 503', {
       status: 503,
@@ -110,7 +123,17 @@ const workers: Workers = {
     const { signal: _, onWarning: __, ...details } = job;
     say('import', details);
     await WORK[name]?.(job);
-    return { vdi: VDI };
+    return { vdi: VDI, bytesRead: 4711 };
+  },
+  async exportedVdi(leaf, others) {
+    say('check', { leaf, others });
+    return { sr: SR, size: leaf.endsWith('2041') ? 2041 * 2 ** 30 : 2 ** 30 };
+  },
+  async uploadVdi(vdi, name, job) {
+    const { signal: _, onWarning: __, ...details } = job;
+    say('upload', { vdi, image: name, ...details });
+    await WORK[name]?.({ ...job, sr: SR, name, staging: undefined });
+    return { bytesWritten: 4711 };
   },
   version: () => '1.2.3',
 };

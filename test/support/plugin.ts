@@ -13,6 +13,8 @@ export interface Request {
   readonly fn?: string;
   readonly args?: readonly unknown[];
   readonly kwargs?: object;
+  readonly pickled?: string;
+  readonly reply?: 'text';
   readonly members?: Readonly<Record<string, string>>;
   readonly signals?: readonly string[];
   readonly when?: 'requested';
@@ -47,7 +49,7 @@ export interface Plugin {
  * options of node.
  */
 export async function startPlugin(
-  source: 'src/plugin/main.ts' | 'test/support/plugin-fakes.ts',
+  source: 'src/plugin/main.ts' | 'test/support/plugin-fakes.ts' | 'test/support/plugin-quick.ts',
   flags: readonly string[] = [],
 ): Promise<Plugin> {
   const folder = mkdtempSync(join(tmpdir(), 'vdistream-plugin-'));
