@@ -4,7 +4,7 @@
  */
 
 import {
-  blockBytes,
+  powerOfTwoBlock,
   type Check,
   callback,
   digest,
@@ -68,7 +68,7 @@ const EXPORT_DISK: Table = {
   container: oneOf('none', 'tar', 'ova'),
   compress: oneOf('none', 'gzip'),
   level,
-  blockSize: blockBytes,
+  blockSize: powerOfTwoBlock,
   align: must('512 or 4096', (value) => value === 512 || value === 4096),
   singlePass: flag,
   raw: flag,

@@ -47,7 +47,7 @@ export const sums = must('checksums, as emptySums returns them', (value) => valu
 export const isPages = (value: unknown): boolean => isWhole(value, 4096) && Number(value) % 4096 === 0;
 
 export const level = must('a whole number from 1 to 9', (value) => isWhole(value, 1) && Number(value) <= 9);
-export const blockBytes = must(
+export const powerOfTwoBlock = must(
   'a power of two from 4096 to 2097152',
   (value) => isWhole(value, 4096) && Number(value) <= 2 ** 21 && Number.isInteger(Math.log2(Number(value))),
 );

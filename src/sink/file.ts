@@ -12,13 +12,13 @@ export function fileSink(path: string): SinkOpener {
     name: path,
     path,
     readable: true,
-    check: async ({ replace }) => void (await refuse(path, replace)),
+    check: async ({ replace }) => void (await refuseOutput(path, replace)),
     open: (options) => openFile(path, options),
   };
 }
 
 /** Whether a file is there, which may be replaced. Throws TARGET_OPEN, TARGET_CONTENT. */
-async function refuse(path: string, replace: boolean): Promise<boolean> {
+async function refuseOutput(path: string, replace: boolean): Promise<boolean> {
   const { kind, what } = await targetPath(path);
   if (kind !== 'missing' && kind !== 'file') {
     throw new VdiStreamError('TARGET_OPEN', `${path} is ${what}, but an image is written to a file`, { device: path });
@@ -28,7 +28,7 @@ async function refuse(path: string, replace: boolean): Promise<boolean> {
 }
 
 async function openFile(path: string, { replace }: SinkOptions): Promise<Sink> {
-  const isThere = await refuse(path, replace);
+  const isThere = await refuseOutput(path, replace);
   const addon = native();
   const file = await createFile(addon, path, { direct: false, replace: isThere });
   let position = 0;
