@@ -11,8 +11,7 @@ const [codec, path = ''] = process.argv.slice(2);
 const source = createReadStream(path, { highWaterMark: CHUNK });
 
 if (codec === 'zlib-sync') {
-  // Imported through a variable because it is not a dependency: `npm i --no-save zlib-sync` installs it.
-  const { default: zlib } = await import(codec);
+  const { default: zlib } = await import('zlib-sync');
   const inflate = new zlib.Inflate({ chunkSize: CHUNK, windowBits: 31 });
   for await (const chunk of source) {
     // Without a flush, it would keep all decoded bytes in memory.

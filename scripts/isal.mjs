@@ -1,6 +1,7 @@
 /**
  * Copies Debian's libisal.so.2 and its licence to their places in the package, prebuilds/<platform>-<arch>.libisal.*: from the package
- * libisal2 if it is installed, else from its archive. Run it once on each architecture before publishing.
+ * libisal2 if it is installed, else from its archive. Run it once on each architecture before publishing. On a system that is not Debian,
+ * the package works without it; `--require` makes that an error.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -29,15 +30,22 @@ function downloaded(folder) {
   return readdirSync(join(folder, 'files'), { recursive: true, encoding: 'utf8' }).map((name) => join(folder, 'files', name));
 }
 
-const folder = mkdtempSync(join(tmpdir(), 'vdistream-isal-'));
-try {
-  const files = installed() ?? downloaded(folder);
+/** @param {string[]} files */
+function copy(files) {
   const library = files.find((path) => path.endsWith('/libisal.so.2') && existsSync(path));
   const licence = files.find((path) => path.endsWith('/libisal2/copyright'));
   if (library === undefined || licence === undefined) throw new Error('the package libisal2 has no libisal.so.2, or no copyright file');
   mkdirSync(prebuilds, { recursive: true });
   copyFileSync(library, place('so.2'));
   copyFileSync(licence, place('copyright'));
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'vdistream-isal-'));
+try {
+  copy(installed() ?? downloaded(folder));
+} catch (error) {
+  if (process.argv.includes('--require')) throw error;
+  console.warn(`The package will not contain ISA-L: ${error instanceof Error ? error.message : error}`);
 } finally {
   rmSync(folder, { recursive: true });
 }

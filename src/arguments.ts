@@ -3,54 +3,38 @@
  * name of the option.
  */
 
-import { TiB } from './bytes.ts';
-import { GUARDS, VdiStreamError } from './errors.ts';
-import { didYouMean, listed } from './words.ts';
-
-/** What a value must be; undefined if it is. */
-type Check = (value: unknown) => string | undefined;
-type Table = Readonly<Record<string, Check>>;
-
-const must =
-  (be: string, holds: (value: unknown) => boolean): Check =>
-  (value) =>
-    holds(value) ? undefined : be;
-
-const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
-const field = (value: unknown, name: string): unknown => (isObject(value) ? Reflect.get(value, name) : undefined);
-const hasMethod = (value: unknown, name: string): boolean => typeof field(value, name) === 'function';
-const isWhole = (value: unknown, least: number): boolean => Number.isSafeInteger(value) && Number(value) >= least;
-
-const flag = must('true or false', (value) => typeof value === 'boolean');
-const filled = must('a string that is not empty', (value) => typeof value === 'string' && value !== '');
-const path = must('a path', (value) => typeof value === 'string' && value !== '' && !value.includes('\0'));
-const callback = must('a function', (value) => typeof value === 'function');
-const number = must('a number', (value) => typeof value === 'number');
-const whole = (least: number): Check => must(`a whole number of at least ${least}`, (value) => isWhole(value, least));
-/** Of a disk, in bytes. More would take gigabytes of memory for what is known of its sectors. */
-const diskSize = must('a whole number of at most 1024 TiB', (value) => isWhole(value, 0) && Number(value) <= 1024 * TiB);
-const oneOf = (...words: readonly string[]): Check =>
-  must(listed(words.map((word) => `"${word}"`)), (value) => words.includes(String(value)) && typeof value === 'string');
-const signal = must('an AbortSignal', (value) => value instanceof AbortSignal);
-const sha256 = must('64 hexadecimal digits', (value) => typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value));
-const strings = must('an array of strings', (value) => Array.isArray(value) && value.every((each) => typeof each === 'string'));
-const headers = must('an object of strings', (value) => isObject(value) && Object.values(value).every((each) => typeof each === 'string'));
-const digest = must('an object with the strings algorithm and hex', (value) =>
-  ['algorithm', 'hex'].every((name) => typeof field(value, name) === 'string'),
-);
-const pool = must(
-  'a pool, as createPool returns it',
-  (value) => hasMethod(value, 'acquire') && isWhole(field(value, 'count'), 1) && isPages(field(value, 'size')),
-);
-const sums = must('checksums, as emptySums returns them', (value) => value instanceof BigUint64Array);
-const isPages = (value: unknown): boolean => isWhole(value, 4096) && Number(value) % 4096 === 0;
-
-const guardNames: Check = (value) => {
-  const names: readonly unknown[] = GUARDS;
-  return Array.isArray(value) && value.every((each) => names.includes(each))
-    ? undefined
-    : `an array of ${listed(GUARDS.map((guard) => `"${guard}"`))}`;
-};
+import {
+  powerOfTwoBlock,
+  type Check,
+  callback,
+  digest,
+  diskSize,
+  field,
+  filled,
+  flag,
+  guardNames,
+  hasMethod,
+  headers,
+  isObject,
+  isPages,
+  isWhole,
+  level,
+  must,
+  number,
+  oneOf,
+  path,
+  pool,
+  problemOf,
+  SENTENCE,
+  sha256,
+  signal,
+  statuses,
+  strings,
+  sums,
+  type Table,
+  whole,
+} from './checks.ts';
+import { VdiStreamError } from './errors.ts';
 
 const READ: Table = {
   disk: filled,
@@ -70,11 +54,6 @@ const xe: Check = (value) => problemOf(value, XE, 'xe.');
 const IMPORT_DEVICE: Table = { ...WRITE, sr: filled, rawVdi: flag, xe };
 const IMPORT: Table = { ...IMPORT_DEVICE, name: must('a string', (value) => typeof value === 'string') };
 const HTTP: Table = { headers, ca: filled, connectTimeout: number, idleTimeout: number, retries: number };
-const UPLOAD: Table = {
-  expected: must('an array of HTTP statuses', (value) => Array.isArray(value) && value.every((each) => isWhole(each, 200))),
-  answerTimeout: number,
-};
-
 const GLANCE: Table = { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) };
 const IMAGE: Table = {
   visibility: oneOf('private', 'shared', 'community', 'public'),
@@ -88,11 +67,8 @@ const EXPORT_DISK: Table = {
   format: oneOf('vhd', 'fixed-vhd', 'raw'),
   container: oneOf('none', 'tar', 'ova'),
   compress: oneOf('none', 'gzip'),
-  level: must('a whole number from 1 to 9', (value) => isWhole(value, 1) && Number(value) <= 9),
-  blockSize: must(
-    'a power of two from 4096 to 2097152',
-    (value) => isWhole(value, 4096) && Number(value) <= 2 ** 21 && Number.isInteger(Math.log2(Number(value))),
-  ),
+  level,
+  blockSize: powerOfTwoBlock,
   align: must('512 or 4096', (value) => value === 512 || value === 4096),
   singlePass: flag,
   raw: flag,
@@ -119,7 +95,7 @@ const ACCEPTED = {
   exportDisk: EXPORT,
   vdiDisk: { xe },
   reap: { sr: filled, dryRun: flag, xe, signal, onWarning: callback },
-  httpSink: { ...HTTP, ...UPLOAD },
+  httpSink: { ...HTTP, expected: statuses, answerTimeout: number },
   httpImage: { ...HTTP, digest, length: whole(0), wait: callback },
   glanceImage: GLANCE,
   glanceSink: { ...GLANCE, ...IMAGE, diskFormat: filled, containerFormat: filled },
@@ -149,23 +125,6 @@ const REQUIRED: Readonly<Partial<Record<CallName, readonly string[]>>> = {
 };
 
 const usage = (message: string): VdiStreamError => new VdiStreamError('USAGE', message);
-
-/** What is wrong with an object of options, as the end of a sentence; an option that is undefined is one that is missing. */
-function problemOf(options: unknown, table: Table, prefix = ''): string | undefined {
-  if (!isObject(options) || Array.isArray(options)) return 'an object';
-  for (const name of Object.keys(options)) {
-    const value = field(options, name);
-    if (value === undefined) continue;
-    const check = Object.hasOwn(table, name) ? table[name] : undefined;
-    if (check === undefined) return `without the unknown option "${prefix}${name}"${didYouMean(name, Object.keys(table))}`;
-    const expected = check(value);
-    if (expected !== undefined) return expected.startsWith(SENTENCE) ? expected : `${SENTENCE}${prefix}${name} must be ${expected}`;
-  }
-  return undefined;
-}
-
-/** Begins what is a sentence about an option of its own. */
-const SENTENCE = ': ';
 
 /** Throws USAGE for an option that `call` does not have, or that is not what it must be. */
 export function checkOptions(call: CallName, options: unknown): void {
@@ -278,12 +237,7 @@ export function checkDisks(call: string, given: unknown): void {
   }
 }
 
-/** Throws USAGE unless it is a path or an opener. */
-export function checkSink(call: string, sink: unknown): void {
-  if (!isOpener(sink) && path(sink) !== undefined) throw usage(`${call}: the output must be a path or an opener`);
-}
-
-/** Throws USAGE unless it is a path or an opener. */
-export function checkTarget(call: string, target: unknown): void {
-  if (!isOpener(target) && path(target) !== undefined) throw usage(`${call}: the target must be a path or an opener`);
+/** Throws USAGE unless `value`, called `name`, is a path or an opener. */
+export function checkPlace(call: string, name: string, value: unknown): void {
+  if (!isOpener(value) && path(value) !== undefined) throw usage(`${call}: ${name} must be a path or an opener`);
 }

@@ -8,6 +8,8 @@ import { type Compression, compressionOf, decompress } from './codec/compression
 import { type Chunks, checkedChunks } from './cursor.ts';
 
 export { type Compression, MAGIC_BYTES } from './codec/compression.ts';
+export { gunzip } from './codec/gunzip.ts';
+export { type GzipOptions, gzip } from './codec/gzip.ts';
 export { type Chunks, type Cursor, drain, type StreamCursor, streamCursor } from './cursor.ts';
 export type { DecodeOptions, Disk, DiskFacts, DiskType, ExtentOptions, Identity, Parent, Range, Wanted } from './disk/disk.ts';
 export type { Buffers, DataExtent, EmptyExtent, Extent, Lease } from './disk/extent.ts';

@@ -144,8 +144,10 @@ export const ERRORS = {
   COMPRESSION_TOOL: {
     exit: 1,
     atFault: 'host',
-    meaning: 'The program for this compression is not installed, could not be started, or was killed.',
-    advice: 'If it is missing, install it or recompress the image with gzip. Otherwise free memory or raise the limits of this process.',
+    meaning:
+      'The program or library for this compression is not installed, could not be started or loaded, cannot read this image, or was killed.',
+    advice:
+      'If it is missing, install it or recompress the image with gzip. If it was chosen with --inflate, use --inflate=auto. Otherwise free memory or raise the limits of this process.',
   },
 
   TAR_HEADER: { exit: 1, atFault: 'image', meaning: 'A tar header is damaged.', advice: DAMAGED },
@@ -509,7 +511,7 @@ export const ERRORS = {
     exit: 1,
     atFault: 'target',
     meaning: 'The server, or a proxy in front of it, accepts no upload whose length is not known beforehand.',
-    advice: 'Export to a file first and upload that (--as-is), or use --compress=none. Behind uWSGI, Glance needs http-chunked-input.',
+    advice: 'Export to a file first and upload that (--as-is), or use --compress=none. Under uWSGI, Glance needs http-chunked-input.',
   },
   UPLOAD_CHECKSUM: {
     exit: 1,
@@ -521,7 +523,7 @@ export const ERRORS = {
     exit: 1,
     atFault: 'target',
     meaning: 'Everything was sent, but it is not known whether the image service has stored it.',
-    advice: 'Check `openstack image show`: an image that becomes active is complete. One that stays in `saving` must be deleted.',
+    advice: 'Check `openstack image show`: an image that becomes active is complete. If it stays in `saving`, delete it.',
   },
   CACHE: {
     exit: 1,

@@ -5,6 +5,7 @@
  * removes what killed imports and exports left behind. `vdistream/blocks` has the parts they are built from.
  */
 
+export type { InflateChoice, InflateName } from './codec/inflate.ts';
 export type { DiskOpener, ReadableDisk } from './disk/readable.ts';
 export { type CheckedDisk, type CheckResult, check, type Finding } from './engine/check.ts';
 export { type DiskDryRun, dryRunWrite, type WriteDryRun } from './engine/dry-run.ts';

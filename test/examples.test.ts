@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test as plainTest } from 'vitest';
 import { assertClean } from './stand-in/clean.ts';
 import { testWith } from './support/needs.ts';
-import { IMAGE, newReader, type Reader } from './support/reader.ts';
+import { newReader, type Reader } from './support/reader.ts';
+import { IMAGE } from './support/reader-service.ts';
 
 const test = testWith('root', 'loop', 'g++');
 const examples = fileURLToPath(new URL('../examples', import.meta.url));

@@ -108,12 +108,11 @@ vdi:UUID. OUT is a file, - (standard output), null: or a URL; its name decides t
     summary: 'upload an image of block devices, files or VDIs to Glance',
     usage: 'DISK... glance:ID|--create --glance URL [OPTIONS]',
     operands: ['DISK'],
-    description: `Makes an image of disks as \`export\` does, and sends it to Glance as it is made: by default the
-image that Nova uploads, 0.vhd in a tar.gz. The image ID must be queued. Succeeds once the image is
-active and has the size and the checksum of what was sent.`,
+    description: `Makes an image of disks as \`export\` does, and sends it to Glance: by default 0.vhd in a tar.gz, as
+Nova does. Succeeds once the image is active, with the size and the checksum of what was sent.`,
     examples: [
       'vdistream upload vdi:UUID glance:ID --glance http://10.0.0.1:9292',
-      'vdistream upload /dev/vg/root --create --name root --glance http://10.0.0.1:9292 --property os_type=linux',
+      'vdistream upload /dev/vg/root --create --name root --glance http://10.0.0.1:9292',
       'vdistream upload image.tar.gz --as-is --create --glance http://10.0.0.1:9292',
     ],
     exit: withoutTarget('the image is active', 'failure'),

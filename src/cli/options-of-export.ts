@@ -15,6 +15,7 @@ export const EXPORT_OPTIONS = {
     default: 'vhd',
     values: EXPORT_FORMATS,
     page: 'export.md#formats',
+    override: { upload: { sentence: 'of the disks' } },
   },
   container: {
     argument: 'WHAT',
@@ -31,20 +32,21 @@ export const EXPORT_OPTIONS = {
     commands: WITH_FORM,
     default: 'none',
     page: 'export.md#compression',
-    override: { upload: { default: 'gzip for tar' } },
+    override: { upload: { sentence: 'none, or gzip:1 (fast) to gzip:9 (small)', default: 'gzip for tar' } },
   },
   'block-size': {
     argument: 'BYTES',
     sentence: 'of a vhd, a power of two from 4096; XenServer reads only 2097152',
     commands: WITH_FORM,
     default: '2097152',
+    override: { upload: { sentence: 'of a vhd; XenServer reads only 2097152' } },
   },
   align: {
     argument: 'BYTES',
     sentence: 'of the blocks in a vhd',
-    commands: WITH_FORM,
+    commands: ['export'],
     default: '512',
     values: ['512', '4096'],
   },
-  'single-pass': { sentence: 'fail rather than read a disk twice, as vhd does', commands: WITH_FORM, page: 'export.md#two-passes' },
+  'single-pass': { sentence: 'fail rather than read a disk twice, as vhd does', commands: ['export'], page: 'export.md#two-passes' },
 } as const satisfies Readonly<Record<string, Option>>;

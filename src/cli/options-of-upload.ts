@@ -11,8 +11,8 @@ export const UPLOAD_OPTIONS = {
   store: { argument: 'NAME', sentence: 'the store of Glance that the image goes to', commands: ['upload'], default: "Glance's own" },
   'as-is': { sentence: 'DISK is an image file: send its bytes unchanged', commands: ['upload'], page: 'upload.md#an-image-as-it-is' },
   'glance-formats': {
-    argument: 'DISK,CONTAINER',
-    sentence: 'formats that Glance lists, such as qcow2,bare',
+    argument: 'FORMATS',
+    sentence: 'the two formats in Glance, such as qcow2,bare',
     commands: ['upload'],
     default: 'by content',
     page: 'upload.md#formats',

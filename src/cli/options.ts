@@ -121,15 +121,6 @@ export const OPTIONS = {
     values: MANIFEST_MODES,
     page: 'images.md#ovf-and-manifest',
   },
-  inflate: {
-    argument: 'LIBRARY',
-    sentence: 'inflate gzip with this library',
-    commands: READERS,
-    group: 'image',
-    default: 'auto',
-    values: INFLATES,
-    page: 'images.md#compression',
-  },
   strict: {
     sentence: 'treat anything unusual in the image as an error',
     commands: READERS,
@@ -197,6 +188,15 @@ export const OPTIONS = {
     sentence: 'limit in bytes, or with K, M, G or T; evicts the least recently used images',
     commands: READERS,
     group: 'source',
+  },
+  inflate: {
+    argument: 'LIB',
+    sentence: 'inflate gzip with this library',
+    commands: READERS,
+    group: 'source',
+    default: 'auto',
+    values: INFLATES,
+    page: 'images.md#compression',
   },
   json: {
     sentence: 'print one JSON object on stdout, and progress as JSON lines on stderr',

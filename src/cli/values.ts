@@ -95,7 +95,7 @@ export function glanceFormats(values: Values): Pick<UploadImageOptions, 'diskFor
   if (text === undefined) return {};
   const [, diskFormat, containerFormat] = /^([\w-]+),([\w-]+)$/.exec(text) ?? [];
   if (diskFormat === undefined || containerFormat === undefined)
-    throw new VdiStreamError('USAGE', `--glance-formats expects DISK,CONTAINER, not "${text}"`);
+    throw new VdiStreamError('USAGE', `--glance-formats expects two formats, such as qcow2,bare, not "${text}"`);
   return { diskFormat, containerFormat };
 }
 

@@ -17,7 +17,7 @@ import type { CompressedInput } from './compressed-input.ts';
 
 /** The first byte of a member. */
 export const ID1 = 0x1f;
-const MAGIC = 0x8b1f;
+const GZIP_MAGIC = 0x8b1f;
 const DEFLATE = 8;
 const FLAG = { headerCrc: 2, extra: 4, name: 8, comment: 16, reserved: 0xe0 } as const;
 
@@ -66,7 +66,7 @@ export async function skipHeader(input: CompressedInput): Promise<void> {
     }
   };
   // In steps, as zlib reads them: a wrong one is an error even if the source ends after it.
-  if ((await field(2)).readUInt16LE() !== MAGIC) throw damagedAt(input.offset, 'it has no gzip header');
+  if ((await field(2)).readUInt16LE() !== GZIP_MAGIC) throw damagedAt(input.offset, 'it has no gzip header');
   const [method, flags = 0] = await field(2);
   if (method !== DEFLATE) throw damagedAt(input.offset, 'unknown compression method');
   if ((flags & FLAG.reserved) !== 0) throw damagedAt(input.offset, 'unknown header flags');
@@ -112,7 +112,7 @@ export const hasExtra = (header: Uint8Array): boolean => ((header[3] ?? 0) & FLA
 
 /** Where the extra field of a header ends; undefined if it has none, or something that only the reader of a stream checks. */
 export function extraEnd(start: Buffer): number | undefined {
-  if (start.length < EXTRA_START || start.readUInt16LE() !== MAGIC || start[2] !== DEFLATE) return undefined;
+  if (start.length < EXTRA_START || start.readUInt16LE() !== GZIP_MAGIC || start[2] !== DEFLATE) return undefined;
   const flags = start[3] ?? 0;
   if ((flags & ~FLAG.name) !== FLAG.extra) return undefined;
   return EXTRA_START + start.readUInt16LE(10);
@@ -131,7 +131,7 @@ export function sizeOf(header: Buffer): number | undefined {
 }
 
 /** Where the deflate data of a whole member lies, and how many bytes it inflates to, says its trailer. `extra` is its `extraEnd`. */
-export function layoutOf(
+export function deflateRange(
   member: Buffer,
   extra: number,
 ): { readonly start: number; readonly end: number; readonly length: number } | undefined {
@@ -154,7 +154,7 @@ export const FRAME_END = TRAILER;
  */
 export function frame(member: Buffer, deflated: number, crc: number, length: number): Buffer {
   const size = FRAME_START + deflated + FRAME_END;
-  member.writeUInt16LE(MAGIC, 0);
+  member.writeUInt16LE(GZIP_MAGIC, 0);
   member[2] = DEFLATE;
   member[3] = FLAG.extra;
   member.fill(0, 4, 9);

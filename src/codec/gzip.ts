@@ -23,14 +23,14 @@ export interface GzipOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-interface Slot {
+interface Portion {
   readonly input: Uint8Array;
   readonly output: Buffer;
   filled: number;
 }
 
 /** The compressed length, at FRAME_START in `output`. */
-type Deflate = (slot: Slot) => Promise<Deflated>;
+type Deflate = (slot: Portion) => Promise<Deflated>;
 
 /**
  * `source` as gzip: the same bytes for the same input and codec. A chunk is valid until the next one is requested. Throws CANCELLED, MEMORY,
@@ -41,7 +41,7 @@ export async function* gzip(source: Chunks, { level = 1, signal }: GzipOptions =
   const deflate = openDeflate(level);
   let isFirst = true; // an empty source makes an empty member
   const members = inOrder(slotCount(), {
-    create: (): Slot => ({ input: new Uint8Array(INPUT), output: Buffer.alloc(OUTPUT), filled: 0 }),
+    create: (): Portion => ({ input: new Uint8Array(INPUT), output: Buffer.alloc(OUTPUT), filled: 0 }),
     async fill(slot) {
       slot.filled = await input.copy(slot.input);
       if (slot.filled < slot.input.length) await input.refill(); // throws the error of the source
@@ -58,7 +58,7 @@ export async function* gzip(source: Chunks, { level = 1, signal }: GzipOptions =
   }
 }
 
-const plain = ({ input, filled }: Slot): Uint8Array => input.subarray(0, filled);
+const plain = ({ input, filled }: Portion): Uint8Array => input.subarray(0, filled);
 
 function openDeflate(level: number): Deflate {
   if (!hasAddon()) return (slot) => nodeDeflate(level, slot);
@@ -90,7 +90,7 @@ function hasAddon(): boolean {
 
 const deflateWhole = promisify<Uint8Array, { level: number }, Buffer>(deflateRaw);
 
-async function nodeDeflate(level: number, slot: Slot): Promise<Deflated> {
+async function nodeDeflate(level: number, slot: Portion): Promise<Deflated> {
   const bytes = plain(slot);
   const deflated = await deflateWhole(bytes, { level });
   slot.output.set(deflated, FRAME_START);

@@ -14,10 +14,13 @@ interface Running<Slot, Result> {
   settled: boolean;
 }
 
-export interface Stages<Slot, Result> {
+interface Stages<Slot, Result> {
   readonly create: () => Slot;
-  /** The next piece of the stream into a slot; false at its end. One call at a time. */
-  readonly fill: (slot: Slot) => Promise<boolean>;
+  /**
+   * The next piece of the stream into a slot; false at its end. One call at a time. `wanted` resolves once the reader has nothing else to
+   * wait for: then a slot that is partly filled is better than a wait for a slow source.
+   */
+  readonly fill: (slot: Slot, wanted: Promise<void>) => Promise<boolean>;
   /** On several slots at a time. */
   readonly work: (slot: Slot) => Promise<Result>;
 }
@@ -36,6 +39,7 @@ export async function* inOrder<Slot, Result>(
   let ended = false;
   let failure: { readonly error: unknown } | undefined;
   let filling: Promise<void> | undefined;
+  let want = (): void => {};
 
   function start(slot: Slot): void {
     const run: Running<Slot, Result> = { slot, result: work(slot), settled: false };
@@ -48,7 +52,10 @@ export async function* inOrder<Slot, Result>(
 
   async function fillNext(slot: Slot): Promise<void> {
     try {
-      if (await fill(slot)) start(slot);
+      const wanted = new Promise<void>((resolve) => {
+        want = resolve;
+      });
+      if (await fill(slot, wanted)) start(slot);
       else ended = true;
     } catch (error) {
       failure = { error };
@@ -77,6 +84,7 @@ export async function* inOrder<Slot, Result>(
         yield { slot: oldest.slot, result: await oldest.result };
         free.push(oldest.slot);
       } else if (filling !== undefined) {
+        if (oldest === undefined) want();
         await (oldest === undefined ? filling : Promise.race([filling, oldest.result.catch(() => {})]));
       } else if (oldest !== undefined) {
         await oldest.result.catch(() => {});

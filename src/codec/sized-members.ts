@@ -6,7 +6,7 @@
 
 import { KiB, MiB } from '../bytes.ts';
 import type { CompressedInput } from './compressed-input.ts';
-import { EXTRA_START, extraEnd, hasExtra, ID1, layoutOf, sizeOf } from './gzip-member.ts';
+import { deflateRange, EXTRA_START, extraEnd, hasExtra, ID1, sizeOf } from './gzip-member.ts';
 import { inOrder, slotCount } from './in-order.ts';
 import type { InflateCodec, Packed } from './inflate-codec.ts';
 
@@ -43,8 +43,8 @@ export async function* sizedMembers(
   const used: Slot[] = [];
   const waiting: Slot[] = []; // filled, in the order of the stream
   let filling: Promise<boolean> | undefined;
-  async function fillNext(slot: Slot): Promise<boolean> {
-    await fillSlot(input, slot);
+  async function fillNext(slot: Slot, wanted: Promise<void>): Promise<boolean> {
+    await fillSlot(input, slot, wanted);
     if (slot.members.length > 0) waiting.push(slot);
     return slot.members.length > 0;
   }
@@ -54,8 +54,8 @@ export async function* sizedMembers(
       used.push(slot);
       return slot;
     },
-    fill(slot) {
-      filling = fillNext(slot);
+    fill(slot, wanted) {
+      filling = fillNext(slot, wanted);
       return filling;
     },
     work: (slot) => inflate(slot.input, slot.output, slot.members),
@@ -86,13 +86,16 @@ async function maybeSized(input: CompressedInput): Promise<boolean> {
   return bytes[0] === ID1 && (bytes.length < 4 || hasExtra(bytes));
 }
 
-/** Copies whole members into a slot, as many as fit. Those that it does not copy stay in the input. */
-async function fillSlot(input: CompressedInput, slot: Slot): Promise<void> {
+/**
+ * Copies whole members into a slot, as many as fit, and no more that have yet to arrive once they are wanted. Those that it does not copy
+ * stay in the input.
+ */
+async function fillSlot(input: CompressedInput, slot: Slot, wanted: Promise<void>): Promise<void> {
   const members: SizedMember[] = [];
   let filled = 0;
   for (let room = OUTPUT; ; ) {
     const rest = slot.input.subarray(filled);
-    const { member, copied } = await copyMember(input, rest);
+    const { member, copied } = await copyMember(input, rest, members.length > 0 ? wanted : undefined);
     if (member === undefined || member.length > room) {
       // A copy: this slot is used again before those bytes may have been read.
       if (copied > 0) input.restore(Uint8Array.from(rest.subarray(0, copied)));
@@ -114,16 +117,16 @@ interface Copied {
 }
 
 /** Copies one member to the start of `into`. */
-async function copyMember(input: CompressedInput, into: Buffer): Promise<Copied> {
+async function copyMember(input: CompressedInput, into: Buffer, enough: Promise<void> | undefined): Promise<Copied> {
   let copied = 0;
   const copyTo = async (end: number | undefined): Promise<boolean> => {
     if (end === undefined || end > into.length) return false;
-    copied += await input.copy(into.subarray(copied, end));
+    copied += await input.copy(into.subarray(copied, end), enough);
     return copied === end;
   };
   if (!(await copyTo(EXTRA_START))) return { copied };
   const extra = extraEnd(into);
   if (!(await copyTo(extra)) || extra === undefined) return { copied };
   if (!(await copyTo(sizeOf(into.subarray(0, extra))))) return { copied };
-  return { member: layoutOf(into.subarray(0, copied), extra), copied };
+  return { member: deflateRange(into.subarray(0, copied), extra), copied };
 }

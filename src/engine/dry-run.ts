@@ -1,7 +1,7 @@
 /** A dry run: everything that precedes the first write, and what a write would do after it. */
 
 import { stat } from 'node:fs/promises';
-import { checkOptions, checkTarget } from '../arguments.ts';
+import { checkOptions, checkPlace } from '../arguments.ts';
 import type { DiskType } from '../disk/disk.ts';
 import { isErrno } from '../host/errno.ts';
 import type { ChosenDisk } from '../image/chain.ts';
@@ -57,7 +57,7 @@ export interface WriteDryRun extends DiskDryRun {
  */
 export async function dryRunWrite(given: DiskInput, target: TargetInput, options: WriteOptions = {}): Promise<WriteDryRun> {
   const input = inputOf('dryRunWrite', given);
-  checkTarget('dryRunWrite', target);
+  checkPlace('dryRunWrite', 'the target', target);
   checkOptions('dryRunWrite', options);
   const { zero, zeroTail = false, verify, force } = options;
   const opener = openerFor(target, verify);

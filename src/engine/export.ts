@@ -1,7 +1,7 @@
 /** Export: from devices, files and VDIs to an image. Each disk is read twice: for the map of its blocks, and for the blocks. */
 
 import { randomBytes } from 'node:crypto';
-import { checkDisks, checkOptions, checkSink } from '../arguments.ts';
+import { checkDisks, checkOptions, checkPlace } from '../arguments.ts';
 import { gzip } from '../codec/gzip.ts';
 import type { Chunks } from '../cursor.ts';
 import type { Disk, Identity } from '../disk/disk.ts';
@@ -36,7 +36,7 @@ import { verifyExport } from './verify-export.ts';
  */
 export async function exportDisk(given: DisksInput, output: SinkInput, options: ExportOptions = {}): Promise<ExportResult> {
   checkDisks('exportDisk', given);
-  checkSink('exportDisk', output);
+  checkPlace('exportDisk', 'the output', output);
   checkOptions('exportDisk', options);
   const { raw = false, force = [], signal, onWarning, pool = createPool() } = options;
   const started = process.hrtime.bigint();
@@ -44,12 +44,26 @@ export async function exportDisk(given: DisksInput, output: SinkInput, options: 
   const warn = warner(warnings, { onWarning });
   const sink = sinkOpener(output);
   const anyParent = force.includes('parent');
+  await refuseEarly(sink, options);
   const disks = await openDisks(isSeveral(given) ? given : [given], { raw, anyParent, signal, onWarning: warn });
   const exported = await exportOpened(disks, sink, options, { pool, warn }).catch(async (error: unknown) => {
     throw await afterCleanUp(error, () => closeDisks(disks));
   });
   await closeDisks(disks);
   return { ...exported, seconds: Number(process.hrtime.bigint() - started) / 1e9, warnings };
+}
+
+/** What would fail anyway, before a disk is opened or read for hours. */
+async function refuseEarly(
+  sink: SinkOpener,
+  { format, container, verify = false, singlePass, force = [], ...form }: ExportOptions,
+): Promise<void> {
+  const { format: known } = exportForm(sink.name, { format, container, compress: form.compress }, 1);
+  if (verify && !sink.readable) throw new VdiStreamError('USAGE', `${sink.name} cannot be read back, so it cannot be verified`);
+  if (known === 'vhd' && singlePass) {
+    throw new VdiStreamError('USAGE', 'a dynamic VHD needs two passes over the disk; fixed-vhd and raw need only one');
+  }
+  await sink.check?.({ replace: force.includes('content') });
 }
 
 const isSeveral = (given: DisksInput): given is Extract<DisksInput, readonly unknown[]> => Array.isArray(given);
@@ -62,7 +76,6 @@ type Exported = Omit<ExportResult, 'seconds' | 'warnings'>;
 async function exportOpened(disks: readonly ReadableDisk[], to: SinkOpener, options: ExportOptions, job: Shared): Promise<Exported> {
   const { level = 1, verify = false, force = [], signal, onProgress } = options;
   const form = exportForm(to.name, options, disks.length);
-  if (verify && !to.readable) throw new VdiStreamError('USAGE', `${to.name} cannot be read back, so it cannot be verified`);
   await refuseOwnSource(disks, to);
 
   const scanned = await scanAll(disks, form, options, job);
@@ -102,10 +115,7 @@ interface NamedDisk extends Disk {
 
 /** A dynamic VHD needs the map of its blocks before its first byte; anything else is read once. */
 async function scanAll(disks: readonly ReadableDisk[], { format }: ExportForm, options: ExportOptions, job: Shared): Promise<NamedDisk[]> {
-  const { blockSize = MAX_BLOCK, singlePass, signal, onProgress } = options;
-  if (format === 'vhd' && singlePass) {
-    throw new VdiStreamError('USAGE', 'a dynamic VHD needs two passes over the disk; fixed-vhd and raw need only one');
-  }
+  const { blockSize = MAX_BLOCK, signal, onProgress } = options;
   const total = disks.reduce((sum, { size }) => sum + size, 0);
   const scanned: NamedDisk[] = [];
   let before = 0;

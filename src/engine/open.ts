@@ -1,7 +1,7 @@
 /** From a string to an opener: the one place that decides what is a path, a URL or `-`. */
 
 import { Readable } from 'node:stream';
-import { checkOpenedSource, checkOptions, checkTarget } from '../arguments.ts';
+import { checkOpenedSource, checkOptions, checkPlace } from '../arguments.ts';
 import { rejection, VdiStreamError } from '../errors.ts';
 import { httpImage } from '../http/download.ts';
 import { httpSink } from '../http/upload.ts';
@@ -23,7 +23,7 @@ export type TargetInput = string | TargetOpener;
 
 /** Throws USAGE for what is most likely a mistake. */
 export function targetOpener(target: TargetInput): TargetOpener {
-  checkTarget('targetOpener', target);
+  checkPlace('targetOpener', 'the target', target);
   if (typeof target !== 'string') return target;
   if (target === '-') throw new VdiStreamError('USAGE', 'a disk cannot be written to standard output; for a file called "-", use ./-');
   if (target === 'null')

@@ -6,7 +6,6 @@ import { VdiStreamError } from '../errors.ts';
 import { askInTurn, baseOf } from '../glance/endpoint.ts';
 import { checkImageId, type ImageAttributes } from '../glance/record.ts';
 import { type GlancePlace, readyImage, type StoredImage } from '../glance/upload.ts';
-import { redactUrl } from '../http/url.ts';
 import type { SinkOpener } from '../sink/sink.ts';
 import { type OnWarning, type Warning, warner } from '../warnings.ts';
 import { createImage, type ImageService, removeImage } from './created-image.ts';
@@ -108,7 +107,7 @@ async function upload(
   { attributes, options, warn, write }: Uploading,
 ): Promise<Uploaded> {
   const { store, answerTimeout, settleTimeout, signal } = options;
-  let attempts = 0;
+  let hasSent = false;
 
   async function attempt(endpoint: string): Promise<Uploaded> {
     const place: GlancePlace = { endpoint, version, http };
@@ -118,14 +117,15 @@ async function upload(
       store,
       answerTimeout,
       settleTimeout,
-      repeated: attempts++ > 0,
+      repeated: hasSent,
       signal,
       onStored: (image) => {
         stored = image;
       },
     });
+    hasSent = true;
     const { disks, bytesWritten } = await write(sink, warn);
-    return { endpoint: redactUrl(endpoint), disks, bytesWritten, sha512: stored?.digests.get('sha512'), compared: stored?.compared };
+    return { endpoint, disks, bytesWritten, sha512: stored?.digests.get('sha512'), compared: stored?.compared };
   }
 
   // Only errors of the service are worth another attempt; those of the disks would come again.

@@ -1,6 +1,6 @@
 /** Verifying: comparing a target with an image. */
 
-import { checkOpenedTarget, checkOptions, checkTarget } from '../arguments.ts';
+import { checkOpenedTarget, checkOptions, checkPlace } from '../arguments.ts';
 import { MiB } from '../bytes.ts';
 import type { InflateName } from '../codec/inflate.ts';
 import { createPool } from '../host/pool.ts';
@@ -32,7 +32,7 @@ export interface VerifyResult {
 /** Compares a target with an image, including empty regions. Throws VERIFY_MISMATCH with the offset of a byte that differs. */
 export async function verifyDisk(given: DiskInput, target: TargetInput, options: DiskOptions = {}): Promise<VerifyResult> {
   const input = inputOf('verifyDisk', given);
-  checkTarget('verifyDisk', target);
+  checkPlace('verifyDisk', 'the target', target);
   checkOptions('verifyDisk', options);
   const { force, signal, onProgress } = options;
   return withDisk(input, options, async (chosen, sources, { pool, warn, warnings, inflate, seconds }) => {

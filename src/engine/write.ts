@@ -1,6 +1,6 @@
 /** Writing: from a source to a target, with verification if requested. */
 
-import { checkOpenedTarget, checkOptions, checkTarget } from '../arguments.ts';
+import { checkOpenedTarget, checkOptions, checkPlace } from '../arguments.ts';
 import { TiB } from '../bytes.ts';
 import type { InflateName } from '../codec/inflate.ts';
 import type { DiskType } from '../disk/disk.ts';
@@ -65,7 +65,7 @@ export interface WriteResult extends Counts {
  */
 export async function writeDisk(given: DiskInput, target: TargetInput, options: WriteOptions = {}): Promise<WriteResult> {
   const input = inputOf('writeDisk', given);
-  checkTarget('writeDisk', target);
+  checkPlace('writeDisk', 'the target', target);
   checkOptions('writeDisk', options);
   const { zero, zeroTail, verify, force, signal, onProgress } = options;
   const opener = openerFor(target, verify);

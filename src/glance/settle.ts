@@ -9,6 +9,8 @@ import type { ImageRecord } from './metadata.ts';
 interface Waiting {
   /** Milliseconds. */
   readonly timeout: number;
+  /** Also while the service cannot be reached. */
+  readonly persistent?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -16,11 +18,11 @@ interface Waiting {
 const BUSY = ['saving', 'uploading', 'importing'];
 const GONE = ['deleted', 'pending_delete'];
 
-/**
- * Reads the record until the service is no longer working on the data, or the time is up. A server that does not answer is asked again, too.
- * Throws its last error if the time is up by then.
- */
-export async function afterSaving(read: () => Promise<ImageRecord>, { timeout, signal }: Waiting): Promise<ImageRecord> {
+/** Reads the record until the service is no longer working on the data, or the time is up. Throws the last error of reading it. */
+export async function afterSaving(
+  read: () => Promise<ImageRecord>,
+  { timeout, persistent = false, signal }: Waiting,
+): Promise<ImageRecord> {
   const deadline = performance.now() + timeout;
   for (let round = 1; ; round++) {
     const pause = Math.min(pauseAfter(round), deadline - performance.now());
@@ -28,7 +30,7 @@ export async function afterSaving(read: () => Promise<ImageRecord>, { timeout, s
       const record = await read();
       if (!BUSY.includes(record.status) || pause <= 0) return record;
     } catch (error) {
-      const isPassing = error instanceof VdiStreamError && error.retryable && error.code !== 'CANCELLED';
+      const isPassing = persistent && error instanceof VdiStreamError && error.retryable && error.code !== 'CANCELLED';
       if (!isPassing || pause <= 0) throw error;
     }
     await orCancelled(sleep(Math.max(pause, 1), undefined, signal && { signal }), signal);
@@ -47,7 +49,7 @@ interface Settling extends Waiting {
 export async function settle(name: string, read: () => Promise<ImageRecord>, { lost, timeout, signal }: Settling): Promise<ImageRecord> {
   let record: ImageRecord;
   try {
-    record = await afterSaving(read, { timeout, signal });
+    record = await afterSaving(read, { timeout, persistent: true, signal });
   } catch (error) {
     if (!(error instanceof VdiStreamError) || !error.retryable || error.code === 'CANCELLED') throw error;
     throw (

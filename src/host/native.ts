@@ -137,7 +137,7 @@ function load(): Native {
   throw new VdiStreamError('NATIVE_MISSING', `no native addon for ${process.platform}-${process.arch}: ${reasons.join('; ')}`);
 }
 
-export interface LoadedIsal {
+interface LoadedIsal {
   /** Where ISA-L was loaded from; undefined if it cannot be used. */
   readonly from?: string;
   /** Why it cannot be used. */

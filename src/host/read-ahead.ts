@@ -5,7 +5,7 @@ import type { Chunks } from '../cursor.ts';
 /** Two buffers of `size` bytes. */
 export const twoBuffers = (size: number): TwoBuffers => [new Uint8Array(size), new Uint8Array(size)];
 
-export type TwoBuffers = readonly [Uint8Array, Uint8Array];
+type TwoBuffers = readonly [Uint8Array, Uint8Array];
 
 /**
  * The chunks that `read` produces, alternating between two buffers, so a chunk is valid until the next one is requested. `read` resolves

@@ -177,7 +177,7 @@ function* clipped(ranges: Iterable<Range>, size: number): Generator<Range> {
 /** Of two ascending iterations. */
 function* union(a: Iterable<Range>, b: Iterable<Range>): Generator<Range> {
   let last: Range | undefined;
-  for (const range of inOrder(a, b)) {
+  for (const range of ascending(a, b)) {
     if (last !== undefined && range.offset <= last.offset + last.length) {
       const end = Math.max(last.offset + last.length, range.offset + range.length);
       last = { offset: last.offset, length: end - last.offset };
@@ -189,7 +189,7 @@ function* union(a: Iterable<Range>, b: Iterable<Range>): Generator<Range> {
   if (last !== undefined) yield last;
 }
 
-function* inOrder(a: Iterable<Range>, b: Iterable<Range>): Generator<Range> {
+function* ascending(a: Iterable<Range>, b: Iterable<Range>): Generator<Range> {
   const [left, right] = [a[Symbol.iterator](), b[Symbol.iterator]()];
   let [x, y] = [left.next(), right.next()];
   while (!x.done || !y.done) {

@@ -9,6 +9,8 @@ export interface SinkOpener {
   readonly path?: string | undefined;
   /** What was written can be read again under `name`. */
   readonly readable: boolean;
+  /** Throws what `open` would throw, as far as that is known before there is an image; changes nothing. */
+  check?(options: Pick<SinkOptions, 'replace'>): Promise<void>;
   /** The caller finishes or abandons the sink. Throws TARGET_OPEN, TARGET_CONTENT, TARGET_BUSY, or an error specific to the sink. */
   open(options: SinkOptions): Promise<Sink>;
 }

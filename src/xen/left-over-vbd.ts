@@ -40,7 +40,7 @@ interface VbdScope {
   readonly onWarning?: OnWarning | undefined;
 }
 
-export type VbdReaper = (scope: VbdScope) => Promise<LeftOverVbd[]>;
+type VbdReaper = (scope: VbdScope) => Promise<LeftOverVbd[]>;
 
 /** Removes the VBDs of dead exports. Asks the toolstack nothing if there is no record. Throws RECORD, LOCK_FILE, LOCK_TIMEOUT and CANCELLED. */
 export function createVbdReaper(toolstack: Toolstack, xe: XeOptions = {}): VbdReaper {

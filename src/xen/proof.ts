@@ -45,6 +45,7 @@ export async function findExportVbd(
   signal?: AbortSignal,
 ): Promise<ExportVbd> {
   if (vbd !== undefined) {
+    if (before.includes(vbd)) return { doubt: 'the VDI had it before the export' };
     if ((await toolstack.readOnlyVbds(vdi, { unused: false }, signal)).includes(vbd)) return { vbd };
     if (!(await toolstack.vbdExists(vbd, signal))) return {};
     return { doubt: `it is not a read-only VBD of VDI ${vdi} in this Dom0, as its record says` };

@@ -6,7 +6,7 @@
 import { checkOptions, checkText } from '../arguments.ts';
 import { roundUp, SECTOR } from '../bytes.ts';
 import type { DiskOpener, ReadableDisk } from '../disk/readable.ts';
-import { afterCleanUp, leftOf, messageOf, rejection, VdiStreamError, withLeft } from '../errors.ts';
+import { afterCleanUp, leftOf, messageOf, rejection, throwIfCancelled, VdiStreamError, withLeft } from '../errors.ts';
 import { deviceDisk } from '../source/device-disk.ts';
 import type { OnWarning } from '../warnings.ts';
 import { hostLock } from './host-lock.ts';
@@ -94,13 +94,12 @@ function diskOn(device: ReadableDisk, { uuid, size }: StoredVdi, detach: () => P
 
 /** What cannot be removed of earlier exports does not prevent this one. */
 async function reapQuietly(toolstack: Toolstack, xe: XeOptions | undefined, vdi: string, { signal, onWarning }: Opening): Promise<void> {
-  const left = await createVbdReaper(
-    toolstack,
-    xe,
-  )({ vdi, dryRun: false, signal, onWarning }).then(
+  const reapVbds = createVbdReaper(toolstack, xe);
+  const left = await reapVbds({ vdi, dryRun: false, signal, onWarning }).then(
     (leftOvers) => leftOvers.flatMap((leftOver) => leftOver.left),
     (error: unknown) => [messageOf(error)],
   );
+  throwIfCancelled(signal);
   for (const message of left) onWarning?.({ code: 'REAP_LEFT', message });
 }
 

@@ -29,7 +29,7 @@ async function place(name: string, bytes: Uint8Array): Promise<{ folder: string;
 }
 
 describe('help and usage', () => {
-  test.each([['info'], ['check'], ['write'], ['verify'], ['import'], ['reap'], []])(
+  test.each([['info'], ['check'], ['write'], ['verify'], ['import'], ['upload'], ['reap'], []])(
     '--help of "%s" fits a screen and has an example',
     async (...command) => {
       const { status, stdout, stderr } = await cli([...command.filter((word) => typeof word === 'string'), '--help']);
@@ -107,6 +107,7 @@ describe('write', () => {
       target,
       member: '0.vhd',
       type: 'dynamic',
+      inflate: expect.stringMatching(/^(?:isal|zlib)$/),
       layers: 1,
       virtualSize: 16 * MIB,
       ignored: [],
@@ -270,6 +271,7 @@ describe('info', () => {
     expect(JSON.parse(stdout)).toEqual({
       kind: 'tar',
       compression: 'gzip',
+      inflate: expect.stringMatching(/^(?:isal|zlib)$/),
       virtualSize: 16 * MIB,
       disks: [{ ...disk, layers: [disk] }],
       ignored: ['readme.txt', 'swap.vhd'],

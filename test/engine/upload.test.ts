@@ -55,6 +55,12 @@ describe('an upload that fails', () => {
     expect(gunzipSync(second.sent()).subarray(0, 5).toString()).toBe('0.vhd');
   });
 
+  test('is retried as often as asked if the service cannot be reached, with no wait besides', async () => {
+    const server = await glanceForUploads({ get: () => ({ status: 503 }) });
+    expect((await failure(upload([server], { retries: 2, settleTimeout: 60_000 }))).code).toBe('HTTP_SERVER');
+    expect(server.steps()).toEqual(['GET', 'GET', 'GET']);
+  });
+
   test('is given up when the retries are used up, with the error of each endpoint', async () => {
     const answers = { put: () => ({ status: 500 }), after: () => status('queued') };
     const servers = await Promise.all([glanceForUploads(answers), glanceForUploads(answers)]);
@@ -82,13 +88,13 @@ describe('an upload that fails', () => {
       name,
       open: async () => ({
         name,
-        size: 4 << 20,
+        size: 64 << 20,
         align: 512,
         read: async (_: Uint8Array, offset: number) => {
-          if (offset > 2 << 20) throw new Error('a bug, or bad luck');
+          if (offset > 8 << 20) throw new Error('a bug, or bad luck');
         },
         mayHold: async function* () {
-          yield { offset: 0, length: 4 << 20 };
+          yield { offset: 0, length: 64 << 20 };
         },
         version: async () => undefined,
         sharesBytesWith: async () => false,
@@ -161,7 +167,7 @@ describe('an image that is created', () => {
     expect(String(first?.chunks)).toBe(String(second?.chunks));
   });
 
-  test.each([413, 500])('is removed again if the upload fails with HTTP status %i', async (code) => {
+  test.each([413, 415])('is removed again if the upload fails with HTTP status %i', async (code) => {
     const server = await service({ put: () => ({ status: code }) });
     await failure(create(server));
     expect(server.steps().at(-1)).toBe('DELETE');

@@ -181,11 +181,40 @@ describe('vbd-plug', () => {
     const vdi = await newVdi(await host.sr('ext'));
     const vbd = await newVbd(vdi, 'mode=RO');
     await xe('vbd-plug', `uuid=${vbd}`);
-    expect(blockdev('--getro', join('/dev', await param('vbd', vbd, 'device')))).toBe(1);
+    const path = join('/dev', await param('vbd', vbd, 'device'));
+    expect(blockdev('--getro', path)).toBe(1);
+    expect(() => execFileSync('dd', ['if=/dev/zero', `of=${path}`, 'bs=4096', 'count=1', 'conv=fsync'], { stdio: 'pipe' })).toThrow();
     expect(await param('vdi', vdi, 'sm-config')).toMatch(/; host_OpaqueRef:[0-9a-f-]+: RO$/);
     expect(await raised('vbd-plug', `uuid=${await newVbd(vdi)}`)).toMatch(/^VDI_IN_USE/);
     await xe('vbd-unplug', `uuid=${vbd}`);
     expect(await param('vdi', vdi, 'sm-config')).toBe('vdi_type: vhd');
+  });
+
+  test('is refused to the control domains of two hosts, unless both only read', async () => {
+    const vdi = await newVdi(await host.sr('nfs', { shared: true }));
+    const there = (mode: string) => xe('vbd-create', `vm-uuid=${host.otherDom0}`, `vdi-uuid=${vdi}`, 'device=autodetect', `mode=${mode}`);
+    const [reading, writing] = [await newVbd(vdi, 'mode=RO'), await newVbd(vdi)];
+    const reader = await there('RO');
+    await xe('vbd-plug', `uuid=${reader}`);
+    await xe('vbd-plug', `uuid=${reading}`);
+    await xe('vbd-unplug', `uuid=${reading}`);
+    expect(await raised('vbd-plug', `uuid=${writing}`)).toMatch(/^SR_BACKEND_FAILURE_46, \[ ; .* not detached cleanly/);
+    await xe('vbd-unplug', `uuid=${reader}`);
+    const writer = await there('RW');
+    await xe('vbd-plug', `uuid=${writer}`);
+    expect(await raised('vbd-plug', `uuid=${reading}`)).toMatch(/^SR_BACKEND_FAILURE_46, \[ ; .* not detached cleanly/);
+    await xe('vbd-unplug', `uuid=${writer}`);
+  });
+
+  test('of a guest for writing is refused while Dom0 has the disk read-only', async () => {
+    const vdi = await newVdi(await host.sr('ext'));
+    const vbd = await newVbd(vdi, 'mode=RO');
+    await xe('vbd-plug', `uuid=${vbd}`);
+    const guest = await xe('vbd-create', `vm-uuid=${host.guest}`, `vdi-uuid=${vdi}`, 'device=autodetect');
+    expect(await raised('vbd-plug', `uuid=${guest}`)).toBe(`VDI_IN_USE, [ ${refOf('vdi', vdi)}; attach ]`);
+    await xe('vbd-unplug', `uuid=${vbd}`);
+    await xe('vbd-plug', `uuid=${guest}`);
+    await xe('vbd-unplug', `uuid=${guest}`);
   });
 
   test('fails for a disk whose file is missing', async () => {

@@ -66,6 +66,7 @@ export type Need =
   | 'g++'
   | 'ip'
   | 'libisal'
+  | 'igzip_lib.h'
   | 'gcc'
   | keyof typeof PACKAGES;
 
@@ -130,6 +131,7 @@ const NEEDS: Readonly<Record<Exclude<Need, keyof typeof PACKAGES>, () => true | 
   mandoc: () => found('mandoc') || 'mandoc',
   gcc: () => found('gcc') || 'gcc',
   libisal: () => native().loadIsal('libisal.so.2') === undefined || 'libisal.so.2 (package libisal2)',
+  'igzip_lib.h': () => existsSync('/usr/include/isa-l/igzip_lib.h') || 'igzip_lib.h (package libisal-dev)',
   ip: () => found('ip') || 'ip (package iproute2)',
   'g++': () => found('g++') || 'g++',
 };

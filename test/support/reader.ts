@@ -4,10 +4,7 @@
  */
 
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,12 +12,10 @@ import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { type Host, startHost } from '../stand-in/host.ts';
 import { dynamicVhd } from './make-vhd.mjs';
+import { IMAGE, NEW_IMAGE, serve } from './reader-service.ts';
 import { TAR_END, tarMember, tarOf } from './tar.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-
-/** In the service: what is in image.tar.gz. */
-export const IMAGE = '6d3f0c0e-4c43-4f0f-9f0b-2a1f6f1f9a34';
 
 export interface Reader {
   readonly folder: string;
@@ -52,7 +47,15 @@ export async function newReader({ xen = false }: { readonly xen?: boolean } = {}
     const sr = (await host?.sr('lvm')) ?? '';
     const { url } = server;
     const programs = [join(folder, 'bin'), ...(host === undefined ? [] : [dirname(host.xe)]), dirname(process.execPath), process.env.PATH];
-    const here = { PATH: programs.join(':'), TMPDIR: join(folder, 'tmp'), DEV: join(folder, 'device'), URL: url, GLANCE: url, IMAGE };
+    const here = {
+      PATH: programs.join(':'),
+      TMPDIR: join(folder, 'tmp'),
+      DEV: join(folder, 'device'),
+      URL: url,
+      GLANCE: url,
+      IMAGE,
+      NEW_IMAGE,
+    };
     const env = { ...process.env, ...here, ...environmentOf(host, sr) };
     const run = (program: string, ...args: string[]) => finished(program, args, { cwd: folder, env });
     return {
@@ -122,31 +125,6 @@ function environmentOf(host: Host | undefined, sr: string): NodeJS.ProcessEnv {
   if (host === undefined) return {};
   const folders = { VDISTREAM_LOCKS: join(host.folder, 'locks'), VDISTREAM_RECORDS: join(host.folder, 'records') };
   return { VDISTREAM_XE: host.xe, VDISTREAM_INVENTORY: host.inventory, ...folders, HOST: host.uuid, DOM0: host.dom0, SR: sr };
-}
-
-/** The files of the folder, and version 2 of an image service that has one image. */
-async function serve(folder: string): Promise<{ readonly url: string; close(): void }> {
-  const image = readFileSync(join(folder, 'image.tar.gz'));
-  const checksum = createHash('md5').update(image).digest('hex');
-  const facts = JSON.stringify({ id: IMAGE, status: 'active', size: image.length, checksum });
-  const answers = new Map<string, () => string | Buffer>([
-    [`/v2/images/${IMAGE}`, () => facts],
-    [`/v2/images/${IMAGE}/file`, () => image],
-    ...['image.ova', 'image.tar.gz', 'chain.ova'].map((name) => [`/${name}`, () => readFileSync(join(folder, name))] as const),
-  ]);
-  const server = createServer(({ url = '' }, response) => {
-    const answer = answers.get(url)?.();
-    response.writeHead(answer === undefined ? 404 : 200, answer === undefined ? {} : { 'content-length': Buffer.byteLength(answer) });
-    response.end(answer);
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  if (typeof address !== 'object' || address === null) throw new Error('the server has no port');
-  const close = (): void => {
-    server.close();
-    server.closeAllConnections();
-  };
-  return { url: `http://127.0.0.1:${address.port}`, close };
 }
 
 async function finished(program: string, args: readonly string[], options: { cwd: string; env: NodeJS.ProcessEnv }) {

@@ -40,7 +40,7 @@ export function stagingProcesses(): (task: Record<string, unknown>, command?: re
     mkdirSync(join(folder, 'build', 'Release'), { recursive: true });
     copyFileSync(addon, join(folder, 'build', 'Release', 'vdistream.node'));
     const input = fileURLToPath(new URL('staging-process.mjs', import.meta.url));
-    const bundle = await rolldown({ input, platform: 'node', external: ['undici'] });
+    const bundle = await rolldown({ input, platform: 'node', external: ['undici', 'zlib-sync'] });
     await bundle.write({ file, codeSplitting: false });
     await bundle.close();
   });

@@ -135,7 +135,17 @@ describe('a VBD that does not fit the record', () => {
     await sweep();
   });
 
-  test('that lacks a uuid is kept: one that was there before, or is plugged, labelled, or not as an export creates it', async () => {
+  test('because it was there before the export is listed and kept', async () => {
+    const vdi = await guestVdi(place);
+    const vbd = await leftVbd(vdi);
+    await recorded(vdi, { vbd, before: [vbd] });
+    for (const [token, { before }] of await records().exports()) if (before.length === 0) await records().remove(token);
+    expect((await reaping()).leftOverVbds).toEqual([unproven(vdi, vbd, 'the VDI had it before the export')]);
+    expect(place.host.state().vbd.map(({ uuid }) => uuid)).toEqual([vbd]);
+    await sweep();
+  });
+
+  test('that lacks a uuid is kept if it was there before, or is plugged, labelled, or not as an export creates it', async () => {
     const vdi = await guestVdi(place);
     const old = await newVbd(vdi);
     await recorded(vdi, { before: [old] });
@@ -190,7 +200,7 @@ describe('the record of an export', () => {
     for (const token of keptRecords(place)) utimesSync(join(place.xe.records ?? '', token), twoDaysAgo, twoDaysAgo);
   };
 
-  test('without a VBD is removed after a day, or at once if it had one', async () => {
+  test('without a VBD is removed after a day, and immediately if it had one', async () => {
     const vdi = await guestVdi(place);
     await recorded(vdi);
     await recorded(vdi, { vbd: '00000000-0000-4000-8000-000000000001' });

@@ -39,6 +39,23 @@ describe('a record', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  test('of an export is found among those of exports only, with the uuid of the VBD once that is known', async () => {
+    const folder = newFolder();
+    const records = createRecords(folder);
+    expect(await records.exports()).toEqual(new Map());
+    const ofExport = { tag: record.tag, sr: 'sr', vdi: 'a', before: ['b', 'c'] };
+    await records.addExport(TOKEN, ofExport);
+    await records.add('b'.repeat(32), record);
+    expect(await records.exports()).toEqual(new Map([[TOKEN, ofExport]]));
+    await records.completeExport(TOKEN, 'd');
+    const found = createRecords(folder);
+    expect(await found.exports()).toEqual(new Map([[TOKEN, { ...ofExport, vbd: 'd' }]]));
+    expect([await found.find(TOKEN), await found.find('b'.repeat(32))]).toEqual([undefined, record]);
+    // Whatever else is in it, it proves nothing about a VDI.
+    appendFileSync(join(folder, TOKEN), '{"name":"x","size":1}\n');
+    expect(await found.find(TOKEN)).toBeUndefined();
+  });
+
   test('can be read by its user only', async () => {
     const folder = newFolder();
     await createRecords(folder).add(TOKEN, record);

@@ -1,8 +1,7 @@
 /** Ctrl-C while a slow device still has pending writes. */
 
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { basename } from 'node:path';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { attached, mapped, volume } from './devices.mjs';
 import { full } from './images.mjs';
 import { isWriting, until, vdistream } from './programs.mjs';
@@ -37,12 +36,15 @@ async function interrupt({ path }) {
 const stateOf = (pid) => readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /, '')[0];
 
 /** Writes that the device has accepted and not finished. @param {string} path */
-const pendingWrites = (path) =>
-  Number(
-    readFileSync(`/sys/block/${basename(realpathSync(path))}/inflight`, 'latin1')
+function pendingWrites(path) {
+  const { rdev } = statSync(path);
+  // makedev(3), for the low numbers that device-mapper has.
+  return Number(
+    readFileSync(`/sys/dev/block/${rdev >> 8}:${rdev & 0xff}/inflight`, 'latin1')
       .trim()
       .split(/\s+/)[1],
   );
+}
 
 test('a second signal ends the process while a device hangs: the kernel alone waits for the device', async (t) => {
   const beneath = volume(t, { size: full.size });

@@ -1,0 +1,77 @@
+/** Checks: what a value that comes from a caller must be. */
+
+import { TiB } from './bytes.ts';
+import { GUARDS } from './errors.ts';
+import { didYouMean, listed } from './words.ts';
+
+/** What a value must be; undefined if it is. */
+export type Check = (value: unknown) => string | undefined;
+export type Table = Readonly<Record<string, Check>>;
+
+export const must =
+  (be: string, holds: (value: unknown) => boolean): Check =>
+  (value) =>
+    holds(value) ? undefined : be;
+
+export const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+export const field = (value: unknown, name: string): unknown => (isObject(value) ? Reflect.get(value, name) : undefined);
+export const hasMethod = (value: unknown, name: string): boolean => typeof field(value, name) === 'function';
+export const isWhole = (value: unknown, least: number): boolean => Number.isSafeInteger(value) && Number(value) >= least;
+
+export const flag = must('true or false', (value) => typeof value === 'boolean');
+export const filled = must('a string that is not empty', (value) => typeof value === 'string' && value !== '');
+export const path = must('a path', (value) => typeof value === 'string' && value !== '' && !value.includes('\0'));
+export const callback = must('a function', (value) => typeof value === 'function');
+export const number = must('a number', (value) => typeof value === 'number');
+export const whole = (least: number): Check => must(`a whole number of at least ${least}`, (value) => isWhole(value, least));
+/** Of a disk, in bytes. More would take gigabytes of memory for what is known of its sectors. */
+export const diskSize = must('a whole number of at most 1024 TiB', (value) => isWhole(value, 0) && Number(value) <= 1024 * TiB);
+export const oneOf = (...words: readonly string[]): Check =>
+  must(listed(words.map((word) => `"${word}"`)), (value) => words.includes(String(value)) && typeof value === 'string');
+export const signal = must('an AbortSignal', (value) => value instanceof AbortSignal);
+export const sha256 = must('64 hexadecimal digits', (value) => typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value));
+export const statuses = must('an array of HTTP statuses', (value) => Array.isArray(value) && value.every((each) => isWhole(each, 200)));
+export const strings = must('an array of strings', (value) => Array.isArray(value) && value.every((each) => typeof each === 'string'));
+export const headers = must(
+  'an object of strings',
+  (value) => isObject(value) && Object.values(value).every((each) => typeof each === 'string'),
+);
+export const digest = must('an object with the strings algorithm and hex', (value) =>
+  ['algorithm', 'hex'].every((name) => typeof field(value, name) === 'string'),
+);
+export const pool = must(
+  'a pool, as createPool returns it',
+  (value) => hasMethod(value, 'acquire') && isWhole(field(value, 'count'), 1) && isPages(field(value, 'size')),
+);
+export const sums = must('checksums, as emptySums returns them', (value) => value instanceof BigUint64Array);
+export const isPages = (value: unknown): boolean => isWhole(value, 4096) && Number(value) % 4096 === 0;
+
+export const level = must('a whole number from 1 to 9', (value) => isWhole(value, 1) && Number(value) <= 9);
+export const powerOfTwoBlock = must(
+  'a power of two from 4096 to 2097152',
+  (value) => isWhole(value, 4096) && Number(value) <= 2 ** 21 && Number.isInteger(Math.log2(Number(value))),
+);
+
+export const guardNames: Check = (value) => {
+  const names: readonly unknown[] = GUARDS;
+  return Array.isArray(value) && value.every((each) => names.includes(each))
+    ? undefined
+    : `an array of ${listed(GUARDS.map((guard) => `"${guard}"`))}`;
+};
+
+/** What is wrong with an object of options, as the end of a sentence; an option that is undefined is one that is missing. */
+export function problemOf(options: unknown, table: Table, prefix = ''): string | undefined {
+  if (!isObject(options) || Array.isArray(options)) return 'an object';
+  for (const name of Object.keys(options)) {
+    const value = field(options, name);
+    if (value === undefined) continue;
+    const check = Object.hasOwn(table, name) ? table[name] : undefined;
+    if (check === undefined) return `without the unknown option "${prefix}${name}"${didYouMean(name, Object.keys(table))}`;
+    const expected = check(value);
+    if (expected !== undefined) return expected.startsWith(SENTENCE) ? expected : `${SENTENCE}${prefix}${name} must be ${expected}`;
+  }
+  return undefined;
+}
+
+/** Begins what is a sentence about an option of its own. */
+export const SENTENCE = ': ';
