@@ -7,7 +7,7 @@ import { type Arguments, type Form, required, wrong } from './arguments.ts';
 import type { PickleValue } from './pickle-read.ts';
 import type { GlanceAccess, Work, Workers } from './work.ts';
 
-export async function download(workers: Workers, args: Arguments, where: GlanceAccess, work: Work): Promise<PickleValue> {
+export async function downloadVhd(workers: Workers, args: Arguments, where: GlanceAccess, work: Work): Promise<PickleValue> {
   const { signal, onWarning, log } = work;
   const id = required('image_id', args.text('image_id'));
   const sr = repository(args);

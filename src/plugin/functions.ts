@@ -3,9 +3,9 @@
  * os_xenapi/dom0/etc/xapi.d/plugins/glance.py); `sr_uuid`, `ca`, `staging`, `cache` and `cache_size` are vdistream's own.
  */
 
-import { download } from './download.ts';
+import { downloadVhd } from './download.ts';
 import { serviceByHost, serviceByUrl } from './service.ts';
-import { upload } from './upload.ts';
+import { uploadVhd } from './upload.ts';
 import type { PluginFunction, Workers } from './work.ts';
 
 /** Of both downloads: the SR if `sr_path` does not name it, and how to fetch the image. `ca` is a file. */
@@ -21,22 +21,22 @@ export function createFunctions(workers: Workers): ReadonlyMap<string, PluginFun
     download_vhd2: {
       positional: ['image_id', 'endpoint', 'uuid_stack', 'sr_path', 'extra_headers', 'api_version'],
       others: ADDITIONAL,
-      run: async (args, work) => download(workers, args, await serviceByUrl(args), work),
+      run: async (args, work) => downloadVhd(workers, args, await serviceByUrl(args), work),
     },
     download_vhd: {
       positional: ['image_id', 'glance_host', 'glance_port', 'glance_use_ssl', 'uuid_stack', 'sr_path', 'extra_headers'],
       others: [...OF_FIRST, ...ADDITIONAL],
-      run: async (args, work) => download(workers, args, await serviceByHost(args), work),
+      run: async (args, work) => downloadVhd(workers, args, await serviceByHost(args), work),
     },
     upload_vhd2: {
       positional: ['vdi_uuids', 'image_id', 'endpoint', 'sr_path', 'extra_headers', 'properties', 'api_version'],
       others: ['ca'],
-      run: async (args, work) => upload(workers, args, await serviceByUrl(args), work),
+      run: async (args, work) => uploadVhd(workers, args, await serviceByUrl(args), work),
     },
     upload_vhd: {
       positional: ['vdi_uuids', 'image_id', 'glance_host', 'glance_port', 'glance_use_ssl', 'sr_path', 'extra_headers', 'properties'],
       others: [...OF_FIRST, 'ca'],
-      run: async (args, work) => upload(workers, args, await serviceByHost(args), work),
+      run: async (args, work) => uploadVhd(workers, args, await serviceByHost(args), work),
     },
     get_version: {
       positional: [],

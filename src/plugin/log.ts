@@ -7,7 +7,7 @@
 import { startChild } from '../host/child.ts';
 import { printable, quote } from '../quote.ts';
 
-export type Severity = 'notice' | 'warning' | 'err';
+type Severity = 'notice' | 'warning' | 'err';
 
 /** By name; one that is undefined is left out. */
 type Facts = Readonly<Record<string, string | number | undefined>>;

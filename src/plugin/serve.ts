@@ -28,7 +28,7 @@ export async function serve(argv: readonly string[], load: () => Promise<Workers
 
   const answer = (document: string): void => {
     answered = true;
-    send(document);
+    writeDocument(document);
   };
   const fail = (error: unknown): void => {
     if (answered) return;
@@ -111,7 +111,7 @@ function guardStreams(): void {
 const print = (line: string): void => void process.stderr.write(`${NAME}: ${printable(line)}\n`);
 
 /** Synchronously, because the process may exit next. Gives up on a reader that has read nothing for a minute. */
-function send(document: string): void {
+function writeDocument(document: string): void {
   const waiting = new Int32Array(new SharedArrayBuffer(4));
   let pauses = 0;
   for (let rest = Buffer.from(document); rest.length > 0 && pauses < MAX_PAUSES; ) {

@@ -17,7 +17,7 @@ export const NOVA_IMAGE = { diskFormat: 'vhd', containerFormat: 'ovf', visibilit
 const LAYERS = ['snap', 'image', 'base'];
 
 /** Makes one attempt: Nova itself calls again, with another endpoint. */
-export async function upload(workers: Workers, args: Arguments, where: GlanceAccess, work: Work): Promise<PickleValue> {
+export async function uploadVhd(workers: Workers, args: Arguments, where: GlanceAccess, work: Work): Promise<PickleValue> {
   const { signal, onWarning, log } = work;
   const image = required('image_id', args.text('image_id'));
   checkImageId(image);

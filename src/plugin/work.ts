@@ -23,12 +23,12 @@ export interface Workers {
   version(): string;
 }
 
-interface Job {
+interface JobContext {
   readonly signal: AbortSignal;
   readonly onWarning: OnWarning;
 }
 
-export interface ImportJob extends Job {
+export interface ImportJob extends JobContext {
   /** The uuid of the storage repository. */
   readonly sr: string;
   /** name-label of the VDI. */
@@ -37,7 +37,7 @@ export interface ImportJob extends Job {
   readonly staging: string | undefined;
 }
 
-export interface UploadJob extends Job {
+export interface UploadJob extends JobContext {
   readonly where: GlanceAccess;
   /** Of the image. */
   readonly properties: Readonly<Record<string, string>>;
@@ -54,7 +54,7 @@ export interface GlanceAccess {
 }
 
 /** Context of a call. */
-export interface Work extends Job {
+export interface Work extends JobContext {
   readonly log: CallLog;
 }
 
