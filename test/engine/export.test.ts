@@ -133,8 +133,8 @@ test('several disks are members of one archive, each with its own name', async (
   for (const kind of ['full', 'dust']) writeFileSync(join(folder, kind), contentOf(kind, 3 * BLOCK));
   const sources = [join(folder, 'full'), join(folder, 'dust')];
   const { disks } = await exportDisk(sources, join(folder, 'my machine.ova'), { verify: true });
-  expect(disks.map(({ member }) => member)).toEqual(['my-machine-disk1.vhd', 'my-machine-disk2.vhd']);
-  await verifyDisk(join(folder, 'my machine.ova'), join(folder, 'dust'), { disk: 'my-machine-disk2.vhd', manifest: 'require' });
+  expect(disks.map(({ member }) => member)).toEqual(['my_machine-disk1.vhd', 'my_machine-disk2.vhd']);
+  await verifyDisk(join(folder, 'my machine.ova'), join(folder, 'dust'), { disk: 'my_machine-disk2.vhd', manifest: 'require' });
   const alone = await failure(exportDisk(sources, join(folder, 'image.vhd')));
   expect(alone).toMatchObject({ code: 'USAGE', message: '2 disks need an archive: use the container tar or ova' });
 });
