@@ -127,7 +127,7 @@ describe('what a script sees', () => {
 
 describe('reap', () => {
   test('finds nothing on a clean host, and says so', async () => {
-    const nothing = { leftOvers: [], removed: 0, failed: 0 };
+    const nothing = { leftOvers: [], leftOverVbds: [], removed: 0, failed: 0 };
     for (const more of [[], ['--dry-run'], ['--sr', sr], ['--sr', sr.toUpperCase()]]) {
       expect(await run(['reap', ...more])).toEqual({ status: 0, stdout: 'No left-over VDIs found.\n', stderr: '' });
       const { status, stdout, stderr } = await run(['reap', '--json', ...more]);
