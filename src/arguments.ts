@@ -4,7 +4,6 @@
  */
 
 import {
-  powerOfTwoBlock,
   type Check,
   callback,
   digest,
@@ -24,6 +23,7 @@ import {
   oneOf,
   path,
   pool,
+  powerOfTwoBlock,
   problemOf,
   SENTENCE,
   sha256,

@@ -190,7 +190,8 @@ testWith('corpus')('the corpus, hostile images included, is the same to every li
   }
 });
 
-test.runIf(LONG)('a length of more than 32 bits is compared as gzip stores it', { timeout: 300_000 }, async () => {
+const longTest = LONG ? test : () => {};
+longTest('a length of more than 32 bits is compared as gzip stores it', { timeout: 300_000 }, async () => {
   const length = 2 ** 32 + 12_345;
   async function* zeros(): Chunks {
     const chunk = new Uint8Array(1 << 20);
