@@ -44,7 +44,7 @@ function sentencesFor(error: unknown, argument: string): string[] {
 /** In the words of Nova's plugin, then in ours. */
 function sentencesOfUpload({ message, refusal }: UploadFailure): string[] {
   const [first = '', ...others] = sentencesOf(refusal);
-  return [`${message}.`, `Message: ${first.slice(0, 1).toUpperCase()}${first.slice(1)}`, ...others];
+  return [`${message}.`, `Message: ${first.replace(/^[a-z](?=[a-z]* )/, (letter) => letter.toUpperCase())}`, ...others];
 }
 
 function sentencesOf(error: VdiStreamError): string[] {

@@ -141,7 +141,8 @@ test.each(statuses)('HTTP status %i, step %s, has the class and the words of Nov
   if (code === 404) expect([kind, message]).toEqual(['Failure', 'ImageNotFound']);
   else {
     expect(kind).toBe(PERMANENT.includes(code) ? 'PluginError' : 'RetryableError');
-    expect(message).toContain(`Got ${name} Error response [${code}] ${what}. Message: `);
+    expect(message.startsWith(`Got ${name} Error response [${code}] ${what}. Message: `)).toBe(true);
+    expect(message).not.toContain('Http:');
   }
   // Nothing is sent, nor even attached, after a refusal; and there is one attempt only.
   expect((await callsOf(host(), 'vbd-plug')) - plugs).toBe(step === 'get' || step === 'patch' ? 0 : 1);
