@@ -35,7 +35,7 @@ export const whole = (least: number): Check => must(`a whole number of at least 
 /** Of a disk, in bytes. More would take gigabytes of memory for what is known of its sectors. */
 export const diskSize = must('a whole number of at most 1024 TiB', (value) => isWhole(value, 0) && Number(value) <= 1024 * TiB);
 export const oneOf = (...words: readonly string[]): Check =>
-  must(listed(words.map((word) => `"${word}"`)), (value) => words.includes(String(value)) && typeof value === 'string');
+  must(listed(words.map((word) => `"${word}"`)), (value) => typeof value === 'string' && words.includes(value));
 export const signal = must('an AbortSignal', (value) => value instanceof AbortSignal);
 export const sha256 = must('64 hexadecimal digits', (value) => typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value));
 export const statuses = must('an array of HTTP statuses', (value) => Array.isArray(value) && value.every((each) => isWhole(each, 200)));

@@ -37,6 +37,13 @@ function iterated(work: unknown): Call {
     if (isIterable(found)) for await (const _ of found);
   };
 }
+/** For a call that opens something. */
+function closed(work: unknown): Call {
+  return async (...values) => {
+    const found = await call(work)(...values);
+    if (typeof found === 'object' && found !== null && 'close' in found) await call(found.close)(undefined, undefined, undefined);
+  };
+}
 /** For a call that returns an image, whose bytes are made when they are read. */
 function packed(work: unknown): Call {
   return async (...values) => {
@@ -72,7 +79,7 @@ const CALLS: Readonly<Record<string, Call>> = {
   stagedImage: call(library.stagedImage),
   createPool: call(library.createPool),
   deviceTarget: call(library.deviceTarget),
-  openSource: call(blocks.openSource),
+  openSource: closed(blocks.openSource),
   compressionOf: call(blocks.compressionOf),
   decompress: iterated(blocks.decompress),
   gunzip: iterated(blocks.gunzip),
@@ -174,6 +181,7 @@ describe('building blocks', () => {
     ['overlay', 'the option size', [Readable.from([]), library.createPool({ count: 1, size: 4096 }), {}]],
     ['compressionOf', 'magic', ['BZh']],
     ['decompress', 'compression', ['bzip2', cursor.chunks()]],
+    ['decompress', 'compression', [Object.create(null), cursor.chunks()]],
     ['isTarHeader', 'block', [undefined]],
     ['streamCursor', 'source', [Buffer.alloc(3)]],
     ['emptySums', 'size', [2 ** 53]],
