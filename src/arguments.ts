@@ -4,20 +4,32 @@
  */
 
 import {
+<<<<<<< HEAD
+=======
+  align,
+  anyText,
+>>>>>>> wt-args
   type Check,
   callback,
   digest,
   diskSize,
+  encodedIdentity,
   field,
   filled,
   flag,
   guardNames,
-  hasMethod,
   headers,
-  isObject,
+  isAnyOpener,
   isPages,
+  isReadableDisk,
+  isSink,
+  isSinkOpener,
+  isSource,
+  isStream,
+  isTarget,
   isWhole,
   level,
+  milliseconds,
   must,
   number,
   oneOf,
@@ -33,7 +45,9 @@ import {
   sums,
   type Table,
   whole,
+  zeroScan,
 } from './checks.ts';
+
 import { VdiStreamError } from './errors.ts';
 
 const READ: Table = {
@@ -52,15 +66,15 @@ const WRITE: Table = { ...DISK, zero: ZERO, zeroTail: flag, verify: flag };
 const XE: Table = { program: path, timeout: number, grace: number, pause: number, inventory: path, locks: path, records: path };
 const xe: Check = (value) => problemOf(value, XE, 'xe.');
 const IMPORT_DEVICE: Table = { ...WRITE, sr: filled, rawVdi: flag, xe };
-const IMPORT: Table = { ...IMPORT_DEVICE, name: must('a string', (value) => typeof value === 'string') };
-const HTTP: Table = { headers, ca: filled, connectTimeout: number, idleTimeout: number, retries: number };
+const IMPORT: Table = { ...IMPORT_DEVICE, name: anyText };
+const HTTP: Table = { headers, ca: filled, connectTimeout: milliseconds, idleTimeout: milliseconds, retries: number };
 const GLANCE: Table = { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) };
 const IMAGE: Table = {
   visibility: oneOf('private', 'shared', 'community', 'public'),
   properties: headers,
   store: filled,
-  answerTimeout: number,
-  settleTimeout: number,
+  answerTimeout: milliseconds,
+  settleTimeout: milliseconds,
 };
 
 const EXPORT_DISK: Table = {
@@ -69,7 +83,7 @@ const EXPORT_DISK: Table = {
   compress: oneOf('none', 'gzip'),
   level,
   blockSize: powerOfTwoBlock,
-  align: must('512 or 4096', (value) => value === 512 || value === 4096),
+  align,
   singlePass: flag,
   raw: flag,
   name: filled,
@@ -95,7 +109,7 @@ const ACCEPTED = {
   exportDisk: EXPORT,
   vdiDisk: { xe },
   reap: { sr: filled, dryRun: flag, xe, signal, onWarning: callback },
-  httpSink: { ...HTTP, expected: statuses, answerTimeout: number },
+  httpSink: { ...HTTP, expected: statuses, answerTimeout: milliseconds },
   httpImage: { ...HTTP, digest, length: whole(0), wait: callback },
   glanceImage: GLANCE,
   glanceSink: { ...GLANCE, ...IMAGE, diskFormat: filled, containerFormat: filled },
@@ -104,7 +118,11 @@ const ACCEPTED = {
   createPool: { count: whole(1), size: must('a multiple of 4096', isPages) },
   deviceTarget: { attached: flag, readsZero: flag },
   openSource: { sha256, signal, onWarning: callback, onRead: callback },
+  gzip: { level, signal },
+  packTar: { mtime: whole(0) },
+  packOva: { name: anyText, mtime: whole(0) },
   decodeVhd: { onWarning: callback },
+  encodeVhd: { type: oneOf('fixed', 'dynamic'), blockSize: powerOfTwoBlock, align, identity: encodedIdentity, scan: zeroScan },
   overlay: { size: diskSize, signal, given: whole(0) },
   pump: { size: diskSize, zero: ZERO, sums, signal, onProgress: callback },
   verifySums: { pool, signal, onProgress: callback },
@@ -119,6 +137,9 @@ const REQUIRED: Readonly<Partial<Record<CallName, readonly string[]>>> = {
   glanceSink: ['endpoints', 'diskFormat', 'containerFormat'],
   uploadImage: ['endpoints'],
   cachedImage: ['folder', 'size'],
+  packTar: ['mtime'],
+  packOva: ['name', 'mtime'],
+  encodeVhd: ['type', 'identity'],
   overlay: ['size'],
   pump: ['size'],
   verifySums: ['pool'],
@@ -147,78 +168,23 @@ export function checkText(call: string, name: string, value: unknown): void {
   if (expected !== undefined) throw usage(`${call}: ${name} must be ${expected}`);
 }
 
-const optional =
-  (check: Check): Check =>
-  (value) =>
-    value === undefined ? undefined : check(value);
-const hasMethods = (value: unknown, ...names: readonly string[]): boolean => names.every((name) => hasMethod(value, name));
-const bytes = must('a Uint8Array', (value) => value instanceof Uint8Array);
-const cursor = must(
-  'a cursor',
-  (value) => isWhole(field(value, 'position'), 0) && hasMethods(value, 'peek', 'read', 'fill', 'moveTo', 'chunks'),
-);
-const openedTarget = must('an open target', (value) => isTarget(value) && isWhole(field(value, 'align'), 1));
-
-const extent = must('an extent', (value) => {
-  const kind = field(value, 'kind');
-  return kind === 'zero' || kind === 'hole' || (kind === 'data' && hasMethod(value, 'release') && hasMethod(field(value, 'ready'), 'then'));
-});
-
-/** The arguments of the building blocks, in order. Options come after them, and are in ACCEPTED. */
-const ARGUMENTS = {
-  compressionOf: { magic: bytes },
-  decompress: {
-    compression: oneOf('none', 'gzip', 'zstd', 'xz'),
-    source: must('an async iterable of Uint8Arrays', (value) => isStream(value)),
-  },
-  drain: { cursor },
-  streamCursor: { source: must('an async iterable of Uint8Arrays', (value) => isStream(value)), length: optional(whole(0)) },
-  discard: { extent },
-  overlay: {
-    layers: must('an async iterable of layers', (value) => isStream(value)),
-    buffers: must('a pool', (value) => hasMethod(value, 'acquire') && isPages(field(value, 'size'))),
-  },
-  rawDisk: { cursor, size: optional(whole(0)), warn: callback },
-  pump: { extents: must('an async generator of extents', (value) => isStream(value) && hasMethod(value, 'next')), target: openedTarget },
-  emptySums: { size: diskSize },
-  verifySums: { target: openedTarget, size: diskSize, sums },
-  isTarHeader: { block: bytes },
-  readTar: { cursor, warn: optional(callback) },
-  decodeVhd: { cursor },
-} as const satisfies Readonly<Record<string, Table>>;
-
-/** Throws USAGE for the first of the values that is not what the argument at its place must be. */
-export function checkArguments(call: keyof typeof ARGUMENTS, ...values: readonly unknown[]): void {
-  const checks: ReadonlyArray<readonly [string, Check]> = Object.entries(ARGUMENTS[call]);
-  for (const [index, [name, check]] of checks.entries()) {
-    const expected = check(values[index]);
-    if (expected !== undefined) throw usage(`${call}: ${name} must be ${expected}`);
-  }
-}
-
-const isTarget = (value: unknown): boolean => hasMethods(value, 'read', 'write', 'zero', 'sync', 'close', 'abandon');
-const isOpener = (value: unknown): boolean => typeof field(value, 'name') === 'string' && hasMethod(value, 'open');
-const isStream = (value: unknown): boolean => isObject(value) && typeof Reflect.get(value, Symbol.asyncIterator) === 'function';
-
 /** Throws USAGE unless it is one source: a path, a URL, a stream or an opener. */
 export function checkSource(call: string, source: unknown): void {
   if (ArrayBuffer.isView(source) || source instanceof ArrayBuffer) {
     throw usage(`${call}: the source is a buffer; pass a stream of it instead: Readable.from([buffer])`);
   }
-  if (source instanceof URL || isStream(source) || isOpener(source)) return;
+  if (source instanceof URL || isStream(source) || isAnyOpener(source)) return;
   if (path(source) !== undefined) throw usage(`${call}: the source must be a path, a URL, a stream or an opener`);
 }
 
 /** Throws USAGE unless it is the opener of a source. */
 export function checkOpener(call: string, from: unknown): void {
-  if (!isOpener(from)) throw usage(`${call}: the first argument must be an opener`);
+  if (!isAnyOpener(from)) throw usage(`${call}: the first argument must be an opener`);
 }
 
 /** Throws USAGE unless the opener called `name` has returned a source. */
 export function checkOpenedSource(name: string, source: unknown): void {
-  const isSource =
-    hasMethod(field(source, 'cursor'), 'chunks') && hasMethods(source, 'sharesBytesWith', 'bytesRead', 'finish', 'own', 'close');
-  if (!isSource) throw usage(`the opener ${name} has not returned a source`);
+  if (!isSource(source)) throw usage(`the opener ${name} has not returned a source`);
 }
 
 /** Throws USAGE unless the opener called `name` has returned a target, whose sectors fit into the buffers for parts of them. */
@@ -228,16 +194,31 @@ export function checkOpenedTarget(name: string, target: unknown): void {
   if (!isWhole(align, 1) || 65_536 % Number(align) !== 0) throw usage(`${name}: align must be a power of two of at most 65536`);
 }
 
+/** Throws USAGE unless the opener called `name` has returned a disk. */
+export function checkOpenedDisk(name: string, disk: unknown): void {
+  if (!isReadableDisk(disk)) throw usage(`the opener ${name} has not returned a disk`);
+}
+
+/** Throws USAGE unless the opener called `name` has returned a sink. */
+export function checkOpenedSink(name: string, sink: unknown): void {
+  if (!isSink(sink)) throw usage(`the opener ${name} has not returned a sink`);
+}
+
 /** Throws USAGE unless it is a path, an opener, or several of them. */
 export function checkDisks(call: string, given: unknown): void {
   const disks: readonly unknown[] = Array.isArray(given) ? given : [given];
   if (disks.length === 0) throw usage(`${call}: no disk`);
   for (const disk of disks) {
-    if (!isOpener(disk) && path(disk) !== undefined) throw usage(`${call}: a disk must be a path or an opener`);
+    if (!isAnyOpener(disk) && path(disk) !== undefined) throw usage(`${call}: a disk must be a path or an opener`);
   }
 }
 
 /** Throws USAGE unless `value`, called `name`, is a path or an opener. */
 export function checkPlace(call: string, name: string, value: unknown): void {
-  if (!isOpener(value) && path(value) !== undefined) throw usage(`${call}: ${name} must be a path or an opener`);
+  if (!isAnyOpener(value) && path(value) !== undefined) throw usage(`${call}: ${name} must be a path or an opener`);
+}
+
+/** Throws USAGE unless it is a path or the opener of a sink; that of a target is none. */
+export function checkOutput(call: string, value: unknown): void {
+  if (!isSinkOpener(value) && path(value) !== undefined) throw usage(`${call}: the output must be a path or the opener of a sink`);
 }

@@ -3,13 +3,16 @@
  * extents of a chain, writes to a target. `examples/write-disk.mjs` puts them together.
  */
 
-import { checkArguments } from './arguments.ts';
+import { checkOptions } from './arguments.ts';
+import { checkArguments } from './block-arguments.ts';
 import { type Compression, compressionOf, decompress } from './codec/compression.ts';
+import { gunzip } from './codec/gunzip.ts';
+import { type GzipOptions, gzip } from './codec/gzip.ts';
+import type { InflateChoice } from './codec/inflate.ts';
 import { type Chunks, checkedChunks } from './cursor.ts';
 
 export { type Compression, MAGIC_BYTES } from './codec/compression.ts';
-export { gunzip } from './codec/gunzip.ts';
-export { type GzipOptions, gzip } from './codec/gzip.ts';
+export type { GzipOptions } from './codec/gzip.ts';
 export { type Chunks, type Cursor, drain, type StreamCursor, streamCursor } from './cursor.ts';
 export type { DecodeOptions, Disk, DiskFacts, DiskType, ExtentOptions, Identity, Parent, Range, Wanted } from './disk/disk.ts';
 export type { Buffers, DataExtent, EmptyExtent, Extent, Lease } from './disk/extent.ts';
@@ -37,9 +40,20 @@ const checkedCompressionOf = (magic: Uint8Array): Compression => {
   return compressionOf(magic);
 };
 
-const checkedDecompress = (compression: Compression, source: Chunks): Chunks => {
-  checkArguments('decompress', compression, source);
-  return decompress(compression, checkedChunks(source));
+const checkedDecompress = (compression: Compression, source: Chunks, inflate?: InflateChoice): Chunks => {
+  checkArguments('decompress', compression, source, inflate);
+  return decompress(compression, checkedChunks(source), inflate);
 };
 
-export { checkedCompressionOf as compressionOf, checkedDecompress as decompress };
+const checkedGunzip = (source: Chunks, inflate?: InflateChoice): Chunks => {
+  checkArguments('gunzip', source, inflate);
+  return gunzip(checkedChunks(source), inflate);
+};
+
+const checkedGzip = (source: Chunks, options: GzipOptions = {}): Chunks => {
+  checkArguments('gzip', source);
+  checkOptions('gzip', options);
+  return gzip(checkedChunks(source), options);
+};
+
+export { checkedCompressionOf as compressionOf, checkedDecompress as decompress, checkedGunzip as gunzip, checkedGzip as gzip };

@@ -13,21 +13,29 @@ export const must =
   (value) =>
     holds(value) ? undefined : be;
 
-export const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 export const field = (value: unknown, name: string): unknown => (isObject(value) ? Reflect.get(value, name) : undefined);
 export const hasMethod = (value: unknown, name: string): boolean => typeof field(value, name) === 'function';
+export const hasMethods = (value: unknown, ...names: readonly string[]): boolean => names.every((name) => hasMethod(value, name));
 export const isWhole = (value: unknown, least: number): boolean => Number.isSafeInteger(value) && Number(value) >= least;
 
 export const flag = must('true or false', (value) => typeof value === 'boolean');
 export const filled = must('a string that is not empty', (value) => typeof value === 'string' && value !== '');
 export const path = must('a path', (value) => typeof value === 'string' && value !== '' && !value.includes('\0'));
+export const anyText = must('a string', (value) => typeof value === 'string');
 export const callback = must('a function', (value) => typeof value === 'function');
 export const number = must('a number', (value) => typeof value === 'number');
+/** More would overflow a timer of Node. */
+const MAX_TIMEOUT = 2 ** 31 - 1;
+export const milliseconds = must(
+  `a number of milliseconds from 1 to ${MAX_TIMEOUT}`,
+  (value) => typeof value === 'number' && value >= 1 && value <= MAX_TIMEOUT,
+);
 export const whole = (least: number): Check => must(`a whole number of at least ${least}`, (value) => isWhole(value, least));
 /** Of a disk, in bytes. More would take gigabytes of memory for what is known of its sectors. */
 export const diskSize = must('a whole number of at most 1024 TiB', (value) => isWhole(value, 0) && Number(value) <= 1024 * TiB);
 export const oneOf = (...words: readonly string[]): Check =>
-  must(listed(words.map((word) => `"${word}"`)), (value) => words.includes(String(value)) && typeof value === 'string');
+  must(listed(words.map((word) => `"${word}"`)), (value) => typeof value === 'string' && words.includes(value));
 export const signal = must('an AbortSignal', (value) => value instanceof AbortSignal);
 export const sha256 = must('64 hexadecimal digits', (value) => typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value));
 export const statuses = must('an array of HTTP statuses', (value) => Array.isArray(value) && value.every((each) => isWhole(each, 200)));
@@ -51,6 +59,26 @@ export const powerOfTwoBlock = must(
   'a power of two from 4096 to 2097152',
   (value) => isWhole(value, 4096) && Number(value) <= 2 ** 21 && Number.isInteger(Math.log2(Number(value))),
 );
+export const align = must('512 or 4096', (value) => value === 512 || value === 4096);
+export const encodedIdentity = must(
+  'an object with the strings creator and uniqueId and the number timestamp',
+  (value) =>
+    ['creator', 'uniqueId'].every((name) => typeof field(value, name) === 'string') && typeof field(value, 'timestamp') === 'number',
+);
+export const zeroScan = must('an object with zeroRuns and firstNonZero', (value) => hasMethods(value, 'zeroRuns', 'firstNonZero'));
+
+export const isStream = (value: unknown): boolean => isObject(value) && typeof Reflect.get(value, Symbol.asyncIterator) === 'function';
+export const isAnyOpener = (value: unknown): boolean => typeof field(value, 'name') === 'string' && hasMethod(value, 'open');
+export const isSinkOpener = (value: unknown): boolean =>
+  isAnyOpener(value) && typeof field(value, 'readable') === 'boolean' && ['undefined', 'function'].includes(typeof field(value, 'check'));
+export const isSource = (value: unknown): boolean =>
+  hasMethod(field(value, 'cursor'), 'chunks') && hasMethods(value, 'sharesBytesWith', 'bytesRead', 'finish', 'own', 'close');
+export const isTarget = (value: unknown): boolean => hasMethods(value, 'read', 'write', 'zero', 'sync', 'close', 'abandon');
+export const isSink = (value: unknown): boolean => hasMethods(value, 'write', 'finish', 'abandon');
+export const isReadableDisk = (value: unknown): boolean =>
+  isWhole(field(value, 'size'), 1) &&
+  isWhole(field(value, 'align'), 1) &&
+  hasMethods(value, 'read', 'mayHold', 'version', 'sharesBytesWith', 'close');
 
 export const guardNames: Check = (value) => {
   const names: readonly unknown[] = GUARDS;

@@ -3,7 +3,8 @@
  * `AsyncIterable<Uint8Array>`; `src/source/file.ts` has a seekable one.
  */
 
-import { checkArguments } from './arguments.ts';
+import { checkArguments } from './block-arguments.ts';
+import { isStream } from './checks.ts';
 import { fromStart, VdiStreamError } from './errors.ts';
 
 /** A chunk is valid until the next one is requested. */
@@ -64,6 +65,7 @@ export function checkChunk(chunk: unknown): Uint8Array {
 }
 
 export async function* checkedChunks(source: Chunks): Chunks {
+  if (!isStream(source)) throw new VdiStreamError('USAGE', 'the bytes must come from an async iterable of Uint8Arrays');
   for await (const chunk of source) yield checkChunk(chunk);
 }
 

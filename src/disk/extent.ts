@@ -5,7 +5,7 @@
  * again, in a chain whose archive has a parent before its child.
  */
 
-import { checkArguments } from '../arguments.ts';
+import { checkArguments } from '../block-arguments.ts';
 
 /** One run of a disk. Offsets and lengths are bytes, multiples of 512. */
 export type Extent = DataExtent | EmptyExtent;

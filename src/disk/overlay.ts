@@ -15,7 +15,8 @@
  * 2 MiB.
  */
 
-import { checkArguments, checkOptions } from '../arguments.ts';
+import { checkOptions } from '../arguments.ts';
+import { checkArguments } from '../block-arguments.ts';
 import { assert } from '../errors.ts';
 import { cut, type Piece } from './cut.ts';
 import type { ExtentOptions, Wanted } from './disk.ts';

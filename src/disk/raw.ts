@@ -1,6 +1,6 @@
 /** A raw disk: the bytes of the disk, without metadata. */
 
-import { checkArguments } from '../arguments.ts';
+import { checkArguments } from '../block-arguments.ts';
 import { roundUp, SECTOR } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';

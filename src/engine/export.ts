@@ -1,7 +1,7 @@
 /** Export: from devices, files and VDIs to an image. Each disk is read twice: for the map of its blocks, and for the blocks. */
 
 import { randomBytes } from 'node:crypto';
-import { checkDisks, checkOptions, checkPlace } from '../arguments.ts';
+import { checkDisks, checkOptions, checkOutput } from '../arguments.ts';
 import { gzip } from '../codec/gzip.ts';
 import type { Chunks } from '../cursor.ts';
 import type { Disk, Identity } from '../disk/disk.ts';
@@ -36,7 +36,7 @@ import { verifyExport } from './verify-export.ts';
  */
 export async function exportDisk(given: DisksInput, output: SinkInput, options: ExportOptions = {}): Promise<ExportResult> {
   checkDisks('exportDisk', given);
-  checkPlace('exportDisk', 'the output', output);
+  checkOutput('exportDisk', output);
   checkOptions('exportDisk', options);
   const { raw = false, force = [], signal, onWarning, pool = createPool() } = options;
   const started = process.hrtime.bigint();

@@ -1,6 +1,7 @@
 /** Pump: the loop that writes. It takes extents as they arrive, and keeps as many writes in flight as the pool has buffers. */
 
-import { checkArguments, checkOptions } from '../arguments.ts';
+import { checkOptions } from '../arguments.ts';
+import { checkArguments } from '../block-arguments.ts';
 import { discard, type Extent } from '../disk/extent.ts';
 import { assert, throwIfCancelled } from '../errors.ts';
 import type { Sums } from '../host/native.ts';

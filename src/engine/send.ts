@@ -1,5 +1,6 @@
 /** Send: the bytes of an image into a sink. */
 
+import { checkOpenedSink } from '../arguments.ts';
 import type { Chunks } from '../cursor.ts';
 import { assert, rejection, throwIfCancelled } from '../errors.ts';
 import type { SinkOpener, SinkOptions } from '../sink/sink.ts';
@@ -8,6 +9,7 @@ import type { SinkOpener, SinkOptions } from '../sink/sink.ts';
 export async function send(chunks: Chunks, to: SinkOpener, options: SinkOptions): Promise<number> {
   const { length, signal } = options;
   const sink = await to.open(options);
+  checkOpenedSink(to.name, sink);
   let sent = 0;
   try {
     for await (const chunk of chunks) {

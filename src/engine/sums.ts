@@ -1,6 +1,7 @@
 /** Sums: verifying a target right after a write, against checksums taken while writing, so that the image is not read twice. */
 
-import { checkArguments, checkOptions } from '../arguments.ts';
+import { checkOptions } from '../arguments.ts';
+import { checkArguments } from '../block-arguments.ts';
 import { MiB, roundUp } from '../bytes.ts';
 import { throwIfCancelled } from '../errors.ts';
 import { native, type Sums } from '../host/native.ts';

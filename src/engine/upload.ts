@@ -28,6 +28,10 @@ import type { UploadImageOptions, UploadResult } from './upload-options.ts';
 export async function uploadImage(given: DisksInput, id: string | undefined, options: UploadImageOptions): Promise<UploadResult> {
   checkDisks('uploadImage', given);
   checkOptions('uploadImage', options);
+  if (id !== undefined) {
+    checkText('uploadImage', 'the image id', id);
+    checkImageId(id);
+  }
   const service = serviceOf(options);
   const { asIs = false, raw = false, signal, onWarning, name, visibility, properties, diskFormat, containerFormat } = options;
   const started = process.hrtime.bigint();
@@ -45,8 +49,6 @@ export async function uploadImage(given: DisksInput, id: string | undefined, opt
     properties,
   };
   const image = id ?? (await createImage(service, { name, attributes, signal, warn }));
-  checkText('uploadImage', 'the image id', image);
-  checkImageId(image);
   const write: Write = (sink, onWarning) =>
     path === undefined ? sendDisks(given, sink, options, onWarning) : sendFile(path, sink, { ...pickProgress(options), onWarning });
   try {

@@ -44,18 +44,10 @@ export interface Http {
 export const IDLE_TIMEOUT = 60_000;
 const MAX_REDIRECTS = 5;
 const REDIRECTS = [301, 302, 303, 307, 308];
-const MAX_TIMEOUT = 2 ** 31 - 1;
-
-/** Throws USAGE. */
-export function checkTimeout(name: string, value: number): void {
-  if (value >= 1 && value <= MAX_TIMEOUT) return;
-  throw new VdiStreamError('USAGE', `${name} must be a number of milliseconds from 1 to ${MAX_TIMEOUT}`);
-}
 
 /** Throws USAGE. Loads nothing and connects nowhere before the first request. */
 export function createHttp(options: HttpOptions = {}, network = NETWORK): Http {
   const { headers: ownHeaders = {}, ca, connectTimeout = 10_000, idleTimeout = IDLE_TIMEOUT, retries = 0 } = options;
-  for (const [name, value] of Object.entries({ connectTimeout, idleTimeout })) checkTimeout(name, value);
   if (!Number.isSafeInteger(retries) || retries < 0) throw new VdiStreamError('USAGE', 'retries must be a whole number');
   const secret = checkHeaders(ownHeaders);
   const closing = new AbortController();

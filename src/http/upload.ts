@@ -5,7 +5,7 @@ import { checkOptions, checkText } from '../arguments.ts';
 import { MiB } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
 import type { Sink, SinkOpener } from '../sink/sink.ts';
-import { checkTimeout, createHttp, type HttpOptions, IDLE_TIMEOUT } from './client.ts';
+import { createHttp, type HttpOptions, IDLE_TIMEOUT } from './client.ts';
 import type { HttpAnswer } from './exchange.ts';
 import { type Outgoing, outgoingBody } from './outgoing.ts';
 import { uploadError } from './upload-status.ts';
@@ -34,7 +34,6 @@ export function httpSink(url: string, options: UploadOptions = {}): SinkOpener {
   checkText('httpSink', 'the URL', url);
   checkOptions('httpSink', options);
   const { headers = {}, ca, connectTimeout, idleTimeout = IDLE_TIMEOUT, expected = SUCCESS, answerTimeout = ANSWER_TIMEOUT } = options;
-  checkTimeout('answerTimeout', answerTimeout);
   parseUrl(url);
   const secret = checkHeaders(headers);
   const name = redactUrl(url);

@@ -1,5 +1,6 @@
 /** The disks of an export: devices, raw files and VHD chains, opened for reading at any place. */
 
+import { checkOpenedDisk } from '../arguments.ts';
 import { compressionOf } from '../codec/compression.ts';
 import { otherFormat } from '../disk/other-formats.ts';
 import { closeDisks, type DiskOpener, type ReadableDisk } from '../disk/readable.ts';
@@ -120,5 +121,8 @@ function isCompressed(front: Uint8Array): boolean {
 
 async function openRaw(source: Given | undefined, options: Parameters<DiskOpener['open']>[0]): Promise<ReadableDisk> {
   if (source === undefined) throw new VdiStreamError('USAGE', 'no disk given');
-  return (typeof source === 'string' ? deviceDisk(source) : source).open(options);
+  const opener = typeof source === 'string' ? deviceDisk(source) : source;
+  const disk = await opener.open(options);
+  checkOpenedDisk(opener.name, disk);
+  return disk;
 }

@@ -10,7 +10,7 @@
  * (first bit set, then big-endian two's complement), and POSIX pax records.
  */
 
-import { checkArguments } from '../arguments.ts';
+import { checkArguments } from '../block-arguments.ts';
 import { startsWith } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
 

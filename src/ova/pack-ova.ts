@@ -3,7 +3,9 @@
  * at the end all digests are known, so the disks are read once.
  */
 
-import type { Chunks } from '../cursor.ts';
+import { checkOptions } from '../arguments.ts';
+import { checkArguments } from '../block-arguments.ts';
+import { type Chunks, checkedChunks } from '../cursor.ts';
 import { digester } from './manifest.ts';
 import { writeOvf } from './ovf-write.ts';
 import { type PackedArchive, type PackMember, packTar } from './pack.ts';
@@ -28,7 +30,10 @@ export interface OvaOptions {
 const SHA256_DIGITS = 64;
 
 /** Throws USAGE. */
-export function packOva(disks: readonly OvaDisk[], { name, mtime }: OvaOptions): PackedArchive {
+export function packOva(disks: readonly OvaDisk[], options: OvaOptions): PackedArchive {
+  checkArguments('packOva', disks);
+  checkOptions('packOva', options);
+  const { name, mtime } = options;
   const prefix = memberPrefix(name);
   const named = disks.map((disk, index) => ({ name: `${prefix}-disk${index + 1}.vhd`, disk }));
   const descriptor = Buffer.from(
@@ -42,7 +47,7 @@ export function packOva(disks: readonly OvaDisk[], { name, mtime }: OvaOptions):
     ...member,
     async *bytes() {
       const hash = digester(['sha256']);
-      for await (const chunk of member.bytes()) {
+      for await (const chunk of checkedChunks(member.bytes())) {
         hash.update(chunk);
         yield chunk;
       }

@@ -5,8 +5,10 @@
  * read that. A pax record would be the form of POSIX, but busybox ignores it, and then loses its place in the archive.
  */
 
+import { checkOptions } from '../arguments.ts';
+import { checkArguments } from '../block-arguments.ts';
 import { roundUp } from '../bytes.ts';
-import type { Chunks } from '../cursor.ts';
+import { type Chunks, checkedChunks } from '../cursor.ts';
 import { assert, VdiStreamError } from '../errors.ts';
 import { quote } from '../quote.ts';
 import { TAR_BLOCK } from './header.ts';
@@ -37,9 +39,11 @@ const MAX_NAME = 100;
 const MAX_MTIME = 0x7fff_ffff;
 
 /** An archive of files with the mode 0644 and the owner 0:0. The same members make the same bytes. Throws USAGE. */
-export function packTar(members: readonly PackMember[], { mtime }: PackOptions): PackedArchive {
+export function packTar(members: readonly PackMember[], options: PackOptions): PackedArchive {
+  checkArguments('packTar', members);
+  checkOptions('packTar', options);
+  const { mtime } = options;
   for (const { name } of members) checkName(name);
-  if (!Number.isInteger(mtime) || mtime < 0) throw new VdiStreamError('USAGE', `mtime must be a whole number of seconds, not ${mtime}`);
   const time = new Date(Math.min(mtime, MAX_MTIME) * 1000);
   const bodies = members.map(({ length }) => roundUp(length, TAR_BLOCK));
   return {
@@ -79,10 +83,10 @@ async function headerOf({ name, length }: PackMember, mtime: Date): Promise<Uint
 async function* bodyOf(member: PackMember): AsyncGenerator<Uint8Array, void, void> {
   const { name, length } = member;
   let position = 0;
-  for await (const chunk of member.bytes()) {
+  for await (const chunk of checkedChunks(member.bytes())) {
     position += chunk.length;
-    assert(position <= length, `the body of ${name} has no more than ${length} bytes`);
+    if (position > length) throw new VdiStreamError('USAGE', `the body of ${name} has more than ${length} bytes`);
     yield chunk;
   }
-  assert(position === length, `the body of ${name} has no fewer than ${length} bytes`);
+  if (position < length) throw new VdiStreamError('USAGE', `the body of ${name} has ${position} bytes, not ${length}`);
 }

@@ -3,7 +3,7 @@
  * is harmless.
  */
 
-import { checkArguments } from '../arguments.ts';
+import { checkArguments } from '../block-arguments.ts';
 import { isZero, roundUp } from '../bytes.ts';
 import { type Cursor, truncated, within } from '../cursor.ts';
 import { fromStart, inMember, VdiStreamError } from '../errors.ts';

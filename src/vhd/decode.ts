@@ -1,6 +1,7 @@
 /** Decodes one VHD. */
 
-import { checkArguments, checkOptions } from '../arguments.ts';
+import { checkOptions } from '../arguments.ts';
+import { checkArguments } from '../block-arguments.ts';
 import type { Cursor } from '../cursor.ts';
 import type { DecodeOptions, Disk } from '../disk/disk.ts';
 import type { OnWarning } from '../warnings.ts';

@@ -1,8 +1,10 @@
 /** Encoding a disk as a VHD, or as it is. */
 
+import { checkOptions } from '../arguments.ts';
+import { checkArguments } from '../block-arguments.ts';
 import { GiB, KiB, MiB, SECTOR } from '../bytes.ts';
 import type { Disk, Identity } from '../disk/disk.ts';
-import { assert, VdiStreamError } from '../errors.ts';
+import { VdiStreamError } from '../errors.ts';
 import { blockBytes, dynamicLayout, frontBytes } from './encode-dynamic.ts';
 import { encodeFooter, encodeHeader } from './encode-metadata.ts';
 import { type EncodedDisk, flatBytes, PLAIN_SCAN, readyExtents, type ZeroScan } from './encoded.ts';
@@ -29,13 +31,12 @@ export const MAX_VHD = 2040 * GiB;
  * A dynamic VHD has the blocks that `disk.allocated()` has, also those that are zero. Throws USAGE for an invalid option, and EXPORT_SIZE
  * if a VHD cannot hold the disk.
  */
-export function encodeVhd(
-  disk: Disk,
-  { type, blockSize = MAX_BLOCK, align = SECTOR, identity, scan = PLAIN_SCAN }: VhdLayoutOptions,
-): EncodedDisk {
+export function encodeVhd(disk: Disk, options: VhdLayoutOptions): EncodedDisk {
+  checkArguments('encodeVhd', disk);
+  checkOptions('encodeVhd', options);
+  const { type, blockSize = MAX_BLOCK, align = SECTOR, identity, scan = PLAIN_SCAN } = options;
   const { virtualSize } = disk;
-  checkLayout(blockSize, align, identity);
-  assert(virtualSize > 0 && virtualSize % SECTOR === 0, 'a disk is whole sectors');
+  checkIdentity(identity);
   if (virtualSize > MAX_VHD) {
     throw new VdiStreamError('EXPORT_SIZE', `the disk has ${virtualSize} bytes, but a VHD holds at most ${MAX_VHD}`);
   }
@@ -62,15 +63,12 @@ export function encodeVhd(
 
 /** The disk as it is. */
 export function encodeRaw(disk: Disk): EncodedDisk {
+  checkArguments('encodeRaw', disk);
   return { length: disk.virtualSize, bytes: (buffers, { signal } = {}) => flatBytes(disk, buffers, signal) };
 }
 
-function checkLayout(blockSize: number, align: number, { creator, uniqueId, timestamp }: Identity): void {
+function checkIdentity({ creator, uniqueId, timestamp }: Identity): void {
   const invalid = (problem: string): VdiStreamError => new VdiStreamError('USAGE', `encodeVhd: ${problem}`);
-  if (!Number.isInteger(Math.log2(blockSize)) || blockSize < MIN_BLOCK || blockSize > MAX_BLOCK) {
-    throw invalid(`blockSize must be a power of two from ${MIN_BLOCK} to ${MAX_BLOCK}`);
-  }
-  if (align !== SECTOR && align !== 4096) throw invalid('align must be 512 or 4096');
   if (!/^[\x20-\x7e]{1,4}$/.test(creator)) throw invalid('the creator must be one to four ASCII characters');
   if (!/^[0-9a-f]{32}$/i.test(uniqueId) || /^0+$/.test(uniqueId))
     throw invalid('the unique ID must be 32 hexadecimal digits, not all zero');

@@ -3,9 +3,10 @@
 import { basename } from 'node:path';
 import type { SourceInput } from '../engine/input.ts';
 import { type Job, withDisk } from '../engine/job.ts';
+import { targetOpener } from '../engine/open.ts';
 import type { DiskInput } from '../engine/options.ts';
 import { refuseToSum, type WriteOptions } from '../engine/write.ts';
-import { messageOf, rejection, throwIfCancelled } from '../errors.ts';
+import { messageOf, rejection, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { createPool, type Pool } from '../host/pool.ts';
 import { isUrl, redactUrl } from '../http/url.ts';
 import type { ChosenDisk } from '../image/chain.ts';
@@ -90,6 +91,13 @@ export async function withOwnDevice<T>(
   { sr: given, rawVdi = false, pool = sharedPool(), ...write }: Omit<ImportDeviceOptions, 'xe'>,
   use: (own: OwnDevice, write: WriteOptions) => Promise<T>,
 ): Promise<T> {
+  // The same mistakes as with any target; and an import that discards everything would succeed.
+  if (targetOpener(device).keepsNothing === true) {
+    throw new VdiStreamError(
+      'USAGE',
+      `${device} discards everything, so it is no device for an import; for a file of that name, use ./${device}`,
+    );
+  }
   const { zero, signal } = write;
   const sr = given === undefined ? undefined : parseSrUuid(given);
   const asks = sr !== undefined && zero === undefined;

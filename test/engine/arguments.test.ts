@@ -4,6 +4,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import * as blocks from '../../src/blocks.ts';
@@ -36,6 +37,24 @@ function iterated(work: unknown): Call {
     if (isIterable(found)) for await (const _ of found);
   };
 }
+/** For a call that opens something. */
+function closed(work: unknown): Call {
+  return async (...values) => {
+    const found = await call(work)(...values);
+    if (typeof found === 'object' && found !== null && 'close' in found) await call(found.close)(undefined, undefined, undefined);
+  };
+}
+/** For a call that returns an image, whose bytes are made when they are read. */
+function packed(work: unknown): Call {
+  return async (...values) => {
+    const found = call(work)(...values);
+    if (!isPacked(found)) throw new Error('no image');
+    const chunks = found.bytes(library.createPool({ count: 8, size: 65_536 }));
+    for await (const _ of chunks);
+  };
+}
+const isPacked = (value: unknown): value is { bytes(pool: library.Pool): AsyncIterable<unknown> } =>
+  typeof value === 'object' && value !== null && 'bytes' in value && typeof value.bytes === 'function';
 const isIterable = (value: unknown): value is AsyncIterable<unknown> =>
   typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 const CALLS: Readonly<Record<string, Call>> = {
@@ -48,17 +67,23 @@ const CALLS: Readonly<Record<string, Call>> = {
   dryRunImportToDevice: call(library.dryRunImportToDevice),
   importImage: call(library.importImage),
   importToDevice: call(library.importToDevice),
+  exportDisk: call(library.exportDisk),
+  uploadImage: call(library.uploadImage),
   reap: call(library.reap),
   vdiDisk: call(library.vdiDisk),
   httpImage: call(library.httpImage),
+  httpSink: call(library.httpSink),
   glanceImage: call(library.glanceImage),
+  glanceSink: call(library.glanceSink),
   cachedImage: call(library.cachedImage),
   stagedImage: call(library.stagedImage),
   createPool: call(library.createPool),
   deviceTarget: call(library.deviceTarget),
-  openSource: call(blocks.openSource),
+  openSource: closed(blocks.openSource),
   compressionOf: call(blocks.compressionOf),
   decompress: iterated(blocks.decompress),
+  gunzip: iterated(blocks.gunzip),
+  gzip: iterated(blocks.gzip),
   drain: call(blocks.drain),
   streamCursor: call(blocks.streamCursor),
   discard: call(blocks.discard),
@@ -71,7 +96,11 @@ const CALLS: Readonly<Record<string, Call>> = {
   verifySums: call(blocks.verifySums),
   isTarHeader: call(blocks.isTarHeader),
   readTar: iterated(blocks.readTar),
+  packTar: packed(blocks.packTar),
+  packOva: packed(blocks.packOva),
   decodeVhd: call(blocks.decodeVhd),
+  encodeVhd: packed(blocks.encodeVhd),
+  encodeRaw: packed(blocks.encodeRaw),
 };
 
 /** The error of a call, thrown or rejected. */
@@ -132,6 +161,11 @@ test('all words that the command line accepts are accepted by the library', asyn
   for (const manifest of MANIFEST_MODES) await library.info(image(), { manifest });
 });
 
+const disk = () => blocks.rawDisk(blocks.streamCursor(Readable.from([vhd])), vhd.length, () => {});
+const identity = { creator: blocks.CREATOR, uniqueId: 'c0ffee'.padEnd(32, '0'), timestamp: 0 };
+const encoding = { type: 'fixed', identity };
+const members = (chunk: unknown) => [{ name: 'a', length: 5, virtualSize: 512, bytes: () => Readable.from([chunk]) }];
+
 describe('building blocks', () => {
   const cursor = blocks.streamCursor(Readable.from([]));
   test.each<readonly [string, string, readonly unknown[]]>([
@@ -147,11 +181,35 @@ describe('building blocks', () => {
     ['overlay', 'the option size', [Readable.from([]), library.createPool({ count: 1, size: 4096 }), {}]],
     ['compressionOf', 'magic', ['BZh']],
     ['decompress', 'compression', ['bzip2', cursor.chunks()]],
+    ['decompress', 'compression', [Object.create(null), cursor.chunks()]],
     ['isTarHeader', 'block', [undefined]],
     ['streamCursor', 'source', [Buffer.alloc(3)]],
     ['emptySums', 'size', [2 ** 53]],
     ['discard', 'extent', [{ kind: 'data' }]],
     ['drain', 'cursor', [null]],
+    ['gunzip', 'source', [Buffer.alloc(3)]],
+    ['gunzip', 'inflate', [cursor.chunks(), 'fast']],
+    ['decompress', 'inflate', ['gzip', cursor.chunks(), 'fast']],
+    ['gzip', 'source', ['text']],
+    ['gzip', 'level', [cursor.chunks(), { level: 0 }]],
+    ['encodeVhd', 'disk', [{ virtualSize: 512 }, encoding]],
+    ['encodeVhd', 'disk', [{ ...disk(), virtualSize: 513 }, encoding]],
+    ['encodeVhd', 'disk', [{ ...disk(), virtualSize: 0 }, encoding]],
+    ['encodeVhd', 'the option type', [disk(), { identity }]],
+    ['encodeVhd', 'the option identity', [disk(), { type: 'fixed' }]],
+    ['encodeVhd', 'identity', [disk(), { ...encoding, identity: { ...identity, creator: null } }]],
+    ['encodeVhd', 'blockSize', [disk(), { ...encoding, blockSize: 5000 }]],
+    ['encodeVhd', 'align', [disk(), { ...encoding, align: 1024 }]],
+    ['encodeVhd', 'scan', [disk(), { ...encoding, scan: {} }]],
+    ['encodeVhd', 'type', [disk(), { ...encoding, type: 'differencing' }]],
+    ['encodeRaw', 'disk', [undefined]],
+    ['packTar', 'members', [[{ name: 'a', length: -1, bytes: () => {} }], { mtime: 0 }]],
+    ['packTar', 'members', [{}, { mtime: 0 }]],
+    ['packTar', 'mtime', [[], { mtime: -1 }]],
+    ['packTar', 'the option mtime', [[]]],
+    ['packOva', 'disks', [[{ length: 1, bytes: () => {} }], { name: '', mtime: 0 }]],
+    ['packOva', 'the option name', [[], { mtime: 0 }]],
+    ['packOva', 'name', [[], { name: 3, mtime: 0 }]],
   ])('%s refuses a wrong %s', async (name, argument, values) => {
     const error = await wrong(name, ...values);
     expect(error).toMatchObject({ code: 'USAGE', message: expect.stringMatching(new RegExp(`^${name}: `)) });
@@ -161,6 +219,27 @@ describe('building blocks', () => {
   test('a chunk that is no Uint8Array is refused while it is decompressed', async () => {
     for (const compression of ['none', 'gzip', 'xz'])
       expect(await wrong('decompress', compression, Readable.from(['text']))).toMatchObject({ code: 'USAGE' });
+    for (const name of ['gunzip', 'gzip']) expect(await wrong(name, Readable.from(['text']))).toMatchObject({ code: 'USAGE' });
+  });
+
+  test('the third argument of decompress chooses what inflates', async () => {
+    const { message } = await wrong('decompress', 'gzip', Readable.from([gzipSync(vhd), gzipSync(vhd)]), 'zlib-sync');
+    expect(message).toContain('zlib-sync');
+  });
+
+  test.each([['text'], [3], [Buffer.from('four')], [Buffer.from('sixsix')]])(
+    'a body of five bytes that is %j is refused while it is packed',
+    async (chunk) => {
+      expect(await wrong('packTar', members(chunk), { mtime: 0 })).toMatchObject({ code: 'USAGE' });
+      expect(await wrong('packOva', members(chunk), { name: '', mtime: 0 })).toMatchObject({ code: 'USAGE' });
+    },
+  );
+
+  test('a body that is no stream is refused while it is packed', async () => {
+    const [member] = members('');
+    const wrongBody = [{ ...member, bytes: () => 3 }];
+    expect(await wrong('packTar', wrongBody, { mtime: 0 })).toMatchObject({ code: 'USAGE' });
+    expect(await wrong('packOva', wrongBody, { name: '', mtime: 0 })).toMatchObject({ code: 'USAGE' });
   });
 });
 
@@ -190,8 +269,56 @@ describe('sources and targets', () => {
   });
 });
 
+describe('outputs', () => {
+  test.each([undefined, null, 3, '', 'a\0b', {}, [], library.nullTarget])('%j is no output', async (output) => {
+    expect(await wrong('exportDisk', image(), output)).toMatchObject({ code: 'USAGE' });
+  });
+
+  test('the opener of a target is no disk', async () => {
+    expect(await wrong('exportDisk', library.nullTarget, 'null:')).toMatchObject({
+      code: 'USAGE',
+      message: 'the opener null: has not returned a disk',
+    });
+  });
+
+  test('an opener that returns no sink is named', async () => {
+    const sink = { name: 'pipe', readable: false, open: async () => ({ write: () => {} }) };
+    expect(await wrong('exportDisk', image(), sink)).toMatchObject({ code: 'USAGE', message: 'the opener pipe has not returned a sink' });
+  });
+
+  test.each([null, 3, '', 'a/b'])('%j is no image id, and no image is created', async (id) => {
+    const endpoints = ['http://127.0.0.1:1'];
+    expect(await wrong('uploadImage', image(), id, { endpoints, retries: 0 })).toMatchObject({ code: 'USAGE' });
+    expect(await wrong('glanceSink', id, { endpoints, diskFormat: 'vhd', containerFormat: 'ovf' })).toMatchObject({ code: 'USAGE' });
+  });
+
+  test.each([undefined, null, 3, '', 'file:///a', {}])('%j is no URL', async (url) => {
+    expect(await wrong('httpSink', url)).toMatchObject({ code: 'USAGE' });
+  });
+
+  test.each(['answerTimeout', 'settleTimeout', 'connectTimeout', 'idleTimeout'])('%s must be a number of milliseconds', async (name) => {
+    const options = { endpoints: ['http://127.0.0.1:1'], retries: 0, [name]: -1 };
+    const error = { code: 'USAGE', message: expect.stringContaining(`${name} must be a number of milliseconds`) };
+    expect(await wrong('uploadImage', image(), undefined, options)).toMatchObject(error);
+    expect(await wrong('glanceSink', SR, { ...options, diskFormat: 'vhd', containerFormat: 'ovf' })).toMatchObject(error);
+    if (name !== 'settleTimeout') expect(await wrong('httpSink', 'http://127.0.0.1:1/', { [name]: -1 })).toMatchObject(error);
+  });
+});
+
+describe('no image is imported to', () => {
+  test.each(['null:', 'null', '-'])('%s', async (device) => {
+    const source = image();
+    for (const name of ['importToDevice', 'dryRunImportToDevice'])
+      expect(await wrong(name, source, device, { xe })).toMatchObject({
+        code: 'USAGE',
+        message: expect.stringContaining(`use ./${device}`),
+      });
+    expect(existsSync(device)).toBe(false);
+  });
+});
+
 const OPTIONS =
-  'disk raw manifest sha256 signal onProgress strict onWarning virtualSize staging force pool zero zeroTail verify quick sr name rawVdi dryRun headers ca connectTimeout idleTimeout retries digest length endpoints version folder size count attached readsZero junk'.split(
+  'disk raw manifest sha256 signal onProgress strict onWarning virtualSize staging force pool zero zeroTail verify quick sr rawVdi dryRun headers ca connectTimeout idleTimeout retries digest length endpoints version folder size count attached readsZero format container compress level blockSize align singlePass name asIs type identity scan mtime diskFormat containerFormat visibility properties store answerTimeout settleTimeout expected junk'.split(
     ' ',
   );
 const junk = fc.oneof(
@@ -200,6 +327,8 @@ const junk = fc.oneof(
   fc.constant(undefined).map(() => Readable.from([Buffer.from('chunk')])),
   fc.constant(undefined).map(() => Readable.from([3])),
   fc.constant(undefined).map(() => blocks.streamCursor(Readable.from([vhd]))),
+  fc.constant(undefined).map(disk),
+  fc.constantFrom('hello', Buffer.from('hello'), 3).map(members),
   fc.constantFrom<unknown>({}, [], ['x'], () => {}, new Date(0), new Uint8Array(4), AbortSignal.abort(), from, library.nullTarget, 'null:'),
   fc.anything(),
 );
@@ -207,6 +336,9 @@ const options = fc.oneof(
   junk,
   fc.dictionary(fc.constantFrom(...OPTIONS), junk, { maxKeys: 3 }).map((chosen) => ({ ...chosen, xe })),
   fc.dictionary(fc.constantFrom(...OPTIONS), junk, { maxKeys: 2 }),
+  fc
+    .dictionary(fc.constantFrom('level', 'blockSize', 'align', 'scan', 'identity', 'name'), junk, { maxKeys: 1 })
+    .chain((chosen) => fc.constantFrom({ ...encoding, ...chosen }, { name: 'vm', mtime: 0, ...chosen }, { mtime: 0, ...chosen })),
 );
 
 const LONG = process.env.VDISTREAM_LONG === '1';

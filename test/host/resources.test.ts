@@ -27,7 +27,7 @@ describe('a thread that cannot be started', () => {
     writeFileSync(file, Buffer.alloc(3 * MIB));
     const { stdout, calls, status } = await faulty([program, addonPath, file, 'many'], { rules: [`thread:${EAGAIN}:${first}:0`] });
     expect({ status, answer: JSON.parse(stdout) }).toEqual({ status: 0, answer: { sum: 0 } });
-    expect(calls.thread).toEqual({ made: expect.any(Number), failed: expect.any(Number) });
+    expect(calls.thread?.made).toBeGreaterThan(0);
     expect(calls.thread?.failed).toBeGreaterThan(0);
   });
 
