@@ -4,11 +4,8 @@
  */
 
 import {
-<<<<<<< HEAD
-=======
   align,
   anyText,
->>>>>>> wt-args
   type Check,
   callback,
   digest,
@@ -47,7 +44,6 @@ import {
   whole,
   zeroScan,
 } from './checks.ts';
-
 import { VdiStreamError } from './errors.ts';
 
 const READ: Table = {
