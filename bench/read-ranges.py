@@ -18,8 +18,8 @@ while at < size:
     except OSError:
         break
     # Whole blocks, as in a VHD.
-    start = max(at, start // BLOCK * BLOCK)
     end = min(size, -(-os.lseek(file, start, os.SEEK_HOLE) // BLOCK) * BLOCK)
+    start = max(at, start // BLOCK * BLOCK)
     while start < end:
         read = os.preadv(device, [memoryview(buffer)[: min(CHUNK, end - start)]], start)
         if read <= 0:

@@ -72,7 +72,7 @@ async function processWith(path: string, ids: ReadonlySet<string>, isNbd: boolea
   const pids = (await namesIn('/proc')).filter((name) => /^\d+$/.test(name));
   while (pids.length > 0) {
     // Not all together: there may be more processes than file descriptors.
-    const names = pids.splice(0, 32).map(async (pid) => ({ pid, name: await kernelText(`/proc/${pid}/comm`) }));
+    const names = pids.splice(0, 16).map(async (pid) => ({ pid, name: await kernelText(`/proc/${pid}/comm`) }));
     for (const { pid, name } of await Promise.all(names)) {
       if (!SERVER.test(name) || (isNbd && name === 'qemu-nbd')) continue;
       if (await hasOpen(pid, path, ids)) return `${name}, process ${pid}`;

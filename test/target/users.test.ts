@@ -79,7 +79,7 @@ testWith('loop')(
 );
 
 testWith('loop')('a served device is refused even if there are more processes than this one may open files', async () => {
-  const crowd = spawn('sh', ['-c', 'for i in $(seq 100); do sleep 1000 & done; echo; wait'], {
+  const crowd = spawn('sh', ['-c', 'for i in $(seq 300); do sleep 1000 & done; echo; wait'], {
     detached: true,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -91,7 +91,7 @@ testWith('loop')('a served device is refused even if there are more processes th
   await once(crowd.stdout, 'data');
   await withLoop({ size: 8 * MIB }, async ({ path }) => {
     await withServer('tapdisk', path, async () => {
-      const { stdout } = await promisify(execFile)('prlimit', ['--nofile=90', process.execPath, child, image(), path, '{}']);
+      const { stdout } = await promisify(execFile)('prlimit', ['--nofile=200', process.execPath, child, image(), path, '{}']);
       expect(JSON.parse(stdout)).toMatchObject({ code: 'TARGET_BUSY' });
     });
   });

@@ -148,9 +148,10 @@ describe('an export of a VDI', () => {
 
   test('that fails and cannot detach the VDI has its first error, and what is left', () =>
     withVdi(async (place, vdi) => {
-      writeFileSync(outputOf(place), 'already there');
       await place.host.fault({ command: 'vbd-destroy', always: true, what: { fail: ['INTERNAL_ERROR', 'storage'] } });
-      const { error } = await exported(place, vdi);
+      // Before the disk is attached, that would be refused.
+      const appears = (): void => writeFileSync(outputOf(place), 'another program');
+      const { error } = await exported(place, vdi, { onProgress: appears });
       const [vbd] = place.host.state().vbd;
       expect([error?.code, error?.left]).toEqual([
         'TARGET_CONTENT',
