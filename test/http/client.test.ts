@@ -3,6 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { Chunks } from '../../src/cursor.ts';
 import { createHttp, statusError } from '../../src/http/client.ts';
+import { httpImage } from '../../src/http/download.ts';
 import { redactUrl } from '../../src/http/url.ts';
 import { collect, noise } from '../support/chunks.ts';
 import { failure } from '../support/failure.ts';
@@ -137,9 +138,11 @@ describe('an invalid request is USAGE before anything is sent, such as', () => {
     { idleTimeout: -1 },
     { idleTimeout: Number.NaN },
     { connectTimeout: 2 ** 31 },
-    { retries: 1.5 },
-    { retries: -1 },
-  ])('the option %j', (options) => {
+  ])('the option %j of a call', (options) => {
+    expect(() => httpImage('http://host/image', options)).toThrow(expect.objectContaining({ code: 'USAGE' }));
+  });
+
+  test.each([{ retries: 1.5 }, { retries: -1 }])('the option %j', (options) => {
     expect(() => createHttp(options)).toThrow(expect.objectContaining({ code: 'USAGE' }));
   });
 });
