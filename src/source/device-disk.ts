@@ -5,6 +5,7 @@ import { roundUp, SECTOR } from '../bytes.ts';
 import type { Range } from '../disk/disk.ts';
 import type { DiskOpener, ReadableDisk } from '../disk/readable.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { descriptorUse } from '../host/descriptor-use.ts';
 import { deviceId } from '../host/device-stack.ts';
 import { guarded, ioError } from '../host/errno.ts';
 import { kernelText } from '../host/kernel-files.ts';
@@ -35,19 +36,21 @@ async function openDevice(path: string, onWarning: OnWarning | undefined): Promi
         offset: size - SECTOR,
       });
     }
-    const found = fstatSync(fd);
+    const { during, end } = descriptorUse(() => new VdiStreamError('USAGE', `${path}: the disk is closed`, { device: path }));
     let open = true;
     return {
       name: path,
       size,
       align: sector,
-      read: (into, offset) => guarded('SOURCE_READ', path, addon.read(fd, into, offset)),
+      read: (into, offset) => during(() => guarded('SOURCE_READ', path, addon.read(fd, into, offset))),
       mayHold: (signal) => dataOf(path, opened, signal),
       version: () => versionOf(fd, kind),
-      sharesBytesWith: sharing(found),
+      sharesBytesWith: sharing(fstatSync(fd)),
       async close() {
         if (!open) return;
         open = false;
+        // An export that fails may have requested more than it used.
+        await end();
         await addon.close(fd).catch(() => {}); // it was only read
       },
     };

@@ -3,6 +3,7 @@
 import { statfs } from 'node:fs/promises';
 import { MiB } from '../bytes.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { descriptorUse } from '../host/descriptor-use.ts';
 import { guarded } from '../host/errno.ts';
 import type { Native, Opened } from '../host/native.ts';
 import type { Target } from './target.ts';
@@ -16,37 +17,20 @@ interface OpenIo {
 }
 
 export function ioOf(addon: Native, path: string, { fd, direct }: Opened): OpenIo {
-  const inFlight = new Set<Promise<unknown>>();
-  let open = true;
-
-  /** Once the descriptor is closed, its number may belong to another file. */
-  async function whileOpen<T>(call: () => Promise<T>): Promise<T> {
-    if (!open) throw new VdiStreamError('USAGE', `${path}: the target is closed`, { device: path });
-    const work = call();
-    inFlight.add(work);
-    try {
-      return await work;
-    } finally {
-      inFlight.delete(work);
-    }
-  }
-
+  const { during, end } = descriptorUse(() => new VdiStreamError('USAGE', `${path}: the target is closed`, { device: path }));
   const zero = zeroing(addon, path, fd);
   async function uncache(length: number): Promise<boolean> {
     return direct || (await isInMemory(fd)) || (await guarded('TARGET_READ', path, addon.uncache(fd, 0, length))) === 0;
   }
   return {
     io: {
-      write: (bytes, offset, sums) => whileOpen(() => guarded('TARGET_WRITE', path, addon.write(fd, bytes, offset, sums))),
-      read: (into, offset, sums) => whileOpen(() => guarded('TARGET_READ', path, addon.read(fd, into, offset, sums))),
-      zero: (offset, length, how, signal) => whileOpen(() => zero(offset, length, how, signal)),
-      sync: () => whileOpen(() => guarded('TARGET_SYNC', path, addon.sync(fd))),
-      uncache: (length) => whileOpen(() => uncache(length)),
+      write: (bytes, offset, sums) => during(() => guarded('TARGET_WRITE', path, addon.write(fd, bytes, offset, sums))),
+      read: (into, offset, sums) => during(() => guarded('TARGET_READ', path, addon.read(fd, into, offset, sums))),
+      zero: (offset, length, how, signal) => during(() => zero(offset, length, how, signal)),
+      sync: () => during(() => guarded('TARGET_SYNC', path, addon.sync(fd))),
+      uncache: (length) => during(() => uncache(length)),
     },
-    async shut() {
-      open = false;
-      await Promise.allSettled(inFlight);
-    },
+    shut: end,
   };
 }
 
