@@ -86,6 +86,8 @@ const exported = {
   truncate: () => addon.truncate(fd(), number()),
   link: () => addon.link(fd(), path()),
   lock: () => addon.lock(fd()),
+  seekData: () => addon.seekData(fd(), number()),
+  seekHole: () => addon.seekHole(fd(), number()),
   uncache: () =>
     addon.uncache(
       fd(),
