@@ -73,8 +73,12 @@ describe('within one process', () => {
     symlinkSync('real', join(folder, 'link'));
     const { passed, open } = gate();
     const log: string[] = [];
-    const first = withLock(join(folder, 'real', 'lock'), () => passed.then(() => log.push('first')));
-    await vi.waitFor(() => expect(existsSync(join(folder, 'real', 'lock'))).toBe(true), 60_000);
+    let isHeld = false;
+    const first = withLock(join(folder, 'real', 'lock'), () => {
+      isHeld = true;
+      return passed.then(() => log.push('first'));
+    });
+    await vi.waitFor(() => expect(isHeld).toBe(true), 60_000);
     const second = withLock(join(folder, 'link', 'lock'), async () => log.push('second'));
     open();
     await Promise.all([first, second]);
