@@ -1,6 +1,6 @@
 /** DescriptorUse: the calls on a descriptor, which end before it is closed: after that, its number may belong to another file. */
 
-export interface DescriptorUse {
+interface DescriptorUse {
   /** Throws what `closed` returns if the use has ended. */
   during<T>(call: () => Promise<T>): Promise<T>;
   /** From now on `during` throws. Resolves when the calls in flight have settled. */
