@@ -19,11 +19,14 @@ const ENTRIES = 3 * 2 ** 20;
 // A BAT of 12 MiB: the largest allocation that depends on the image.
 const vhd = dynamicVhd({ size: 512 * ENTRIES, blockSize: 512, blocks: new Map([[5, Buffer.alloc(512, 'data')]]) });
 
+/** The limits below are those of this version. Others need more memory, and their V8 may end a process without a word. */
+const IS_MEASURED = process.versions.node.startsWith('20.');
+
 /** The code of the error, `success`, or `V8` if that ended the process. */
 function outcomeOf(args: readonly string[], spare: number): string {
   const env = { ...process.env, SPARE_MIB: String(spare) };
   const { status, stderr } = spawnSync(process.execPath, [...MEMORY_FLAGS, main, ...args], { env, encoding: 'utf8', timeout: 60_000 });
-  if (ofV8(stderr)) return 'V8';
+  if (ofV8(stderr) || (!IS_MEASURED && status === null)) return 'V8';
   if (status === 0) return 'success';
   const last = stderr.trim().split('\n').at(-1) ?? '';
   return `${JSON.parse(last.startsWith('{') ? last : '{"error":{"code":"no document"}}').error.code} ${status}`;
@@ -57,6 +60,7 @@ test.each([
     rmSync(target, { force: true });
   }
   expect(Object.entries(found).filter(([, outcome]) => !ACCEPTED.has(outcome))).toEqual([]);
+  if (!IS_MEASURED) return;
   expect(Object.values(found).filter((outcome) => outcome === 'MEMORY 1').length, JSON.stringify(found)).toBeGreaterThan(0);
   expect(found[spares.at(-1) ?? 0]).toBe('success');
 });
