@@ -6,12 +6,16 @@ import type { Range } from '../disk/disk.ts';
 import type { ReadableDisk } from '../disk/readable.ts';
 import { throwIfCancelled } from '../errors.ts';
 import { native } from '../host/native.ts';
+import { eachInParallel } from '../host/parallel.ts';
 import type { Pool } from '../host/pool.ts';
 
 /** The blocks of a disk that are not all zero. */
 export interface BlockMap {
+  readonly blockSize: number;
   /** Bytes in those blocks, up to the end of the disk. */
   readonly bytes: number;
+  /** Whether it has the block that begins at `offset`. */
+  has(offset: number): boolean;
   /** The runs of blocks, all of them in the map or none; they cover the disk. */
   runs(): Generator<Range & { readonly inside: boolean }>;
 }
@@ -23,86 +27,74 @@ interface ScanOptions {
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
 
-/** Reads what may hold data, with as many readers as there are buffers. `blockSize` is a power of two from 4096 to the size of a buffer. */
-export async function scan(disk: ReadableDisk, blockSize: number, { pool, signal, onProgress }: ScanOptions): Promise<BlockMap> {
+/** Reads what may hold data. `blockSize` is a power of two from 4096 to the size of a buffer. */
+export async function scan(disk: ReadableDisk, blockSize: number, options: ScanOptions): Promise<BlockMap> {
   const map = createMap(disk.size, blockSize);
-  const spans = spansOf(disk, blockSize, pool.size, signal);
-  let read = 0;
+  await lookAtBlocks(disk, map, options, (offset, found) => {
+    if (found >= 0) map.add(offset);
+  });
+  return map;
+}
 
-  async function look({ offset, length }: Range): Promise<void> {
+/** The first byte that is not zero by now, of the blocks that are not in the map; undefined if there is none. */
+export async function firstOutside(disk: ReadableDisk, map: BlockMap, options: ScanOptions): Promise<number | undefined> {
+  let first = Number.POSITIVE_INFINITY;
+  await lookAtBlocks(disk, map, options, (offset, found) => {
+    if (found >= 0) first = Math.min(first, offset + found);
+  });
+  return Number.isFinite(first) ? first : undefined;
+}
+
+/**
+ * Calls `look` for each block that may hold data and is not in the map, with its offset and that of its first byte that is not zero, or -1.
+ * Reads with as many buffers as there are, and only spans with such a block.
+ */
+async function lookAtBlocks(
+  disk: ReadableDisk,
+  map: BlockMap,
+  { pool, signal, onProgress }: ScanOptions,
+  look: (offset: number, found: number) => void,
+): Promise<void> {
+  const { blockSize } = map;
+  let read = 0;
+  await eachInParallel(spansOf(disk, map, pool.size, signal), pool.count, async ({ offset, length }) => {
+    throwIfCancelled(signal);
     const lease = await pool.acquire(signal);
     try {
       const bytes = lease.bytes.subarray(0, roundUp(length, disk.align));
       await disk.read(bytes, offset);
       for (let at = 0; at < length; at += blockSize) {
-        const block = bytes.subarray(at, Math.min(at + blockSize, length));
-        if (!map.has(offset + at) && native().firstNonZero(block) >= 0) map.add(offset + at);
+        if (!map.has(offset + at)) look(offset + at, native().firstNonZero(bytes.subarray(at, Math.min(at + blockSize, length))));
       }
     } finally {
       lease.release();
     }
     read += length;
     onProgress?.(read);
-  }
-
-  async function reader(): Promise<void> {
-    for await (const span of spans) {
-      throwIfCancelled(signal);
-      await look(span);
-    }
-  }
-  const outcomes = await Promise.allSettled(Array.from({ length: pool.count }, reader));
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-  return map;
+  });
 }
 
-/** Throws if a block that is not in the map holds data by now, with the offset of its first byte. */
-export async function firstOutside(disk: ReadableDisk, map: BlockMap, { pool, signal }: ScanOptions): Promise<number | undefined> {
-  for (const { offset, length, inside } of map.runs()) {
-    if (inside) continue;
-    const found = await firstData(disk, { offset, length }, pool, signal);
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-async function firstData(
-  disk: ReadableDisk,
-  { offset, length }: Range,
-  pool: Pool,
-  signal: AbortSignal | undefined,
-): Promise<number | undefined> {
-  for (let at = 0; at < length; at += pool.size) {
-    throwIfCancelled(signal);
-    const lease = await pool.acquire(signal);
-    try {
-      const count = Math.min(pool.size, length - at);
-      const bytes = lease.bytes.subarray(0, roundUp(count, disk.align));
-      await disk.read(bytes, offset + at);
-      const found = native().firstNonZero(bytes.subarray(0, count));
-      if (found >= 0) return offset + at + found;
-    } finally {
-      lease.release();
-    }
-  }
-  return undefined;
-}
-
-/** What may hold data, extended to whole blocks, in pieces of at most a buffer. */
-async function* spansOf(disk: ReadableDisk, blockSize: number, most: number, signal: AbortSignal | undefined): AsyncGenerator<Range> {
+/** What may hold data, extended to whole blocks, in pieces of at most a buffer that are not all in the map. */
+async function* spansOf(disk: ReadableDisk, map: BlockMap, most: number, signal: AbortSignal | undefined): AsyncGenerator<Range> {
+  const { blockSize } = map;
   const step = roundDown(most, blockSize);
   let done = 0;
   for await (const range of disk.mayHold(signal)) {
     const end = Math.min(roundUp(range.offset + range.length, blockSize), disk.size);
     for (let at = Math.max(done, roundDown(range.offset, blockSize)); at < end; at += step) {
-      yield { offset: at, length: Math.min(step, end - at) };
+      const span = { offset: at, length: Math.min(step, end - at) };
+      if (!hasAll(map, span)) yield span;
     }
     done = Math.max(done, end);
   }
 }
 
+function hasAll(map: BlockMap, { offset, length }: Range): boolean {
+  for (let at = offset; at < offset + length; at += map.blockSize) if (!map.has(at)) return false;
+  return true;
+}
+
 interface GrowingMap extends BlockMap {
-  has(offset: number): boolean;
   add(offset: number): void;
 }
 
@@ -111,6 +103,7 @@ function createMap(size: number, blockSize: number): GrowingMap {
   const bits = new Uint8Array(Math.ceil(blocks / 8));
   let bytes = 0;
   return {
+    blockSize,
     get bytes() {
       return bytes;
     },

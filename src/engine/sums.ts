@@ -5,6 +5,7 @@ import { checkArguments } from '../block-arguments.ts';
 import { MiB, roundUp } from '../bytes.ts';
 import { throwIfCancelled } from '../errors.ts';
 import { native, type Sums } from '../host/native.ts';
+import { eachInParallel } from '../host/parallel.ts';
 import type { Pool } from '../host/pool.ts';
 import type { Target } from '../target/target.ts';
 import { mismatch } from './compare.ts';
@@ -31,10 +32,10 @@ export async function verifySums(target: Target, size: number, expected: Sums, o
   checkOptions('verifySums', options);
   const found = emptySums(size);
   const { pool, signal } = options;
-  let next = 0;
   let compared = 0;
 
   async function check(offset: number): Promise<void> {
+    throwIfCancelled(signal);
     const length = Math.min(SUM_SPAN, size - offset);
     const lease = await pool.acquire(signal);
     try {
@@ -59,15 +60,10 @@ export async function verifySums(target: Target, size: number, expected: Sums, o
     if (!whole) native().addSums(found, bytes.subarray(0, length), offset);
   }
 
-  // As many readers as there are buffers, each taking the next span.
-  async function reader(): Promise<void> {
-    while (next < size) {
-      throwIfCancelled(signal);
-      const offset = next;
-      next += SUM_SPAN;
-      await check(offset);
-    }
-  }
-  const outcomes = await Promise.allSettled(Array.from({ length: Math.min(pool.count, 8) }, reader));
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  // No more at a time than there are buffers.
+  await eachInParallel(spanStarts(size), Math.min(pool.count, 8), check);
+}
+
+function* spanStarts(size: number): Generator<number, void, void> {
+  for (let offset = 0; offset < size; offset += SUM_SPAN) yield offset;
 }

@@ -9,6 +9,7 @@ import { KiB, SECTOR } from '../bytes.ts';
 import type { Range } from '../disk/disk.ts';
 import type { ReadableDisk } from '../disk/readable.ts';
 import { assert, inMember, throwIfCancelled } from '../errors.ts';
+import { eachInParallel } from '../host/parallel.ts';
 import type { ReadableFile } from '../source/readable-file.ts';
 import type { OnWarning } from '../warnings.ts';
 import { createLayers } from './layers.ts';
@@ -65,14 +66,8 @@ type Scratch = Uint8Array[];
 async function readRange(layers: readonly VhdLayer[], scratch: Scratch, into: Uint8Array, offset: number): Promise<void> {
   const runs = await resolve(layers, { offset, length: into.length });
   if (runs.reduce((sum, { length }) => sum + length, 0) < into.length) into.fill(0);
-  const spans = joined(runs).values();
   const bytesOf = (run: Range): Uint8Array => into.subarray(run.offset - offset, run.offset - offset + run.length);
-  async function reader(): Promise<void> {
-    for (const span of spans) await named(span.file, readSpan(span, scratch, bytesOf));
-  }
-  // Waits for all of them, even after an error: the caller may use `into` for something else.
-  const outcomes = await Promise.allSettled(Array.from({ length: READERS }, reader));
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  await eachInParallel(joined(runs), READERS, (span) => named(span.file, readSpan(span, scratch, bytesOf)));
 }
 
 /** Reads of files in flight for one read of the disk. */
