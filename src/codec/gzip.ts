@@ -6,7 +6,7 @@ import { KiB, MiB } from '../bytes.ts';
 import type { Chunks } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 import { cancellable } from '../host/cancel.ts';
-import { hostError } from '../host/errno.ts';
+import { orHostError } from '../host/errno.ts';
 import { CODECS, type Deflated, loadIsal, native } from '../host/native.ts';
 import { compressedInput } from './compressed-input.ts';
 import { FRAME_END, FRAME_START, frame } from './gzip-member.ts';
@@ -63,10 +63,7 @@ const plain = ({ input, filled }: Portion): Uint8Array => input.subarray(0, fill
 function openDeflate(level: number): Deflate {
   if (!hasAddon()) return (slot) => nodeDeflate(level, slot);
   const [codec, at] = codecFor(level);
-  return (slot) =>
-    native()
-      .deflate(codec, at, plain(slot), slot.output.subarray(FRAME_START, -FRAME_END))
-      .catch((cause: unknown) => Promise.reject(hostError(cause) ?? cause));
+  return (slot) => orHostError(native().deflate(codec, at, plain(slot), slot.output.subarray(FRAME_START, -FRAME_END)));
 }
 
 /**

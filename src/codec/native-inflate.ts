@@ -1,7 +1,7 @@
 /** Inflating with the addon: a stream on a thread of its own, whole members on all cores. */
 
 import { GiB, MiB } from '../bytes.ts';
-import { hostError } from '../host/errno.ts';
+import { hostError, orHostError } from '../host/errno.ts';
 import { type CODECS, type Inflater, native } from '../host/native.ts';
 import { readAhead, twoBuffers } from '../host/read-ahead.ts';
 import type { CompressedInput } from './compressed-input.ts';
@@ -24,7 +24,7 @@ export function nativeInflate(codec: Codec): InflateCodec {
     let crc: number | undefined;
 
     async function inflate(window: Uint8Array): Promise<Uint8Array> {
-      const run = typed(inflater.run(input.bytes.subarray(0, GiB), window)); // they count in 32 bits
+      const run = orHostError(inflater.run(input.bytes.subarray(0, GiB), window)); // they count in 32 bits
       running = run;
       const { consumed, produced, ended, damaged, crc: whole } = await run;
       if (damaged) throw damagedAt(input.offset + consumed, 'invalid data');
@@ -53,7 +53,7 @@ export function nativeInflate(codec: Codec): InflateCodec {
     return crc ?? 0;
   }
 
-  return { stream, members: (input, output, members) => typed(native().inflateMembers(codec, input, output, rangesOf(members))) };
+  return { stream, members: (input, output, members) => orHostError(native().inflateMembers(codec, input, output, rangesOf(members))) };
 }
 
 function rangesOf(members: readonly Packed[]): Uint8Array {
@@ -73,6 +73,3 @@ function createInflater(codec: Codec): Inflater {
     throw hostError(cause) ?? cause;
   }
 }
-
-/** Throws THREADS, MEMORY. */
-const typed = <T>(work: Promise<T>): Promise<T> => work.catch((cause: unknown) => Promise.reject(hostError(cause) ?? cause));

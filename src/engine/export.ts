@@ -3,12 +3,10 @@
 import { randomBytes } from 'node:crypto';
 import { checkDisks, checkOptions, checkOutput } from '../arguments.ts';
 import { gzip } from '../codec/gzip.ts';
-import type { Chunks } from '../cursor.ts';
 import type { Disk, Identity } from '../disk/disk.ts';
 import { closeDisks, type ReadableDisk } from '../disk/readable.ts';
 import { afterCleanUp, assert, VdiStreamError } from '../errors.ts';
 import { native } from '../host/native.ts';
-import { createPool } from '../host/pool.ts';
 import { openDisks } from '../image/disks.ts';
 import { type PackedArchive, packTar } from '../ova/pack.ts';
 import { packOva } from '../ova/pack-ova.ts';
@@ -17,12 +15,11 @@ import { encodeRaw, encodeVhd, MAX_BLOCK } from '../vhd/encode.ts';
 import { CREATOR } from '../vhd/encode-metadata.ts';
 import type { EncodedDisk } from '../vhd/encoded.ts';
 import { EPOCH } from '../vhd/footer.ts';
-import { type Warning, warner } from '../warnings.ts';
 import { applianceName, type ExportForm, exportForm, memberNames } from './export-form.ts';
 import type { DisksInput, ExportedDisk, ExportOptions, ExportResult } from './export-options.ts';
-import type { Job } from './job.ts';
+import { createJob, type Job } from './job.ts';
 import { type SinkInput, sinkOpener } from './open.ts';
-import type { OnProgress } from './progress.ts';
+import { exporting } from './progress.ts';
 import { scan } from './scan.ts';
 import { scannedDisk } from './scanned-disk.ts';
 import { send } from './send.ts';
@@ -38,19 +35,17 @@ export async function exportDisk(given: DisksInput, output: SinkInput, options: 
   checkDisks('exportDisk', given);
   checkOutput('exportDisk', output);
   checkOptions('exportDisk', options);
-  const { raw = false, force = [], signal, onWarning, pool = createPool() } = options;
-  const started = process.hrtime.bigint();
-  const warnings: Warning[] = [];
-  const warn = warner(warnings, { onWarning });
+  const { raw = false, force = [], signal, onWarning, pool } = options;
+  const job = createJob({ pool, onWarning });
   const sink = sinkOpener(output);
   const anyParent = force.includes('parent');
   await refuseEarly(sink, options);
-  const disks = await openDisks(isSeveral(given) ? given : [given], { raw, anyParent, signal, onWarning: warn });
-  const exported = await exportOpened(disks, sink, options, { pool, warn }).catch(async (error: unknown) => {
+  const disks = await openDisks(isSeveral(given) ? given : [given], { raw, anyParent, signal, onWarning: job.warn });
+  const exported = await exportOpened(disks, sink, options, job).catch(async (error: unknown) => {
     throw await afterCleanUp(error, () => closeDisks(disks));
   });
   await closeDisks(disks);
-  return { ...exported, seconds: Number(process.hrtime.bigint() - started) / 1e9, warnings };
+  return { ...exported, seconds: job.seconds(), warnings: job.warnings };
 }
 
 /** What would fail anyway, before a disk is opened or read for hours. */
@@ -83,7 +78,7 @@ async function exportOpened(disks: readonly ReadableDisk[], to: SinkOpener, opti
   const members = form.container === 'none' ? [] : memberNames(form, name, disks.length);
   const image = packed(scanned, members, { form, name, options, job });
   const compressed = form.compress === 'gzip';
-  const bytes = watched(image, onProgress);
+  const bytes = exporting(image.bytes(), image.length, onProgress);
   const bytesWritten = await send(compressed ? gzip(bytes, { level, signal }) : bytes, to, {
     length: compressed ? undefined : image.length,
     replace: force.includes('content'),
@@ -124,7 +119,7 @@ async function scanAll(disks: readonly ReadableDisk[], { format }: ExportForm, o
     const report = (bytes: number): void =>
       onProgress?.({ phase: 'scan', done: before + bytes, total, moved: before + bytes, toMove: total });
     const map = format === 'vhd' ? await scan(disk, blockSize, { pool: job.pool, signal, onProgress: report }) : undefined;
-    scanned.push({ name: disk.name, ...scannedDisk(disk, { map, version, ...job }) });
+    scanned.push({ name: disk.name, ...scannedDisk(disk, { map, version, pool: job.pool, warn: job.warn }) });
     before += disk.size;
   }
   return scanned;
@@ -166,13 +161,3 @@ const newIdentity = (): Identity => ({
   uniqueId: randomBytes(16).toString('hex'),
   timestamp: Math.floor(Date.now() / 1000) - EPOCH,
 });
-
-/** The bytes of the image, and progress in them. */
-async function* watched({ length, bytes }: PackedArchive, onProgress: OnProgress | undefined): Chunks {
-  let done = 0;
-  for await (const chunk of bytes()) {
-    yield chunk;
-    done += chunk.length;
-    onProgress?.({ phase: 'export', done, total: length, moved: done, toMove: length });
-  }
-}

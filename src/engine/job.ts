@@ -37,6 +37,18 @@ export interface Job {
   seconds(): number;
 }
 
+/** Begins now. */
+export function createJob({ pool, strict, onWarning }: Pick<DiskOptions, 'pool' | 'strict' | 'onWarning'>): Job {
+  const warnings: Warning[] = [];
+  return { pool: pool ?? createPool(), warnings, warn: warner(warnings, { strict, onWarning }), seconds: stopwatch() };
+}
+
+/** The seconds since it was made. */
+export function stopwatch(): () => number {
+  const started = process.hrtime.bigint();
+  return () => Number(process.hrtime.bigint() - started) / 1e9;
+}
+
 /** Uses the disk while its sources are open. */
 type Use<T> = (chosen: ChosenDisk, sources: readonly Source[], job: Job) => Promise<T>;
 
@@ -46,14 +58,7 @@ type Use<T> = (chosen: ChosenDisk, sources: readonly Source[], job: Job) => Prom
  */
 export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: Use<T>): Promise<T> {
   const { disk, raw, manifest, inflate, signal, onProgress, pool, strict, onWarning, virtualSize } = options;
-  const started = process.hrtime.bigint();
-  const warnings: Warning[] = [];
-  const job: Job = {
-    pool: pool ?? createPool(),
-    warnings,
-    warn: warner(warnings, { strict, onWarning }),
-    seconds: () => Number(process.hrtime.bigint() - started) / 1e9,
-  };
+  const job = createJob({ pool, strict, onWarning });
 
   const first = await openDisk(input, options, virtualSize, job, use);
   if ('result' in first) return first.result;

@@ -1,5 +1,7 @@
 /** Progress: counts completed work only. */
 
+import type { Chunks } from '../cursor.ts';
+
 export interface Progress {
   /**
    * `read` counts bytes of the source while it is examined, `export` bytes of the image before compression; the others count bytes of the
@@ -17,6 +19,16 @@ export interface Progress {
 }
 
 export type OnProgress = (progress: Progress) => void;
+
+/** The chunks of an image of `length` bytes, reported as progress once they have been used. */
+export async function* exporting(chunks: Chunks, length: number, onProgress: OnProgress | undefined): Chunks {
+  let done = 0;
+  for await (const chunk of chunks) {
+    yield chunk;
+    done += chunk.length;
+    onProgress?.({ phase: 'export', done, total: length, moved: done, toMove: length });
+  }
+}
 
 /** Reports bytes read from sources as progress. */
 export function reading(onProgress: OnProgress | undefined): ((read: number, length: number) => void) | undefined {

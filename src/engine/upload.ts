@@ -1,7 +1,6 @@
 /** Upload: from devices, files and VDIs, or from an image that exists, to an image service. */
 
 import { checkDisks, checkOptions, checkPath, checkText } from '../arguments.ts';
-import type { Chunks } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 import { askInTurn, baseOf } from '../glance/endpoint.ts';
 import { checkImageId, type ImageAttributes } from '../glance/record.ts';
@@ -12,8 +11,9 @@ import { createImage, type ImageService, removeImage } from './created-image.ts'
 import { exportDisk } from './export.ts';
 import { applianceName } from './export-form.ts';
 import type { DisksInput, ExportedDisk } from './export-options.ts';
+import { stopwatch } from './job.ts';
 import { openSource } from './open.ts';
-import type { OnProgress } from './progress.ts';
+import { exporting, type OnProgress } from './progress.ts';
 import { send } from './send.ts';
 import { formatsOf, formatsOfImage, uploadForm } from './upload-form.ts';
 import type { UploadImageOptions, UploadResult } from './upload-options.ts';
@@ -34,14 +34,16 @@ export async function uploadImage(given: DisksInput, id: string | undefined, opt
   }
   const service = serviceOf(options);
   const { asIs = false, raw = false, signal, onWarning, name, visibility, properties, diskFormat, containerFormat } = options;
-  const started = process.hrtime.bigint();
+  const seconds = stopwatch();
   const warnings: Warning[] = [];
   const warn = warner(warnings, { onWarning });
   const path = asIs ? pathOf(given) : undefined;
   const formats =
     diskFormat !== undefined && containerFormat !== undefined
       ? { diskFormat, containerFormat }
-      : { ...(path === undefined ? formatsOf(uploadForm(options)) : await formatsOfImage(path, raw, signal)) };
+      : path === undefined
+        ? formatsOf(uploadForm(options))
+        : await formatsOfImage(path, raw, signal);
   const attributes: ImageAttributes = {
     diskFormat: diskFormat ?? formats.diskFormat,
     containerFormat: containerFormat ?? formats.containerFormat,
@@ -59,7 +61,7 @@ export async function uploadImage(given: DisksInput, id: string | undefined, opt
       diskFormat: attributes.diskFormat,
       containerFormat: attributes.containerFormat,
       ...uploaded,
-      seconds: Number(process.hrtime.bigint() - started) / 1e9,
+      seconds: seconds(),
       warnings,
     };
   } catch (error) {
@@ -178,20 +180,10 @@ async function sendFile(path: string, sink: SinkOpener, { signal, onProgress, on
   const source = await openSource(path, { signal, onWarning });
   try {
     const { length = 0 } = source.cursor;
-    const report = (done: number): void => onProgress?.({ phase: 'export', done, total: length, moved: done, toMove: length });
-    const chunks = counted(source.cursor.chunks(), report);
+    const chunks = exporting(source.cursor.chunks(), length, onProgress);
     const bytesWritten = await send(chunks, sink, { length: source.cursor.length, replace: true, signal, onWarning });
     return { disks: [], bytesWritten };
   } finally {
     await source.close();
-  }
-}
-
-async function* counted(chunks: Chunks, report: (done: number) => void): Chunks {
-  let done = 0;
-  for await (const chunk of chunks) {
-    yield chunk;
-    done += chunk.length;
-    report(done);
   }
 }

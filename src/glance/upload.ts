@@ -48,16 +48,14 @@ export function glanceSink(id: string, options: GlanceUploadOptions): SinkOpener
   const { endpoints, version, headers, ca, connectTimeout, idleTimeout, retries, answerTimeout, settleTimeout, store } = options;
   const { diskFormat, containerFormat, visibility, properties } = options;
   const attributes = { diskFormat, containerFormat, visibility, properties };
-  const places = endpoints.map((endpoint) => ({ endpoint: baseOf(endpoint), version, http: { headers, ca, connectTimeout, idleTimeout } }));
+  const addresses = endpoints.map(baseOf);
+  const http = { headers, ca, connectTimeout, idleTimeout };
   return {
     name: imageName(id),
     readable: false,
     async open({ length, replace, signal, onWarning }) {
-      const ready = (endpoint: string): Promise<SinkOpener> => {
-        const place = places.find((each) => each.endpoint === endpoint) ?? { endpoint, version, http: {} };
-        return readyImage(id, place, { attributes, store, answerTimeout, settleTimeout, signal });
-      };
-      const addresses = places.map(({ endpoint }) => endpoint);
+      const ready = (endpoint: string): Promise<SinkOpener> =>
+        readyImage(id, { endpoint, version, http }, { attributes, store, answerTimeout, settleTimeout, signal });
       const { answer } = await askInTurn(addresses, ready, { retries, signal, onWarning });
       return answer.open({ length, replace, signal, onWarning });
     },

@@ -37,6 +37,9 @@ export function hostError(cause: unknown): VdiStreamError | undefined {
   return undefined;
 }
 
+/** Awaits `work`, and turns its error into a `hostError` if it is one. */
+export const orHostError = <T>(work: Promise<T>): Promise<T> => work.catch((cause: unknown) => Promise.reject(hostError(cause) ?? cause));
+
 /** A VdiStreamError with `code`, TARGET_FULL for ENOSPC, or a `hostError`, with the errno and offset from the addon. */
 export function ioError(code: ErrorCode, path: string, cause: unknown): VdiStreamError {
   const ofHost = hostError(cause);

@@ -36,7 +36,7 @@ export async function createFile(
   path: string,
   { direct, replace = false, dryRun = false }: NewFileOptions,
 ): Promise<NewFile> {
-  // A file that is replaced may be behind symbolic links, which stay.
+  // Symbolic links to a file that is replaced stay.
   const named = replace ? await realpath(path).catch(() => path) : path;
   const folder = await guarded('TARGET_OPEN', path, realpath(dirname(named)));
   const at = join(folder, basename(named));

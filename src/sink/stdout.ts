@@ -2,9 +2,9 @@
 
 import { fstatSync, fsync } from 'node:fs';
 import { promisify } from 'node:util';
-import { messageOf, VdiStreamError } from '../errors.ts';
+import { VdiStreamError } from '../errors.ts';
 import { orCancelled } from '../host/cancel.ts';
-import { codeOf, errnoOf, guarded, isErrno } from '../host/errno.ts';
+import { codeOf, errnoOf, guarded, ioError } from '../host/errno.ts';
 import type { SinkOpener } from './sink.ts';
 
 const NAME = 'standard output';
@@ -37,7 +37,6 @@ const written = (stdout: NodeJS.WriteStream, bytes: Uint8Array): Promise<void> =
   });
 
 function writeError(cause: Error): VdiStreamError {
-  const code = isErrno(cause, 'ENOSPC') ? 'TARGET_FULL' : 'TARGET_WRITE';
-  const reason = codeOf(cause) === 'EPIPE' ? 'its reader has closed the pipe' : messageOf(cause);
-  return new VdiStreamError(code, `${NAME}: ${reason}`, { device: NAME, errno: errnoOf(cause), cause });
+  if (codeOf(cause) !== 'EPIPE') return ioError('TARGET_WRITE', NAME, cause);
+  return new VdiStreamError('TARGET_WRITE', `${NAME}: its reader has closed the pipe`, { device: NAME, errno: errnoOf(cause), cause });
 }

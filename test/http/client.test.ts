@@ -133,14 +133,12 @@ describe('an invalid request is USAGE before anything is sent, such as', () => {
     expect(() => createHttp({ headers })).toThrow(expect.objectContaining({ code: 'USAGE' }));
   });
 
-  test.each([
-    { connectTimeout: 0 },
-    { idleTimeout: -1 },
-    { idleTimeout: Number.NaN },
-    { connectTimeout: 2 ** 31 },
-  ])('the option %j of a call', (options) => {
-    expect(() => httpImage('http://host/image', options)).toThrow(expect.objectContaining({ code: 'USAGE' }));
-  });
+  test.each([{ connectTimeout: 0 }, { idleTimeout: -1 }, { idleTimeout: Number.NaN }, { connectTimeout: 2 ** 31 }])(
+    'the option %j of a call',
+    (options) => {
+      expect(() => httpImage('http://host/image', options)).toThrow(expect.objectContaining({ code: 'USAGE' }));
+    },
+  );
 
   test.each([{ retries: 1.5 }, { retries: -1 }])('the option %j', (options) => {
     expect(() => createHttp(options)).toThrow(expect.objectContaining({ code: 'USAGE' }));

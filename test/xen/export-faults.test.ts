@@ -25,17 +25,7 @@ const onPlace = places();
 type End = 'success' | 'retried' | ErrorCode;
 
 /** Commands that only ask. */
-const ASKS: readonly ExportStep[] = [
-  'vm-list',
-  'vdi-param-get',
-  'vdi-param-get 2',
-  'vdi-list',
-  'vbd-list',
-  'vbd-list 2',
-  'vbd-list 3',
-  'vbd-list 4',
-  'vbd-list 5',
-];
+const ASKS: readonly ExportStep[] = EXPORT_STEPS.filter((step) => /^\w+-(?:list|param-get)/.test(step));
 /** What becomes of them does not decide whether the image is complete. */
 const HARMLESS: readonly ExportStep[] = ['vbd-param-set', 'vbd-unplug', 'vbd-destroy'];
 
