@@ -19,6 +19,9 @@ export async function readsMedium(target: Target, length: number, warn: OnWarnin
   return false;
 }
 
+/** Bytes of an empty extent that are compared before the signal is looked at, and the next hole of the target. */
+const STEP = 64 * MiB;
+
 interface ComparingOptions {
   /** Bytes of the disk. */
   readonly size: number;
@@ -76,10 +79,14 @@ export function comparing(target: Target, pool: Pool, { size, rewrites }: Compar
     align: SECTOR,
     write: (bytes, offset) => compare(offset, bytes.length, bytes),
     zero: async (offset, length, _how, signal) => {
-      const step = 64 * MiB;
-      for (let done = 0; done < length; done += step) {
+      const end = offset + length;
+      for (let at = offset; at < end; ) {
         throwIfCancelled(signal);
-        await compare(offset + done, Math.min(step, length - done), undefined);
+        const data = Math.min(end, (await target.nextData?.(at)) ?? at);
+        differing?.remove(at, data - at);
+        const stop = Math.min(end, data + STEP);
+        await compare(data, stop - data, undefined);
+        at = stop;
       }
     },
     sync: async () => {},

@@ -13,6 +13,9 @@ import { mismatch } from './compare.ts';
 /** Bytes of disk per checksum. */
 const SUM_SPAN = 2 * MiB;
 
+/** Bytes of a hole after which the target is asked again, so that a large one does not keep the event loop busy. */
+const ASK_EVERY = 512 * MiB;
+
 /** The sums of an empty disk, which are all zero; 8 bytes for each 2 MiB. */
 export function emptySums(size: number): Sums {
   checkArguments('emptySums', size);
@@ -36,7 +39,7 @@ export async function verifySums(target: Target, size: number, expected: Sums, o
 
   async function check(offset: number): Promise<void> {
     throwIfCancelled(signal);
-    const length = Math.min(SUM_SPAN, size - offset);
+    const length = lengthOf(offset);
     const lease = await pool.acquire(signal);
     try {
       for (let done = 0; done < length; done += lease.bytes.length)
@@ -44,12 +47,34 @@ export async function verifySums(target: Target, size: number, expected: Sums, o
     } finally {
       lease.release();
     }
+    judge(offset);
+  }
+
+  const lengthOf = (offset: number): number => Math.min(SUM_SPAN, size - offset);
+
+  function judge(offset: number): void {
     const index = offset / SUM_SPAN;
+    const length = lengthOf(offset);
     if (found[index] !== expected[index]) {
       throw mismatch(target, offset, `the ${length} bytes from here on differ from what was written`);
     }
     compared += length;
     options.onProgress?.(compared);
+  }
+
+  /** The starts of the spans that have to be read. Judges the others, which are holes: their sum is 0, like what `found` begins with. */
+  async function* spansWithData(): AsyncGenerator<number, void, void> {
+    let known = 0;
+    let data = 0;
+    for (let offset = 0; offset < size; offset += SUM_SPAN) {
+      if (offset >= known || data < offset + SUM_SPAN) {
+        throwIfCancelled(signal);
+        data = (await target.nextData?.(offset)) ?? offset;
+        known = offset + ASK_EVERY;
+      }
+      if (data < offset + lengthOf(offset)) yield offset;
+      else judge(offset);
+    }
   }
 
   /** Sums `length` bytes from `offset`. The last sector of the target may extend past the end of the disk. */
@@ -61,9 +86,5 @@ export async function verifySums(target: Target, size: number, expected: Sums, o
   }
 
   // No more at a time than there are buffers.
-  await eachInParallel(spanStarts(size), Math.min(pool.count, 8), check);
-}
-
-function* spanStarts(size: number): Generator<number, void, void> {
-  for (let offset = 0; offset < size; offset += SUM_SPAN) yield offset;
+  await eachInParallel(spansWithData(), Math.min(pool.count, 8), check);
 }

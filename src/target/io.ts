@@ -8,7 +8,7 @@ import { guarded } from '../host/errno.ts';
 import type { Native, Opened } from '../host/native.ts';
 import type { Target } from './target.ts';
 
-type Io = Pick<Target, 'write' | 'read' | 'zero' | 'sync' | 'uncache'>;
+type Io = Pick<Target, 'write' | 'read' | 'zero' | 'sync' | 'uncache' | 'nextData'>;
 
 interface OpenIo {
   readonly io: Io;
@@ -29,6 +29,7 @@ export function ioOf(addon: Native, path: string, { fd, direct }: Opened): OpenI
       zero: (offset, length, how, signal) => during(() => zero(offset, length, how, signal)),
       sync: () => during(() => guarded('TARGET_SYNC', path, addon.sync(fd))),
       uncache: (length) => during(() => uncache(length)),
+      nextData: (offset) => during(() => guarded('TARGET_READ', path, addon.seekData(fd, offset))),
     },
     shut: end,
   };

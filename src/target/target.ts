@@ -56,6 +56,11 @@ export interface Target {
    * them. Without it, reads always come from the medium.
    */
   uncache?(length: number): Promise<boolean>;
+  /**
+   * The first byte from `offset` on that may not be zero, at most `size`: the holes of a file read as zero and need not be read. Without it,
+   * any byte may hold data. Throws TARGET_READ.
+   */
+  nextData?(offset: number): Promise<number>;
   /** Idempotent. Waits for calls in flight; later ones throw USAGE. A new file appears under its name only now. */
   close(): Promise<void>;
   /** Closes; a new file is discarded, since it holds only part of a disk. Never throws. */

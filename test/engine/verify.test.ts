@@ -1,13 +1,15 @@
 import { writeFileSync } from 'node:fs';
 import { open, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { createPool, emptySums, verifySums } from '../../src/blocks.ts';
 import { native } from '../../src/host/native.ts';
-import { verifyDisk, writeDisk } from '../../src/index.ts';
+import { deviceTarget, type TargetOpener, verifyDisk, writeDisk } from '../../src/index.ts';
 import { testFolder } from '../support/folder.ts';
 import { dynamicVhd, fixedVhd } from '../support/make-vhd.mjs';
 
 const MIB = 1 << 20;
+const TIB = MIB * MIB;
 
 /** A disk of 64 MiB with data in blocks 1, 3 and 30. */
 function image(folder: string): string {
@@ -88,4 +90,74 @@ test('the checksums of a disk do not depend on chunk boundaries, and change if t
   native().addSums(swapped, disk.subarray(512, 1024), 0);
   native().addSums(swapped, disk.subarray(0, 512), 512);
   expect(swapped).not.toEqual(whole);
+});
+
+/** The target at `path`, which counts the bytes that are read from it. */
+function counting(path: string): { readonly opener: TargetOpener; read(): number } {
+  let bytesRead = 0;
+  const opener = deviceTarget(path);
+  return {
+    read: () => bytesRead,
+    opener: {
+      ...opener,
+      async open(options) {
+        const target = await opener.open(options);
+        return {
+          ...target,
+          read(into, offset, sums) {
+            bytesRead += into.length;
+            return target.read(into, offset, sums);
+          },
+        };
+      },
+    },
+  };
+}
+
+/** A disk of 1 TiB with data in its first, some middle and its last block. */
+function sparseImage(folder: string): string {
+  const path = join(folder, 'sparse.vhd');
+  const last = TIB / (2 * MIB) - 1;
+  const blocks = new Map([0, 1, 300_000, last].map((number) => [number, Buffer.alloc(2 * MIB, `block ${number} `)]));
+  writeFileSync(path, dynamicVhd({ size: TIB, blocks }));
+  return path;
+}
+
+describe('the holes of a file of 1 TiB', () => {
+  test('are not read by --verify', async () => {
+    const folder = testFolder();
+    const { opener, read } = counting(join(folder, 'disk.raw'));
+    await expect(writeDisk(sparseImage(folder), opener, { verify: true })).resolves.toMatchObject({ verified: true });
+    expect(read()).toBeGreaterThanOrEqual(8 * MIB);
+    expect(read()).toBeLessThanOrEqual(16 * MIB);
+  });
+
+  test('are not read by verify, and data where the disk is empty is found between them', async () => {
+    const folder = testFolder();
+    const path = join(folder, 'disk.raw');
+    const source = sparseImage(folder);
+    await writeDisk(source, path);
+    const { opener, read } = counting(path);
+    await expect(verifyDisk(source, opener)).resolves.toMatchObject({ verified: true, bytesCompared: TIB });
+    expect(read()).toBeGreaterThanOrEqual(8 * MIB);
+    expect(read()).toBeLessThanOrEqual(16 * MIB);
+    await flip(path, 700_000_000_123);
+    await expect(verifyDisk(source, path)).rejects.toMatchObject({ code: 'VERIFY_MISMATCH', offset: 700_000_000_123 });
+  });
+
+  test('are a mismatch where the disk has data', async () => {
+    const folder = testFolder();
+    const path = join(folder, 'disk.raw');
+    writeFileSync(path, '');
+    await truncate(path, TIB);
+    await expect(verifyDisk(sparseImage(folder), path)).rejects.toMatchObject({ code: 'VERIFY_MISMATCH', offset: 0 });
+    const sums = emptySums(TIB);
+    sums[150_000] = 1n;
+    const target = await deviceTarget(path).open({ size: TIB, purpose: 'compare' });
+    await expect(verifySums(target, TIB, sums, { pool: createPool() })).rejects.toMatchObject({
+      code: 'VERIFY_MISMATCH',
+      offset: 150_000 * 2 * MIB,
+    });
+    await target.close();
+  });
 });
