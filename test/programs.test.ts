@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { testFolder } from './support/folder.ts';
+import { withoutProgress } from './support/progress.ts';
 
 const GET_VERSION =
   '<?xml version="1.0"?><methodCall><methodName>get_version</methodName><params><param><value>OpaqueRef:1</value></param>' +
@@ -16,7 +17,8 @@ function run(
   args: readonly string[],
 ): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
   const path = fileURLToPath(new URL(`../dist/${program}`, import.meta.url));
-  return spawnSync(process.execPath, [path, ...args], { encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [path, ...args], { encoding: 'utf8' });
+  return { status, stdout, stderr: withoutProgress(stderr) };
 }
 
 test('the command line prints nothing to stderr if nothing is wrong', () => {

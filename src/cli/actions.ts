@@ -17,6 +17,7 @@ import { importImage, importToDevice } from '../xen/import.ts';
 import { reap } from '../xen/reap.ts';
 import type { CommandName } from './commands.ts';
 import { deviceDryRunTable, importDryRunTable, writeDryRunTable } from './dry-run-tables.ts';
+import { stdoutColumns } from './output.ts';
 import type { Values } from './parse.ts';
 import { disksFrom, glanceService, type Input, imageFrom, namesOf, sinkFrom } from './sources.ts';
 import {
@@ -117,7 +118,7 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
         quick: call.values.flag('quick'),
         onWarning: call.onWarning,
       }),
-    (result, { inputs }) => ({ stdout: infoTable(namesOf(inputs), result) }),
+    (result, { inputs }) => ({ stdout: infoTable(namesOf(inputs), result, stdoutColumns()) }),
   ),
 
   check: action(

@@ -18,3 +18,6 @@ export const toStdout = (printed: Printed): Promise<NodeJS.ErrnoException | unde
     if (text === '') resolve(undefined);
     else process.stdout.write(text, (error) => resolve(error ?? undefined));
   });
+
+/** Those of the terminal; Infinity if standard output is none. */
+export const stdoutColumns = (): number => process.stdout.columns ?? Number.POSITIVE_INFINITY;

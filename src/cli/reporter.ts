@@ -1,129 +1,95 @@
 /** Progress and warnings, on stderr: a bar on a terminal, a line a second elsewhere, JSON lines with --json, nothing with --quiet. */
 
 import type { SingleBar } from 'cli-progress';
-import type { OnProgress, Progress } from '../engine/progress.ts';
+import type { OnProgress } from '../engine/progress.ts';
 import type { OnWarning } from '../warnings.ts';
 import { toStderr } from './output.ts';
-import { clock, human, rate } from './sizes.ts';
+import { createPacer, type Pace } from './pace.ts';
+import { barLine, logLine, waitingLine } from './progress-line.ts';
 
 interface Reporter {
   readonly onProgress: OnProgress;
   readonly onWarning: OnWarning;
-  /** Removes the bar from the terminal. Idempotent. */
+  /** Removes the bar from the terminal, and stops. Idempotent. */
   close(): void;
 }
 
 const LINE_EVERY = 1000;
 const BAR_EVERY = 100;
 
+/** Draws on its own clock, so that what stalls is seen too. Work that ends within the first interval prints nothing. */
 export function createReporter({ json = false, quiet = false }: { readonly json?: boolean; readonly quiet?: boolean }): Reporter {
-  const terminal = process.stderr.isTTY === true;
-  const show = quiet ? undefined : json ? jsonLines() : terminal ? bar() : lines();
+  const pacer = createPacer();
+  const show = quiet ? undefined : json ? jsonLines : process.stderr.isTTY === true ? bar() : logLines;
+  const started = performance.now();
+  const timer = show && setInterval(() => show.draw(pacer.now(), (performance.now() - started) / 1000), show.interval);
+  // A reporter that nobody closes keeps no process alive.
+  timer?.unref();
   return {
-    onProgress: (progress) => show?.update(progress),
+    onProgress: pacer.update,
     onWarning(warning) {
       if (quiet) return;
-      show?.close();
+      show?.clear?.();
       const where = warning.member === undefined ? '' : `${warning.member}: `;
       toStderr(json ? { json: { warning } } : [`vdistream: warning: ${where}${warning.message} (${warning.code})`]);
     },
-    close: () => show?.close(),
+    close() {
+      clearInterval(timer);
+      show?.clear?.();
+    },
   };
 }
 
 interface Show {
-  update(progress: Progress): void;
-  close(): void;
+  /** Milliseconds between two calls of `draw`. */
+  readonly interval: number;
+  /** `seconds` are those since the command began; there is no pace before the first progress. */
+  draw(pace: Pace | undefined, seconds: number): void;
+  /** Removes what is drawn. */
+  clear?(): void;
 }
 
-/** Speed and time left of the current phase, from the data moved: holes cost no time and would distort both. */
-function pace(): (progress: Progress) => { seconds: number; left: number } {
-  let phase = '';
-  let started = 0;
-  return (progress) => {
-    if (progress.phase !== phase) {
-      phase = progress.phase;
-      started = performance.now();
-    }
-    const seconds = (performance.now() - started) / 1000;
-    const left = progress.moved > 0 ? (seconds * (progress.toMove - progress.moved)) / progress.moved : Number.POSITIVE_INFINITY;
-    return { seconds, left: Math.max(0, left) };
-  };
-}
+const logLines: Show = {
+  interval: LINE_EVERY,
+  draw(pace, seconds) {
+    toStderr([`vdistream: ${pace === undefined ? waitingLine(seconds) : logLine(pace)}`]);
+  },
+};
 
-/** True once every `interval` ms, and not before the first interval is over: short work prints nothing. */
-function every(interval: number): () => boolean {
-  let next = performance.now() + interval;
-  return () => {
-    const now = performance.now();
-    if (now < next) return false;
-    next = now + interval;
-    return true;
-  };
-}
-
-/** The length of a stream is unknown. */
-const share = ({ done, total }: Progress): string =>
-  total > 0 ? `${Math.floor((100 * done) / total)}% of ${human(total)}` : `${human(done)}`;
-
-function lines(): Show {
-  const isDue = every(LINE_EVERY);
-  const paceOf = pace();
-  return {
-    update(progress) {
-      const { seconds, left } = paceOf(progress);
-      if (!isDue()) return;
-      const timeLeft = progress.total > 0 ? `, ${clock(left)} left` : '';
-      toStderr([
-        `vdistream: ${progress.phase} ${share(progress)}, ${human(progress.moved)} of data, ${rate(progress.moved, seconds)}${timeLeft}`,
-      ]);
-    },
-    close() {},
-  };
-}
-
-function jsonLines(): Show {
-  const isDue = every(LINE_EVERY);
-  const paceOf = pace();
-  return {
-    update(progress) {
-      const { seconds } = paceOf(progress);
-      if (isDue()) toStderr({ json: { progress: { ...progress, seconds } } });
-    },
-    close() {},
-  };
-}
+const jsonLines: Show = {
+  interval: LINE_EVERY,
+  draw(pace) {
+    if (pace === undefined) return;
+    const { progress, seconds, idle } = pace;
+    toStderr({ json: { progress: { ...progress, seconds, idle } } });
+  },
+};
 
 function bar(): Show {
-  const isDue = every(BAR_EVERY);
-  const paceOf = pace();
   // Loaded when there is something to show: most runs on a fast device end before that.
   let library: typeof import('cli-progress') | undefined;
-  let shown: { readonly phase: string; readonly bar: SingleBar } | undefined;
+  let shown: SingleBar | undefined;
 
-  function close(): void {
-    shown?.bar.stop();
+  function clear(): void {
+    shown?.stop();
     shown = undefined;
   }
 
   // A second signal ends the process immediately, which would leave the terminal without cursor and line wrapping.
-  process.once('exit', close);
+  process.once('exit', clear);
 
-  function start({ SingleBar, Presets }: typeof import('cli-progress'), progress: Progress): SingleBar {
-    const withTotal = `{bar} {percentage}% | {size} | {speed} | {left} left`;
-    const format = `${progress.phase.padEnd(6)} ${progress.total > 0 ? withTotal : '{size} | {speed}'}`;
-    const started = new SingleBar(
-      { format, stream: process.stderr, clearOnComplete: true, hideCursor: true, barsize: 30 },
-      Presets.shades_classic,
-    );
-    started.start(Math.max(1, progress.total), 0, { size: human(progress.total || progress.done), speed: '', left: '--:--' });
+  function start({ SingleBar }: typeof import('cli-progress'), line: string): SingleBar {
+    const format = (_options: unknown, _params: unknown, { text }: { readonly text: string }): string => text;
+    const started = new SingleBar({ format, stream: process.stderr, clearOnComplete: true, hideCursor: true });
+    started.start(1, 0, { text: line });
     return started;
   }
 
   return {
-    update(progress) {
-      const { seconds, left } = paceOf(progress);
-      if (!isDue()) return;
+    interval: BAR_EVERY,
+    clear,
+    draw(pace, seconds) {
+      if (pace === undefined && seconds < LINE_EVERY / 1000) return;
       if (library === undefined) {
         import('cli-progress').then(
           (loaded) => {
@@ -133,13 +99,9 @@ function bar(): Show {
         );
         return;
       }
-      if (shown?.phase !== progress.phase) {
-        close();
-        shown = { phase: progress.phase, bar: start(library, progress) };
-      }
-      const size = human(progress.total || progress.done);
-      shown.bar.update(progress.done, { size, speed: rate(progress.moved, seconds), left: clock(left) });
+      const line = pace === undefined ? waitingLine(seconds) : barLine(pace, process.stderr.columns || 80);
+      shown ??= start(library, line);
+      shown.update(0, { text: line });
     },
-    close,
   };
 }

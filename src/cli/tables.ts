@@ -11,36 +11,38 @@ import type { LeftOverVbd } from '../xen/left-over-vbd.ts';
 import type { LeftOver, ReapResult } from '../xen/reap.ts';
 import { human, rate } from './sizes.ts';
 
-export function infoTable(source: string, image: ImageInfo): string[] {
+/** `columns` are those of the terminal: a map of the data gets as wide as fits. */
+export function infoTable(source: string, image: ImageInfo, columns: number): string[] {
   const kind = { tar: 'tar archive', vhd: 'VHD', raw: 'raw disk' }[image.kind];
   const packed = image.compression === 'none' ? '' : `, ${image.compression}`;
-  const disks = image.disks.flatMap((disk) => ['', ...diskTable(disk)]);
+  const disks = image.disks.flatMap((disk) => ['', ...diskTable(disk, columns)]);
   const ignored = image.ignored.length === 0 ? [] : ['', row('ignored', image.ignored.join(', '))];
   return [`${source}: ${kind}${packed}`, ...disks, ...ignored];
 }
 
-export const row = (name: string, value: string): string => `  ${name.padEnd(12)}  ${value}`;
+const LABEL = 12;
+export const row = (name: string, value: string): string => `  ${name.padEnd(LABEL)}  ${value}`;
 
-function diskTable(disk: DiskInfo): string[] {
+function diskTable(disk: DiskInfo, columns: number): string[] {
   const rows = [
     row('disk', disk.member ?? '(the whole file)'),
     row('type', disk.layers.length === 1 ? disk.type : `chain of ${disk.layers.length} layers`),
     row('virtual size', `${disk.virtualSize} bytes (${human(disk.virtualSize)})`),
   ];
-  if (disk.layers.length > 1) return [...rows, ...disk.layers.flatMap((layer, index) => layerRows(layer, index))];
+  if (disk.layers.length > 1) return [...rows, ...disk.layers.flatMap((layer, index) => layerRows(layer, index, columns))];
   return [
     ...rows,
     row('allocated', allocated(disk)),
     row('block size', disk.blockSize === undefined ? 'none' : human(disk.blockSize)),
     row('creator', disk.creator ?? 'unknown'),
-    row('data', drawMap(disk.map)),
+    row('data', drawMap(disk.map, columns)),
   ];
 }
 
-function layerRows(layer: LayerInfo, index: number): string[] {
+function layerRows(layer: LayerInfo, index: number, columns: number): string[] {
   const blocks = layer.blockSize === undefined ? '' : `, blocks of ${human(layer.blockSize)}`;
   const summary = `${layer.type}, ${human(layer.virtualSize)}, ${allocated(layer)}${blocks}, by ${layer.creator ?? 'unknown'}`;
-  return [row(index === 0 ? 'leaf' : `parent ${index}`, `${layer.member ?? '(a file)'}: ${summary}`), row('', drawMap(layer.map))];
+  return [row(index === 0 ? 'leaf' : `parent ${index}`, `${layer.member ?? '(a file)'}: ${summary}`), row('', drawMap(layer.map, columns))];
 }
 
 function allocated({ allocatedBytes, virtualSize }: LayerInfo): string {
@@ -49,9 +51,21 @@ function allocated({ allocatedBytes, virtualSize }: LayerInfo): string {
 
 const SHADES = ['░', '▒', '▓', '█'];
 
-/** One character per cell: · is empty, then a quarter, half, three quarters, all. */
-function drawMap(map: readonly number[]): string {
-  return map.map((share) => (share === 0 ? '·' : (SHADES[Math.min(3, Math.floor(share * 4))] ?? ''))).join('');
+/** One character per cell, or for several: · is empty, then a quarter, half, three quarters, all. */
+function drawMap(map: readonly number[], columns: number): string {
+  return narrowed(map, Math.max(1, columns - LABEL - 4))
+    .map((share) => (share === 0 ? '·' : (SHADES[Math.min(3, Math.floor(share * 4))] ?? '')))
+    .join('');
+}
+
+/** The same map in at most `width` cells of equal size. Counts in parts of which a cell of the map has `width`, so the sums are exact. */
+function narrowed(map: readonly number[], width: number): readonly number[] {
+  if (map.length <= width) return map;
+  return Array.from({ length: width }, (_, cell) => {
+    const [start, end] = [cell * map.length, (cell + 1) * map.length];
+    const parts = map.map((share, index) => share * Math.max(0, Math.min(end, (index + 1) * width) - Math.max(start, index * width)));
+    return Math.min(1, parts.reduce((sum, part) => sum + part, 0) / map.length);
+  });
 }
 
 export function writeSummary(result: WriteResult): string[] {

@@ -2,12 +2,14 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { withoutProgress } from './progress.ts';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 export interface Outcome {
   readonly status: number | null;
   readonly stdout: string;
+  /** Without progress. */
   readonly stderr: string;
 }
 
@@ -34,6 +36,6 @@ export function cli(args: readonly string[], { input, env = process.env, during 
     child.once('spawn', () => during(child));
   }
   return new Promise((resolve) => {
-    child.once('close', (status) => resolve({ status, ...said }));
+    child.once('close', (status) => resolve({ status, stdout: said.stdout, stderr: withoutProgress(said.stderr) }));
   });
 }

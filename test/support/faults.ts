@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll } from 'vitest';
+import { withoutProgress } from './progress.ts';
 
 export interface FaultyProcess {
   readonly status: number | null;
@@ -64,7 +65,7 @@ export function faultyProcesses(): (args: readonly string[], faults: Faults) => 
     const ended = new Promise<Pick<FaultyProcess, 'status' | 'signal'>>((resolve) => {
       child.once('close', (status, signal) => resolve({ status, signal }));
     });
-    return { ...(await ended), ...text, calls: countsOf(readFileSync(log, 'latin1')) };
+    return { ...(await ended), stdout: text.stdout, stderr: withoutProgress(text.stderr), calls: countsOf(readFileSync(log, 'latin1')) };
   };
 }
 

@@ -15,6 +15,7 @@ import { type Host, type Ran, startHost } from '../stand-in/host.ts';
 import { noise, streamOf } from './chunks.ts';
 import { bytesOf, environmentOf, expectDisk, toolstackOf } from './imported.ts';
 import { dynamicVhd } from './make-vhd.mjs';
+import { withoutProgress } from './progress.ts';
 
 const MiB = 2 ** 20;
 
@@ -169,7 +170,10 @@ export const importedElsewhere = (...task: Parameters<typeof importing>): Promis
 
 /** The command line. Its standard input stays open until the test ends it. */
 export const commandLine = ({ host, xe: { inventory } }: Place, args: readonly string[]): Elsewhere<Ran> =>
-  elsewhere('../../dist/cli/main.js', args, { ...environmentOf(host), VDISTREAM_INVENTORY: inventory }, (ran) => ran);
+  elsewhere('../../dist/cli/main.js', args, { ...environmentOf(host), VDISTREAM_INVENTORY: inventory }, (ran) => ({
+    ...ran,
+    stderr: withoutProgress(ran.stderr),
+  }));
 
 /** Resolves with a function that resolves when that many more calls of a command have come. */
 export async function callsFromNow(host: Host): Promise<(command: string, count?: number) => Promise<void>> {
