@@ -9,6 +9,7 @@ import { closeSync, mkdtempSync, openSync, readSync, rmSync, statSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { sampleBlocks } from './content.mjs';
 import { gzipFile, MEMBER, writeOva } from './ova.mjs';
 import { BLOCK } from './vhd.mjs';
 
@@ -87,25 +88,7 @@ async function refuseUnbuilt() {
   }
 }
 
-/** Blocks that compress about as well as those of a real disk, the same each time. */
+/** Runs of ten blocks with gaps between them. */
 function someBlocks() {
-  let state = 1;
-  const random = () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state;
-  };
-  const words = Array.from({ length: 512 }, random);
-  /** @type {Map<number, Uint8Array>} */
-  const blocks = new Map();
-  for (let index = 0; index < BLOCKS; index++) {
-    const block = new Uint32Array(BLOCK / 4);
-    for (let at = 0; at < block.length; at += 4) {
-      const from = random() >>> 8;
-      // Mostly repeated words, and one random one.
-      block.set([words[from % 509] ?? 0, words[(from % 509) + 1] ?? 0, words[(from % 509) + 2] ?? 0, random()], at);
-    }
-    // Runs of ten blocks with gaps between them.
-    blocks.set(index + 40 * Math.floor(index / 10), new Uint8Array(block.buffer));
-  }
-  return blocks;
+  return sampleBlocks(Array.from({ length: BLOCKS }, (_, index) => index + 40 * Math.floor(index / 10)));
 }

@@ -14,12 +14,17 @@ export const MEMBER = '0.vhd';
 export const MEMBER_OFFSET = 512;
 
 /** @param {string} path @param {import('./vhd.mjs').Vhd} vhd */
-export async function writeOva(path, vhd) {
+export const writeOva = (path, vhd) => writeTar(path, [[MEMBER, vhd]]);
+
+/** @param {string} path @param {Iterable<[name: string, vhd: import('./vhd.mjs').Vhd]>} members */
+export async function writeTar(path, members) {
   const pack = tar.pack();
   const written = pipeline(pack, createWriteStream(path));
-  // A fixed time, so that the image is reproducible.
-  const entry = pack.entry({ name: MEMBER, size: vhdBytes(vhd), mode: 0o644, mtime: new Date(0) });
-  await pipeline(Readable.from(vhdParts(vhd), { objectMode: true }), entry);
+  for (const [name, vhd] of members) {
+    // A fixed time, so that the image is reproducible.
+    const entry = pack.entry({ name, size: vhdBytes(vhd), mode: 0o644, mtime: new Date(0) });
+    await pipeline(Readable.from(vhdParts(vhd), { objectMode: true }), entry);
+  }
   pack.finalize();
   await written;
 }

@@ -30,6 +30,7 @@ const markdown = (folder: string): string[] =>
 
 const NOT_RUN: ReadonlyArray<{ readonly text: string; readonly reason: string }> = [
   { text: 'npm ci && npm run demo\nnpm ci && npm test\n', reason: 'builds the checkout that this test stands in; CI runs each line' },
+  { text: 'npm run samples && cd samples\n', reason: 'runs in a checkout; tour.test.ts runs the whole tour there' },
   {
     text: [
       'npm run demo                          # a first impression: no root, 15 seconds',
