@@ -85,7 +85,7 @@ export const WARNINGS = {
   DEVICE_NOT_ATTACHED: {
     about: 'toolstack',
     meaning:
-      'The device of `--device` belongs to no VBD that is plugged into this Dom0 for writing, or the toolstack could not be asked. All guards apply to it.',
+      'The device of an import belongs to no VBD that is plugged into this Dom0 for writing, or the toolstack could not be asked. All guards apply to it.',
   },
   TARGET_BUFFERED: {
     about: 'target',

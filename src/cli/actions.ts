@@ -17,6 +17,7 @@ import { importImage, importToDevice } from '../xen/import.ts';
 import { reap } from '../xen/reap.ts';
 import type { CommandName } from './commands.ts';
 import { deviceDryRunTable, importDryRunTable, writeDryRunTable } from './dry-run-tables.ts';
+import { withCliAdvice } from './error-text.ts';
 import type { Values } from './parse.ts';
 import { disksFrom, glanceService, type Input, imageFrom, namesOf, sinkFrom } from './sources.ts';
 import {
@@ -121,7 +122,7 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
   ),
 
   check: action(
-    async (call) => check(call.inputs, imageOptions(call)),
+    async (call) => withCliAdvice(await check(call.inputs, imageOptions(call))),
     (result, { inputs, values }) => ({
       stdout: checkTable(namesOf(inputs), result),
       failed: !result.ok || (values.flag('strict') && result.findings.length > 0),

@@ -60,7 +60,7 @@ export function createMemberDigests(mode: ManifestMode, warn: OnWarning, fault: 
         if (mode === 'require' && !manifest.has(member)) fault(unlisted(member));
         if (digests !== undefined) compare(member, digests);
         else if (manifest.has(member)) {
-          const message = `${name} came after ${member}, which was not hashed and so not checked; use --manifest=require`;
+          const message = `${name} came after ${member}, which was not hashed and so not checked; requiring a manifest checks it`;
           warn({ code: 'MANIFEST_LATE', message, member });
         }
       }
