@@ -192,7 +192,7 @@ export const ERRORS = {
   OVF_XML: {
     exit: 1,
     atFault: 'image',
-    meaning: 'The OVF descriptor is not well-formed XML, is not an OVF envelope, or contradicts itself.',
+    meaning: 'The OVF descriptor is not well-formed XML, is not an OVF envelope, or contradicts itself about its disks.',
     advice: 'Export the image again. The descriptor is a text file: the offset shows where to look.',
   },
   OVF_HREF: {
