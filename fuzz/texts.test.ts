@@ -106,7 +106,7 @@ const xe = (bytes: Buffer): void => {
 };
 
 test.each<[string, string, number, (bytes: Buffer) => unknown]>([
-  ['ovf', OVF, 0.05, (bytes) => readOvf(bytes, 'box.ovf')],
+  ['ovf', OVF, 0.05, (bytes) => readOvf(bytes, 'box.ovf', () => {})],
   ['manifest', MANIFEST, 0.03, (bytes) => readManifest(bytes, 'box.mf')],
   ['certificate', CERTIFICATE, 0.03, (bytes) => readCertificate(bytes, 'box.cert')],
   ['pickle', PICKLE, 0.05, readPickle],

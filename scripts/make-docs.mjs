@@ -10,7 +10,7 @@ import { manPage } from './man-page.mjs';
 import { code, table } from './markdown.mjs';
 import { rowsOfCommand, rowsOfGroup } from './option-rows.mjs';
 
-/** @typedef {{ exit: number, meaning: string, advice: string, atFault: string, remedies?: readonly string[], guard?: string }} Kind */
+/** @typedef {{ exit: number, meaning: string, advice: string, cli?: string, atFault: string, remedies?: readonly string[], guard?: string }} Kind */
 /** @typedef {{ ERRORS: Record<string, Kind>, WARNINGS: Record<string, { meaning: string }> }} Tables */
 
 const root = new URL('..', import.meta.url);
@@ -43,14 +43,14 @@ passes it to \`onWarning\`, and the result lists it in \`warnings\`.
 
 /** The whole page. @param {Tables} tables */
 export function errorsPage({ ERRORS, WARNINGS }) {
-  const errors = Object.entries(ERRORS).map(([code, { exit, atFault, guard, remedies = [], meaning, advice }]) => [
+  const errors = Object.entries(ERRORS).map(([code, { exit, atFault, guard, remedies = [], meaning, advice, cli }]) => [
     `\`${code}\``,
     String(exit),
     guard === undefined ? '' : `\`${guard}\``,
     remedies.some((remedy) => remedy !== 'elsewhere') ? 'yes' : '',
     atFault,
     meaning,
-    advice,
+    cli === undefined ? advice : `${advice} On the command line: ${cli}`,
   ]);
   const warnings = Object.entries(WARNINGS).map(([code, { meaning }]) => [`\`${code}\``, meaning]);
   return [

@@ -20,7 +20,10 @@ interface Kind {
   readonly atFault: AtFault;
   readonly remedies?: readonly Remedy[];
   readonly meaning: string;
+  /** What a person can do, whichever way vdistream was called: it names no option of the command line. */
   readonly advice: string;
+  /** What the command line says instead, with its options. */
+  readonly cli?: string;
   /** The name of the guard that refused, which `--force` lifts. */
   readonly guard?: Guard;
 }
@@ -32,19 +35,26 @@ const DAMAGED = 'The image is damaged or truncated. Fetch or export it again.';
 const DEVICE = 'Check the kernel log (dmesg) and the storage under the device. The disk on the target may be incomplete.';
 
 export const ERRORS = {
-  USAGE: { exit: 2, atFault: 'caller', meaning: 'The command line or the call is invalid.', advice: 'See --help.' },
+  USAGE: {
+    exit: 2,
+    atFault: 'caller',
+    meaning: 'The command line or the call is invalid.',
+    advice: 'Correct the arguments.',
+    cli: 'See --help.',
+  },
   CANCELLED: {
     exit: 130,
     atFault: 'caller',
     remedies: ['again'],
     meaning: 'A signal cancelled the operation.',
-    advice: 'If a target was being written, it holds only part of the disk: write it again before you use it.',
+    advice: 'Nothing is wrong with the image: start again when you like.',
   },
   NATIVE_MISSING: {
     exit: 1,
     atFault: 'host',
     meaning: 'The native addon could not be loaded.',
-    advice: 'Reinstall vdistream for this platform, or run `npm run build` in a checkout.',
+    advice:
+      'Reinstall vdistream for this platform, or run `npm run build` in a checkout. For a Xen host or an older glibc, see https://github.com/vdistream/vdistream/blob/main/docs/dom0.md#installing',
   },
   LOCK_FILE: {
     exit: 1,
@@ -113,13 +123,14 @@ export const ERRORS = {
     exit: 1,
     atFault: 'image',
     meaning: 'The source is neither a VHD nor a tar archive.',
-    advice: 'vdistream reads VHD, tar and OVA, plain or compressed. For a raw disk, add --raw.',
+    advice: 'vdistream reads VHD, tar and OVA, plain or compressed. A raw disk has to be requested as raw.',
+    cli: 'vdistream reads VHD, tar and OVA, plain or compressed. For a raw disk, add --raw.',
   },
   FORMAT_OTHER: {
     exit: 1,
     atFault: 'image',
     meaning: 'The image is in a format other than VHD.',
-    advice: 'Convert it first, for example: qemu-img convert -O vpc IN OUT.vhd',
+    advice: 'Convert or unpack it first, or fetch the image itself.',
   },
   COMPRESSION_DATA: { exit: 1, atFault: 'source', meaning: 'The compressed stream is damaged.', advice: DAMAGED },
   COMPRESSION_CHECKSUM: {
@@ -139,15 +150,16 @@ export const ERRORS = {
     exit: 1,
     atFault: 'host',
     meaning: "Decompressing the image needs more memory than vdistream's limit. The image itself may be good.",
-    advice: 'Decompress it with the program itself: zstd -dc --long=31 FILE | vdistream write - TARGET, or xz -dc FILE | ...',
+    advice: 'Decompress it first with the program itself: `zstd -dc --long=31 FILE`, or `xz -dc FILE`.',
+    cli: 'Decompress it with the program itself: zstd -dc --long=31 FILE | vdistream write - TARGET, or xz -dc FILE | ...',
   },
   COMPRESSION_TOOL: {
     exit: 1,
     atFault: 'host',
     meaning:
       'The program or library for this compression is not installed, could not be started or loaded, cannot read this image, or was killed.',
-    advice:
-      'If it is missing, install it or recompress the image with gzip. If it was chosen with --inflate, use --inflate=auto. Otherwise free memory or raise the limits of this process.',
+    advice: 'If it is missing, install it or recompress the image with gzip. Otherwise free memory or raise the limits of this process.',
+    cli: 'If it is missing, install it or recompress the image with gzip. If it was chosen with --inflate, use --inflate=auto. Otherwise free memory or raise the limits of this process.',
   },
 
   TAR_HEADER: { exit: 1, atFault: 'image', meaning: 'A tar header is damaged.', advice: DAMAGED },
@@ -180,7 +192,7 @@ export const ERRORS = {
   OVF_XML: {
     exit: 1,
     atFault: 'image',
-    meaning: 'The OVF descriptor is not well-formed XML, is not an OVF envelope, or contradicts itself.',
+    meaning: 'The OVF descriptor is not well-formed XML, is not an OVF envelope, or contradicts itself about its disks.',
     advice: 'Export the image again. The descriptor is a text file: the offset shows where to look.',
   },
   OVF_HREF: {
@@ -205,25 +217,31 @@ export const ERRORS = {
     exit: 1,
     atFault: 'image',
     meaning: 'The manifest or the certificate file of the archive is malformed.',
-    advice: 'Create the manifest again: `sha256sum --tag` writes lines in the right form.',
+    advice: 'Create the manifest again: `sha256sum --tag` writes lines in the right form. If you trust the image, ignore the manifest.',
+    cli: 'Create the manifest again: `sha256sum --tag` writes lines in the right form. If you trust the image, --manifest=ignore reads it without one.',
   },
   MANIFEST_DIGEST: {
     exit: 1,
     atFault: 'image',
     meaning: 'A member of the archive does not match its digest in the manifest.',
-    advice: 'The image was damaged or changed after the manifest was written. Fetch it again, and do not use the target.',
+    advice:
+      'The image was damaged or changed after the manifest was written. Fetch it again, and do not use the target. If you know why it differs, ignore the manifest.',
+    cli: 'The image was damaged or changed after the manifest was written. Fetch it again, and do not use the target. If you know why it differs, --manifest=ignore reads it anyway.',
   },
   MANIFEST_MISSING: {
     exit: 1,
     atFault: 'image',
     meaning: 'A manifest is required, but there is none, or it does not list a member that it must cover.',
-    advice: 'Export the image with a manifest.',
+    advice: 'Export the image with a manifest, or do not require one.',
+    cli: 'Export the image with a manifest, or leave out --manifest=require.',
   },
   MANIFEST_SIGNATURE: {
     exit: 1,
     atFault: 'image',
     meaning: 'The signature of the manifest does not verify with the certificate.',
-    advice: 'The manifest was changed after it was signed, or it was signed with another key. Do not trust the image.',
+    advice:
+      'The manifest was changed after it was signed, or it was signed with another key. Do not trust the image, unless you ignore its manifest on purpose.',
+    cli: 'The manifest was changed after it was signed, or it was signed with another key. Do not trust the image, unless you use --manifest=ignore on purpose.',
   },
 
   DISK_NONE: {
@@ -242,7 +260,8 @@ export const ERRORS = {
     exit: 1,
     atFault: 'image',
     meaning: 'The archive holds several disks, and none was chosen.',
-    advice: 'Choose one with --disk NAME.',
+    advice: 'Choose one of them by its name.',
+    cli: 'Choose one with --disk NAME.',
   },
   DISK_DUPLICATE: {
     exit: 1,
@@ -255,14 +274,16 @@ export const ERRORS = {
     exit: 1,
     atFault: 'image',
     meaning: 'The size of a fixed VHD or raw disk is not known when writing starts, because the stream has no length.',
-    advice: 'Pass the image as a file instead of a pipe. For a raw disk, --virtual-size works too.',
+    advice: 'Pass the image as an uncompressed file instead of a stream. For a raw disk, its virtual size works too.',
+    cli: 'Pass the image as an uncompressed file instead of a pipe. For a raw disk, --virtual-size works too.',
   },
 
   RAW_SIZE: {
     exit: 1,
     atFault: 'image',
     meaning: 'The raw disk is longer than the given size.',
-    advice: 'Pass the real size with --virtual-size.',
+    advice: 'Pass the real virtual size.',
+    cli: 'Pass the real size with --virtual-size.',
   },
 
   VHD_FOOTER: { exit: 1, atFault: 'image', meaning: 'The VHD has no footer.', advice: DAMAGED },
@@ -333,7 +354,8 @@ export const ERRORS = {
     exit: 1,
     atFault: 'caller',
     meaning: 'A file to export is not a disk, but an image that holds one: an archive, a compressed file, or another format.',
-    advice: 'Write its disk to a file or a volume with `vdistream write` first, and export that. --raw exports the file as it is.',
+    advice: 'Write its disk to a file or a volume with `vdistream write` first, and export that.',
+    cli: 'Write its disk to a file or a volume with `vdistream write` first, and export that. --raw exports the file as it is.',
   },
   EXPORT_SIZE: {
     exit: 1,
@@ -359,7 +381,8 @@ export const ERRORS = {
     exit: 1,
     atFault: 'image',
     meaning: 'The numbered disks are not a chain: a disk that should have a parent is not a differencing VHD.',
-    advice: 'Choose one disk with --disk NAME.',
+    advice: 'Choose one disk by its name.',
+    cli: 'Choose one disk with --disk NAME.',
   },
   CHAIN_PARENT: {
     // Exit status 1, not 3: in a stream the child is already written when its parent arrives.
@@ -367,7 +390,8 @@ export const ERRORS = {
     atFault: 'image',
     guard: 'parent',
     meaning: 'A layer was created over a different parent than the one in the image. Together they make a corrupt disk.',
-    advice: 'Find the right parent. A chain that was relinked by number only (as Nova does) can still be written: --force=parent.',
+    advice: 'Find the right parent. A chain that was relinked by number only (as Nova does) can still be written if the guard is lifted.',
+    cli: 'Find the right parent. A chain that was relinked by number only (as Nova does) can still be written: --force=parent.',
   },
   CHAIN_LOOP: {
     exit: 1,
@@ -379,7 +403,8 @@ export const ERRORS = {
     exit: 1,
     atFault: 'image',
     meaning: "A parent precedes the leaf in the stream, so the size of the disk, which is the leaf's, is not known in time.",
-    advice: 'Pass the image as a file, its virtual size (--virtual-size), or a folder to keep the layers in (--staging).',
+    advice: 'Pass the image as a file, its virtual size, or a staging folder to keep the layers in.',
+    cli: 'Pass the image as a file, its virtual size (--virtual-size), or a folder to keep the layers in (--staging).',
   },
   CHAIN_SIZE: {
     exit: 1,
@@ -403,8 +428,9 @@ export const ERRORS = {
   STRICT: {
     exit: 1,
     atFault: 'image',
-    meaning: 'The image causes a warning, and --strict makes it an error.',
-    advice: 'Export the image again, or omit --strict to continue with a warning.',
+    meaning: 'The image causes a warning, and a strict call makes it an error.',
+    advice: 'Export the image again, or do not be strict: then it is only a warning.',
+    cli: 'Export the image again, or omit --strict to continue with a warning.',
   },
 
   HTTP_CONNECT: {
@@ -419,13 +445,15 @@ export const ERRORS = {
     atFault: 'source',
     remedies: ['elsewhere'],
     meaning: 'The certificate of the server is not trusted, or server and client share no TLS version.',
-    advice: 'Pass the certificate of the authority that signed it: --ca FILE, or the argument ca. Verification cannot be turned off.',
+    advice: 'Pass the certificate of the authority that signed it, as `ca`. Verification cannot be turned off.',
+    cli: 'Pass the certificate of the authority that signed it: --ca FILE. Verification cannot be turned off.',
   },
   HTTP_AUTH: {
     exit: 1,
     atFault: 'caller',
     meaning: 'The server rejected the credentials, or requires some.',
-    advice: 'Tokens expire: get a new one, and pass it with --headers (for Glance, also in OS_TOKEN).',
+    advice: 'Tokens expire: get a new one, and pass it in the headers.',
+    cli: 'Tokens expire: get a new one, and pass it with --headers (for Glance, also in OS_TOKEN).',
   },
   HTTP_NOT_FOUND: {
     exit: 1,
@@ -467,7 +495,8 @@ export const ERRORS = {
     atFault: 'source',
     remedies: ['anew'],
     meaning: 'The connection dropped, and the server does not support resuming the download.',
-    advice: 'Try again. With --staging DIR the whole image is fetched first, and the download restarts if it has to.',
+    advice: 'Try again. With a staging folder the whole image is fetched first, and the download restarts if it has to.',
+    cli: 'Try again. With --staging DIR the whole image is fetched first, and the download restarts if it has to.',
   },
   HTTP_CHANGED: {
     exit: 1,
@@ -493,7 +522,8 @@ export const ERRORS = {
     exit: 1,
     atFault: 'target',
     meaning: 'The image is not queued, so no data can be uploaded to it.',
-    advice: 'Check `openstack image show`: it may have data already, or another upload may be running. Create a new image with --create.',
+    advice: 'Check `openstack image show`: it may have data already, or another upload may be running. Upload to a new image.',
+    cli: 'Check `openstack image show`: it may have data already, or another upload may be running. Create a new image with --create.',
   },
   UPLOAD_REFUSED: {
     exit: 1,
@@ -505,13 +535,15 @@ export const ERRORS = {
     exit: 1,
     atFault: 'target',
     meaning: 'The server refused the image because of its size: its storage is full, or a limit or a quota is exceeded.',
-    advice: 'Free space, or raise the quota or the limit (for Glance, image_size_cap). --compress=gzip:6 makes a smaller image.',
+    advice: 'Free space, or raise the quota or the limit (for Glance, image_size_cap). A compressed image is smaller.',
+    cli: 'Free space, or raise the quota or the limit (for Glance, image_size_cap). --compress=gzip:6 makes a smaller image.',
   },
   UPLOAD_LENGTH: {
     exit: 1,
     atFault: 'target',
     meaning: 'The server, or a proxy in front of it, accepts no upload whose length is not known beforehand.',
-    advice: 'Export to a file first and upload that (--as-is), or use --compress=none. Under uWSGI, Glance needs http-chunked-input.',
+    advice: 'Upload without compression, so that the length is known. Under uWSGI, Glance needs http-chunked-input.',
+    cli: 'Export to a file first and upload that (--as-is), or use --compress=none. Under uWSGI, Glance needs http-chunked-input.',
   },
   UPLOAD_CHECKSUM: {
     exit: 1,
@@ -536,7 +568,8 @@ export const ERRORS = {
     exit: 1,
     atFault: 'host',
     meaning: 'The xe program was not found.',
-    advice: 'Run this in Dom0, or pass the path of the program: --xe PATH.',
+    advice: 'Run this in Dom0, or pass the path of the program.',
+    cli: 'Run this in Dom0, or pass the path of the program: --xe PATH.',
   },
   XE_CONNECTION: {
     exit: 1,
@@ -574,7 +607,8 @@ export const ERRORS = {
     exit: 1,
     atFault: 'toolstack',
     meaning: 'The storage repository has no room for the disk.',
-    advice: 'Free some space, or choose another SR with --sr. See `xe sr-list params=name-label,physical-size,physical-utilisation`.',
+    advice: 'Free some space, or choose another SR. See `xe sr-list params=name-label,physical-size,physical-utilisation`.',
+    cli: 'Free some space, or choose another SR with --sr. See `xe sr-list params=name-label,physical-size,physical-utilisation`.',
   },
   SR_UNAVAILABLE: {
     exit: 1,
@@ -586,13 +620,15 @@ export const ERRORS = {
     exit: 1,
     atFault: 'toolstack',
     meaning: 'This type of storage repository does not support the operation.',
-    advice: 'An SR of type iscsi, hba, iso or udev cannot create disks. Attach a disk yourself and pass it with --device.',
+    advice: 'An SR of type iscsi, hba, iso or udev cannot create disks. Attach a disk yourself and write to its device.',
+    cli: 'An SR of type iscsi, hba, iso or udev cannot create disks. Attach a disk yourself and pass it with --device.',
   },
   VDI_SIZE: {
     exit: 1,
     atFault: 'toolstack',
     meaning: 'The storage repository cannot hold a disk of this size.',
-    advice: 'A VHD on XenServer is limited to 2040 GiB. Use --raw-vdi, or another type of SR.',
+    advice: 'A VHD on XenServer is limited to 2040 GiB. Use a raw VDI, or another type of SR.',
+    cli: 'A VHD on XenServer is limited to 2040 GiB. Use --raw-vdi, or another type of SR.',
   },
   VDI_BUSY: {
     exit: 1,
@@ -698,6 +734,8 @@ interface Where {
   readonly xapi?: string | undefined;
   /** The HTTP status. */
   readonly status?: number | undefined;
+  /** In place of that of the table, where more is known about this case. Names no option of the command line. */
+  readonly advice?: string | undefined;
   readonly cause?: unknown;
 }
 
@@ -714,21 +752,20 @@ export class VdiStreamError extends Error {
   // The archive reader sets these on errors from inside a member.
   member: string | undefined;
   offset: number | undefined;
+  /** What to do about it. Set where the sources or the target say more than the table. */
+  advice: string;
 
+  /** A message is one line: other programs are quoted in some. */
   constructor(code: ErrorCode, message: string, where: Where = {}) {
-    super(message, where.cause === undefined ? undefined : { cause: where.cause });
+    super(oneLine(message), where.cause === undefined ? undefined : { cause: where.cause });
     this.code = code;
+    this.advice = where.advice ?? ERRORS[code].advice;
     this.member = where.member;
     this.offset = where.offset;
     this.errno = where.errno;
     this.device = where.device;
     this.xapi = where.xapi;
     this.status = where.status;
-  }
-
-  /** What to do about it. */
-  get advice(): string {
-    return ERRORS[this.code].advice;
   }
 
   get atFault(): AtFault {
@@ -764,6 +801,16 @@ export class VdiStreamError extends Error {
     return { code: this.code, message: this.message, advice: this.advice, ...Object.fromEntries(present) };
   }
 }
+
+const oneLine = (text: string): string => (/[\r\n]/.test(text) ? text.trim().replace(/\s*[\r\n]\s*/g, ' ') : text);
+
+/** What the command line says about an error, or a finding of a check: with its options, unless the case has an advice of its own. */
+export function cliAdvice({ code, advice }: { readonly code: string; readonly advice: string }): string {
+  const kind = KINDS.get(code);
+  return advice === kind?.advice ? (kind.cli ?? advice) : advice;
+}
+
+const KINDS: ReadonlyMap<string, Kind> = new Map(Object.entries(ERRORS));
 
 /** Whether `error` is a VdiStreamError with this `atFault` and this remedy. */
 export const hasRemedy = (error: unknown, atFault: AtFault, remedy: Remedy): error is VdiStreamError =>

@@ -54,6 +54,11 @@ export const WARNINGS = {
     meaning:
       'The timestamp that a layer has for its parent differs from that of the parent, as often happens in copied or relinked chains.',
   },
+  OVF_ODD: {
+    about: 'image',
+    meaning:
+      'The OVF descriptor is odd in something that no disk depends on: a unit, a size, an ID, its encoding, the case of a file name.',
+  },
   MANIFEST_LATE: {
     about: 'image',
     meaning: 'The manifest came after a member that had been read without a digest, so that member was not checked.',
@@ -85,7 +90,7 @@ export const WARNINGS = {
   DEVICE_NOT_ATTACHED: {
     about: 'toolstack',
     meaning:
-      'The device of `--device` belongs to no VBD that is plugged into this Dom0 for writing, or the toolstack could not be asked. All guards apply to it.',
+      'The device of an import belongs to no VBD that is plugged into this Dom0 for writing, or the toolstack could not be asked. All guards apply to it.',
   },
   TARGET_BUFFERED: {
     about: 'target',

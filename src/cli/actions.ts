@@ -18,6 +18,7 @@ import { reap } from '../xen/reap.ts';
 import type { CommandName } from './commands.ts';
 import { deviceDryRunTable, importDryRunTable, writeDryRunTable } from './dry-run-tables.ts';
 import { stdoutColumns } from './output.ts';
+import { withCliAdvice } from './error-text.ts';
 import type { Values } from './parse.ts';
 import { disksFrom, glanceService, type Input, imageFrom, namesOf, sinkFrom } from './sources.ts';
 import {
@@ -122,7 +123,7 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
   ),
 
   check: action(
-    async (call) => check(call.inputs, imageOptions(call)),
+    async (call) => withCliAdvice(await check(call.inputs, imageOptions(call))),
     (result, { inputs, values }) => ({
       stdout: checkTable(namesOf(inputs), result),
       failed: !result.ok || (values.flag('strict') && result.findings.length > 0),

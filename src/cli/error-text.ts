@@ -1,14 +1,16 @@
 /** An error for people, or as an object for programs. */
 
-import { messageOf, VdiStreamError } from '../errors.ts';
+import type { CheckResult } from '../engine/check.ts';
+import { cliAdvice, messageOf, VdiStreamError } from '../errors.ts';
 import { isUrl, redactUrl } from '../http/url.ts';
 import type { Printed } from './output.ts';
 
 /** `argv` is the command line that failed, from the name of the command on. */
 export function errorText(error: unknown, json: boolean, argv: readonly string[] = []): Printed {
   if (!(error instanceof VdiStreamError)) return defectText(error, json);
-  if (json) return { json: { error } };
-  const lines = [`vdistream: ${whereOf(error)}${error.message}`, `  ${error.advice} (${error.code})`];
+  const advice = cliAdvice(error);
+  if (json) return { json: { error: { ...error.toJSON(), advice } } };
+  const lines = [`vdistream: ${whereOf(error)}${error.message}`, `  ${advice} (${error.code})`];
   if (error.guard !== undefined) lines.push(`  To go ahead anyway: ${forcedCommand(argv, error.guard)}`);
   for (let cause = error.cause; cause instanceof VdiStreamError; cause = cause.cause)
     lines.push(`  because: ${whereOf(cause)}${cause.message}`);
@@ -49,4 +51,13 @@ function defectText(error: unknown, json: boolean): Printed {
 export function outputErrorText({ message: reason }: Error, json: boolean): Printed {
   const message = `the work is done, but its result could not be printed: ${reason}`;
   return json ? { json: { error: { code: 'OUTPUT', message } } } : [`vdistream: ${message} (OUTPUT)`];
+}
+
+/** The findings with what the command line advises. */
+export function withCliAdvice(result: CheckResult): CheckResult {
+  const findings = result.findings.map((finding) => {
+    const { code, advice } = finding;
+    return advice === undefined ? finding : { ...finding, advice: cliAdvice({ code, advice }) };
+  });
+  return { ...result, findings };
 }

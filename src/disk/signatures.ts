@@ -32,9 +32,16 @@ const fromEnd =
 
 const numbers = (count: number, step: number): number[] => Array.from({ length: count }, (_, index) => index * step);
 
+/** Somebody may want back what was written to the wrong place, even if it is an error that a server sent. */
+const TEXTS: readonly DiskSignature[] = [
+  { what: 'an XML document', part: 'signature', magic: '<?xml', at: [0] },
+  ...['<!DOCTYPE html', '<!doctype html', '<html', '<HTML'].map((magic) => ({ what: 'a web page', part: 'signature', magic, at: [0] })),
+];
+
 const IMAGES: readonly DiskSignature[] = [
   // A VHD has its footer at the end, unless the volume is larger; Virtual PC before 2004 omitted its last byte.
   { what: 'a VHD', part: 'footer', magic: MAGIC.vhd, at: (size) => [0, size - 512, size - 511] },
+  ...TEXTS,
   ...OTHER_FORMATS.map(({ what, magic, at }) => ({ what, part: 'signature', magic, at: [at ?? 0] })),
 ];
 

@@ -24,7 +24,7 @@ export function formatsOf({ format, container, compress }: ExportForm): Formats 
   if (container !== 'none') return { diskFormat, containerFormat: container === 'ova' ? 'ova' : 'ovf' };
   if (compress !== 'none') return { diskFormat, containerFormat: 'compressed' };
   if (format === 'fixed-vhd') {
-    throw new VdiStreamError('USAGE', 'Glance sees a raw disk in a bare fixed VHD: use --format=vhd, or --container=tar');
+    throw new VdiStreamError('USAGE', 'Glance sees a raw disk in a bare fixed VHD: use the format vhd, or the container tar');
   }
   return { diskFormat, containerFormat: 'bare' };
 }

@@ -23,7 +23,7 @@ export function parseUrl(text: string): URL {
   if (hasUser(url)) {
     throw new VdiStreamError(
       'USAGE',
-      `${redactUrl(text)}: a user name or password in a URL is visible to other users of this host; put it into a headers file (--headers FILE)`,
+      `${redactUrl(text)}: a user name or password in a URL is visible to other users of this host; put it into the headers`,
     );
   }
   return url;

@@ -1,6 +1,7 @@
 /** The disks of a tar, as its OVF descriptor and manifest list them. */
 
 import { type Cursor, drain, streamCursor, within } from '../cursor.ts';
+import { formatError, XVA } from '../disk/other-formats.ts';
 import { inMember, type OnFault, VdiStreamError } from '../errors.ts';
 import type { Digester } from '../ova/manifest.ts';
 import { createPackage, type OvfPackage } from '../ova/package.ts';
@@ -86,9 +87,15 @@ async function survey(reading: Reading, warn: OnWarning): Promise<readonly Membe
   return undefined;
 }
 
+/** Part of a disk of a VM export: `Ref:N/` and a number; before XenServer 4.0, chunks (xapi, ocaml/xapi/import.ml and xva.ml). */
+const isXvaDisk = (name: string): boolean => /^(?:\.?\/)*(?:Ref:\d+\/|[\w-]+\/chunk-\d+\.gz$)/.test(name);
+
 /** The members, except those that the package reads: descriptor, manifest and certificate. */
 async function* members({ cursor, pack }: Reading, warn: OnWarning): AsyncGenerator<Member, void, void> {
+  let first: string | undefined;
   for await (const member of readTar(cursor, warn)) {
+    first ??= plainName(member.name);
+    if (first === 'ova.xml' && isXvaDisk(member.name)) throw formatError(XVA, plainName(member.name));
     try {
       if (!(await pack.read(member))) yield member;
     } catch (error) {

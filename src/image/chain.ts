@@ -4,6 +4,7 @@
 
 import type { Disk, DiskType, ExtentOptions, Identity } from '../disk/disk.ts';
 import type { Buffers, Extent } from '../disk/extent.ts';
+import { VMDK_ADVICE } from '../disk/other-formats.ts';
 import { type Layer, overlay } from '../disk/overlay.ts';
 import { assert, VdiStreamError } from '../errors.ts';
 import { MAX_LAYERS } from '../ova/select.ts';
@@ -148,6 +149,6 @@ export function noDisk(source: string, wanted: string | undefined, ignored: read
   const vmdk = ignored.find((name) => /\.vmdk$/i.test(name));
   if (wanted !== undefined) return new VdiStreamError('DISK_NOT_FOUND', `${source} has no member "${wanted}"`);
   if (vmdk !== undefined)
-    return new VdiStreamError('FORMAT_OTHER', 'the disk of the archive is VMDK, not VHD', { member: vmdk, offset: 0 });
+    return new VdiStreamError('FORMAT_OTHER', 'the disk of the archive is VMDK, not VHD', { member: vmdk, offset: 0, advice: VMDK_ADVICE });
   return new VdiStreamError('DISK_NONE', `${source} holds no VHD`);
 }

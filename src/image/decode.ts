@@ -2,7 +2,7 @@
 
 import type { Cursor } from '../cursor.ts';
 import type { Disk } from '../disk/disk.ts';
-import { refuseOtherFormat } from '../disk/other-formats.ts';
+import { FRONT_BYTES, refuseOtherFormat } from '../disk/other-formats.ts';
 import { rawDisk } from '../disk/raw.ts';
 import { VdiStreamError } from '../errors.ts';
 import { decodeVhd } from '../vhd/decode.ts';
@@ -12,15 +12,19 @@ import type { OnWarning } from '../warnings.ts';
 
 /** Throws FORMAT_OTHER for any format that is recognized: its bytes must not be written as if they were the disk. */
 export async function decodeBareRaw(cursor: Cursor, size: number | undefined, warn: OnWarning): Promise<Disk> {
-  if (await isVhd(cursor)) throw new VdiStreamError('FORMAT_OTHER', 'this is a VHD, not a raw disk: leave out --raw', { offset: 0 });
-  refuseOtherFormat(await cursor.peek(FOOTER_SIZE));
+  if (await isVhd(cursor))
+    throw new VdiStreamError('FORMAT_OTHER', 'this is a VHD, not a raw disk', {
+      offset: 0,
+      advice: 'Read it as a VHD: do not say that it is raw.',
+    });
+  refuseOtherFormat(await cursor.peek(FRONT_BYTES));
   return rawDisk(cursor, size, warn);
 }
 
 /** A member named like a raw disk may still be a VHD. */
 export async function decodeRawMember(cursor: Cursor, warn: OnWarning): Promise<Disk> {
   if (await isVhd(cursor)) return decodeVhd(cursor, { onWarning: warn });
-  refuseOtherFormat(await cursor.peek(FOOTER_SIZE));
+  refuseOtherFormat(await cursor.peek(FRONT_BYTES));
   return rawDisk(cursor, undefined, warn);
 }
 

@@ -2,7 +2,7 @@
 
 import { checkOpenedDisk } from '../arguments.ts';
 import { compressionOf } from '../codec/compression.ts';
-import { otherFormat } from '../disk/other-formats.ts';
+import { FRONT_BYTES, otherFormat } from '../disk/other-formats.ts';
 import { closeDisks, type DiskOpener, type ReadableDisk } from '../disk/readable.ts';
 import { afterCleanUp, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
@@ -78,7 +78,7 @@ async function vhdAt(path: string, warn: OnWarning): Promise<VhdLayer | undefine
   const file = await openReadableFile(path);
   let layer: VhdLayer | undefined;
   try {
-    const front = await file.cursor().peek(TAR_BLOCK);
+    const front = await file.cursor().peek(FRONT_BYTES);
     if (hasCookie(front) || (await endsInFooter(file))) layer = await openVhdLayer(file, warn);
     else if (file.kind === 'file') refuseImage(path, front);
     return layer;
@@ -95,19 +95,20 @@ const endsInFooter = async (file: ReadableFile): Promise<boolean> =>
 function refuseImage(path: string, front: Uint8Array): void {
   const what = imageIn(front);
   if (what !== undefined) {
-    throw new VdiStreamError('EXPORT_IMAGE', `${path} is ${what}, not a disk: use \`vdistream write\` first, or --raw`, { device: path });
+    throw new VdiStreamError('EXPORT_IMAGE', `${path} is ${what}, not a disk`, { device: path });
   }
   if (front.length > 0 && /\.a?vhd$/i.test(path)) {
-    throw new VdiStreamError('VHD_FOOTER', 'no VHD footer, neither at the start nor at the end; if this is a raw disk, use --raw', {
+    throw new VdiStreamError('VHD_FOOTER', 'no VHD footer, neither at the start nor at the end', {
       member: path,
       offset: 0,
+      advice: 'If this is a raw disk, export it as raw. Otherwise it was damaged or cut: fetch it again.',
     });
   }
 }
 
 /** By its first bytes, which a raw disk has none of. */
 function imageIn(front: Uint8Array): string | undefined {
-  if (front.length === TAR_BLOCK && isTarHeader(front)) return 'a tar archive';
+  if (front.length >= TAR_BLOCK && isTarHeader(front.subarray(0, TAR_BLOCK))) return 'a tar archive';
   return otherFormat(front)?.what ?? (isCompressed(front) ? 'compressed' : undefined);
 }
 

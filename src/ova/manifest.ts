@@ -5,6 +5,8 @@
  *   SHA1 (disk.vhd) = 9F86D0…       sha1sum --tag, older VMware tools
  *   SHA2-256(disk.vhd)= 9f86d0…     OpenSSL 3
  *
+ * A file may have several lines, each with another algorithm.
+ *
  * The .cert has one such line, with the signature of the manifest instead of a digest, before the PEM of the signer's certificate.
  */
 
@@ -22,14 +24,11 @@ export type Algorithm = 'sha1' | 'sha256' | 'sha512';
 
 const HEX_DIGITS: Readonly<Record<Algorithm, number>> = { sha1: 40, sha256: 64, sha512: 128 };
 
-interface ManifestDigest {
-  readonly algorithm: Algorithm;
-  /** Lower-case hex. */
-  readonly digest: string;
-}
+/** Lower-case hex, by algorithm: one file may have a digest of each. */
+export type ManifestDigests = ReadonlyMap<Algorithm, string>;
 
 /** By the name of the member, without a leading "./". */
-export type Manifest = ReadonlyMap<string, ManifestDigest>;
+export type Manifest = ReadonlyMap<string, ManifestDigests>;
 
 export interface Certificate {
   readonly algorithm: Algorithm;
@@ -42,18 +41,18 @@ export interface Certificate {
 
 /** Throws MANIFEST_SYNTAX with the offset of the line. `member` is the name of the manifest itself. */
 export function readManifest(bytes: Uint8Array, member: string): Manifest {
-  const manifest = new Map<string, ManifestDigest>();
+  const manifest = new Map<string, Map<Algorithm, string>>();
   for (const { text, offset } of textLines(bytes, member)) {
     if (text === '') continue;
     const { algorithm, name, hex } = parseLine(text, member, offset);
     if (hex.length !== HEX_DIGITS[algorithm]) {
       throw syntax(`a digest has ${hex.length} hex digits, but ${algorithm} has ${HEX_DIGITS[algorithm]}`, member, offset);
     }
-    const earlier = manifest.get(name);
-    if (earlier !== undefined && (earlier.algorithm !== algorithm || earlier.digest !== hex)) {
-      throw syntax(`the manifest lists two different digests for ${quote(name)}`, member, offset);
+    const digests = manifest.get(name) ?? new Map<Algorithm, string>();
+    if ((digests.get(algorithm) ?? hex) !== hex) {
+      throw syntax(`the manifest lists two different ${algorithm} digests for ${quote(name)}`, member, offset);
     }
-    manifest.set(name, { algorithm, digest: hex });
+    manifest.set(name, digests.set(algorithm, hex));
   }
   return manifest;
 }

@@ -2,7 +2,7 @@
 
 import { type OnFault, VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
-import { type Algorithm, type Digester, digester, MAX_MANIFEST_LINES, type Manifest } from './manifest.ts';
+import { type Algorithm, type Digester, digester, MAX_MANIFEST_LINES, type Manifest, type ManifestDigests } from './manifest.ts';
 
 /**
  * - `if-present`: check the digests of a manifest. One that comes last is used only if the archive begins with a descriptor, as the
@@ -35,17 +35,22 @@ type Digests = ReturnType<Digester['digests']>;
 export function createMemberDigests(mode: ManifestMode, warn: OnWarning, fault: OnFault): MemberDigests {
   let manifest: Manifest | undefined;
   let expected = mode === 'require';
+  /** What the manifest lists, by names in lower case. */
+  const anyCase = new Map<string, ManifestDigests>();
   /** Digests of members that precede the manifest; undefined if none were computed. */
   const unchecked = new Map<string, Digests | undefined>();
 
   function compare(name: string, digests: Digests): void {
-    const listed = manifest?.get(name);
-    if (listed === undefined) return;
-    const found = digests[listed.algorithm];
-    if (found === listed.digest) return;
-    const message = `the ${listed.algorithm} of this member is ${found}, but the manifest lists ${listed.digest}`;
-    fault(new VdiStreamError('MANIFEST_DIGEST', message, { member: name }));
+    for (const [algorithm, digest] of listedFor(name) ?? []) {
+      const found = digests[algorithm];
+      if (found === digest) continue;
+      const message = `the ${algorithm} of this member is ${found}, but the manifest lists ${digest}`;
+      fault(new VdiStreamError('MANIFEST_DIGEST', message, { member: name }));
+    }
   }
+
+  /** What the manifest lists for a member; if it has no such name, for one that differs in case only. */
+  const listedFor = (name: string): ManifestDigests | undefined => manifest?.get(name) ?? anyCase.get(name.toLowerCase());
 
   return {
     get manifest() {
@@ -56,11 +61,13 @@ export function createMemberDigests(mode: ManifestMode, warn: OnWarning, fault: 
     },
     setManifest(read, name) {
       manifest = read;
+      for (const [listed, each] of read) anyCase.set(listed.toLowerCase(), each);
       for (const [member, digests] of unchecked) {
-        if (mode === 'require' && !manifest.has(member)) fault(unlisted(member));
+        const listed = listedFor(member);
+        if (mode === 'require' && listed === undefined) fault(unlisted(member));
         if (digests !== undefined) compare(member, digests);
-        else if (manifest.has(member)) {
-          const message = `${name} came after ${member}, which was not hashed and so not checked; use --manifest=require`;
+        else if (listed !== undefined) {
+          const message = `${name} came after ${member}, which was not hashed and so not checked; requiring a manifest checks it`;
           warn({ code: 'MANIFEST_LATE', message, member });
         }
       }
@@ -69,8 +76,8 @@ export function createMemberDigests(mode: ManifestMode, warn: OnWarning, fault: 
     digester(name) {
       if (mode === 'ignore') return undefined;
       if (manifest === undefined) return expected ? digester(ALL) : undefined;
-      const listed = manifest.get(name);
-      if (listed !== undefined) return digester([listed.algorithm]);
+      const listed = listedFor(name);
+      if (listed !== undefined) return digester([...listed.keys()]);
       if (mode === 'require') fault(unlisted(name));
       return undefined;
     },

@@ -4,6 +4,7 @@
  */
 
 import { type OnFault, refuse, VdiStreamError } from '../errors.ts';
+import { quote } from '../quote.ts';
 import type { OnWarning } from '../warnings.ts';
 import {
   type Certificate,
@@ -16,13 +17,13 @@ import {
 } from './manifest.ts';
 import { createMemberDigests, type ManifestMode } from './member-digests.ts';
 import { MAX_OVF_BYTES, type Ovf, readOvf } from './ovf.ts';
-import { folderOf, plainName } from './select.ts';
+import { folderOf, type NamedDisks, plainName } from './select.ts';
 import type { Member } from './tar.ts';
 
 export interface OvfPackage {
   readonly manifest: Manifest | undefined;
-  /** The members that the descriptor lists as disks; undefined without a descriptor. */
-  readonly named: ReadonlySet<string> | undefined;
+  /** The members that the descriptor lists as disks; undefined without a descriptor, or if it does not name them all. */
+  readonly named: NamedDisks | undefined;
   /**
    * Reads a member that is a descriptor, a manifest or a certificate file, each only once; false for any other member. Throws OVF_…,
    * MANIFEST_….
@@ -43,7 +44,7 @@ export interface OvfPackage {
 export function createPackage(mode: ManifestMode, warn: OnWarning, fault: OnFault = refuse): OvfPackage {
   const digests = createMemberDigests(mode, warn, fault);
   let ovf: Ovf | undefined;
-  let named: ReadonlySet<string> | undefined;
+  let named: DescribedDisks | undefined;
   let manifestBytes: Uint8Array | undefined;
   let certificate: Certificate | undefined;
   /** Names of the members that the package has read. */
@@ -51,8 +52,8 @@ export function createPackage(mode: ManifestMode, warn: OnWarning, fault: OnFaul
 
   async function takeDescriptor(member: Member, name: string): Promise<void> {
     const bytes = await body(member, MAX_OVF_BYTES, 'OVF_XML');
-    ovf = readOvf(bytes, name);
-    named = disksOf(ovf, folderOf(name));
+    ovf = readOvf(bytes, name, warn);
+    named = disksOf(ovf, folderOf(name), warn);
     digests.expectManifest();
     const hash = digests.digester(name);
     hash?.update(bytes);
@@ -104,7 +105,7 @@ export function createPackage(mode: ManifestMode, warn: OnWarning, fault: OnFaul
     finish(present) {
       digests.finish();
       if (present === undefined) return;
-      for (const name of named ?? []) if (!present.has(name)) fault(missing(name));
+      for (const name of named?.missing(present) ?? []) fault(missing(name));
     },
   };
 }
@@ -121,13 +122,36 @@ async function body(member: Member, limit: number, code: 'OVF_XML' | 'MANIFEST_S
   return member.body.read(member.size);
 }
 
-/** Undefined for a descriptor without disks, which is then ignored. Throws OVF_CHUNKED. */
-function disksOf(ovf: Ovf, folder: string): ReadonlySet<string> | undefined {
+interface DescribedDisks extends NamedDisks {
+  /** The disks that are not among `present`. */
+  missing(present: ReadonlySet<string>): readonly string[];
+}
+
+/**
+ * Undefined for a descriptor without disks, or with a disk whose file it does not list: then the members decide by their names. Throws
+ * OVF_CHUNKED.
+ */
+function disksOf({ disks }: Ovf, folder: string, warn: OnWarning): DescribedDisks | undefined {
   const names = new Set<string>();
-  for (const { file } of ovf.disks) {
+  for (const { file } of disks) {
     if (file === undefined) continue;
     if (file.chunked) throw new VdiStreamError('OVF_CHUNKED', 'the disk is split into chunks, according to the OVF', { member: file.href });
     names.add(folder + file.href);
   }
-  return names.size === 0 ? undefined : names;
+  if (names.size === 0 || disks.some(({ dangling }) => dangling)) return undefined;
+  const anyCase = new Map([...names].map((name) => [name.toLowerCase(), name]));
+  /** Members that were found in another case. */
+  const found = new Map<string, string>();
+  return {
+    has(name) {
+      if (names.has(name)) return true;
+      // Windows, where many descriptors are written, does not distinguish case.
+      const listed = anyCase.get(name.toLowerCase());
+      if (listed === undefined) return false;
+      if (!found.has(listed)) warn({ code: 'OVF_ODD', message: `the OVF calls this member ${quote(listed)}`, member: name });
+      found.set(listed, name);
+      return true;
+    },
+    missing: (present) => [...names].filter((name) => !present.has(name) && !present.has(found.get(name) ?? name)),
+  };
 }

@@ -52,12 +52,17 @@ export function placeOf(name: string): Place | undefined {
 /** A key that all layers of a chain share; for any other disk, its name. */
 export const chainOf = (name: string): string => placeOf(name)?.chain ?? name;
 
+/** The disks that a descriptor names. */
+export interface NamedDisks {
+  has(name: string): boolean;
+}
+
 /** What decides whether a member is a disk. */
 interface Choice {
   /** The requested member, by its path or its file name. Its parents are chosen too. */
   readonly disk?: string | undefined;
   /** Names of the disks in the descriptor. */
-  readonly named?: ReadonlySet<string> | undefined;
+  readonly named?: NamedDisks | undefined;
   /** Whether a .raw or .img file counts as a disk: only if there is no VHD. */
   readonly raw: boolean;
 }

@@ -4,6 +4,7 @@ import type { QualifiedAttribute, QualifiedTag } from 'sax';
 import { assert, type ErrorCode, VdiStreamError } from '../errors.ts';
 import { quote } from '../quote.ts';
 import { readStrictXml } from '../strict-xml.ts';
+import type { OnWarning } from '../warnings.ts';
 
 const MAX_DEPTH = 256;
 const MAX_ELEMENTS = 131_072;
@@ -23,15 +24,23 @@ export interface XmlElement {
   error(code: ErrorCode, message: string): VdiStreamError;
 }
 
+interface XmlFile {
+  /** Its name in the archive. */
+  readonly member: string;
+  /** The local name of the root element. */
+  readonly root: string;
+  readonly warn: OnWarning;
+}
+
 /** An error at a character of the document. */
 type Fail = (message: string, index: number, code?: ErrorCode) => VdiStreamError;
 
 /**
- * Calls `visit` for each element in the order of the start tags. The first must have the local name `root`. Throws OVF_XML, with the byte
+ * Calls `visit` for each element in the order of the start tags. Throws OVF_XML, with the byte
  * where parsing stopped.
  */
-export function readXml(bytes: Uint8Array, member: string, root: string, visit: (element: XmlElement) => void): void {
-  const { text, offsetOf } = decodeText(bytes, member);
+export function readXml(bytes: Uint8Array, { member, root, warn }: XmlFile, visit: (element: XmlElement) => void): void {
+  const { text, offsetOf } = decodeText(bytes, member, warn);
   const fail: Fail = (message, index, code = 'OVF_XML') => new VdiStreamError(code, message, { member, offset: offsetOf(index) });
   const tree = elementTree(root);
   readStrictXml(text, {
@@ -117,8 +126,11 @@ interface Decoded {
   readonly offsetOf: (index: number) => number;
 }
 
-/** UTF-16 with a byte order mark, else UTF-8, whatever the XML declaration says: .NET writes "utf-16" into UTF-8 files. */
-function decodeText(bytes: Uint8Array, member: string): Decoded {
+/**
+ * UTF-16 with a byte order mark, else UTF-8, whatever the XML declaration says: .NET writes "utf-16" into UTF-8 files. What is not UTF-8 is
+ * Latin-1, as editors of Windows write it.
+ */
+function decodeText(bytes: Uint8Array, member: string, warn: OnWarning): Decoded {
   const [first, second, third] = bytes;
   const wide = first === 0xff && second === 0xfe ? 'utf-16le' : first === 0xfe && second === 0xff ? 'utf-16be' : undefined;
   const mark = wide !== undefined ? 2 : first === 0xef && second === 0xbb && third === 0xbf ? 3 : 0;
@@ -126,6 +138,11 @@ function decodeText(bytes: Uint8Array, member: string): Decoded {
     const text = new TextDecoder(wide ?? 'utf-8', { fatal: true }).decode(bytes);
     return { text, offsetOf: (index) => mark + (wide === undefined ? Buffer.byteLength(text.slice(0, index)) : 2 * index) };
   } catch (cause) {
-    throw new VdiStreamError('OVF_XML', `the OVF is not ${wide === undefined ? 'UTF-8' : 'UTF-16'} text`, { member, cause });
+    if (wide !== undefined) throw new VdiStreamError('OVF_XML', 'the OVF is not UTF-16 text', { member, cause });
+    const text = new TextDecoder('latin1').decode(bytes);
+    if (!DECLARED_LATIN_1.test(text)) warn({ code: 'OVF_ODD', message: 'the OVF is not UTF-8 text; it is read as Latin-1', member });
+    return { text, offsetOf: (index) => index };
   }
 }
+
+const DECLARED_LATIN_1 = /^<\?xml[^>]*\sencoding\s*=\s*["'](?:iso-8859-1|latin-?1|windows-1252)["']/i;

@@ -2,7 +2,7 @@
 
 import { type Cursor, truncated } from '../cursor.ts';
 import type { DiskFacts } from '../disk/disk.ts';
-import { refuseOtherFormat } from '../disk/other-formats.ts';
+import { FRONT_BYTES, refuseOtherFormat } from '../disk/other-formats.ts';
 import { VdiStreamError } from '../errors.ts';
 import { checkBlocks } from './check-blocks.ts';
 import { checkEnd, lookAtEnd, readEnd } from './end.ts';
@@ -28,7 +28,7 @@ export async function checkVhd(cursor: Cursor, report: Report): Promise<Checked 
   const end = (await lookAtEnd(cursor))?.footer;
   if (end?.type === 'fixed') return checkFixed(cursor, end, report);
   if (end === undefined && !hasCookie(front)) {
-    refuseOtherFormat(front);
+    refuseOtherFormat(await cursor.peek(FRONT_BYTES));
     return checkFixed(cursor, undefined, report);
   }
   if (front.length < FOOTER_SIZE) throw truncated(front.length);

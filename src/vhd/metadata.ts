@@ -1,7 +1,7 @@
 /** The metadata of a VHD: what its footer, and of a dynamic or differencing one its header and its BAT, say. Checked. */
 
 import type { Cursor } from '../cursor.ts';
-import { refuseOtherFormat } from '../disk/other-formats.ts';
+import { FRONT_BYTES, refuseOtherFormat } from '../disk/other-formats.ts';
 import { VdiStreamError } from '../errors.ts';
 import { type Bat, firstByte, readBat, readTable } from './bat.ts';
 import { readBatmap } from './batmap.ts';
@@ -40,7 +40,7 @@ export async function readMetadata(cursor: Cursor): Promise<VhdMetadata> {
   const front = await cursor.peek(FOOTER_SIZE);
   if (front.length === 0) throw new VdiStreamError('DISK_EMPTY', 'the disk is empty', { offset: 0 });
   if (!hasCookie(front)) {
-    refuseOtherFormat(front);
+    refuseOtherFormat(await cursor.peek(FRONT_BYTES));
     // The end is readable, so it must have a valid footer.
     if (end?.footer !== undefined) {
       throw new VdiStreamError('VHD_TYPE', `the footer at the end says ${end.footer.type}, but there is no footer at the start`, {

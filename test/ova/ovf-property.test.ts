@@ -107,7 +107,7 @@ describe('for random input', () => {
     });
     const check = (bytes: Uint8Array): void => {
       try {
-        readOvf(bytes, 'box.ovf');
+        readOvf(bytes, 'box.ovf', () => {});
       } catch (error) {
         if (!(error instanceof VdiStreamError)) throw error;
         expect(error).toMatchObject({ code: expect.stringMatching(/^OVF_(XML|HREF)$/), member: 'box.ovf' });

@@ -1,24 +1,19 @@
 import { describe, expect, test } from 'vitest';
 import { MAX_OVF_BYTES } from '../../src/ova/ovf.ts';
-import { DOCUMENTS, envelope, OVFTOOL, read, refused } from '../support/ovf.ts';
+import { DOCUMENTS, envelope, OVFTOOL, oddities, read, refused } from '../support/ovf.ts';
 
 describe('a contradictory OVF is refused, with the offset of the element:', () => {
   const file = '<File id="f" href="a"/>';
   const disk = '<Disk diskId="d" fileRef="f"/>';
   test.each([
-    ['two files with one id', envelope(`${file}<File id="f" href="b"/>`), '<File id="f" href="b"', /two files.*"f"/],
-    ['two disks with one id', envelope(file, `${disk}<Disk diskId="d"/>`), '<Disk diskId="d"/', /two disks.*"d"/],
-    ['a disk on an unlisted file', envelope(file, '<Disk diskId="d" fileRef="g"/>'), '<Disk', /"d" refers to the file "g"/],
+    ['a disk on one of two files with one id', envelope(`${file}<File id="f" href="b"/>`, disk), '<Disk', /2 files.*"f"/],
     [
-      'a file reference named like an Object.prototype property',
-      envelope('', '<Disk diskId="d" fileRef="__proto__"/>'),
+      'a disk on one of two VHDs with one id',
+      envelope('<File id="f" href="a.vhd"/><File id="f" href="b.VHD"/>', disk),
       '<Disk',
-      /__proto__/,
+      /2 files.*"f"/,
     ],
-    ['a file without an id', envelope('<File href="a"/>'), '<File', /no id/],
     ['a file without an href', envelope('<File id="f"/>'), '<File', /no href/],
-    ['a file with a size that cannot be', envelope('<File id="f" href="a" size="-1"/>'), '<File', /size "-1"/],
-    ['a disk without an id', envelope(file, '<Disk fileRef="f"/>'), '<Disk ', /no diskId/],
     ['another root element', '<Domain><Envelope/></Domain>', '<Domain', /"Domain", not "Envelope"/],
     ['a web page', '<html><body/></html>', '<html', /"html"/],
   ])('%s', async (_, text, where, message) => {
@@ -30,6 +25,57 @@ describe('a contradictory OVF is refused, with the offset of the element:', () =
     expect(error.message).toMatch(message);
     expect((await refused(Buffer.from(`\ufeff${marked}`, 'utf16le'))).offset).toBe(2 * at + 2);
     expect((await refused(`\ufeff${marked}`)).offset).toBe(Buffer.byteLength(marked.slice(0, at)) + 3);
+  });
+});
+
+describe('what no disk depends on is a warning, at the byte of its element:', () => {
+  const file = '<File id="f" href="a"/>';
+  test.each([
+    ['two files with one id', `${file}<File id="f" href="b"/>`, '', '<File id="f" href="b"', /two files.*"f"/],
+    ['a file without an id', `${file}<File href="b"/>`, '', '<File href', /no id/],
+    ['a size that cannot be', '<File id="f" href="a" size="-1"/>', '', '<File', /size "-1"/],
+    ['two disks with one id', file, '<Disk diskId="d" fileRef="f"/><Disk diskId="d"/>', '<Disk diskId="d"/', /two disks.*"d"/],
+    ['a disk without an id', file, '<Disk fileRef="f"/>', '<Disk ', /no diskId/],
+    ['a disk on a file that is not listed', file, '<Disk diskId="d" fileRef="g"/>', '<Disk ', /refers to the file "g"/],
+    ['a reference like a property of any object', file, '<Disk diskId="d" fileRef="__proto__"/>', '<Disk ', /"__proto__"/],
+  ])('%s', (_, files, disks, where, message) => {
+    const written = envelope(files, disks);
+    const at = { code: 'OVF_ODD', member: 'box.ovf', offset: written.lastIndexOf(where) };
+    expect(oddities(written)).toEqual([{ ...at, message: expect.stringMatching(message) }]);
+  });
+
+  test('the id of a disk that another file has, too: the disk by its name is used', () => {
+    for (const files of [
+      '<File id="f" href="a.VHD"/><File id="f" href="b.nvram"/>',
+      '<File id="f" href="b.iso"/><File id="f" href="a.VHD"/>',
+    ]) {
+      const written = envelope(files, '<Disk diskId="d" fileRef="f"/>');
+      expect(read(written).disks).toEqual([{ diskId: 'd', file: { id: 'f', href: 'a.VHD', chunked: false } }]);
+      expect(oddities(written)).toHaveLength(1);
+    }
+  });
+
+  test('a file that is listed twice is none', () => {
+    expect(oddities(envelope(file + file, '<Disk diskId="d" fileRef="f"/>'))).toEqual([]);
+  });
+
+  test('Latin-1, unless the declaration says so', () => {
+    const body = envelope('<File id="f" href="größe.vhd"/>', '<Disk diskId="d" fileRef="f"/>');
+    for (const encoding of ['ISO-8859-1', 'iso-8859-1', 'windows-1252', 'latin1']) {
+      const declared = Buffer.from(`<?xml version="1.0" encoding="${encoding}"?>${body}`, 'latin1');
+      expect(oddities(declared)).toEqual([]);
+      expect(read(declared).files).toEqual([{ id: 'f', href: 'größe.vhd', chunked: false }]);
+    }
+    for (const declaration of ['', '<?xml version="1.0"?>', '<?xml version="1.0" encoding="UTF-8"?>']) {
+      const undeclared = Buffer.from(`${declaration}${body}`, 'latin1');
+      expect(oddities(undeclared)).toEqual([{ code: 'OVF_ODD', member: 'box.ovf', message: expect.stringContaining('Latin-1') }]);
+      expect(read(undeclared).files[0]?.href).toBe('größe.vhd');
+    }
+  });
+
+  test('in Latin-1, an error is at its byte', async () => {
+    const written = envelope('<File id="größe"/>');
+    expect(await refused(Buffer.from(written, 'latin1'))).toMatchObject({ code: 'OVF_XML', offset: written.indexOf('<File') });
   });
 });
 
@@ -71,7 +117,6 @@ describe('an OVF that is not well-formed is refused:', () => {
     ['a NUL as a character reference', '<Envelope>&#0;</Envelope>'],
     ['an escape', '<Envelope>\x1b[2J</Envelope>'],
     ['a code point that is not a character', '<Envelope>\uffff</Envelope>'],
-    ['bytes that are not UTF-8', Buffer.from('<Envelope a="größe"/>', 'latin1')],
     ['half a character', Buffer.from('\ufeff<Envelope/>', 'utf16le').subarray(0, -1)],
     ['UTF-16 without a byte order mark', Buffer.from('<Envelope/>', 'utf16le')],
     ['an HTML entity', '<Envelope>&nbsp;</Envelope>'],
@@ -101,12 +146,12 @@ describe('an OVF that is not well-formed is refused:', () => {
   });
 
   test('with a hostile name shortened and escaped', async () => {
-    const shown = await refused(envelope('', '<Disk diskId="&#x202e;\x9b2J\t" fileRef="a"/>'));
-    expect(shown.message).toContain('disk "\\u{202e}\\u{9b}2J\\t" refers');
+    const shown = oddities(envelope('', '<Disk diskId="d" fileRef="&#x202e;\x9b2J\t"/>'))[0];
+    expect(shown?.message).toContain('the file "\\u{202e}\\u{9b}2J\\t", which');
     for (const name of [`a${'b'.repeat(50_000)}`, 'a\u200db']) {
-      for (const text of [`<${name}/>`, `<${name}:Envelope/>`, envelope('', `<Disk diskId="d" fileRef="${name}"/>`)]) {
+      for (const text of [`<${name}/>`, `<${name}:Envelope/>`, envelope(`<File id="f" href="/${name}"/>`)]) {
         const { code, message } = await refused(text);
-        expect([code, message.length < 250]).toEqual(['OVF_XML', true]);
+        expect([code, message.length < 250]).toEqual([text.includes('href') ? 'OVF_HREF' : 'OVF_XML', true]);
       }
     }
   });

@@ -113,7 +113,7 @@ describe('a descriptor', () => {
   ];
 
   test('says which files there are, and which disks, as our own reader reads it', () => {
-    const { files, disks: found } = readOvf(Buffer.from(writeOvf('a', disks)), 'a.ovf');
+    const { files, disks: found } = readOvf(Buffer.from(writeOvf('a', disks)), 'a.ovf', () => {});
     expect(files.map(({ href, size }) => [href, size])).toEqual(disks.map(({ name, length }) => [name, length]));
     expect(found.map(({ file, capacity }) => [file?.href, capacity])).toEqual(disks.map(({ name, virtualSize }) => [name, virtualSize]));
   });

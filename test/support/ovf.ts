@@ -2,6 +2,7 @@
 
 import type { VdiStreamError } from '../../src/errors.ts';
 import { type Ovf, readOvf } from '../../src/ova/ovf.ts';
+import type { OnWarning, Warning } from '../../src/warnings.ts';
 import { failure } from './failure.ts';
 
 export const GiB = 2 ** 30;
@@ -124,7 +125,13 @@ export const ENVELOPE_2 = `<?xml version='1.0' encoding='UTF-8'?>
 
 export const DOCUMENTS = [OVFTOOL, VIRTUALBOX, XENCENTER, OLD_VMWARE, ENVELOPE_2];
 
-export const read = (text: string | Uint8Array): Ovf => readOvf(Buffer.from(text), 'box.ovf');
+export const read = (text: string | Uint8Array, onWarning: OnWarning = () => {}): Ovf => readOvf(Buffer.from(text), 'box.ovf', onWarning);
+/** The warnings about a descriptor. */
+export function oddities(text: string | Uint8Array): Warning[] {
+  const warnings: Warning[] = [];
+  read(text, (warning) => warnings.push(warning));
+  return warnings;
+}
 export const refused = (text: string | Uint8Array): Promise<VdiStreamError> => failure(Promise.resolve().then(() => read(text)));
 /** An envelope without any namespace. */
 export const envelope = (files: string, disks = ''): string =>

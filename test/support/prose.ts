@@ -37,9 +37,10 @@ export const documents = (): Prose[] =>
 
 /** Meaning and advice of each row of the two tables. */
 export const tables = (): Prose[] => [
-  ...Object.entries(ERRORS).flatMap(([code, { meaning, advice }]) => [
-    { place: `${code} (meaning)`, text: meaning },
-    { place: `${code} (advice)`, text: advice },
+  ...Object.entries(ERRORS).flatMap(([code, kind]) => [
+    { place: `${code} (meaning)`, text: kind.meaning },
+    { place: `${code} (advice)`, text: kind.advice },
+    ...('cli' in kind ? [{ place: `${code} (advice on the command line)`, text: kind.cli }] : []),
   ]),
   ...Object.entries(WARNINGS).map(([code, { meaning }]) => ({ place: `warning ${code}`, text: meaning })),
 ];

@@ -64,8 +64,10 @@ const IMAGES = [
   ...at([64], 'a VDI (VirtualBox) image', 'signature', [[0, be32(0x7f10dabe)]]),
   ...['WithoutFreeSpace', 'WithouFreSpacExt'].flatMap((magic) => at([0], 'a Parallels image', 'signature', [[0, raw(magic)]])),
   ...at([0], 'a ZIP archive', 'signature', [[0, raw('PK\x03\x04')]]),
+  ...at([0], 'a RAR archive', 'signature', [[0, hex('526172211a0701')]]),
+  ...at([0], 'a VMA, a backup of Proxmox', 'signature', [[0, hex('564d4100 00000001')]]),
   ...at([0], 'a 7z archive', 'signature', [[0, hex('377abcaf271c')]]),
-  ...at([0], 'an XVA member list (ova.xml)', 'signature', [[0, raw('<?xml version="1.0"?>')]]),
+  ...at([0], 'an XML document', 'signature', [[0, raw('<?xml version="1.0"?>')]]),
   ...['<!DOCTYPE html', '<!doctype html', '<html', '<HTML'].flatMap((magic) => at([0], 'a web page', 'signature', [[0, raw(magic)]])),
 ];
 
