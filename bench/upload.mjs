@@ -66,7 +66,7 @@ async function bench() {
       const exported = await runTrial(ours('export', ...form, device, '-o', 'null:'));
       const image = randomUUID();
       const uploaded = await runTrial(ours('upload', ...form, device, `glance:${image}`, `--glance=${endpoint}`));
-      const { size } = await (await fetch(`${endpoint}/v2/images/${image}`)).json();
+      const { size } = Object(await (await fetch(`${endpoint}/v2/images/${image}`)).json());
       const hashed = await runTrial([process.execPath, '-e', HASH, String(size)]);
       trials.set(name, [...(trials.get(name) ?? []), { exported, uploaded, hashed }]);
       const seconds = [exported, uploaded, hashed].map((trial) => `${trial.seconds.toFixed(2)} s`);
