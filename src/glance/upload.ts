@@ -158,6 +158,9 @@ function storingSink(put: Sink, { name, before, settled, onWarning, onStored }: 
       const record = await settled(lost);
       const sent = sums.finish();
       const compared = compareStored(name, record, sent, onWarning);
+      if (lost !== undefined) {
+        onWarning?.({ code: 'UPLOAD_ANSWER_LOST', message: `${name} is active, although its answer was lost: ${lost.message}` });
+      }
       onStored?.({ ...sent, compared });
     },
     abandon: () => put.abandon(),

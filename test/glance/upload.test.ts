@@ -153,8 +153,10 @@ describe('an answer that is lost', () => {
 
   describe.each(LOST)('%s', (_, put, sending) => {
     test('does not matter if the image is active, after some time', async () => {
-      const server = await at({ put: () => put, after: (number) => (number < 2 ? status('saving') : undefined) }, sending);
+      const warnings: Warning[] = [];
+      const server = await at({ put: () => put, after: (number) => (number < 2 ? status('saving') : undefined) }, { ...sending, warnings });
       expect(server.steps()).toEqual(['GET', 'PATCH', 'PUT', 'GET', 'GET', 'GET']);
+      expect(warnings).toMatchObject([{ code: 'UPLOAD_ANSWER_LOST', message: expect.stringContaining('is active') }]);
     });
 
     test.each<[string, Script, string, boolean]>([
