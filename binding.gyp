@@ -13,6 +13,7 @@
         "native/io.cc",
         "native/scan.cc",
         "native/sums.cc",
+        "native/hash.cc",
         "native/inflate.cc",
         "native/deflate.cc",
         "native/deflate_zlib.cc",

@@ -1,5 +1,5 @@
 // The addon does only what JavaScript cannot: aligned memory, O_DIRECT I/O on its own threads, block-device ioctls,
-// zeroing without writing, scans at memory speed, and gzip off the main thread. No call of JavaScript can crash it:
+// zeroing without writing, scans at memory speed, and hashes and gzip off the main thread. No call of JavaScript can crash it:
 // arguments.h checks what is passed, and every loop is bounded.
 #include "addon.h"
 
@@ -62,6 +62,7 @@ static void init(napi_env env, napi_value exports) {
   init_zero(env, exports);
   init_scan(env, exports);
   init_sums(env, exports);
+  init_hash(env, exports);
   init_inflate(env, exports);
   init_deflate(env, exports);
 }

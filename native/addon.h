@@ -26,6 +26,7 @@ void init_io(napi_env env, napi_value exports);
 void init_zero(napi_env env, napi_value exports);
 void init_scan(napi_env env, napi_value exports);
 void init_sums(napi_env env, napi_value exports);
+void init_hash(napi_env env, napi_value exports);
 void init_inflate(napi_env env, napi_value exports);
 void init_deflate(napi_env env, napi_value exports);
 

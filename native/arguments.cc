@@ -69,17 +69,18 @@ int64_t Arguments::integer(size_t index, const char* name, int64_t least, int64_
 
 int Arguments::descriptor(size_t index) { return static_cast<int>(integer(index, "fd", 0, INT_MAX)); }
 
-std::string Arguments::path(size_t index) {
+std::string Arguments::text(size_t index, const char* name) {
   if (refused_) return {};
   size_t length = 0;
   if (napi_get_value_string_utf8(env_, values_[index], nullptr, 0, &length) != napi_ok) {
-    refuse_type("path", "a string");
+    refuse_type(name, "a string");
     return {};
   }
-  std::string path(length, '\0');
-  napi_get_value_string_utf8(env_, values_[index], path.data(), length + 1, &length);
-  require(!path.empty() && path.find('\0') == std::string::npos, "path must not be empty or contain a NUL");
-  return path;
+  std::string text(length, '\0');
+  napi_get_value_string_utf8(env_, values_[index], text.data(), length + 1, &length);
+  const bool usable = !text.empty() && text.find('\0') == std::string::npos;
+  require(usable, (std::string(name) + " must not be empty or contain a NUL").c_str());
+  return text;
 }
 
 bool Arguments::flag(size_t index, const char* name) {

@@ -36,7 +36,9 @@ class Arguments {
   int descriptor(size_t index);
   int64_t integer(size_t index, const char* name, int64_t least, int64_t most);
   int64_t offset(size_t index) { return integer(index, "offset", 0, kMaxInteger); }
-  std::string path(size_t index);
+  // Not empty, and without a NUL.
+  std::string text(size_t index, const char* name);
+  std::string path(size_t index) { return text(index, "path"); }
   // A field of an object: true, false or missing.
   bool flag(size_t index, const char* name);
   // Neither shared, resizable nor detached: a thread uses the memory after the call has returned.

@@ -100,9 +100,15 @@ export const WARNINGS = {
     about: 'source',
     meaning: 'A disk was written to while it was exported. Export a snapshot of it, or stop what writes.',
   },
+  UPLOAD_ANSWER_LOST: {
+    about: 'target',
+    meaning:
+      'The answer of the image service to an upload was lost, but the image is active, and its size and checksum were compared as usual.',
+  },
   UPLOAD_UNCOMPARED: {
     about: 'target',
-    meaning: 'The image service has only checksums that cannot be computed here, so what it has stored was not compared.',
+    meaning:
+      'The image service has another checksum than the one computed while sending, or none, so only the size of what it has stored was compared.',
   },
   VERIFY_CACHED: {
     about: 'target',

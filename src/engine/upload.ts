@@ -129,7 +129,13 @@ async function upload(
     });
     hasSent = true;
     const { disks, bytesWritten } = await write(sink, warn);
-    return { endpoint, disks, bytesWritten, sha512: stored?.digests.get('sha512'), compared: stored?.compared };
+    return {
+      endpoint,
+      disks,
+      bytesWritten,
+      sha512: stored?.digest?.algorithm === 'sha512' ? stored.digest.hex : undefined,
+      compared: stored?.compared,
+    };
   }
 
   // Only errors of the service are worth another attempt; those of the disks would come again.

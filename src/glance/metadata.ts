@@ -72,8 +72,8 @@ export interface ImageRecord {
   /** Bytes, if the service has their number. */
   readonly size: number | undefined;
   readonly md5: Digest | undefined;
-  /** Of version 2. */
-  readonly hash: { readonly name: string; readonly digest: Digest | undefined } | undefined;
+  /** Undefined if the service has no such field: of version 1, or older than 2018. The field is empty before the image has data. */
+  readonly hash: { readonly name: string | undefined; readonly digest: Digest | undefined } | undefined;
 }
 
 /** `where`: the URL, for messages. Throws GLANCE_ANSWER. */
@@ -90,12 +90,12 @@ export function recordOf(fields: Fields, id: string, where: string): ImageRecord
   const size = fields.get('size') ?? undefined;
   if (size !== undefined && !isSize(size)) throw answerError(where, 'has an invalid size');
   const name = text('os_hash_algo');
-  const value = text('os_hash_value');
+  const digest = name === undefined ? undefined : digestOf(where, 'os_hash_value', nodeAlgorithm(name), text('os_hash_value'));
   return {
     status,
     size,
     md5: digestOf(where, 'checksum', 'md5', text('checksum')),
-    hash: name === undefined ? undefined : { name, digest: digestOf(where, 'os_hash_value', nodeAlgorithm(name), value) },
+    hash: fields.has('os_hash_algo') ? { name, digest } : undefined,
   };
 }
 

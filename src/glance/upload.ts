@@ -10,10 +10,10 @@ import type { Sink, SinkOpener } from '../sink/sink.ts';
 import type { OnWarning } from '../warnings.ts';
 import { askInTurn, baseOf } from './endpoint.ts';
 import type { GlanceOptions } from './image.ts';
-import { type ImageRecord, nodeAlgorithm } from './metadata.ts';
+import type { ImageRecord } from './metadata.ts';
 import { type ApiVersion, attributeHeaders, changeRecord, checkImageId, type ImageAttributes, imageAddress, readRecord } from './record.ts';
 import { afterSaving, settle } from './settle.ts';
-import { compareStored, HASHED, runningSums, type SentSums } from './sums.ts';
+import { compareStored, runningSums, type SentSums } from './sums.ts';
 
 export interface GlanceUploadOptions extends GlanceOptions, ImageAttributes, UploadWaits {
   /** The name of the store; by default the service chooses. */
@@ -122,10 +122,9 @@ export async function readyImage(id: string, place: GlancePlace, options: ReadyO
         answerTimeout,
         expected: [version === 1 ? 200 : 204],
       });
-      const algorithms = version === 1 ? ['md5'] : [...new Set([nodeAlgorithm(before.hash?.name ?? 'sha512'), 'md5'])];
       return storingSink(await put.open({ length, replace: true, signal: sending }), {
         name: `${name} at ${redactUrl(address)}`,
-        algorithms,
+        before,
         settled: (lost) => settle(name, read, { lost, timeout: settleTimeout, signal: sending }),
         onWarning,
         onStored,
@@ -136,7 +135,8 @@ export async function readyImage(id: string, place: GlancePlace, options: ReadyO
 
 interface Storing {
   readonly name: string;
-  readonly algorithms: readonly string[];
+  /** The record while it is queued. */
+  readonly before: ImageRecord;
   /** The record of the active image. `lost`: the error in place of the answer. */
   readonly settled: (lost: VdiStreamError | undefined) => Promise<ImageRecord>;
   readonly onWarning: OnWarning | undefined;
@@ -144,25 +144,23 @@ interface Storing {
 }
 
 /** Computes the checksums of what `put` sends, and compares them once the service has stored it. */
-function storingSink(put: Sink, { name, algorithms, settled, onWarning, onStored }: Storing): Sink {
-  const sums = runningSums(algorithms);
+function storingSink(put: Sink, { name, before, settled, onWarning, onStored }: Storing): Sink {
+  const sums = runningSums(before);
   return {
     async write(bytes) {
-      try {
-        for (let at = 0; at < bytes.length; at += HASHED) {
-          const piece = bytes.subarray(at, at + HASHED);
-          sums.update(piece);
-          await put.write(piece);
-        }
-      } catch (error) {
-        throw explained(name, error);
-      }
+      // Both end before the bytes may change.
+      const [sent, hashed] = await Promise.allSettled([put.write(bytes), sums.update(bytes)]);
+      if (sent.status === 'rejected') throw explained(name, sent.reason);
+      if (hashed.status === 'rejected') throw hashed.reason;
     },
     async finish() {
       const lost = await outcomeOf(name, put.finish());
       const record = await settled(lost);
       const sent = sums.finish();
       const compared = compareStored(name, record, sent, onWarning);
+      if (lost !== undefined) {
+        onWarning?.({ code: 'UPLOAD_ANSWER_LOST', message: `${name} is active, although its answer was lost: ${lost.message}` });
+      }
       onStored?.({ ...sent, compared });
     },
     abandon: () => put.abandon(),

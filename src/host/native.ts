@@ -50,6 +50,14 @@ export interface Inflater {
   reset(): void;
 }
 
+/** A hash, computed on a thread of its own. */
+export interface Hasher {
+  /** Call it once at a time; the array is in use until it settles. */
+  update(bytes: Uint8Array): Promise<void>;
+  /** In hexadecimal; nothing can be added afterwards. */
+  digest(): string;
+}
+
 /** A stream of raw deflate: its length, and the CRC-32 of what was compressed. */
 export interface Deflated {
   readonly produced: number;
@@ -96,6 +104,8 @@ export interface Native {
   /** Subtracts what `addSums` or a write has added. */
   takeSums(sums: Sums, bytes: Uint8Array, offset: number): void;
   readonly Inflater: new (codec: Codec) => Inflater;
+  /** By OpenSSL's name of the hash; a RangeError if it has none. Undefined in a build of Node that does not export its OpenSSL. */
+  readonly Hasher: (new (name: string) => Hasher) | undefined;
   /**
    * Inflates whole gzip members one after the other: `ranges` has the start and the end of the deflate data of each in `input`, as 32-bit
    * numbers, and the trailer follows it. Resolves with the number of members that are complete and match their trailers.

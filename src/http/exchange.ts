@@ -85,7 +85,10 @@ export async function exchange(
   const client = new Client(url.origin, {
     connect: (options, callback) =>
       connect(options, (...connected) => {
-        if (connected[0] === null) watchEnd(connected[1], onEnd);
+        if (connected[0] === null) {
+          watchEnd(connected[1], onEnd);
+          readBeforeFailing(connected[1]);
+        }
         callback(...connected);
       }),
     headersTimeout: idleTimeout,
@@ -127,6 +130,30 @@ function watchEnd(socket: Socket, onEnd: (reset: Error | undefined) => void): vo
   socket.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'ECONNRESET') error.code = 'RESET';
   });
+}
+
+/**
+ * Holds back the error of a write until what has arrived is read. A server that refuses a body and closes the connection makes the next
+ * write fail, with EPIPE or ECONNRESET, and Node then drops what it has not read: the refusal. Linux keeps it readable
+ * (tcp_recvmsg_locked in net/ipv4/tcp.c).
+ */
+function readBeforeFailing(socket: Socket): void {
+  type Callback = (error?: Error | null) => void;
+  const afterReading =
+    (callback: Callback): Callback =>
+    (error) => {
+      if (!error || socket.destroyed || socket.readableEnded) return callback(error);
+      let isReported = false;
+      const report = (): void => {
+        if (!isReported) callback(error);
+        isReported = true;
+      };
+      socket.once('end', report).once('close', report);
+    };
+  const write = socket._write.bind(socket);
+  const writev = socket._writev?.bind(socket);
+  socket._write = (chunk, encoding, callback) => write(chunk, encoding, afterReading(callback));
+  if (writev !== undefined) socket._writev = (chunks, callback) => writev(chunks, afterReading(callback));
 }
 
 /** The typed error. After the headers, every failure is a drop, TLS errors included. */

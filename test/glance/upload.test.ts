@@ -153,8 +153,10 @@ describe('an answer that is lost', () => {
 
   describe.each(LOST)('%s', (_, put, sending) => {
     test('does not matter if the image is active, after some time', async () => {
-      const server = await at({ put: () => put, after: (number) => (number < 2 ? status('saving') : undefined) }, sending);
+      const warnings: Warning[] = [];
+      const server = await at({ put: () => put, after: (number) => (number < 2 ? status('saving') : undefined) }, { ...sending, warnings });
       expect(server.steps()).toEqual(['GET', 'PATCH', 'PUT', 'GET', 'GET', 'GET']);
+      expect(warnings).toMatchObject([{ code: 'UPLOAD_ANSWER_LOST', message: expect.stringContaining('is active') }]);
     });
 
     test.each<[string, Script, string, boolean]>([
@@ -185,19 +187,23 @@ test.each(['end', 'reset'] as const)('a connection that is lost in the middle (%
 
 describe('what the service has stored', () => {
   const stored = (changed: object) => ({ after: () => json({ ...honest(image), ...changed }) });
+  /** Of a Glance older than 2018, whose records have no os_hash_algo. */
+  const old = (changed: object = {}): Answers => {
+    const { id, status: active, size, checksum } = honest(image);
+    return { get: () => json({ id: ID, status: 'queued' }), after: () => json({ id, status: active, size, checksum, ...changed }) };
+  };
 
   test.each<[string, object]>([
     ['another size', { size: 1 }],
     ['another SHA-512', { os_hash_value: '00'.repeat(64) }],
-    ['another MD5, and no other digest', { checksum: '00'.repeat(16), os_hash_algo: null, os_hash_value: null }],
-    ['another MD5, and an unknown digest', { checksum: '00'.repeat(16), os_hash_algo: 'blake9', os_hash_value: '00' }],
   ])('is refused with %s', async (_, changed) => {
     expect((await failed(stored(changed))).error).toMatchObject({ code: 'UPLOAD_CHECKSUM', retryable: false });
   });
 
   test.each<[string, object, number]>([
-    ['an MD5 only', { os_hash_algo: null, os_hash_value: null }, 0],
-    ['a digest that cannot be computed, and an MD5', { os_hash_algo: 'blake9', os_hash_value: '00' }, 1],
+    ['an MD5 only, unlike other images of this service', { os_hash_algo: null, os_hash_value: null }, 1],
+    ['a digest that cannot be computed', { os_hash_algo: 'blake9', os_hash_value: '00' }, 1],
+    ['a SHA-256, which the service was configured for', { os_hash_algo: 'sha256', os_hash_value: '00'.repeat(32) }, 1],
     ['no digest', { os_hash_algo: null, os_hash_value: null, checksum: null }, 1],
     ['a SHA-512 and no MD5', { checksum: null }, 0],
   ])('with %s is accepted, maybe with a warning', async (_, changed, count) => {
@@ -212,6 +218,15 @@ describe('what the service has stored', () => {
     const wrong = { os_hash_algo: name, os_hash_value: '00'.repeat(/512|2b/.test(name) ? 64 : 32) };
     expect((await failed({ get, ...stored(wrong) }, { warnings })).error.code).toBe('UPLOAD_CHECKSUM');
     expect(warnings).toEqual([]);
+  });
+
+  test('is compared by MD5 if the service is too old for another digest', async () => {
+    const warnings: Warning[] = [];
+    await at(old(), { warnings });
+    expect(warnings).toEqual([]);
+    expect((await failed(old({ checksum: '00'.repeat(16) }))).error.code).toBe('UPLOAD_CHECKSUM');
+    await at(old({ checksum: null }), { warnings });
+    expect(warnings.map(({ code }) => code)).toEqual(['UPLOAD_UNCOMPARED']);
   });
 
   test('is not active although it was accepted', async () => {

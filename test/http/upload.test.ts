@@ -149,6 +149,22 @@ test('a status that only asks for a length is a refusal, if there was one', asyn
   }
 });
 
+test('a refusal counts, even if the server closes the connection right after it, with unread data', async () => {
+  for (let round = 0; round < 100; round++) {
+    const server = await rawServer((socket) => {
+      socket.pause();
+      socket.write('HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\n\r\n', () => socket.destroy());
+    });
+    const sink = await httpSink(server.url()).open({ length: undefined, replace: true });
+    const send = async (): Promise<void> => {
+      for (let count = 0; count < 40; count++) await sink.write(image.subarray(0, 1 + (round % 4) * 400_000));
+      await sink.finish();
+    };
+    expect(await failure(send())).toMatchObject({ code: 'UPLOAD_TOO_LARGE', status: 413 });
+    await sink.abandon();
+  }
+});
+
 describe('a server that does not do what it should', () => {
   test.each([undefined, image.length])('but says success before the image is complete is not believed (length %s)', async (length) => {
     const server = await scripted({ status: 201, after: 1000 });

@@ -37,6 +37,7 @@ if (isMainThread) {
   const codec = addon.loadIsal('libisal.so.2') === undefined ? 1 : 0;
   const compute = async (index, bytes) => {
     if (index === 2) await new addon.Inflater(codec).run(raw, bytes);
+    else if (index === 10) await new addon.Hasher('sha512').update(bytes);
     else if (index === 6) await addon.deflate(codec, 1, plain, bytes);
     else await addon.inflateMembers(codec, member, bytes, range);
   };

@@ -75,7 +75,19 @@ const sums = () => mostly(() => (random(2) === 0 ? undefined : new BigUint64Arra
 addon.loadIsal('libisal.so.2');
 const codec = () => mostly(() => random(2));
 let inflater = new addon.Inflater(0);
+let hasher = new addon.Hasher('sha512');
+const hashTarget = () => (random(8) === 0 ? pick([{}, addon, Object.create(addon.Hasher.prototype), new Date()]) : hasher);
 const target = () => (random(8) === 0 ? pick([{}, addon, Object.create(addon.Inflater.prototype), new Date()]) : inflater);
+
+/** @type {Record<string, () => unknown>} */
+const classes = {
+  Inflater: () => (inflater = random(4) === 0 ? addon.Inflater(0) : new addon.Inflater(codec())),
+  run: () => addon.Inflater.prototype.run.call(target(), bytes(), bytes()),
+  reset: () => addon.Inflater.prototype.reset.call(target()),
+  Hasher: () => (hasher = random(4) === 0 ? addon.Hasher('sha512') : new addon.Hasher(pick(['sha512', 'md5', '', 'none', 1]))),
+  update: () => addon.Hasher.prototype.update.call(hashTarget(), bytes()),
+  digest: () => addon.Hasher.prototype.digest.call(hashTarget()),
+};
 
 /** @type {Record<string, () => unknown>} */
 const exported = {
@@ -118,9 +130,7 @@ const exported = {
       bytes(),
       number(),
     ),
-  Inflater: () => (inflater = random(4) === 0 ? addon.Inflater(0) : new addon.Inflater(codec())),
-  run: () => addon.Inflater.prototype.run.call(target(), bytes(), bytes()),
-  reset: () => addon.Inflater.prototype.reset.call(target()),
+  ...classes,
   inflateMembers: () =>
     addon.inflateMembers(
       codec(),
@@ -144,7 +154,7 @@ for (let call = 0; call < Number(calls); call++) {
   // Missing and surplus arguments too.
   const name = pick(names);
   try {
-    const plain = random(20) === 0 && !['close', 'Inflater', 'run', 'reset'].includes(name);
+    const plain = random(20) === 0 && !['close', ...Object.keys(classes)].includes(name);
     const result = plain ? addon[name](...Array.from({ length: random(3) }, () => pick(others))) : exported[name]?.();
     if (result instanceof Promise) {
       const settled = result.then(

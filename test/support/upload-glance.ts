@@ -35,7 +35,7 @@ export const honest = (bytes: Uint8Array): Fields => ({
 });
 
 export const json = (fields: Fields): Script => ({ status: 200, body: JSON.stringify(fields) });
-export const status = (value: string): Script => json({ id: ID, status: value });
+export const status = (value: string): Script => json({ id: ID, status: value, os_hash_algo: null, os_hash_value: null });
 
 /** Version 2. A GET after a PUT that was complete is the step `after`. */
 export async function glanceForUploads(answers: Answers = {}): Promise<GlanceUploadServer> {
