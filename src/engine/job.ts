@@ -66,8 +66,9 @@ export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: U
 
   const first = await openDisk(input, options, virtualSize, job, use);
   if ('result' in first) return first.result;
-  if (!opensAgain(input)) throw first.late;
-  job.warn({ code: 'FETCHED_TWICE', message: `${whyLate(first.late)}, so the image is fetched up to there, then again from the start` });
+  if (!first.canGoBack && !opensAgain(input)) throw first.late;
+  if (!first.canGoBack)
+    job.warn({ code: 'FETCHED_TWICE', message: `${whyLate(first.late)}, so the image is fetched up to there, then again from the start` });
   const { virtualSize: found } = await info(input, { disk, raw, manifest, inflate, signal, onProgress, quick: true });
   const second = found === undefined ? first : await openDisk(input, options, found, job, use);
   if ('result' in second) return second.result;
@@ -77,6 +78,8 @@ export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: U
 /** The size of the disk comes too late to write it: CHAIN_ORDER or DISK_SIZE_UNKNOWN. */
 interface Late {
   readonly late: VdiStreamError;
+  /** All sources are files: a member of a compressed archive is a stream even there. */
+  readonly canGoBack: boolean;
 }
 
 const whyLate = ({ code }: VdiStreamError): string =>
@@ -98,16 +101,17 @@ async function openDisk<T>(
     const inflater = source && inflaterOf(await outerCompression(source.cursor), inflate);
     const anyParent = force?.includes('parent') === true;
     const leafOptions = { image: { choice: { disk, raw, manifest, inflate }, virtualSize, warn }, staging, anyParent };
+    const canGoBack = sources.every(({ cursor }) => cursor.seekable);
     const chosen = await onlyDisk(sources, leafOptions).catch(lateSize);
-    if ('late' in chosen) return chosen;
-    if (isLate(chosen)) return { late: leafIsLate(chosen) };
+    if (chosen instanceof VdiStreamError) return { late: chosen, canGoBack };
+    if (isLate(chosen)) return { late: leafIsLate(chosen), canGoBack };
     onRead = undefined;
     return { result: await use(chosen, sources, { ...job, inflate: inflater }) };
   });
 }
 
-function lateSize(error: unknown): Late {
-  if (error instanceof VdiStreamError && error.code === 'DISK_SIZE_UNKNOWN') return { late: error };
+function lateSize(error: unknown): VdiStreamError {
+  if (error instanceof VdiStreamError && error.code === 'DISK_SIZE_UNKNOWN') return error;
   throw error;
 }
 

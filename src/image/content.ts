@@ -15,6 +15,7 @@ import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
 import { readEnd } from '../vhd/end.ts';
 import { endsAsFixed, isExactlyFixed } from '../vhd/exact.ts';
 import { hasCookie } from '../vhd/footer.ts';
+import { readAs } from './tail.ts';
 
 const MAX_LEVELS = 2;
 
@@ -70,7 +71,8 @@ async function peel(from: Cursor, stored: Stored): Promise<Peeled> {
     const compression = nextLevel(await cursor.peek(MAGIC_BYTES), levels, stored);
     if (compression === 'none') return { levels, cursor };
     levels.push(compression);
-    cursor = unpacked(cursor, [compression], stored);
+    const { stream, inflate, member } = stored;
+    cursor = stream(readAs(`${compression} data`, cursor.chunks(), (packed) => namedDecompress(compression, packed, inflate, member)));
   }
 }
 

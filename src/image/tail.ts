@@ -6,6 +6,38 @@ import { isExactlyFixed } from '../vhd/exact.ts';
 import { FOOTER_SIZE } from '../vhd/footer.ts';
 
 /**
+ * What `read` makes of `source`. If that fails since the source only begins like `what`, reads the rest, to see whether it is a fixed VHD.
+ * Throws FORMAT_END then, otherwise what `read` throws.
+ */
+export async function* readAs(what: string, source: Chunks, read: (source: Chunks) => Chunks): Chunks {
+  const all = unlessFixed(source, what)[Symbol.asyncIterator]();
+  let isEmpty = true;
+  try {
+    for await (const chunk of read({ [Symbol.asyncIterator]: () => ({ next: () => all.next() }) })) {
+      isEmpty = false;
+      yield chunk;
+    }
+  } catch (error) {
+    if (error instanceof VdiStreamError && (error.code === 'COMPRESSION_TRAILING' || (isEmpty && error.code === 'COMPRESSION_DATA'))) {
+      await drained(all);
+    }
+    throw error;
+  } finally {
+    // A stalled source would never return. It is closed by its opener.
+    all.return?.().catch(() => {});
+  }
+}
+
+/** Throws only FORMAT_END. */
+async function drained(chunks: AsyncIterator<Uint8Array>): Promise<void> {
+  try {
+    while (!(await chunks.next()).done);
+  } catch (error) {
+    if (error instanceof VdiStreamError && error.code === 'FORMAT_END') throw error;
+  }
+}
+
+/**
  * Passes `source` on. At its end, throws FORMAT_END if all of it is a fixed VHD: then what was read, `what`, is on the disk, and is not the
  * image. A seekable source is judged by its end before it is read.
  */
