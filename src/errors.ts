@@ -132,6 +132,13 @@ export const ERRORS = {
     meaning: 'The image is in a format other than VHD.',
     advice: 'Convert or unpack it first, or fetch the image itself.',
   },
+  FORMAT_END: {
+    exit: 1,
+    atFault: 'image',
+    meaning:
+      'The image begins like an archive, but its end says that all of it is a fixed VHD, whose disk was used like a tape. In a stream this is found at the end: do not use the target.',
+    advice: 'Pass the image as a file instead of a stream, and decompress it first: then the end is looked at before anything is written.',
+  },
   COMPRESSION_DATA: { exit: 1, atFault: 'source', meaning: 'The compressed stream is damaged.', advice: DAMAGED },
   COMPRESSION_CHECKSUM: {
     exit: 1,
@@ -144,7 +151,14 @@ export const ERRORS = {
     exit: 1,
     atFault: 'source',
     meaning: 'The compressed stream is followed by bytes other than zero padding.',
-    advice: 'Something was appended to the file, or it is damaged. Fetch it again.',
+    advice:
+      'Something was appended to the file, or it is damaged: fetch it again. A disk that only begins like a compressed file has to be passed as a file.',
+  },
+  COMPRESSION_NESTED: {
+    exit: 1,
+    atFault: 'image',
+    meaning: 'The image is compressed more than twice.',
+    advice: 'Decompress it first.',
   },
   COMPRESSION_MEMORY: {
     exit: 1,
@@ -274,8 +288,8 @@ export const ERRORS = {
     exit: 1,
     atFault: 'image',
     meaning: 'The size of a fixed VHD or raw disk is not known when writing starts, because the stream has no length.',
-    advice: 'Pass the image as an uncompressed file instead of a stream. For a raw disk, its virtual size works too.',
-    cli: 'Pass the image as an uncompressed file instead of a pipe. For a raw disk, --virtual-size works too.',
+    advice: 'Pass its virtual size, or the image as a file.',
+    cli: 'Pass its size with --virtual-size (`vdistream info` finds it), or the image as a file.',
   },
 
   RAW_SIZE: {

@@ -67,7 +67,7 @@ export const WARNINGS = {
   FETCHED_TWICE: {
     about: 'source',
     meaning:
-      'The leaf, which has the size of the disk, came after its parent, so the image was fetched twice. A staging folder or a cache avoids that.',
+      'The size of the disk came too late to write it: the leaf of a chain came after its parent, or a fixed VHD or a raw disk is compressed, and its size is at its end. So the image was fetched twice. The size, or a cache, avoids that; for a chain, a staging folder does too.',
   },
   HTTP_RETRY: {
     about: 'source',

@@ -17,8 +17,8 @@ import { importImage, importToDevice } from '../xen/import.ts';
 import { reap } from '../xen/reap.ts';
 import type { CommandName } from './commands.ts';
 import { deviceDryRunTable, importDryRunTable, writeDryRunTable } from './dry-run-tables.ts';
-import { stdoutColumns } from './output.ts';
 import { withCliAdvice } from './error-text.ts';
+import { stdoutColumns } from './output.ts';
 import type { Values } from './parse.ts';
 import { disksFrom, glanceService, type Input, imageFrom, namesOf, sinkFrom } from './sources.ts';
 import {

@@ -1,10 +1,11 @@
 /** Checking an image: reports every finding instead of only the first error. */
 
 import { checkOptions } from '../arguments.ts';
-import { type Compression, compressionOf, inflaterOf, MAGIC_BYTES } from '../codec/compression.ts';
+import { type Compression, inflaterOf } from '../codec/compression.ts';
 import type { InflateName } from '../codec/inflate.ts';
 import type { DiskType } from '../disk/disk.ts';
 import { type ErrorCode, hasRemedy, inMember, isOfImage, type OnFault, rejection, VdiStreamError } from '../errors.ts';
+import { outerCompression } from '../image/content.ts';
 import { ofBare } from '../image/decode.ts';
 import { openFeed } from '../image/feed.ts';
 import { createLayers } from '../image/layers.ts';
@@ -64,9 +65,9 @@ export async function check(given: DiskInput, options: ReadOptions = {}): Promis
     let inflater: InflateName | undefined;
     await findings.attempt(async () => {
       const [source] = sources;
-      compression = source && compressionOf(await source.cursor.peek(MAGIC_BYTES));
+      compression = source && (await outerCompression(source.cursor));
       inflater = compression && inflaterOf(compression, inflate);
-      const feed = await openFeed(sources, { choice: { disk: wanted, raw, manifest, inflate }, warn, fault });
+      const feed = await openFeed(sources, { choice: { disk: wanted, raw, manifest, inflate }, measure: true, warn, fault });
       for await (const stored of feed.disks) {
         const found = await findings.attempt(() => checkDisk(stored, findings), stored);
         if (found === undefined) continue;

@@ -78,7 +78,7 @@ export async function info(given: DiskInput, options: InfoOptions = {}): Promise
     throw new VdiStreamError('USAGE', 'quick cannot check a SHA-256: it does not read the whole source');
   }
   return withSources(input, { sha256, signal, onWarning: warn, onRead: reading(onProgress) }, async (sources) => {
-    const { kind, compression, disks } = await openFeed(sources, { choice: { disk: wanted, raw, manifest, inflate }, warn });
+    const { kind, compression, disks } = await openFeed(sources, { choice: { disk: wanted, raw, manifest, inflate }, measure: true, warn });
     const found = new Map<string, DiskReader>();
     let next = await disks.next();
     for (; !next.done; next = await disks.next()) {

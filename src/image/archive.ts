@@ -25,10 +25,11 @@ interface Archive {
   /** Whether `disks` yields each chain leaf first, regardless of the order in the archive. */
   readonly leafFirst: boolean;
   /**
-   * Yields what `make` returns for each member that is a disk. The body is valid until the next one is requested. Returns the names of the
+   * Yields what `make` returns for each member that is a disk. The body is valid until the next one is requested; `ahead` has the same bytes
+   * without their digests, to look at before the body is read. Returns the names of the
    * files that belong to no disk, at most 100. Throws TAR_…, OVF_… and MANIFEST_… errors.
    */
-  disks<T>(make: (name: string, body: Cursor) => T): AsyncGenerator<T, readonly string[], void>;
+  disks<T>(make: (name: string, body: Cursor, ahead?: Cursor) => T): AsyncGenerator<T, readonly string[], void>;
 }
 
 /** The state of reading an archive. */
@@ -51,7 +52,7 @@ export async function openArchive(cursor: Cursor, { choice, warn, fault }: Archi
     async *disks(make) {
       if (order === undefined) {
         // The survey, if there was one, has already reported the warnings.
-        for await (const { name, body } of inTarOrder(reading, cursor.seekable ? () => {} : warn)) yield make(name, body);
+        for await (const { name, body, ahead } of inTarOrder(reading, cursor.seekable ? () => {} : warn)) yield make(name, body, ahead);
       }
       for (const { name, size, offset } of order ?? []) {
         await cursor.moveTo(offset);
@@ -104,7 +105,10 @@ async function* members({ cursor, pack }: Reading, warn: OnWarning): AsyncGenera
   }
 }
 
-async function* inTarOrder(reading: Reading, warn: OnWarning): AsyncGenerator<Pick<Member, 'name' | 'body'>, void, void> {
+async function* inTarOrder(
+  reading: Reading,
+  warn: OnWarning,
+): AsyncGenerator<Pick<Member, 'name' | 'body'> & { readonly ahead: Cursor }, void, void> {
   const { pack, disks, choice } = reading;
   for await (const member of members(reading, warn)) {
     const name = plainName(member.name);
@@ -116,7 +120,7 @@ async function* inTarOrder(reading: Reading, warn: OnWarning): AsyncGenerator<Pi
       if (chosen) {
         reading.hasVhd ||= isVhdName(name);
         disks.add(name);
-        yield { name, body };
+        yield { name, body, ahead: member.body };
       } else ignore(reading, name);
       if (digests !== undefined) await drain(body);
       if (digests !== undefined || chosen) pack.check(name, digests);

@@ -109,15 +109,7 @@ function refuseImage(path: string, front: Uint8Array): void {
 /** By its first bytes, which a raw disk has none of. */
 function imageIn(front: Uint8Array): string | undefined {
   if (front.length >= TAR_BLOCK && isTarHeader(front.subarray(0, TAR_BLOCK))) return 'a tar archive';
-  return otherFormat(front)?.what ?? (isCompressed(front) ? 'compressed' : undefined);
-}
-
-function isCompressed(front: Uint8Array): boolean {
-  try {
-    return compressionOf(front) !== 'none';
-  } catch {
-    return true; // bzip2 or lz4
-  }
+  return otherFormat(front)?.what ?? (compressionOf(front) === 'none' ? undefined : 'compressed');
 }
 
 async function openRaw(source: Given | undefined, options: Parameters<DiskOpener['open']>[0]): Promise<ReadableDisk> {

@@ -1,27 +1,30 @@
 /**
  * Image: the content of a source. The readers are nested here, and only here:
  *
- *   source -> gunzip, zstd, xz -> tar member -> gunzip -> VHD or raw
+ *   source -> decompression -> tar member -> decompression -> VHD or raw
  *
- * Each format is detected by content, never by name, except for raw disks, which have nothing to detect.
+ * Each format is detected by content, never by name, except for raw disks, which have nothing to detect. Where the end can be seen, it
+ * decides: what ends in the footer of a fixed VHD of exactly its length is that disk, whatever it begins with.
  */
 
-import { type Compression, compressionOf, decompress, MAGIC_BYTES } from '../codec/compression.ts';
-import type { InflateChoice } from '../codec/inflate.ts';
+import type { Compression } from '../codec/compression.ts';
 import { type Chunks, type Cursor, drain, type StreamCursor, streamCursor } from '../cursor.ts';
 import type { Disk } from '../disk/disk.ts';
 import { inMember, type OnFault, VdiStreamError } from '../errors.ts';
 import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
-import { isRawName, type Place, placeOf } from '../ova/select.ts';
+import { isPackedMember, isRawName, type Place, placeOf } from '../ova/select.ts';
 import type { Source } from '../source/source.ts';
 import { decodeVhd } from '../vhd/decode.ts';
-import { readEnd } from '../vhd/end.ts';
-import { hasCookie } from '../vhd/footer.ts';
+import { endsAsFixed } from '../vhd/exact.ts';
+import { FOOTER_SIZE } from '../vhd/footer.ts';
 import type { OnWarning } from '../warnings.ts';
 import { openArchive } from './archive.ts';
 import type { ImageChoice } from './choice.ts';
-import { decodeBareRaw, decodeBareVhd, decodeRawMember, unknownFormat } from './decode.ts';
+import { isPlain, openContent } from './content.ts';
+import { decodeBareRaw, decodeBareVhd, decodeRawMember, ofBare } from './decode.ts';
+import { fixedOfSize, skimmed } from './sized.ts';
 import { namedDisk, type StoredDisk } from './stored.ts';
+import { unlessFixed } from './tail.ts';
 
 export interface Image {
   readonly kind: 'vhd' | 'tar' | 'raw';
@@ -39,6 +42,8 @@ export interface ImageOptions {
   readonly choice: ImageChoice;
   /** Bytes of the disk, if a stream does not give its size in time. */
   readonly virtualSize?: number | undefined;
+  /** Read a stream to its end for the size of a disk that is only there. Its data cannot be read then. */
+  readonly measure?: boolean | undefined;
   readonly warn: OnWarning;
   /** Handles a wrong digest, or a missing disk that the descriptor lists; by default they are thrown. */
   readonly fault?: OnFault | undefined;
@@ -47,11 +52,10 @@ export interface ImageOptions {
 /** A source with the streams that decompress it. */
 interface OpenedSource {
   readonly source: Source;
-  readonly compression: Compression;
   /** Decompressed, from the first byte on. */
   readonly cursor: Cursor;
   /** Creates a stream on top of the source that is closed with it. */
-  readonly stream: (chunks: Chunks, length?: number) => Cursor;
+  readonly stream: (chunks: Chunks, length?: number) => StreamCursor;
   readonly options: ImageOptions;
 }
 
@@ -60,7 +64,7 @@ interface OpenedSource {
  * COMPRESSION_… errors.
  */
 export async function openImage(source: Source, options: ImageOptions, place?: Place): Promise<Image> {
-  const compression = compressionOf(await source.cursor.peek(MAGIC_BYTES));
+  const { raw: isRaw = false, inflate } = options.choice;
   const streams: StreamCursor[] = [];
   async function close(): Promise<void> {
     for (const cursor of streams.splice(0).reverse()) await cursor.close();
@@ -71,16 +75,16 @@ export async function openImage(source: Source, options: ImageOptions, place?: P
     streams.push(cursor);
     return cursor;
   };
-  const cursor = compression === 'none' ? source.cursor : stream(decompress(compression, source.cursor.chunks(), options.choice.inflate));
-
+  const content = await bare(() => openContent({ cursor: source.cursor, stream, inflate, isRaw }));
+  const { compression, cursor } = content;
   const front = await cursor.peek(TAR_BLOCK);
   if (front.length === 0) throw new VdiStreamError('SOURCE_EMPTY', `${source.name} is empty`, { offset: 0 });
-  const isTar = isTarHeader(front);
-  const opened: OpenedSource = { source, compression, cursor, stream, options };
+  const isTar = isTarHeader(front) && !(await endsAsFixed(cursor));
+  const opened: OpenedSource = { source, cursor, stream, options };
   return {
-    kind: isTar ? 'tar' : options.choice.raw ? 'raw' : 'vhd',
+    kind: isTar ? 'tar' : isRaw ? 'raw' : 'vhd',
     compression,
-    disks: () => (isTar ? archivedDisks(opened) : bareDisk(opened, front, place)),
+    disks: () => (isTar ? archivedDisks(opened) : bareDisk(opened, place)),
     close,
   };
 }
@@ -91,13 +95,26 @@ async function finish(source: Source, cursor: Cursor): Promise<void> {
   await source.finish();
 }
 
-async function* archivedDisks({ source, cursor, stream, options }: OpenedSource): AsyncGenerator<StoredDisk, readonly string[], void> {
+async function* archivedDisks({
+  source,
+  cursor: from,
+  stream,
+  options,
+}: OpenedSource): AsyncGenerator<StoredDisk, readonly string[], void> {
   const { choice, warn, fault } = options;
+  const cursor = from.seekable ? from : stream(unlessFixed(from.chunks(), 'a tar'), from.length);
   const archive = await openArchive(cursor, { choice, warn, fault });
-  const ignored = yield* archive.disks((name, body) => {
+  const ignored = yield* archive.disks((name, body, ahead) => {
     const isRaw = choice.raw === true || isRawName(name);
     const inside: OnWarning = (warning) => warn({ ...warning, member: name });
-    const plain = (from: Cursor): Promise<Cursor> => (isRaw ? Promise.resolve(from) : gunzipped(name, from, stream, choice.inflate));
+    const accepts = (compression: Compression): boolean => isPackedMember(name, compression);
+    const plain = async (stored: Cursor): Promise<Cursor> => {
+      if (isRaw) return stored;
+      const { inflate } = choice;
+      const look = stored === body ? ahead : undefined;
+      const content = await openContent({ cursor: stored, ahead: look, stream, inflate, member: name, isRaw, accepts });
+      return withSize(content.cursor, isRaw, stream, options);
+    };
     return {
       member: name,
       name,
@@ -106,9 +123,9 @@ async function* archivedDisks({ source, cursor, stream, options }: OpenedSource)
       isRaw,
       body,
       content: () => plain(body),
-      open: once(async (from = body) => {
+      open: once(async (stored = body) => {
         try {
-          const content = await plain(from);
+          const content = await plain(stored);
           return namedDisk(name, isRaw ? await decodeRawMember(content, inside) : await decodeVhd(content, { onWarning: inside }));
         } catch (error) {
           throw inMember(name, error);
@@ -120,11 +137,13 @@ async function* archivedDisks({ source, cursor, stream, options }: OpenedSource)
   return ignored;
 }
 
-async function* bareDisk(opened: OpenedSource, front: Uint8Array, place?: Place): AsyncGenerator<StoredDisk, readonly string[], void> {
-  const { source, options } = opened;
+async function* bareDisk(
+  { source, cursor, stream, options }: OpenedSource,
+  place?: Place,
+): AsyncGenerator<StoredDisk, readonly string[], void> {
   const { choice, virtualSize, warn } = options;
   const isRaw = choice.raw === true;
-  const body = isRaw || !hasCookie(front) ? await withLength(opened) : opened.cursor;
+  const body = await withSize(cursor, isRaw, stream, options);
   const open = (from = body): Promise<Disk> => (isRaw ? decodeBareRaw(from, virtualSize, warn) : decodeBareVhd(from, warn));
   const { name } = source;
   yield { member: undefined, name, place, leafFirst: true, isRaw, body, content: async () => body, open: once(open) };
@@ -132,13 +151,20 @@ async function* bareDisk(opened: OpenedSource, front: Uint8Array, place?: Place)
   return [];
 }
 
-/** The size of a fixed VHD or a raw disk is known only at its end, so a compressed file is inflated twice. A pipe cannot be. */
-async function withLength({ source, compression, cursor, stream, options }: OpenedSource): Promise<Cursor> {
-  if (cursor.length !== undefined || !source.cursor.seekable) return cursor;
-  const { bytes } = await readEnd(cursor);
-  if (!options.choice.raw && !hasCookie(bytes)) throw unknownFormat();
-  await source.cursor.moveTo(0);
-  return stream(decompress(compression, source.cursor.chunks(), options.choice.inflate), cursor.position);
+/** A disk without blocks whose size is at its end, in a stream without a length: with the size that was given or, for its facts, found. */
+async function withSize(cursor: Cursor, isRaw: boolean, stream: OpenedSource['stream'], options: ImageOptions): Promise<Cursor> {
+  const { virtualSize, measure } = options;
+  if (cursor.length !== undefined || !(isRaw || isPlain(await cursor.peek(TAR_BLOCK)))) return cursor;
+  if (virtualSize !== undefined) return isRaw ? cursor : stream(fixedOfSize(cursor.chunks(), virtualSize), virtualSize + FOOTER_SIZE);
+  return measure ? skimmed(cursor) : cursor;
+}
+
+async function bare<T>(step: () => Promise<T>): Promise<T> {
+  try {
+    return await step();
+  } catch (error) {
+    throw ofBare(error);
+  }
 }
 
 function once<T>(open: (from?: Cursor) => Promise<T>): (from?: Cursor) => Promise<T> {
@@ -147,28 +173,4 @@ function once<T>(open: (from?: Cursor) => Promise<T>): (from?: Cursor) => Promis
     opened ??= open(from);
     return opened;
   };
-}
-
-/** The OVF standard lets each file of a package be gzipped. */
-async function gunzipped(name: string, body: Cursor, stream: OpenedSource['stream'], inflate?: InflateChoice): Promise<Cursor> {
-  return compressionOf(await body.peek(MAGIC_BYTES)) === 'gzip' ? stream(gunzipMember(name, body, inflate)) : body;
-}
-
-/** Sets the member on its own errors, but not on those of the archive around it. */
-async function* gunzipMember(name: string, body: Cursor, inflate?: InflateChoice): Chunks {
-  let outer: unknown;
-  async function* stored(): Chunks {
-    try {
-      yield* body.chunks();
-    } catch (error) {
-      outer = error;
-      throw error;
-    }
-  }
-  try {
-    yield* decompress('gzip', stored(), inflate);
-  } catch (error) {
-    if (error !== outer && error instanceof VdiStreamError) error.member = name;
-    throw error;
-  }
 }

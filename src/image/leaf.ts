@@ -3,9 +3,9 @@
  * source is searched for it; for a stream, the caller passes the size, or the layers before the leaf are kept in a staging folder.
  */
 
-import { compressionOf, MAGIC_BYTES } from '../codec/compression.ts';
 import type { Source } from '../source/source.ts';
 import { stage } from '../source/staging.ts';
+import { outerCompression } from './content.ts';
 import { type Feed, openFeed } from './feed.ts';
 import type { ImageOptions } from './image.ts';
 import { createLayers, isLeaf, type Leaf, leafRankOf, mayBeLeaf } from './layers.ts';
@@ -75,7 +75,7 @@ export async function findLeaf(sources: readonly Source[], options: LeafOptions)
 
 /** Whether reading the metadata of all layers is cheap: nothing has to be decompressed. */
 async function isCheap([source, ...others]: readonly Source[]): Promise<boolean> {
-  return others.length > 0 || source === undefined || compressionOf(await source.cursor.peek(MAGIC_BYTES)) === 'none';
+  return others.length > 0 || source === undefined || (await outerCompression(source.cursor)) === 'none';
 }
 
 /**

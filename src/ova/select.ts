@@ -17,7 +17,16 @@ const baseName = (name: string): string => name.slice(lastSlash(name) + 1);
  */
 const isSwap = (name: string): boolean => baseName(name).toLowerCase() === 'swap.vhd';
 
-export const isVhdName = (name: string): boolean => /\.vhd(?:\.gz)?$/i.test(name) && !isSwap(name);
+export const isVhdName = (name: string): boolean => /\.vhd(?:\.(?:gz|zst|xz|bz2|lz4))?$/i.test(name) && !isSwap(name);
+
+const PACKED_NAMES = { gzip: /$/, zstd: /\.zstd?$/i, xz: /\.xz$/i, bzip2: /\.bz2$/i, lz4: /\.lz4$/i, none: /^$/ } as const;
+
+/**
+ * Whether a member that begins like this compression is compressed. The OVF standard lets each file of a package be gzipped, whatever its
+ * name. For the others the name has to say so: the disk of a fixed VHD may begin like anything, and the end of a stream cannot be seen.
+ */
+export const isPackedMember = (name: string, compression: keyof typeof PACKED_NAMES): boolean => PACKED_NAMES[compression].test(name);
+
 /** A raw disk; Nova's raw_tgz images have disk.raw. */
 export const isRawName = (name: string): boolean => /\.(?:raw|img)$/i.test(name);
 

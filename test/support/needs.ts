@@ -100,6 +100,9 @@ const PACKAGES = {
   igzip: 'isal',
   bgzip: 'tabix',
   objdump: 'binutils',
+  bzip2: 'bzip2',
+  lz4: 'lz4',
+  pzstd: 'zstd',
 } as const;
 
 const isProgram = (need: Need): need is keyof typeof PACKAGES => need in PACKAGES;
