@@ -104,6 +104,11 @@ export const WARNINGS = {
     about: 'target',
     meaning: 'The image service has only checksums that cannot be computed here, so what it has stored was not compared.',
   },
+  GLANCE_UNCOMPARED: {
+    about: 'source',
+    meaning:
+      'The image service has a digest of the image that cannot be computed here, so what was fetched was compared with a weaker one, or not at all.',
+  },
   VERIFY_CACHED: {
     about: 'target',
     meaning:
