@@ -750,6 +750,8 @@ interface Where {
   readonly status?: number | undefined;
   /** In place of that of the table, where more is known about this case. Names no option of the command line. */
   readonly advice?: string | undefined;
+  /** No guard can be lifted here. */
+  readonly final?: boolean | undefined;
   readonly cause?: unknown;
 }
 
@@ -769,10 +771,13 @@ export class VdiStreamError extends Error {
   /** What to do about it. Set where the sources or the target say more than the table. */
   advice: string;
 
+  readonly #final: boolean;
+
   /** A message is one line: other programs are quoted in some. */
   constructor(code: ErrorCode, message: string, where: Where = {}) {
     super(oneLine(message), where.cause === undefined ? undefined : { cause: where.cause });
     this.code = code;
+    this.#final = where.final === true;
     this.advice = where.advice ?? ERRORS[code].advice;
     this.member = where.member;
     this.offset = where.offset;
@@ -803,7 +808,7 @@ export class VdiStreamError extends Error {
   /** The name of the guard that refused, if one did. */
   get guard(): Guard | undefined {
     const kind: Kind = ERRORS[this.code];
-    return kind.guard;
+    return this.#final ? undefined : kind.guard;
   }
 
   /** The stable form that `--json` prints under `error`. */

@@ -110,6 +110,11 @@ export const WARNINGS = {
     meaning:
       'The image service has another checksum than the one computed while sending, or none, so only the size of what it has stored was compared.',
   },
+  GLANCE_UNCOMPARED: {
+    about: 'source',
+    meaning:
+      'The image service has a digest of the image that cannot be computed here, so what was fetched was compared with a weaker one, or not at all.',
+  },
   VERIFY_CACHED: {
     about: 'target',
     meaning:

@@ -1,7 +1,7 @@
 /** From arguments to the values of options and the operands of a command. Throws USAGE. */
 
 import { parseArgs } from 'node:util';
-import { VdiStreamError } from '../errors.ts';
+import { messageOf, VdiStreamError } from '../errors.ts';
 import { didYouMean } from '../words.ts';
 import { COMMANDS, type CommandName } from './commands.ts';
 import { allOptions, type FlagName, type ListName, optionsOf, type TextName } from './options.ts';
@@ -30,7 +30,10 @@ export function parseCommandLine(command: CommandName, argv: readonly string[]):
   );
   const config = { args: [...argv], options, allowPositionals: true };
   for (const token of parseArgs({ ...config, strict: false, tokens: true }).tokens) {
-    if (token.kind === 'option' && !Object.hasOwn(options, token.name)) throw unknownOption(command, token.name, token.rawName);
+    if (token.kind !== 'option') continue;
+    if (!Object.hasOwn(options, token.name)) throw unknownOption(command, token.name, token.rawName);
+    // An empty one comes from an unset variable of a script.
+    if (token.value === '') throw noValue(token.rawName);
   }
   const { values, positionals } = parseStrictly(config);
   const given = (name: string): unknown => values[name];
@@ -52,10 +55,15 @@ function parseStrictly(config: NonNullable<Parameters<typeof parseArgs>[0]>): {
   try {
     return parseArgs({ ...config, strict: true });
   } catch (cause) {
+    // Nothing follows it, or another option, as with an unset variable that is not quoted.
+    const [, option] = /^Option '(?:-\w, )?(--[\w-]+).*' argument (?:missing|is ambiguous)/.exec(messageOf(cause)) ?? [];
+    if (option !== undefined) throw noValue(option);
     // The first sentence says what is wrong; what follows explains the syntax of options.
     throw new VdiStreamError('USAGE', cause instanceof Error ? (cause.message.split(/[.\n]/)[0] ?? '') : String(cause));
   }
 }
+
+const noValue = (option: string): VdiStreamError => new VdiStreamError('USAGE', `${option} has no value`);
 
 function unknownOption(command: CommandName, name: string, rawName: string): VdiStreamError {
   const elsewhere = allOptions().find((option) => option.name === name)?.commands;

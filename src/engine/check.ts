@@ -13,6 +13,7 @@ import { diskOf, type StoredDisk } from '../image/stored.ts';
 import { type Checked, checkVhd } from '../vhd/check.ts';
 import { EPOCH } from '../vhd/footer.ts';
 import type { OnWarning, WarningCode } from '../warnings.ts';
+import { adviceFor } from './advice.ts';
 import { inputOf } from './input.ts';
 import { withSources } from './open.ts';
 import type { DiskInput, ReadOptions } from './options.ts';
@@ -84,7 +85,10 @@ export async function check(given: DiskInput, options: ReadOptions = {}): Promis
       ok: findings.list.every(({ severity }) => severity !== 'error'),
       compression,
       inflate: inflater,
-      findings: findings.list,
+      findings: findings.list.map((finding) => ({
+        ...finding,
+        advice: finding.advice && adviceFor({ ...finding, advice: finding.advice }, sources),
+      })),
       disks,
     };
   });

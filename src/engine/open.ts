@@ -5,7 +5,7 @@ import { checkOpenedSource, checkOptions, checkPlace } from '../arguments.ts';
 import { rejection, VdiStreamError } from '../errors.ts';
 import { httpImage } from '../http/download.ts';
 import { httpSink } from '../http/upload.ts';
-import { isUrl } from '../http/url.ts';
+import { isUrl, refuseScheme } from '../http/url.ts';
 import { fileSink } from '../sink/file.ts';
 import { nullSink } from '../sink/null.ts';
 import type { SinkOpener } from '../sink/sink.ts';
@@ -16,6 +16,7 @@ import { streamSource } from '../source/stream.ts';
 import { deviceTarget } from '../target/device.ts';
 import { NULL_TARGET, nullTarget } from '../target/null.ts';
 import type { TargetOpener } from '../target/target.ts';
+import { withAdvice } from './advice.ts';
 import { type SourceInput, sourceOf } from './input.ts';
 
 /** The path of a device, a volume or a file, `null:`, or an opener. */
@@ -28,6 +29,7 @@ export function targetOpener(target: TargetInput): TargetOpener {
   if (target === '-') throw new VdiStreamError('USAGE', 'a disk cannot be written to standard output; for a file called "-", use ./-');
   if (target === 'null')
     throw new VdiStreamError('USAGE', 'did you mean null:, which discards everything? For a file called "null", use ./null');
+  refuseScheme(target, 'a disk is written to a device or a file');
   return target === NULL_TARGET ? nullTarget : deviceTarget(target);
 }
 
@@ -41,6 +43,7 @@ export function sinkOpener(sink: SinkInput): SinkOpener {
   if (sink === 'null')
     throw new VdiStreamError('USAGE', 'did you mean null:, which discards everything? For a file called "null", use ./null');
   if (isUrl(sink)) return httpSink(sink);
+  refuseScheme(sink, 'an image is sent to http:// or https://');
   return sink === NULL_TARGET ? nullSink : fileSink(sink);
 }
 
@@ -58,6 +61,7 @@ export async function openSource(given: SourceInput, options: SourceOptions = {}
     return streamSource('stream', input, options, { close: async () => void (input instanceof Readable && input.destroy()) });
   }
   if (isUrl(input)) return httpImage(input).open(options);
+  refuseScheme(input, 'an image is fetched from http:// or https://');
   return input === '-' ? openStandardInput(options) : openPath(input, options);
 }
 
@@ -87,7 +91,7 @@ export async function withSources<T>(
     }
     return await use(sources);
   } catch (error) {
-    throw rejection(error);
+    throw withAdvice(rejection(error), sources);
   } finally {
     // Errors that matter were thrown by `use`, which reads the sources to their end.
     for (const source of sources.reverse()) await source.close().catch(() => {});

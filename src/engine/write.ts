@@ -5,7 +5,7 @@ import { TiB } from '../bytes.ts';
 import type { InflateName } from '../codec/inflate.ts';
 import type { DiskType } from '../disk/disk.ts';
 import type { Extent } from '../disk/extent.ts';
-import { VdiStreamError } from '../errors.ts';
+import { rejection, VdiStreamError } from '../errors.ts';
 import type { ChosenDisk, DiskSummary } from '../image/chain.ts';
 import type { Source } from '../source/source.ts';
 import type { Target, TargetOpener, TargetOptions } from '../target/target.ts';
@@ -69,9 +69,22 @@ export async function writeDisk(given: DiskInput, target: TargetInput, options: 
   checkOptions('writeDisk', options);
   const { zero, zeroTail, verify, force, signal, onProgress } = options;
   const opener = openerFor(target, verify);
-  return withDisk(input, options, (chosen, sources, job) =>
-    writeTo(opener, chosen, sources, { zero, zeroTail, verify, force, signal, onProgress }, job),
-  );
+  return withDisk(input, options, async (chosen, sources, job) => {
+    try {
+      return await writeTo(opener, chosen, sources, { zero, zeroTail, verify, force, signal, onProgress }, job);
+    } catch (error) {
+      throw whileWriting(error, signal);
+    }
+  });
+}
+
+/** What a call rejects with that has written to a target which it does not remove. */
+function whileWriting(error: unknown, signal: AbortSignal | undefined): unknown {
+  const rejected = rejection(error, signal);
+  if (rejected instanceof VdiStreamError && rejected.code === 'CANCELLED') {
+    rejected.advice = 'If the target existed before, it may hold only part of the disk: write it again before you use it.';
+  }
+  return rejected;
 }
 
 /** Throws USAGE if there is nothing to verify. */

@@ -35,10 +35,21 @@ export function glanceImage(id: string, options: GlanceOptions): Opener {
     return metadataOf(await readRecord(http, { address, version, id, signal, errorOf: statusError }), id);
   }
 
+  /** Callers that have heard of a digest that is not compared: a cache asks twice. */
+  const warned = new WeakSet<OnWarning>();
+  function warnOnce({ uncompared, digest }: Metadata, onWarning: OnWarning): void {
+    if (uncompared === undefined || warned.has(onWarning)) return;
+    warned.add(onWarning);
+    const rest = digest === undefined ? 'so the image is not compared' : `so only its ${digest.algorithm} is compared`;
+    onWarning({ code: 'GLANCE_UNCOMPARED', message: `${name}: the ${uncompared} of the service cannot be computed here, ${rest}` });
+  }
+
   async function find(signal: AbortSignal | undefined, onWarning: OnWarning | undefined): Promise<Answered<Metadata>> {
     const http = createHttp({ headers, ca, connectTimeout, idleTimeout, retries });
     try {
-      return await askInTurn(addresses, (address) => ask(http, address, signal), { retries, signal, onWarning });
+      const found = await askInTurn(addresses, (address) => ask(http, address, signal), { retries, signal, onWarning });
+      if (onWarning !== undefined) warnOnce(found.answer, onWarning);
+      return found;
     } finally {
       await http.close();
     }

@@ -27,6 +27,8 @@ export interface Metadata {
   readonly length: number | undefined;
   /** Of the stored bytes. */
   readonly digest: Digest | undefined;
+  /** The algorithm of a stronger digest that the service has, but that cannot be computed here. */
+  readonly uncompared: string | undefined;
 }
 
 type Fields = ReadonlyMap<string, unknown>;
@@ -74,6 +76,8 @@ export interface ImageRecord {
   readonly md5: Digest | undefined;
   /** Undefined if the service has no such field: of version 1, or older than 2018. The field is empty before the image has data. */
   readonly hash: { readonly name: string | undefined; readonly digest: Digest | undefined } | undefined;
+  /** The algorithms of the digests that it has, but that cannot be computed here, the strongest first. */
+  readonly uncomputable: readonly string[];
 }
 
 /** `where`: the URL, for messages. Throws GLANCE_ANSWER. */
@@ -90,27 +94,37 @@ export function recordOf(fields: Fields, id: string, where: string): ImageRecord
   const size = fields.get('size') ?? undefined;
   if (size !== undefined && !isSize(size)) throw answerError(where, 'has an invalid size');
   const name = text('os_hash_algo');
-  const digest = name === undefined ? undefined : digestOf(where, 'os_hash_value', nodeAlgorithm(name), text('os_hash_value'));
+  const value = text('os_hash_value');
+  const checksum = text('checksum');
+  const md5 = digestOf(where, 'checksum', 'md5', checksum);
+  const digest = name === undefined ? undefined : digestOf(where, 'os_hash_value', nodeAlgorithm(name), value);
+  const isLost = (written: string | undefined, found: Digest | undefined): boolean => written !== undefined && found === undefined;
   return {
     status,
     size,
-    md5: digestOf(where, 'checksum', 'md5', text('checksum')),
+    md5,
     hash: fields.has('os_hash_algo') ? { name, digest } : undefined,
+    uncomputable: [...(name !== undefined && isLost(value, digest) ? [name] : []), ...(isLost(checksum, md5) ? ['md5'] : [])],
   };
 }
 
 /** Of an image that can be downloaded. Throws GLANCE_STATUS for one that is not active. */
-export function metadataOf({ status, size, hash, md5 }: ImageRecord, id: string): Metadata {
+export function metadataOf({ status, size, hash, md5, uncomputable }: ImageRecord, id: string): Metadata {
   if (status !== 'active') throw new VdiStreamError('GLANCE_STATUS', `glance image ${id} is ${status}, not active`);
-  return { length: size, digest: hash?.digest ?? md5 };
+  return { length: size, digest: hash?.digest ?? md5, uncompared: hash?.digest === undefined ? uncomputable[0] : undefined };
 }
 
 /** From Python's name of a hash, in hashlib, to that of OpenSSL, which Node uses. */
-export const nodeAlgorithm = (name: string): string =>
-  new Map([
-    ['blake2b', 'blake2b512'],
-    ['blake2s', 'blake2s256'],
-  ]).get(name) ?? name.replace('_', '-');
+export function nodeAlgorithm(name: string): string {
+  const plain = name.toLowerCase().replaceAll('_', '-');
+  return NODE_NAMES.get(plain) ?? plain;
+}
+
+/** hashlib has one length of each unless the caller asks for another, and Glance does not. */
+const NODE_NAMES: ReadonlyMap<string, string> = new Map([
+  ['blake2b', 'blake2b512'],
+  ['blake2s', 'blake2s256'],
+]);
 
 const isSize = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 

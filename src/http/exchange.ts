@@ -169,6 +169,10 @@ function failure(cause: unknown, name: string, phase: Phase, { connectTimeout, i
     return new VdiStreamError('HTTP_DROPPED', `${name}: the server sent nothing for ${inSeconds(idleTimeout)}`, where);
   }
   if (phase === 'body') return new VdiStreamError('HTTP_DROPPED', `${name}: the connection was lost: ${reasonOf(cause)}`, where);
+  if (NO_TLS.test(code) || NO_TLS.test(reasonOf(cause))) {
+    const advice = 'Use http:// if that is what the server speaks there, or the port at which it speaks https.';
+    return new VdiStreamError('HTTP_TLS', `${name}: the server does not speak TLS on this port`, { ...where, advice });
+  }
   if (TLS.test(code)) return new VdiStreamError('HTTP_TLS', `${name}: TLS failed: ${reasonOf(cause)}`, where);
   if (NO_HTTP.includes(kind)) {
     return new VdiStreamError('HTTP_STATUS', `${name}: the response is not valid HTTP: ${reasonOf(cause)}`, where);
@@ -179,6 +183,8 @@ function failure(cause: unknown, name: string, phase: Phase, { connectTimeout, i
 
 /** Node's codes for OpenSSL's certificate errors (X509_V_ERR_*) and protocol errors. */
 const TLS = /CERT|CRL|SIGNATURE|^(ERR_(TLS|SSL|OSSL)|EPROTO$|INVALID_(CA|PURPOSE)|PATH_LENGTH|HOSTNAME_MISMATCH|UNABLE_TO)/;
+/** What the bytes of another protocol look like to OpenSSL; up to version 3.0 the code is EPROTO, and only the text says so. */
+const NO_TLS = /wrong.version.number|packet.length.too.long|ERR_SSL_HTTP_REQUEST/i;
 /** The last one comes from conflicting Content-Length fields: no body has arrived yet. */
 const NO_HTTP = ['HTTPParserError', 'HeadersOverflowError', 'ResponseContentLengthMismatchError'];
 

@@ -7,6 +7,12 @@ export type HeaderFields = Readonly<Record<string, string>>;
 /** Whether a source is a URL rather than a path. */
 export const isUrl = (text: string): boolean => /^https?:\/\//i.test(text);
 
+/** Throws USAGE for a URL where there must be a path: no file is called so by mistake. `accepted` says what can be passed. */
+export function refuseScheme(text: string, accepted: string): void {
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return;
+  throw new VdiStreamError('USAGE', `${redactUrl(text)} is a URL, but ${accepted}; for a file with this name, use ./`);
+}
+
 /** For messages: scheme, host and path only. User, query and fragment may hold secrets. */
 export function redactUrl(url: string): string {
   if (!URL.canParse(url)) return 'an invalid URL';

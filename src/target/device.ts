@@ -36,7 +36,7 @@ async function openTarget(path: string, device: DeviceOptions, options: TargetOp
   const addon = native();
   const target = await targetPath(path);
   const forced = (guard: Guard): boolean => force?.includes(guard) === true;
-  if (!forced('type')) refuseType(target);
+  refuseType(target, forced('type'));
   if (target.kind === 'missing') {
     if (purpose === 'compare') throw new VdiStreamError('TARGET_OPEN', `${path} does not exist`, { device: path, errno: 2 });
     return newFile(addon, path, { size, dryRun: purpose === 'dry-run', onWarning });

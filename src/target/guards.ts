@@ -18,9 +18,17 @@ import { deviceContent, fileContent } from './content.ts';
 import { unfinishedSince } from './unfinished.ts';
 import { userOf } from './users.ts';
 
-/** Neither a block device nor a regular file. */
-export function refuseType({ path, kind, what }: TargetPath): void {
-  if (kind !== 'other') return;
+/** Neither a block device nor a regular file. A directory cannot be written, whatever is lifted. */
+export function refuseType({ path, kind, what, found }: TargetPath, forced: boolean): void {
+  if (found?.isDirectory()) {
+    const advice = 'Name a device, or a file in the directory.';
+    throw new VdiStreamError('TARGET_TYPE', `${path} is ${what}, not a block device or a regular file`, {
+      device: path,
+      advice,
+      final: true,
+    });
+  }
+  if (kind !== 'other' || forced) return;
   throw new VdiStreamError('TARGET_TYPE', `${path} is ${what}, neither a block device nor a regular file`, { device: path });
 }
 

@@ -23,6 +23,7 @@ const MAX_BLOCK_SIZE = 256 * MiB;
  * 2 TiB, the reach of a 32-bit sector number, in 512 KiB blocks. It limits a hostile table to 16 MiB of memory, and sorting it to 32 MiB.
  */
 export const MAX_BLOCKS = 4 * MiB;
+const DEFAULT_BLOCK = 2 * MiB;
 
 export interface Header {
   /** Byte offset of the BAT. */
@@ -65,11 +66,10 @@ export function parseHeader(bytes: Uint8Array, footer: Footer, fault: OnFault = 
     throw wrong('VHD_TABLE', `the BAT has ${tableEntries} entries, but the disk needs ${blocks}`, 28);
   }
   if (blocks > MAX_BLOCKS) {
-    throw wrong(
-      'VHD_TABLE_LARGE',
-      `the disk has ${blocks} blocks of ${blockSize} bytes, but at most ${MAX_BLOCKS} blocks are supported`,
-      32,
-    );
+    const message = `the disk has ${blocks} blocks of ${blockSize} bytes, but at most ${MAX_BLOCKS} blocks are supported`;
+    // Blocks of 2 MiB suffice for 8 TiB, four times what a VHD can hold (Microsoft, Virtual Hard Disk Image Format Specification).
+    const advice = blockSize < DEFAULT_BLOCK ? undefined : 'No VHD can be that large: the image is damaged. Fetch or export it again.';
+    throw new VdiStreamError('VHD_TABLE_LARGE', message, { offset: footer.dataOffset + 32, advice });
   }
   const tableOffset = u64be(bytes, 16);
   const inFooter = tableOffset < FOOTER_SIZE;

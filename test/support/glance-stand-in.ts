@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { expect } from 'vitest';
 import { type GlanceOptions, glanceImage } from '../../src/glance/image.ts';
-import { writeDisk } from '../../src/index.ts';
+import { type Warning, writeDisk } from '../../src/index.ts';
 import type { Opener } from '../../src/source/source.ts';
 import { testFolder } from './folder.ts';
 import { httpServer, type Reply, type Seen, type TestServer } from './http-server.ts';
@@ -56,15 +56,17 @@ export function imageAt(servers: readonly TestServer[], options: Partial<GlanceO
   return glanceImage(ID, { endpoints: servers.map(({ url }) => url('')), headers: { 'X-Auth-Token': TOKEN }, retries: 0, ...options });
 }
 
-/** Writes it to a file, which is gone again if that fails. */
-export async function written(...[servers, options]: Parameters<typeof imageAt>): Promise<void> {
+/** Writes it to a file, which is gone again if that fails. Returns the warnings. */
+export async function written(...[servers, options]: Parameters<typeof imageAt>): Promise<readonly Warning[]> {
   const target = join(testFolder(), 'disk');
+  let warnings: readonly Warning[];
   try {
-    await writeDisk(imageAt(servers, options), target);
+    ({ warnings } = await writeDisk(imageAt(servers, options), target));
   } catch (error) {
     expect(existsSync(target)).toBe(false);
     expect(inspect(error, { depth: 10 })).not.toContain(TOKEN);
     throw error;
   }
   expect(readFileSync(target).equals(content)).toBe(true);
+  return warnings;
 }
