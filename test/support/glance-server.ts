@@ -50,8 +50,14 @@ api.main()
 const PASTE = `
 [pipeline:glance-api]
 pipeline = unauthenticated root
+[pipeline:glance-api-keystone]
+pipeline = authtoken context root
 [filter:unauthenticated]
 paste.filter_factory = glance.api.middleware.context:UnauthenticatedContextMiddleware.factory
+[filter:authtoken]
+paste.filter_factory = keystonemiddleware.auth_token:filter_factory
+[filter:context]
+paste.filter_factory = glance.api.middleware.context:ContextMiddleware.factory
 [composite:root]
 paste.composite_factory = glance.api:root_app_factory
 /v2 = v2
@@ -59,24 +65,57 @@ paste.composite_factory = glance.api:root_app_factory
 paste.app_factory = glance.api.v2.router:API.factory
 `;
 
-const config = (folder: string, settings: string): string => `
+interface Setup {
+  /** Folders of stores by their names; the first is the default. Without them, there is one store, which has no name. */
+  readonly stores?: Readonly<Record<string, string>>;
+  /** Without it, nobody has to log in. */
+  readonly identity?: { readonly url: string; readonly user: string; readonly password: string };
+}
+
+const config = (folder: string, settings: string, setup: Setup): string => `
 [DEFAULT]
 ${settings}
 workers = 0
 log_color = false
-node_staging_uri = file://${folder}/staging
+${setup.stores === undefined ? `node_staging_uri = file://${folder}/staging` : ''}
+${setup.stores === undefined ? '' : `enabled_backends = ${Object.keys(setup.stores).map((name) => `${name}:file`)}`}
 [database]
 connection = sqlite:///${folder}/glance.sqlite
-[glance_store]
-stores = file
-default_store = file
-filesystem_store_datadir = ${folder}/images
+${setup.stores === undefined ? oneStore(folder) : namedStores(folder, setup.stores)}
 [paste_deploy]
 config_file = ${folder}/paste.ini
+${setup.identity === undefined ? '' : login(setup.identity)}
 `;
 
+const oneStore = (folder: string): string => `[glance_store]
+stores = file
+default_store = file
+filesystem_store_datadir = ${folder}/images`;
+
+const namedStores = (folder: string, stores: Readonly<Record<string, string>>): string => `[glance_store]
+default_backend = ${Object.keys(stores)[0]}
+${Object.entries({ ...stores, os_glance_staging_store: `${folder}/staging`, os_glance_tasks_store: `${folder}/tasks` })
+  .map(([name, path]) => `[${name}]\nfilesystem_store_datadir = ${path}`)
+  .join('\n')}`;
+
+/** Asks for every token anew. */
+const login = ({ url, user, password }: Required<Setup>['identity']): string => `flavor = keystone
+[keystone_authtoken]
+auth_url = ${url}
+auth_type = password
+username = ${user}
+password = ${password}
+user_domain_name = Default
+project_name = service
+project_domain_name = Default
+token_cache_time = -1
+`;
+
+/** Root may write to any folder, unless it gives up that capability. */
+const withoutOverride = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override,-dac_read_search'] : [];
+
 /** `settings`: lines for the section DEFAULT of its configuration. */
-export async function startGlance(settings = ''): Promise<Glance> {
+export async function startGlance(settings = '', setup: Setup = {}): Promise<Glance> {
   const folder = mkdtempSync(join(tmpdir(), 'vdistream-glance-'));
   let server: ChildProcess | undefined;
   const stop = async (): Promise<void> => {
@@ -87,12 +126,13 @@ export async function startGlance(settings = ''): Promise<Glance> {
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    for (const name of ['images', 'staging']) mkdirSync(join(folder, name));
+    for (const name of ['images', 'staging', 'tasks']) mkdirSync(join(folder, name));
     writeFileSync(join(folder, 'paste.ini'), PASTE);
-    writeFileSync(join(folder, 'glance.conf'), config(folder, settings));
+    writeFileSync(join(folder, 'glance.conf'), config(folder, settings, setup));
     const options = ['--config-file', join(folder, 'glance.conf')];
     await promisify(execFile)(PYTHON, ['-m', 'glance.cmd.manage', ...options, 'db_sync']);
-    server = spawn(PYTHON, ['-c', LAUNCHER, ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const [program = PYTHON, ...args] = [...withoutOverride, PYTHON, '-c', LAUNCHER, ...options];
+    server = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const endpoint = await addressOf(server);
     return { endpoint, ...callsOf(endpoint), lose: (id) => rmSync(join(folder, 'images', id)), stop };
   } catch (cause) {
