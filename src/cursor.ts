@@ -27,6 +27,8 @@ export interface Cursor {
   moveTo(position: number): Promise<void>;
   /** Everything from here on. */
   chunks(): Chunks;
+  /** Whether the bytes are those of a block device, which keeps what was written to it before. */
+  readonly isDevice?: boolean;
 }
 
 export function truncated(offset: number): VdiStreamError {

@@ -46,6 +46,10 @@ export const WARNINGS = {
     meaning: 'A parent locator is of an unknown kind, or points outside the file. Locators are never followed.',
   },
   MORE_FINDINGS: { about: 'image', meaning: 'There are more findings of this kind than the list shows.' },
+  VHD_DEVICE_REST: {
+    about: 'source',
+    meaning: 'The device that holds the VHD is larger than the VHD. The other bytes are not part of the disk.',
+  },
   VHD_GEOMETRY: { about: 'image', meaning: 'The CHS geometry describes a larger disk than the size field. The size field is used.' },
   VHD_SAVED_STATE: { about: 'image', meaning: 'The VHD belongs to a suspended VM. Its file systems may not be clean.' },
   CHAIN_PARENT: { about: 'image', meaning: 'A layer was created over a different parent, and the guard against that was lifted.' },

@@ -22,6 +22,7 @@ import { openArchive } from './archive.ts';
 import type { ImageChoice } from './choice.ts';
 import { isPlain, openContent } from './content.ts';
 import { decodeBareRaw, decodeBareVhd, decodeRawMember, ofBare } from './decode.ts';
+import { vhdOnDevice } from './device.ts';
 import { fixedOfSize, skimmed } from './sized.ts';
 import { namedDisk, type StoredDisk } from './stored.ts';
 import { unlessFixed } from './tail.ts';
@@ -76,7 +77,8 @@ export async function openImage(source: Source, options: ImageOptions, place?: P
     return cursor;
   };
   const content = await bare(() => openContent({ cursor: source.cursor, stream, inflate, isRaw }));
-  const { compression, cursor } = content;
+  const { compression } = content;
+  const cursor = content.cursor.isDevice ? await vhdOnDevice(content.cursor, options.warn) : content.cursor;
   const front = await cursor.peek(TAR_BLOCK);
   if (front.length === 0) throw new VdiStreamError('SOURCE_EMPTY', `${source.name} is empty`, { offset: 0 });
   const isTar = isTarHeader(front) && !(await endsAsFixed(cursor));

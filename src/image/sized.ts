@@ -53,7 +53,7 @@ export async function skimmed(cursor: Cursor): Promise<Cursor> {
   }
 
   return {
-    seekable: false,
+    seekable: true, // for what was kept
     length,
     fill,
     get position() {

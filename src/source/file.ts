@@ -1,4 +1,4 @@
-/** A cursor over a regular file: it seeks, and several reads may run in parallel. */
+/** A cursor over a regular file or a block device: it seeks, and several reads may run in parallel. */
 
 import type { FileHandle } from 'node:fs/promises';
 import { type Cursor, totalLength, truncated } from '../cursor.ts';
@@ -13,7 +13,7 @@ const CHUNK = 512 * 1024;
  * A cursor over the first `length` bytes of `file`, called `name` in errors. Throws SOURCE_READ, and SOURCE_TRUNCATED if the file has
  * become shorter. Calls `count` with the number of bytes read; bytes that were peeked at count only when they are read.
  */
-export function fileCursor(file: FileHandle, length: number, name: string, count: (bytes: number) => void): Cursor {
+export function fileCursor(file: FileHandle, length: number, name: string, count: (bytes: number) => void, isDevice = false): Cursor {
   let position = 0;
   /** The number of the latest reader: of several `chunks`, only the latest moves the cursor. */
   let reader = 0;
@@ -35,6 +35,7 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
 
   return {
     seekable: true,
+    isDevice,
     length,
     fill,
     get position() {

@@ -1,17 +1,19 @@
-/** A path, or standard input, as a source: regular files are seekable, anything else is a stream. */
+/** A path, or standard input, as a source: regular files and block devices are seekable, anything else is a stream. */
 
-import { constants, createReadStream, fstatSync, openSync, type Stats } from 'node:fs';
+import { constants, fstatSync, openSync, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
+import { SECTOR } from '../bytes.ts';
 import { messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
-import { deviceStack, shareBytes } from '../host/device-stack.ts';
+import { deviceId, deviceStack, shareBytes } from '../host/device-stack.ts';
 import { errnoOf } from '../host/errno.ts';
+import { kernelText } from '../host/kernel-files.ts';
 import { fileCursor } from './file.ts';
 import { closers, type Source, type SourceOptions } from './source.ts';
 import { streamSource } from './stream.ts';
 
-/** Opens a regular file, a FIFO or a device. With `sha256`, even a regular file is a stream. Throws SOURCE_OPEN. */
+/** Opens a regular file, a FIFO or a device. With `sha256`, everything is a stream. Throws SOURCE_OPEN. */
 export async function openPath(path: string, options: SourceOptions): Promise<Source> {
   return pathSource(path, path, options);
 }
@@ -20,10 +22,9 @@ export async function openPath(path: string, options: SourceOptions): Promise<So
 export async function openStandardInput(options: SourceOptions): Promise<Source> {
   // `vdistream write - DEV < image.ova`
   const found = fstatSync(0);
-  if (found.isFile()) return pathSource('/proc/self/fd/0', 'standard input', options);
   // For a block device, process.stdin ends immediately (libuv, uv_guess_handle).
-  const stdin = found.isBlockDevice() ? createReadStream('', { fd: 0, autoClose: false }) : process.stdin;
-  return { ...nodeStreamSource('standard input', stdin, options, async () => {}), sharesBytesWith: sharing(found) };
+  if (found.isFile() || found.isBlockDevice()) return pathSource('/proc/self/fd/0', 'standard input', options);
+  return { ...nodeStreamSource('standard input', process.stdin, options, async () => {}), sharesBytesWith: sharing(found) };
 }
 
 async function pathSource(path: string, name: string, { sha256, signal, onRead }: SourceOptions): Promise<Source> {
@@ -36,13 +37,14 @@ async function pathSource(path: string, name: string, { sha256, signal, onRead }
     const found = await file.stat();
     if (found.isDirectory()) throw new VdiStreamError('SOURCE_OPEN', `${name} is a directory, not an image`);
     const sharesBytesWith = sharing(found);
-    if (!found.isFile()) {
+    const size = found.isFile() ? found.size : await deviceSize(found);
+    if (size === undefined) {
       return { ...nodeStreamSource(name, file.createReadStream({ autoClose: false }), streamOptions, closing(file)), sharesBytesWith };
     }
-    const source = fileSource(file, found, name, { signal, onRead });
+    const source = seekableSource(file, { found, size }, name, { signal, onRead });
     if (sha256 === undefined) return source;
     // A checksum needs every byte in order.
-    return { ...streamSource(name, source.cursor.chunks(), streamOptions, { length: found.size, close: source.close }), sharesBytesWith };
+    return { ...streamSource(name, source.cursor.chunks(), streamOptions, { length: size, close: source.close }), sharesBytesWith };
   } catch (cause) {
     await file?.close();
     if (cause instanceof VdiStreamError) throw cause;
@@ -57,19 +59,31 @@ function openFifo(path: string): Socket {
 }
 
 /** An open regular file, closed with the source; `found` is its fstat(2). */
-export function fileSource(
+export const fileSource = (file: FileHandle, found: Stats, name: string, options: Pick<SourceOptions, 'onRead' | 'signal'>): Source =>
+  seekableSource(file, { found, size: found.size }, name, options);
+
+/** Reads through the page cache: the parts of an image lie at any byte, and a device of 4096-byte sectors may hold a footer of 512. */
+function seekableSource(
   file: FileHandle,
-  found: Stats,
+  { found, size }: { readonly found: Stats; readonly size: number },
   name: string,
   { onRead, signal }: Pick<SourceOptions, 'onRead' | 'signal'>,
 ): Source {
   let read = 0;
-  const cursor = fileCursor(file, found.size, name, (bytes) => {
+  const count = (bytes: number): void => {
     throwIfCancelled(signal);
     read += bytes;
-    onRead?.(cursor.position, found.size);
-  });
+    onRead?.(cursor.position, size);
+  };
+  const cursor = fileCursor(file, size, name, count, found.isBlockDevice());
   return { name, cursor, sharesBytesWith: sharing(found), bytesRead: () => read, finish: async () => {}, ...closers(closing(file)) };
+}
+
+/** In units of 512 bytes, whatever the sector (Documentation/ABI/stable/sysfs-block). Undefined for anything but a block device. */
+async function deviceSize(found: Stats): Promise<number | undefined> {
+  if (!found.isBlockDevice()) return undefined;
+  const sectors = await kernelText(`/sys/dev/block/${deviceId(found.rdev)}/size`);
+  return sectors === '' ? undefined : Number(sectors) * SECTOR;
 }
 
 /** Whether a path leads to the file or device that `found` is the fstat(2) of, or to one with the same bytes. */
