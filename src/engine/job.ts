@@ -57,7 +57,7 @@ type Use<T> = (chosen: ChosenDisk, sources: readonly Source[], job: Job) => Prom
  * again is fetched twice; a pipe throws CHAIN_ORDER.
  */
 export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: Use<T>): Promise<T> {
-  const { disk, raw, manifest, inflate, signal, onProgress, pool, strict, onWarning, virtualSize } = options;
+  const { disk, raw, rawBase, manifest, inflate, signal, onProgress, pool, strict, onWarning, virtualSize } = options;
   const job = createJob({ pool, strict, onWarning });
 
   const first = await openDisk(input, options, virtualSize, job, use);
@@ -67,7 +67,7 @@ export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: U
     code: 'FETCHED_TWICE',
     message: 'the leaf does not come first, so the image is fetched up to the leaf, then again from the start',
   });
-  const { virtualSize: found } = await info(input, { disk, raw, manifest, inflate, signal, onProgress, quick: true });
+  const { virtualSize: found } = await info(input, { disk, raw, rawBase, manifest, inflate, signal, onProgress, quick: true });
   const second = found === undefined ? first : await openDisk(input, options, found, job, use);
   if ('result' in second) return second.result;
   throw leafIsLate(second);
@@ -75,7 +75,7 @@ export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: U
 
 async function openDisk<T>(
   input: DiskInput,
-  { disk, raw, manifest, inflate, sha256, signal, onProgress, staging, force }: DiskOptions,
+  { disk, raw, rawBase, manifest, inflate, sha256, signal, onProgress, staging, force }: DiskOptions,
   virtualSize: number | undefined,
   job: Job,
   use: Use<T>,
@@ -88,7 +88,7 @@ async function openDisk<T>(
     const [source] = sources;
     const inflater = source && inflaterOf(compressionOf(await source.cursor.peek(MAGIC_BYTES)), inflate);
     const anyParent = force?.includes('parent') === true;
-    const chosen = await onlyDisk(sources, { image: { choice: { disk, raw, manifest, inflate }, virtualSize, warn }, staging, anyParent });
+    const chosen = await onlyDisk(sources, { image: { choice: { disk, raw, rawBase, manifest, inflate }, virtualSize, single: true, warn }, staging, anyParent });
     if (isLate(chosen)) return chosen;
     onRead = undefined;
     return { result: await use(chosen, sources, { ...job, inflate: inflater }) };

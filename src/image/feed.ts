@@ -3,6 +3,7 @@
 import type { Compression } from '../codec/compression.ts';
 import { VdiStreamError } from '../errors.ts';
 import type { Source } from '../source/source.ts';
+import { type Contents, createContents } from './contents.ts';
 import { type Image, type ImageOptions, openImage } from './image.ts';
 import type { StoredDisk } from './stored.ts';
 
@@ -11,10 +12,9 @@ export interface Feed {
   readonly kind: Image['kind'];
   readonly compression: Compression;
   /**
-   * When the iteration ends, every source has been read to its end and is complete. Returns the names of the files of the archive that
-   * belong to no disk.
+   * When the iteration ends, every source has been read to its end and is complete. Returns what else is in the archive.
    */
-  readonly disks: AsyncGenerator<StoredDisk, readonly string[], void>;
+  readonly disks: AsyncGenerator<StoredDisk, Contents, void>;
   /** Ends decompression. The sources stay open. */
   close(): Promise<void>;
 }
@@ -24,21 +24,21 @@ export async function openFeed(sources: readonly Source[], options: ImageOptions
   const [source, ...others] = sources;
   if (source === undefined) throw new VdiStreamError('USAGE', 'no source given');
   const open = (layer: Source, rank: number): Promise<Image> =>
-    openImage(layer, options, others.length === 0 ? undefined : { chain: '', rank, numbered: true });
+    openImage(layer, options, others.length === 0 ? undefined : { chain: '', rank, by: 'number' });
   const first = await open(source, 0);
   const images = [first];
 
-  async function* disks(): AsyncGenerator<StoredDisk, readonly string[], void> {
-    const ignored: string[] = [];
+  async function* disks(): AsyncGenerator<StoredDisk, Contents, void> {
+    let contents = createContents();
     for (const [rank, layer] of sources.entries()) {
       const image = rank === 0 ? first : await open(layer, rank);
       if (rank > 0) images.push(image);
       if (others.length > 0 && image.kind === 'tar') {
         throw new VdiStreamError('USAGE', `${layer.name} is an archive; several sources must be the VHD files of a chain, leaf first`);
       }
-      ignored.push(...(yield* image.disks()));
+      contents = yield* image.disks();
     }
-    return ignored;
+    return contents;
   }
 
   return {

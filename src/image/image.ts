@@ -12,7 +12,7 @@ import { type Chunks, type Cursor, drain, type StreamCursor, streamCursor } from
 import type { Disk } from '../disk/disk.ts';
 import { inMember, type OnFault, VdiStreamError } from '../errors.ts';
 import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
-import { isRawName, type Place, placeOf } from '../ova/select.ts';
+import { isRawName, type Place } from '../ova/select.ts';
 import type { Source } from '../source/source.ts';
 import { decodeVhd } from '../vhd/decode.ts';
 import { readEnd } from '../vhd/end.ts';
@@ -20,6 +20,7 @@ import { hasCookie } from '../vhd/footer.ts';
 import type { OnWarning } from '../warnings.ts';
 import { openArchive } from './archive.ts';
 import type { ImageChoice } from './choice.ts';
+import { type Contents, createContents } from './contents.ts';
 import { decodeBareRaw, decodeBareVhd, decodeRawMember, unknownFormat } from './decode.ts';
 import { namedDisk, type StoredDisk } from './stored.ts';
 
@@ -27,10 +28,9 @@ export interface Image {
   readonly kind: 'vhd' | 'tar' | 'raw';
   readonly compression: Compression;
   /**
-   * When the iteration ends, the source has been read to its end and is complete. Returns the names of the files of the archive that belong
-   * to no disk, at most 100.
+   * When the iteration ends, the source has been read to its end and is complete. Returns what else is in the archive.
    */
-  disks(): AsyncGenerator<StoredDisk, readonly string[], void>;
+  disks(): AsyncGenerator<StoredDisk, Contents, void>;
   /** Ends decompression. The source stays open. */
   close(): Promise<void>;
 }
@@ -39,6 +39,8 @@ export interface ImageOptions {
   readonly choice: ImageChoice;
   /** Bytes of the disk, if a stream does not give its size in time. */
   readonly virtualSize?: number | undefined;
+  /** Refuse an archive of several disks, before anything is read if it can seek. */
+  readonly single?: boolean | undefined;
   readonly warn: OnWarning;
   /** Handles a wrong digest, or a missing disk that the descriptor lists; by default they are thrown. */
   readonly fault?: OnFault | undefined;
@@ -91,17 +93,17 @@ async function finish(source: Source, cursor: Cursor): Promise<void> {
   await source.finish();
 }
 
-async function* archivedDisks({ source, cursor, stream, options }: OpenedSource): AsyncGenerator<StoredDisk, readonly string[], void> {
-  const { choice, warn, fault } = options;
-  const archive = await openArchive(cursor, { choice, warn, fault });
-  const ignored = yield* archive.disks((name, body) => {
+async function* archivedDisks({ source, cursor, stream, options }: OpenedSource): AsyncGenerator<StoredDisk, Contents, void> {
+  const { choice, single = false, warn, fault } = options;
+  const archive = await openArchive(cursor, { choice, single, warn, fault });
+  const contents = yield* archive.disks((name, body, place) => {
     const isRaw = choice.raw === true || isRawName(name);
     const inside: OnWarning = (warning) => warn({ ...warning, member: name });
     const plain = (from: Cursor): Promise<Cursor> => (isRaw ? Promise.resolve(from) : gunzipped(name, from, stream, choice.inflate));
     return {
       member: name,
       name,
-      place: placeOf(name),
+      place,
       leafFirst: archive.leafFirst,
       isRaw,
       body,
@@ -117,10 +119,10 @@ async function* archivedDisks({ source, cursor, stream, options }: OpenedSource)
     };
   });
   await finish(source, cursor);
-  return ignored;
+  return contents;
 }
 
-async function* bareDisk(opened: OpenedSource, front: Uint8Array, place?: Place): AsyncGenerator<StoredDisk, readonly string[], void> {
+async function* bareDisk(opened: OpenedSource, front: Uint8Array, place?: Place): AsyncGenerator<StoredDisk, Contents, void> {
   const { source, options } = opened;
   const { choice, virtualSize, warn } = options;
   const isRaw = choice.raw === true;
@@ -129,7 +131,7 @@ async function* bareDisk(opened: OpenedSource, front: Uint8Array, place?: Place)
   const { name } = source;
   yield { member: undefined, name, place, leafFirst: true, isRaw, body, content: async () => body, open: once(open) };
   await finish(source, body);
-  return [];
+  return createContents();
 }
 
 /** The size of a fixed VHD or a raw disk is known only at its end, so a compressed file is inflated twice. A pipe cannot be. */

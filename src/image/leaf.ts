@@ -6,6 +6,7 @@
 import { compressionOf, MAGIC_BYTES } from '../codec/compression.ts';
 import type { Source } from '../source/source.ts';
 import { stage } from '../source/staging.ts';
+import type { Contents } from './contents.ts';
 import { type Feed, openFeed } from './feed.ts';
 import type { ImageOptions } from './image.ts';
 import { createLayers, isLeaf, type Leaf, leafRankOf, mayBeLeaf } from './layers.ts';
@@ -34,7 +35,7 @@ interface Ahead {
 export interface Found {
   readonly disks: Feed['disks'];
   /** The first of the disks, or, if there is none, the end of the iteration. It is the leaf unless `ahead` is set. */
-  readonly first: IteratorResult<StoredDisk, readonly string[]>;
+  readonly first: IteratorResult<StoredDisk, Contents>;
   readonly ahead: Ahead | undefined;
   /** The size of the disk is not known in time. */
   readonly isLate: boolean;
@@ -83,13 +84,13 @@ async function isCheap([source, ...others]: readonly Source[]): Promise<boolean>
  */
 async function lookAhead(
   sources: readonly Source[],
-  { image: { choice, virtualSize, fault }, anyParent }: LeafOptions,
+  { image: { choice, virtualSize, single, fault }, anyParent }: LeafOptions,
   how: 'all' | 'to the leaf',
 ): Promise<Ahead | undefined> {
   // Warnings are reported on the second pass.
   const warn = (): void => {};
   const layers = createLayers({ disk: choice.disk, anyParent, warn });
-  const feed = await openFeed(sources, { choice: { ...choice, manifest: 'ignore' }, virtualSize, fault, warn });
+  const feed = await openFeed(sources, { choice: { ...choice, manifest: 'ignore' }, virtualSize, single, fault, warn });
   let allocatedBytes = 0;
   for await (const { open, name, place } of feed.disks) {
     const disk = await open();
@@ -119,7 +120,7 @@ async function* leafFirst(
   [source]: readonly Source[],
 ): Feed['disks'] {
   const staged: StoredDisk[] = [];
-  let next: IteratorResult<StoredDisk, readonly string[]> = { done: false, value: first };
+  let next: IteratorResult<StoredDisk, Contents> = { done: false, value: first };
   for (; !next.done && next.value.place?.rank !== leafRank; next = await disks.next()) {
     const { open, place, body } = next.value;
     const { cursor, close } = await stage(folder, body);

@@ -50,7 +50,7 @@ export function readableChain(layers: readonly VhdLayer[], { anyParent, warn }: 
 
 function checkLinks(layers: readonly VhdLayer[], { anyParent, warn }: ChainRules): void {
   const links = createLayers({ anyParent, warn });
-  for (const [rank, { file, facts }] of layers.entries()) links.add(file.name, { chain: '', rank, numbered: true }, facts);
+  for (const [rank, { file, facts }] of layers.entries()) links.add(file.name, { chain: '', rank, by: 'number' }, facts);
   links.complete();
 }
 
