@@ -83,6 +83,7 @@ const EXPORT_DISK: Table = {
   align,
   singlePass: flag,
   raw: flag,
+  rawBase: flag,
   name: filled,
   force: guardNames,
   signal,

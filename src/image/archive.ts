@@ -122,7 +122,7 @@ async function* inTarOrder<T>(reading: Reading, chooser: Chooser, warn: OnWarnin
         yield make(name, body);
       } else if (decision === 'held') held = { name, bytes: await body.read(member.size) };
       else if (!reading.cursor.seekable) {
-        contents.ignore(name);
+        contents.ignore(name, member.offset);
         refuseOthers(reading);
       }
       if (digests !== undefined) await drain(body);

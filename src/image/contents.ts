@@ -5,10 +5,10 @@ import { VdiStreamError } from '../errors.ts';
 import { quoted } from './tree.ts';
 
 export interface Contents {
-  /** Names of the files that belong to no disk, at most MAX_IGNORED. */
+  /** Names of the files that belong to no disk, in the order of the archive, at most MAX_IGNORED. */
   readonly ignored: readonly string[];
-  /** Adds a file that is not a chosen disk. `front` are its first bytes, if they can be had. */
-  ignore(name: string, front?: Uint8Array): void;
+  /** Adds a file that is not a chosen disk, from byte `at` of the archive on. `front` are its first bytes, if they can be had. */
+  ignore(name: string, at: number, front?: Uint8Array): void;
   /** The error for an image without a disk. `wanted` is the requested member, if any. */
   noDisk(source: string, wanted: string | undefined): VdiStreamError;
   /** Throws DISK_AMBIGUOUS if there is a disk in another format beside `disk`, unless something else has chosen. */
@@ -27,14 +27,15 @@ interface OtherDisk {
 }
 
 export function createContents(): Contents {
-  const ignored = new Set<string>();
+  const files = new Map<string, number>();
   let other: OtherDisk | undefined;
+  const inOrder = (): string[] => [...files].sort(([, a], [, b]) => a - b).map(([name]) => name);
   return {
     get ignored() {
-      return [...ignored];
+      return inOrder();
     },
-    ignore(name, front) {
-      if (ignored.size < MAX_IGNORED) ignored.add(name);
+    ignore(name, at, front) {
+      if (files.size < MAX_IGNORED) files.set(name, at);
       other ??= otherDisk(name, front);
     },
     noDisk(source, wanted) {
@@ -48,8 +49,8 @@ export function createContents(): Contents {
       throw new VdiStreamError('DISK_AMBIGUOUS', message, { member: other.name });
     },
     undecided() {
-      const names = [...ignored].slice(0, 3).map(quoted).join(', ');
-      const more = ignored.size > 3 ? ' and more' : '';
+      const names = inOrder().slice(0, 3).map(quoted).join(', ');
+      const more = files.size > 3 ? ' and more' : '';
       const message = `which file is the raw disk? The archive holds ${names}${more}, and none of them is named .raw or .img`;
       return new VdiStreamError('DISK_AMBIGUOUS', message);
     },

@@ -17,11 +17,13 @@ import type { Source } from '../source/source.ts';
 import { decodeVhd } from '../vhd/decode.ts';
 import { readEnd } from '../vhd/end.ts';
 import { hasCookie } from '../vhd/footer.ts';
+import { peekLinks } from '../vhd/head.ts';
+import type { LinkFacts } from '../vhd/links.ts';
 import type { OnWarning } from '../warnings.ts';
 import { openArchive } from './archive.ts';
 import type { ImageChoice } from './choice.ts';
 import { type Contents, createContents } from './contents.ts';
-import { decodeBareRaw, decodeBareVhd, decodeRawMember, unknownFormat } from './decode.ts';
+import { decodeBareRaw, decodeBareVhd, decodeRawMember, isVhd, unknownFormat } from './decode.ts';
 import { namedDisk, type StoredDisk } from './stored.ts';
 
 export interface Image {
@@ -31,6 +33,8 @@ export interface Image {
    * When the iteration ends, the source has been read to its end and is complete. Returns what else is in the archive.
    */
   disks(): AsyncGenerator<StoredDisk, Contents, void>;
+  /** Of a bare VHD, as far as they are known at its start. To be asked before `disks`. */
+  links(): Promise<LinkFacts | undefined>;
   /** Ends decompression. The source stays open. */
   close(): Promise<void>;
 }
@@ -46,6 +50,13 @@ export interface ImageOptions {
   readonly fault?: OnFault | undefined;
 }
 
+/** The part of a source in a chain of several. */
+export interface SourceLayer {
+  readonly place: Place;
+  /** What is no VHD is a raw disk. */
+  readonly mayBeRaw: boolean;
+}
+
 /** A source with the streams that decompress it. */
 interface OpenedSource {
   readonly source: Source;
@@ -54,14 +65,15 @@ interface OpenedSource {
   readonly cursor: Cursor;
   /** Creates a stream on top of the source that is closed with it. */
   readonly stream: (chunks: Chunks, length?: number) => Cursor;
+  readonly isRaw: boolean;
   readonly options: ImageOptions;
 }
 
 /**
- * `place` is the position of a bare disk in a chain of several sources. Reads no further than the first header. Throws FORMAT_… and
- * COMPRESSION_… errors.
+ * `layer` is set for a bare disk that is one of several sources. Reads no further than the first header. Throws FORMAT_… and COMPRESSION_…
+ * errors.
  */
-export async function openImage(source: Source, options: ImageOptions, place?: Place): Promise<Image> {
+export async function openImage(source: Source, options: ImageOptions, layer?: SourceLayer): Promise<Image> {
   const compression = compressionOf(await source.cursor.peek(MAGIC_BYTES));
   const streams: StreamCursor[] = [];
   async function close(): Promise<void> {
@@ -78,11 +90,13 @@ export async function openImage(source: Source, options: ImageOptions, place?: P
   const front = await cursor.peek(TAR_BLOCK);
   if (front.length === 0) throw new VdiStreamError('SOURCE_EMPTY', `${source.name} is empty`, { offset: 0 });
   const isTar = isTarHeader(front);
-  const opened: OpenedSource = { source, compression, cursor, stream, options };
+  const isRaw = options.choice.raw === true || (layer?.mayBeRaw === true && !(await isVhd(cursor)));
+  const opened: OpenedSource = { source, compression, cursor, stream, isRaw, options };
   return {
-    kind: isTar ? 'tar' : options.choice.raw ? 'raw' : 'vhd',
+    kind: isTar ? 'tar' : isRaw ? 'raw' : 'vhd',
     compression,
-    disks: () => (isTar ? archivedDisks(opened) : bareDisk(opened, front, place)),
+    links: async () => (isRaw || isTar ? undefined : peekLinks(cursor)),
+    disks: () => (isTar ? archivedDisks(opened) : bareDisk(opened, front, layer?.place)),
     close,
   };
 }
@@ -123,9 +137,8 @@ async function* archivedDisks({ source, cursor, stream, options }: OpenedSource)
 }
 
 async function* bareDisk(opened: OpenedSource, front: Uint8Array, place?: Place): AsyncGenerator<StoredDisk, Contents, void> {
-  const { source, options } = opened;
-  const { choice, virtualSize, warn } = options;
-  const isRaw = choice.raw === true;
+  const { source, isRaw, options } = opened;
+  const { virtualSize, warn } = options;
   const body = isRaw || !hasCookie(front) ? await withLength(opened) : opened.cursor;
   const open = (from = body): Promise<Disk> => (isRaw ? decodeBareRaw(from, virtualSize, warn) : decodeBareVhd(from, warn));
   const { name } = source;
@@ -135,10 +148,10 @@ async function* bareDisk(opened: OpenedSource, front: Uint8Array, place?: Place)
 }
 
 /** The size of a fixed VHD or a raw disk is known only at its end, so a compressed file is inflated twice. A pipe cannot be. */
-async function withLength({ source, compression, cursor, stream, options }: OpenedSource): Promise<Cursor> {
+async function withLength({ source, compression, cursor, stream, isRaw, options }: OpenedSource): Promise<Cursor> {
   if (cursor.length !== undefined || !source.cursor.seekable) return cursor;
   const { bytes } = await readEnd(cursor);
-  if (!options.choice.raw && !hasCookie(bytes)) throw unknownFormat();
+  if (!isRaw && !hasCookie(bytes)) throw unknownFormat();
   await source.cursor.moveTo(0);
   return stream(decompress(compression, source.cursor.chunks(), options.choice.inflate), cursor.position);
 }

@@ -12,11 +12,11 @@ export function rawChooser(contents: Contents, named: () => ReadonlySet<string> 
   let found = false;
   /** Files that are not named as raw disks: only the first can be the only one. */
   let files = 0;
-  let first: { readonly name: string; readonly isHeld: boolean } | undefined;
+  let first: { readonly name: string; readonly at: number; readonly isHeld: boolean } | undefined;
 
   const refuseOthers = (): void => {
     if (first === undefined || first.isHeld) return;
-    contents.ignore(first.name);
+    contents.ignore(first.name, first.at);
     throw contents.undecided();
   };
 
@@ -30,16 +30,17 @@ export function rawChooser(contents: Contents, named: () => ReadonlySet<string> 
         return 'disk';
       }
       if (member.type !== 'file') return 'other';
-      if (first !== undefined && !found && !first.isHeld) contents.ignore(name);
+      if (first !== undefined && !found && !first.isHeld) contents.ignore(name, member.offset);
       refuseOthers();
       files++;
       if (found || listed !== undefined || files > 1) return 'other';
-      first = { name, isHeld: member.size <= MAX_HELD };
+      first = { name, at: member.offset, isHeld: member.size <= MAX_HELD };
       return first.isHeld ? 'held' : 'disk';
     },
     end() {
-      if (first === undefined || !first.isHeld || (files === 1 && !found)) return first?.isHeld === true;
-      contents.ignore(first.name);
+      if (first === undefined || !first.isHeld) return false;
+      if (files === 1 && !found) return true;
+      contents.ignore(first.name, first.at);
       if (!found) throw contents.undecided();
       return false;
     },

@@ -52,7 +52,7 @@ export async function surveyDisks(members: AsyncIterable<Member>, options: Surve
       if (!disks.has(node)) disks.set(node, { name, size: member.size, offset: member.offset, place: places[index] });
     }
   }
-  for (const node of nodes) if (!disks.has(node) && node.member.type === 'file') contents.ignore(node.name);
+  for (const node of nodes) if (!disks.has(node) && node.member.type === 'file') contents.ignore(node.name, node.member.offset);
   return { disks: [...disks.values()], refuseSeveral: () => refuseSeveral(branches, options) };
 }
 
@@ -73,7 +73,7 @@ async function vhds(members: AsyncIterable<Member>, { choice: { disk, inflate, r
       limit(nodes, name);
       const place = placeOf(name);
       nodes.push({ name, place, member, facts: member.type === 'file' ? await factsOf(name, member.body, inflate) : undefined });
-    } else if (member.type === 'file') contents.ignore(name, await member.body.peek(512));
+    } else if (member.type === 'file') contents.ignore(name, member.offset, await member.body.peek(512));
   }
   const hasVhd = nodes.some(({ name, member }) => isVhdName(name) && member.type === 'file');
   const wanted = nodes.filter(({ name }) => {
@@ -98,12 +98,12 @@ async function rawFile(members: AsyncIterable<Member>, { named, contents }: Surv
       nodes.push(node);
     } else if (member.type === 'file') {
       if (files === 0) only = node;
-      else contents.ignore(name);
+      else contents.ignore(name, member.offset);
       files++;
     }
   }
   if (nodes.length === 0 && named === undefined && only !== undefined && files === 1) return { nodes: [only], wanted: [only] };
-  if (only !== undefined) contents.ignore(only.name);
+  if (only !== undefined) contents.ignore(only.name, only.member.offset);
   if (nodes.length === 0 && files > 0) throw contents.undecided();
   return { nodes, wanted: nodes };
 }
