@@ -57,7 +57,9 @@ export async function findLeaf(sources: readonly Source[], options: LeafOptions)
   const { disks } = feed;
   const first = await disks.next();
   const found: Found = { disks, first, ahead: undefined, isLate: false };
-  if (first.done || isLeaf(first.value.place, leafRank)) return found;
+  if (first.done) return found;
+  const givenSize = virtualSize === undefined ? undefined : { size: virtualSize, leaf: undefined, allocatedBytes: 0, layers: undefined };
+  if (isLeaf(first.value.place, leafRank)) return { ...found, ahead: (await isOfOtherSize(first.value, virtualSize)) ? givenSize : undefined };
   const mayBe = mayBeLeaf(first.value.place, leafRank);
   if (canGoBack) {
     const disk = await first.value.open();
@@ -66,12 +68,19 @@ export async function findLeaf(sources: readonly Source[], options: LeafOptions)
     await rewind(feed, sources);
     return open(await lookAhead(sources, options, 'to the leaf'));
   }
-  if (virtualSize !== undefined) return { ...found, ahead: { size: virtualSize, leaf: undefined, allocatedBytes: 0, layers: undefined } };
+  if (givenSize !== undefined) return { ...found, ahead: givenSize };
   if (staging !== undefined) {
     const sorted = leafFirst(first.value, disks, leafRank, staging, sources);
     return { ...found, disks: sorted, first: await sorted.next() };
   }
   return { ...found, isLate: !mayBe };
+}
+
+/** Whether a layer over this first member of a stream may follow, as the given size says. */
+async function isOfOtherSize({ place, leafFirst, open }: StoredDisk, size: number | undefined): Promise<boolean> {
+  if (size === undefined || place !== undefined || leafFirst) return false;
+  const { type, virtualSize } = await open();
+  return type !== 'raw' && virtualSize !== size;
 }
 
 /** Whether reading the metadata of all layers is cheap: nothing has to be decompressed. */

@@ -179,6 +179,7 @@ describe('a device', () => {
         const warnings: Warning[] = [];
         const [disk, ...others] = await openDisks([leaf.path, base.path], {
           raw: false,
+          rawBase: false,
           anyParent: false,
           onWarning: (warning) => warnings.push(warning),
         });
