@@ -67,7 +67,7 @@ async function expectReadable(
   paths: readonly string[],
   decoded?: { readonly size: number; readonly content: Uint8Array | undefined },
 ): Promise<void> {
-  const disks = await orRefused(openDisks(paths, { raw: false, anyParent: false, onWarning: () => {} }));
+  const disks = await orRefused(openDisks(paths, { raw: false, rawBase: false, anyParent: false, onWarning: () => {} }));
   try {
     const [disk] = disks ?? [];
     if (disk === undefined || disks?.length !== 1) return;

@@ -49,6 +49,7 @@ import { VdiStreamError } from './errors.ts';
 const READ: Table = {
   disk: filled,
   raw: flag,
+  rawBase: flag,
   manifest: oneOf('if-present', 'require', 'ignore'),
   inflate: oneOf('auto', 'isal', 'zlib', 'node', 'zlib-sync'),
   sha256,
@@ -82,6 +83,7 @@ const EXPORT_DISK: Table = {
   align,
   singlePass: flag,
   raw: flag,
+  rawBase: flag,
   name: filled,
   force: guardNames,
   signal,

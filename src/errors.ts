@@ -407,6 +407,15 @@ export const ERRORS = {
     advice: 'Find the right parent. A chain that was relinked by number only (as Nova does) can still be written if the guard is lifted.',
     cli: 'Find the right parent. A chain that was relinked by number only (as Nova does) can still be written: --force=parent.',
   },
+  CHAIN_RAW_SIZE: {
+    exit: 1,
+    atFault: 'image',
+    guard: 'parent',
+    meaning: 'The raw base of a chain is smaller than the layer over it. It may be truncated, or belong to another disk.',
+    advice:
+      'Copy the raw disk again. If the disk was enlarged after the layer was created, it can still be written if the guard is lifted.',
+    cli: 'Copy the raw disk again. If the disk was enlarged after the layer was created, it can still be written: --force=parent.',
+  },
   CHAIN_LOOP: {
     exit: 1,
     atFault: 'image',
@@ -416,9 +425,10 @@ export const ERRORS = {
   CHAIN_ORDER: {
     exit: 1,
     atFault: 'image',
-    meaning: "A parent precedes the leaf in the stream, so the size of the disk, which is the leaf's, is not known in time.",
-    advice: 'Pass the image as a file, its virtual size, or a staging folder to keep the layers in.',
-    cli: 'Pass the image as a file, its virtual size (--virtual-size), or a folder to keep the layers in (--staging).',
+    meaning: 'A parent precedes the leaf, so the size of the disk is not known in time, or not which layer is over which.',
+    advice:
+      'Pass the layers leaf first, or an archive as an uncompressed file. If only the size is missing: its virtual size, or a staging folder to keep the layers in.',
+    cli: 'Pass the layers leaf first, or an archive as an uncompressed file. If only the size is missing: its virtual size (--virtual-size), or a folder to keep the layers in (--staging).',
   },
   CHAIN_SIZE: {
     exit: 1,

@@ -53,10 +53,13 @@ export const WARNINGS = {
   VHD_GEOMETRY: { about: 'image', meaning: 'The CHS geometry describes a larger disk than the size field. The size field is used.' },
   VHD_SAVED_STATE: { about: 'image', meaning: 'The VHD belongs to a suspended VM. Its file systems may not be clean.' },
   CHAIN_PARENT: { about: 'image', meaning: 'A layer was created over a different parent, and the guard against that was lifted.' },
+  CHAIN_RAW_SIZE: {
+    about: 'image',
+    meaning: 'The raw base of a chain is smaller than the layer over it, and the guard against that was lifted. The rest reads as zeros.',
+  },
   CHAIN_TIMESTAMP: {
     about: 'image',
-    meaning:
-      'The timestamp that a layer has for its parent differs from that of the parent, as often happens in copied or relinked chains.',
+    meaning: 'A layer was created before its parent was. The parent may have been replaced by another disk with the same unique ID.',
   },
   OVF_ODD: {
     about: 'image',

@@ -168,6 +168,7 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
 const imageOptions = ({ values, signal, onProgress }: Invocation) => ({
   disk: values.text('disk'),
   raw: values.flag('raw'),
+  rawBase: values.flag('raw-base'),
   manifest: manifestMode(values),
   inflate: inflateChoice(values),
   sha256: sha256Digits(values),
@@ -209,6 +210,7 @@ const formOptions = (call: Invocation) => ({
   align: optionalChoice(['512', '4096'], call.values, 'align') === '4096' ? (4096 as const) : undefined,
   singlePass: call.values.flag('single-pass'),
   raw: call.values.flag('raw'),
+  rawBase: call.values.flag('raw-base'),
   name: call.values.text('name'),
   force: guards(call.values),
   signal: call.signal,

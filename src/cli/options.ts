@@ -103,7 +103,7 @@ export const OPTIONS = {
     group: 'image',
   },
   raw: {
-    sentence: 'the disk is raw: SRC itself, or the first file of the archive',
+    sentence: 'the disk is raw: SRC itself, or the .raw or .img file of the archive',
     commands: [...READERS, 'export', 'upload'],
     group: 'image',
     page: 'images.md#raw-disks',
@@ -111,6 +111,12 @@ export const OPTIONS = {
       export: { sentence: 'DISK is raw, even if it begins with a VHD or an archive', page: 'export.md#disks' },
       upload: { sentence: 'DISK is raw, even if it begins with a VHD or an archive', page: 'export.md#disks' },
     },
+  },
+  'raw-base': {
+    sentence: 'the base of the chain is raw, whatever its name',
+    commands: [...READERS, 'export', 'upload'],
+    group: 'image',
+    page: 'images.md#a-raw-base',
   },
   manifest: {
     argument: 'HOW',

@@ -21,11 +21,11 @@ interface OtherFormat extends NamedFormat {
 }
 
 /** force_size: otherwise qemu rounds the disk up to a size that CHS geometry can express (qemu, block/vpc.c). */
-const CONVERT = 'Convert it first: qemu-img convert -O vpc -o force_size=on IN OUT.vhd';
+export const CONVERT = 'Convert it first: qemu-img convert -O vpc -o force_size=on IN OUT.vhd';
 const PARALLELS = { what: 'a Parallels image', advice: CONVERT };
 const RAR = { what: 'a RAR archive', advice: 'Unpack it first (`unrar x FILE`), and pass the image in it.' };
 
-export const VMDK_ADVICE = `${CONVERT}. If its data is in other files, keep them in the same folder.`;
+const VMDK_ADVICE = `${CONVERT}. If its data is in other files, keep them in the same folder.`;
 
 export const XVA: NamedFormat = {
   what: 'an XVA, the export of a whole VM',

@@ -9,7 +9,8 @@ import { outerCompression } from '../image/content.ts';
 import { ofBare } from '../image/decode.ts';
 import { openFeed } from '../image/feed.ts';
 import { createLayers } from '../image/layers.ts';
-import { diskOf, type StoredDisk } from '../image/stored.ts';
+import type { StoredDisk } from '../image/stored.ts';
+import { branchesOf, placesOf, type TreeNode } from '../image/tree.ts';
 import { type Checked, checkVhd } from '../vhd/check.ts';
 import { EPOCH } from '../vhd/footer.ts';
 import type { OnWarning, WarningCode } from '../warnings.ts';
@@ -56,30 +57,31 @@ export interface CheckResult {
 export async function check(given: DiskInput, options: ReadOptions = {}): Promise<CheckResult> {
   const input = inputOf('check', given);
   checkOptions('check', options);
-  const { disk: wanted, raw, manifest, inflate, sha256, signal, onProgress } = options;
+  const { disk: wanted, raw, rawBase, manifest, inflate, sha256, signal, onProgress } = options;
   const findings = createFindings();
   const { fault, warn } = findings;
   return withSources(input, { sha256, signal, onRead: reading(onProgress) }, async (sources) => {
     const disks: CheckedDisk[] = [];
-    const chains = new Map<string, ChainCheck>();
+    const found: CheckedNode[] = [];
     let compression: Compression | undefined;
     let inflater: InflateName | undefined;
     await findings.attempt(async () => {
       const [source] = sources;
       compression = source && (await outerCompression(source.cursor));
       inflater = compression && inflaterOf(compression, inflate);
-      const feed = await openFeed(sources, { choice: { disk: wanted, raw, manifest, inflate }, measure: true, warn, fault });
-      for await (const stored of feed.disks) {
-        const found = await findings.attempt(() => checkDisk(stored, findings), stored);
-        if (found === undefined) continue;
-        disks.push({ member: stored.member, type: found.type, virtualSize: found.virtualSize });
-        const chain = chains.get(diskOf(stored)) ?? chainCheck(wanted, warn);
-        chains.set(diskOf(stored), chain);
-        await findings.attempt(async () => chain.add(stored, found));
+      const feed = await openFeed(sources, { choice: { disk: wanted, raw, rawBase, manifest, inflate }, measure: true, warn, fault });
+      let next = await feed.disks.next();
+      for (; !next.done; next = await feed.disks.next()) {
+        const stored = next.value;
+        const { name, member, place } = stored;
+        const facts = await findings.attempt(() => checkDisk(stored, findings), stored);
+        if (facts === undefined) continue;
+        disks.push({ member, type: facts.type, virtualSize: facts.virtualSize });
+        found.push({ name, member, place, facts });
       }
       if (disks.length === 0 && findings.list.every(({ severity }) => severity === 'warning'))
-        fault(new VdiStreamError('DISK_NONE', 'the image holds no disk'));
-      for (const chain of chains.values()) await findings.attempt(async () => chain.finish());
+        throw next.value.noDisk(source?.name ?? '', wanted);
+      await checkChains(found, { wanted, rawBase, findings });
     });
     return {
       ok: findings.list.every(({ severity }) => severity !== 'error'),
@@ -115,28 +117,29 @@ async function checkDisk(stored: StoredDisk, { fault, warn }: Findings): Promise
   }
 }
 
-/** Checks the layers of one disk against each other. */
-interface ChainCheck {
-  add(stored: StoredDisk, found: Checked): void;
-  finish(): void;
+interface CheckedNode extends TreeNode {
+  readonly facts: Checked;
+  readonly member: string | undefined;
 }
 
-function chainCheck(wanted: string | undefined, warn: OnWarning): ChainCheck {
-  const layers = createLayers({ disk: wanted, anyParent: false, warn });
-  let leaf: { readonly member: string | undefined; readonly hidden: boolean } | undefined;
-  return {
-    add({ name, place, member }, found) {
-      const rank = layers.add(name, place, found);
-      if (layers.leaf()?.rank === rank) leaf = { member, hidden: found.hidden };
-    },
-    finish() {
-      if (leaf?.hidden) {
-        const message = 'the leaf is flagged as hidden, but it has no child';
-        warn({ code: 'VHD_HIDDEN', message, member: leaf.member, offset: 85 });
-      }
-      layers.complete();
-    },
-  };
+interface ChainRules {
+  readonly wanted: string | undefined;
+  readonly rawBase: boolean | undefined;
+  readonly findings: Findings;
+}
+
+/** Checks the layers of each disk against each other. */
+async function checkChains(found: readonly CheckedNode[], { wanted, rawBase, findings }: ChainRules): Promise<void> {
+  const { attempt, warn } = findings;
+  const rawDisk = rawBase ? found.find(({ facts }) => facts.type === 'raw') : undefined;
+  for (const branch of branchesOf(found, found, rawDisk)) {
+    const layers = createLayers({ disk: wanted, anyParent: false, warn });
+    const places = placesOf(branch);
+    for (const [index, { name, facts }] of branch.entries()) await attempt(async () => layers.add(name, places[index], facts));
+    const [{ member, facts }] = branch;
+    if (facts.hidden) warn({ code: 'VHD_HIDDEN', message: 'the leaf is flagged as hidden, but it has no child', member, offset: 85 });
+    await attempt(async () => layers.complete());
+  }
 }
 
 interface Findings {

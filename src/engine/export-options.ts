@@ -25,6 +25,8 @@ export interface ExportOptions extends FormOptions {
   readonly singlePass?: boolean | undefined;
   /** The sources are raw, even if they begin with a VHD or an archive. */
   readonly raw?: boolean | undefined;
+  /** The base of a chain is raw, whatever its name: the source after a differencing VHD that is no VHD. */
+  readonly rawBase?: boolean | undefined;
   /** Of the appliance and its files in an archive; by default that of the output. */
   readonly name?: string | undefined;
   /** Afterwards read the output back and compare it with the disks. */

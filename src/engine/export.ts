@@ -35,12 +35,12 @@ export async function exportDisk(given: DisksInput, output: SinkInput, options: 
   checkDisks('exportDisk', given);
   checkOutput('exportDisk', output);
   checkOptions('exportDisk', options);
-  const { raw = false, force = [], signal, onWarning, pool } = options;
+  const { raw = false, rawBase = false, force = [], signal, onWarning, pool } = options;
   const job = createJob({ pool, onWarning });
   const sink = sinkOpener(output);
   const anyParent = force.includes('parent');
   await refuseEarly(sink, options);
-  const disks = await openDisks(isSeveral(given) ? given : [given], { raw, anyParent, signal, onWarning: job.warn });
+  const disks = await openDisks(isSeveral(given) ? given : [given], { raw, rawBase, anyParent, signal, onWarning: job.warn });
   const exported = await exportOpened(disks, sink, options, job).catch(async (error: unknown) => {
     throw await afterCleanUp(error, () => closeDisks(disks));
   });

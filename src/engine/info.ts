@@ -5,10 +5,10 @@ import { type Compression, inflaterOf } from '../codec/compression.ts';
 import type { InflateName } from '../codec/inflate.ts';
 import type { DiskFacts, DiskType, Identity, Parent, Range } from '../disk/disk.ts';
 import { VdiStreamError } from '../errors.ts';
-import { noDisk } from '../image/chain.ts';
 import { openFeed } from '../image/feed.ts';
-import { createLayers, leafRankOf, mayBeLeaf } from '../image/layers.ts';
-import { diskOf, type StoredDisk } from '../image/stored.ts';
+import { createLayers, type LayerFacts, leafRankOf, mayBeLeaf } from '../image/layers.ts';
+import type { StoredDisk } from '../image/stored.ts';
+import { type Branch, branchesOf, placesOf, type TreeNode } from '../image/tree.ts';
 import { type OnWarning, type Warning, warner } from '../warnings.ts';
 import { inputOf } from './input.ts';
 import { withSources } from './open.ts';
@@ -71,58 +71,54 @@ const MAP_CELLS = 64;
 export async function info(given: DiskInput, options: InfoOptions = {}): Promise<ImageInfo> {
   const input = inputOf('info', given);
   checkOptions('info', options);
-  const { disk: wanted, raw, manifest, inflate, sha256, signal, onProgress, strict, onWarning, quick = false } = options;
+  const { disk: wanted, raw, rawBase, manifest, inflate, sha256, signal, onProgress, strict, onWarning, quick = false } = options;
   const warnings: Warning[] = [];
   const warn = warner(warnings, { strict, onWarning });
   if (quick && sha256 !== undefined) {
     throw new VdiStreamError('USAGE', 'quick cannot check a SHA-256: it does not read the whole source');
   }
   return withSources(input, { sha256, signal, onWarning: warn, onRead: reading(onProgress) }, async (sources) => {
-    const { kind, compression, disks } = await openFeed(sources, { choice: { disk: wanted, raw, manifest, inflate }, measure: true, warn });
-    const found = new Map<string, DiskReader>();
+    const { kind, compression, disks } = await openFeed(sources, {
+      choice: { disk: wanted, raw, rawBase, manifest, inflate },
+      measure: true,
+      warn,
+    });
+    const found: ReadDisk[] = [];
     let next = await disks.next();
     for (; !next.done; next = await disks.next()) {
-      const stored = next.value;
-      const reader = found.get(diskOf(stored)) ?? diskReader(wanted, warn);
-      found.set(diskOf(stored), reader);
-      await reader.add(stored, quick);
-      if (quick && mayBeLeaf(stored.place, leafRankOf(wanted))) break;
+      found.push(await readDisk(next.value, quick));
+      if (quick && mayBeLeaf(next.value.place, leafRankOf(wanted))) break;
     }
-    const ignored = next.done ? next.value : [];
-    if (found.size === 0) throw noDisk(sources[0]?.name ?? '', wanted, ignored);
-    const infos = [...found.values()].map((reader) => reader.finish(quick));
+    if (next.done && found.length === 0) throw next.value.noDisk(sources[0]?.name ?? '', wanted);
+    const rawDisk = rawBase ? found.find(({ facts }) => facts.type === 'raw') : undefined;
+    const infos = branchesOf(found, found, rawDisk).map((branch) => {
+      if (!quick) checkBranch(branch, wanted, warn);
+      return { ...branch[0].info, layers: branch.map((layer) => layer.info) };
+    });
     const virtualSize = infos.length === 1 ? infos[0]?.virtualSize : undefined;
+    const ignored = next.done ? next.value.ignored : [];
     return { kind, compression, inflate: inflaterOf(compression, inflate), disks: infos, virtualSize, ignored, warnings };
   });
 }
 
-/** One disk, layer by layer as they come. */
-interface DiskReader {
-  add(stored: StoredDisk, quick: boolean): Promise<void>;
-  finish(quick: boolean): DiskInfo;
+interface ReadDisk extends TreeNode {
+  readonly facts: LayerFacts;
+  readonly info: LayerInfo;
 }
 
-function diskReader(wanted: string | undefined, warn: OnWarning): DiskReader {
-  const layers = createLayers({ disk: wanted, anyParent: true, warn });
-  const found: { readonly rank: number; readonly info: LayerInfo }[] = [];
+async function readDisk({ name, member, place, open }: StoredDisk, quick: boolean): Promise<ReadDisk> {
+  const disk = await open();
+  const { type, parent, virtualSize } = disk;
+  const map = mapOf(disk.allocated(), virtualSize);
+  const identity = quick ? disk.identity : await disk.skip();
+  return { name, place, facts: { type, identity, parent, virtualSize }, info: layerInfo(member, disk, identity, map) };
+}
 
-  return {
-    async add({ name, member, place, open }, quick) {
-      const disk = await open();
-      const rank = layers.add(name, place, disk);
-      const map = mapOf(disk.allocated(), disk.virtualSize);
-      const identity = quick ? disk.identity : await disk.skip();
-      layers.identify(rank, identity);
-      found.push({ rank, info: layerInfo(member, disk, identity, map) });
-    },
-    finish(quick) {
-      const infos = found.sort((a, b) => a.rank - b.rank).map(({ info }) => info);
-      const [leaf] = infos;
-      if (leaf === undefined) throw new RangeError('a disk without layers');
-      if (!quick) layers.complete();
-      return { ...leaf, layers: infos };
-    },
-  };
+function checkBranch(branch: Branch<ReadDisk>, wanted: string | undefined, warn: OnWarning): void {
+  const layers = createLayers({ disk: wanted, anyParent: true, warn });
+  const places = placesOf(branch);
+  for (const [index, { name, facts }] of branch.entries()) layers.add(name, places[index], facts);
+  layers.complete();
 }
 
 function layerInfo(member: string | undefined, disk: DiskFacts, identity: Identity | undefined, map: readonly number[]): LayerInfo {

@@ -61,7 +61,7 @@ type Use<T> = (chosen: ChosenDisk, sources: readonly Source[], job: Job) => Prom
  * at the end of the disk, a source that can be opened again is fetched twice; a pipe throws CHAIN_ORDER or DISK_SIZE_UNKNOWN.
  */
 export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: Use<T>): Promise<T> {
-  const { disk, raw, manifest, inflate, signal, onProgress, pool, strict, onWarning, virtualSize } = options;
+  const { disk, raw, rawBase, manifest, inflate, signal, onProgress, pool, strict, onWarning, virtualSize } = options;
   const job = createJob({ pool, strict, onWarning });
 
   const first = await openDisk(input, options, virtualSize, job, use);
@@ -69,7 +69,7 @@ export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: U
   if (!first.canGoBack && !opensAgain(input)) throw first.late;
   if (!first.canGoBack)
     job.warn({ code: 'FETCHED_TWICE', message: `${whyLate(first.late)}, so the image is fetched up to there, then again from the start` });
-  const { virtualSize: found } = await info(input, { disk, raw, manifest, inflate, signal, onProgress, quick: true });
+  const { virtualSize: found } = await info(input, { disk, raw, rawBase, manifest, inflate, signal, onProgress, quick: true });
   const second = found === undefined ? first : await openDisk(input, options, found, job, use);
   if ('result' in second) return second.result;
   throw second.late;
@@ -87,7 +87,7 @@ const whyLate = ({ code }: VdiStreamError): string =>
 
 async function openDisk<T>(
   input: DiskInput,
-  { disk, raw, manifest, inflate, sha256, signal, onProgress, staging, force }: DiskOptions,
+  { disk, raw, rawBase, manifest, inflate, sha256, signal, onProgress, staging, force }: DiskOptions,
   virtualSize: number | undefined,
   job: Job,
   use: Use<T>,
@@ -100,7 +100,11 @@ async function openDisk<T>(
     const [source] = sources;
     const inflater = source && inflaterOf(await outerCompression(source.cursor), inflate);
     const anyParent = force?.includes('parent') === true;
-    const leafOptions = { image: { choice: { disk, raw, manifest, inflate }, virtualSize, warn }, staging, anyParent };
+    const leafOptions = {
+      image: { choice: { disk, raw, rawBase, manifest, inflate }, virtualSize, single: true, warn },
+      staging,
+      anyParent,
+    };
     const canGoBack = sources.every(({ cursor }) => cursor.seekable);
     const chosen = await onlyDisk(sources, leafOptions).catch(lateSize);
     if (chosen instanceof VdiStreamError) return { late: chosen, canGoBack };

@@ -156,7 +156,7 @@ async function upload(
 const isOfService = (error: unknown): boolean => error instanceof VdiStreamError && /^(?:HTTP|GLANCE|UPLOAD)_/.test(error.code);
 
 async function sendDisks(given: DisksInput, sink: SinkOpener, options: UploadImageOptions, onWarning: OnWarning): Promise<Sent> {
-  const { level, blockSize, align, singlePass, raw, name, force, signal, onProgress, pool } = options;
+  const { level, blockSize, align, singlePass, raw, rawBase, name, force, signal, onProgress, pool } = options;
   const { format, container, compress } = uploadForm(options);
   return exportDisk(given, sink, {
     format,
@@ -167,6 +167,7 @@ async function sendDisks(given: DisksInput, sink: SinkOpener, options: UploadIma
     align,
     singlePass,
     raw,
+    rawBase,
     name: name === undefined ? undefined : applianceName(name),
     force,
     signal,

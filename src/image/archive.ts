@@ -2,20 +2,22 @@
 
 import { type Cursor, drain, streamCursor, within } from '../cursor.ts';
 import { formatError, XVA } from '../disk/other-formats.ts';
-import { inMember, type OnFault, VdiStreamError } from '../errors.ts';
+import { inMember, type OnFault } from '../errors.ts';
 import type { Digester } from '../ova/manifest.ts';
 import { createPackage, type OvfPackage } from '../ova/package.ts';
-import { chainOf, isDisk, isVhdName, placeOf, plainName } from '../ova/select.ts';
+import { type NamedDisks, type Place, placeOf, plainName } from '../ova/select.ts';
 import { type Member, readTar } from '../ova/tar.ts';
 import type { OnWarning } from '../warnings.ts';
 import type { ImageChoice } from './choice.ts';
-
-/** Limits on what is kept about a hostile archive. */
-const MAX_DISKS = 1024;
-const MAX_IGNORED = 100;
+import { type Chooser, chooserOf } from './chooser.ts';
+import { type Contents, createContents } from './contents.ts';
+import { rawChooser } from './raw-chooser.ts';
+import { type SurveyedDisk, surveyDisks } from './survey.ts';
 
 interface ArchiveOptions {
   readonly choice: ImageChoice;
+  /** Refuse an archive of several disks. */
+  readonly single: boolean;
   readonly warn: OnWarning;
   /** Handles a fault of the descriptor or the manifest that reading can continue past; by default it is thrown. */
   readonly fault?: OnFault | undefined;
@@ -25,74 +27,87 @@ interface Archive {
   /** Whether `disks` yields each chain leaf first, regardless of the order in the archive. */
   readonly leafFirst: boolean;
   /**
-   * Yields what `make` returns for each member that is a disk. The body is valid until the next one is requested; `ahead` has the same bytes
-   * without their digests, to look at before the body is read. Returns the names of the
-   * files that belong to no disk, at most 100. Throws TAR_…, OVF_… and MANIFEST_… errors.
+   * Yields what `make` returns for each member that is a disk, or a layer of one. The body is valid until the next one is requested; `ahead`
+   * has the same bytes without their digests, to look at before the body is read. The place is undefined for a disk that is in no chain, as
+   * far as is known when it comes. Returns what else is in the archive. Throws TAR_…, OVF_…, MANIFEST_…, DISK_… and CHAIN_… errors.
    */
-  disks<T>(make: (name: string, body: Cursor, ahead?: Cursor) => T): AsyncGenerator<T, readonly string[], void>;
+  disks<T>(make: (name: string, body: Cursor, place: Place | undefined, ahead?: Cursor) => T): AsyncGenerator<T, Contents, void>;
 }
 
 /** The state of reading an archive. */
 interface Reading {
   readonly cursor: Cursor;
   readonly choice: ImageChoice;
+  readonly single: boolean;
   readonly pack: OvfPackage;
   readonly disks: Set<string>;
-  readonly ignored: Set<string>;
-  hasVhd: boolean;
+  readonly contents: Contents;
 }
 
 /** Checks the members of a seekable archive now; throws what `disks` would. */
-export async function openArchive(cursor: Cursor, { choice, warn, fault }: ArchiveOptions): Promise<Archive> {
+export async function openArchive(cursor: Cursor, { choice, single, warn, fault }: ArchiveOptions): Promise<Archive> {
   const pack = createPackage(choice.manifest ?? 'if-present', warn, fault);
-  const reading: Reading = { cursor, choice, pack, disks: new Set(), ignored: new Set(), hasVhd: false };
-  const order = cursor.seekable ? await survey(reading, warn) : undefined;
+  const reading: Reading = { cursor, choice, single, pack, disks: new Set(), contents: createContents() };
+  const surveyed = cursor.seekable ? await survey(reading, warn) : undefined;
+  // Digests need the bytes in the order of the archive.
+  const leafFirst = surveyed !== undefined && pack.manifest === undefined;
   return {
-    leafFirst: order !== undefined,
+    leafFirst,
     async *disks(make) {
-      if (order === undefined) {
-        // The survey, if there was one, has already reported the warnings.
-        for await (const { name, body, ahead } of inTarOrder(reading, cursor.seekable ? () => {} : warn)) yield make(name, body, ahead);
+      if (surveyed === undefined) {
+        yield* inTarOrder(reading, chooserFor(reading), warn, (name, body, ahead) => make(name, body, placeOf(name), ahead));
+      } else if (!leafFirst) {
+        // The survey has reported the warnings.
+        const chooser = surveyedChooser(surveyed);
+        const places = new Map(surveyed.map(({ name, place }) => [name, place]));
+        yield* inTarOrder(
+          reading,
+          chooser,
+          () => {},
+          (name, body, ahead) => make(name, body, places.get(name), ahead),
+        );
+      } else {
+        for (const { name, size, offset, place } of surveyed) {
+          await cursor.moveTo(offset);
+          yield make(name, within(cursor, size), place);
+        }
       }
-      for (const { name, size, offset } of order ?? []) {
-        await cursor.moveTo(offset);
-        yield make(plainName(name), within(cursor, size));
-      }
-      return [...reading.ignored];
+      return reading.contents;
     },
   };
 }
 
-/**
- * Reads the headers of the archive: first for the descriptor, then for the disks. Returns the disks, leaf first in each chain; undefined if
- * there is a manifest, since digests need the bytes in order.
- */
-async function survey(reading: Reading, warn: OnWarning): Promise<readonly Member[] | undefined> {
-  const { cursor, choice, pack, disks } = reading;
-  for await (const { type, name } of members(reading, warn)) reading.hasVhd ||= type === 'file' && isVhdName(plainName(name));
+/** Reads the headers of the archive: first for the descriptor, then for the disks. */
+async function survey(reading: Reading, warn: OnWarning): Promise<readonly SurveyedDisk[]> {
+  const { cursor, choice, single, pack, contents } = reading;
+  for await (const _ of members(reading, warn));
   await cursor.moveTo(0);
-  const chosen: Member[] = [];
-  for await (const member of members(reading, () => {})) {
-    const name = plainName(member.name);
-    if (isChosen(reading, member)) {
-      disks.add(name);
-      chosen.push(member);
-    } else if (member.type === 'file') ignore(reading, name);
-    if (chosen.length > MAX_DISKS)
-      throw new VdiStreamError('DISK_AMBIGUOUS', `the archive holds more than ${MAX_DISKS} disks`, { member: name });
-  }
-  pack.finish(choice.disk === undefined ? disks : undefined);
-  if (pack.manifest === undefined) return byChain(chosen);
+  const { named } = pack;
+  const { disks, refuseSeveral } = await surveyDisks(
+    members(reading, () => {}),
+    { choice, named, contents },
+  );
+  pack.finish(choice.disk === undefined ? new Set(disks.map(({ name }) => name)) : undefined);
+  if (single) refuseSeveral();
   await cursor.moveTo(0);
-  disks.clear();
-  return undefined;
+  return disks;
+}
+
+function chooserFor({ choice, pack, contents }: Reading): Chooser {
+  const named = (): NamedDisks | undefined => pack.named;
+  return choice.raw && choice.disk === undefined ? rawChooser(contents, named) : chooserOf(choice, named);
+}
+
+function surveyedChooser(disks: readonly SurveyedDisk[]): Chooser {
+  const offsets = new Set(disks.map(({ offset }) => offset));
+  return { choose: async ({ offset }) => (offsets.has(offset) ? 'disk' : 'other'), end: () => false };
 }
 
 /** Part of a disk of a VM export: `Ref:N/` and a number; before XenServer 4.0, chunks (xapi, ocaml/xapi/import.ml and xva.ml). */
 const isXvaDisk = (name: string): boolean => /^(?:\.?\/)*(?:Ref:\d+\/|[\w-]+\/chunk-\d+\.gz$)/.test(name);
 
 /** The members, except those that the package reads: descriptor, manifest and certificate. */
-async function* members({ cursor, pack }: Reading, warn: OnWarning): AsyncGenerator<Member, void, void> {
+async function* members({ cursor, pack }: Pick<Reading, 'cursor' | 'pack'>, warn: OnWarning): AsyncGenerator<Member, void, void> {
   let first: string | undefined;
   for await (const member of readTar(cursor, warn)) {
     first ??= plainName(member.name);
@@ -105,50 +120,52 @@ async function* members({ cursor, pack }: Reading, warn: OnWarning): AsyncGenera
   }
 }
 
-async function* inTarOrder(
-  reading: Reading,
-  warn: OnWarning,
-): AsyncGenerator<Pick<Member, 'name' | 'body'> & { readonly ahead: Cursor }, void, void> {
-  const { pack, disks, choice } = reading;
+type MakeDisk<T> = (name: string, body: Cursor, ahead?: Cursor) => T;
+
+async function* inTarOrder<T>(reading: Reading, chooser: Chooser, warn: OnWarning, make: MakeDisk<T>): AsyncGenerator<T, void, void> {
+  const { pack, disks, choice, contents } = reading;
+  let held: { readonly name: string; readonly bytes: Uint8Array } | undefined;
   for await (const member of members(reading, warn)) {
     const name = plainName(member.name);
     try {
-      const chosen = isChosen(reading, member);
-      if (!chosen && member.type !== 'file') continue;
+      const decision = await chooser.choose(member, name);
+      if (decision === 'other' && member.type !== 'file') continue;
       const digests = pack.digester(name);
       const body = digests === undefined ? member.body : hashed(member, digests);
-      if (chosen) {
-        reading.hasVhd ||= isVhdName(name);
+      if (decision === 'disk') {
         disks.add(name);
-        yield { name, body, ahead: member.body };
-      } else ignore(reading, name);
+        refuseOthers(reading);
+        yield make(name, body, member.body);
+      } else if (decision === 'held') held = { name, bytes: await body.read(member.size) };
+      else if (!reading.cursor.seekable) {
+        contents.ignore(name, member.offset);
+        refuseOthers(reading);
+      }
       if (digests !== undefined) await drain(body);
-      if (digests !== undefined || chosen) pack.check(name, digests);
+      if (digests !== undefined || decision === 'disk') pack.check(name, digests);
     } catch (error) {
       throw inMember(name, error);
     }
   }
+  if (chooser.end() && held !== undefined) {
+    disks.add(held.name);
+    yield make(held.name, bytesCursor(held.bytes));
+  }
   pack.finish(choice.disk === undefined ? disks : undefined);
 }
 
-function isChosen({ choice: { disk, raw }, pack, disks, hasVhd }: Reading, member: Member): boolean {
-  if (raw && disk === undefined) return member.type === 'file' && disks.size === 0;
-  return isDisk(member, { disk, named: pack.named, raw: !hasVhd });
+/** In a stream; a survey does so before anything is read. */
+function refuseOthers({ cursor, single, choice, pack, disks, contents }: Reading): void {
+  const [disk] = disks;
+  if (cursor.seekable || !single || choice.raw || choice.disk !== undefined || pack.named !== undefined || disk === undefined) return;
+  contents.refuseOthers(disk);
 }
 
-function ignore({ ignored }: Reading, name: string): void {
-  if (ignored.size < MAX_IGNORED) ignored.add(name);
-}
-
-/** Chains in the order of their first member, each from the leaf down. */
-function byChain(disks: readonly Member[]): Member[] {
-  const chains = new Map<string, Member[]>();
-  for (const member of disks) {
-    const key = chainOf(member.name);
-    chains.set(key, [...(chains.get(key) ?? []), member]);
+function bytesCursor(bytes: Uint8Array): Cursor {
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    if (bytes.length > 0) yield bytes;
   }
-  const rank = (member: Member): number => placeOf(member.name)?.rank ?? 0;
-  return [...chains.values()].flatMap((chain) => chain.sort((a, b) => rank(a) - rank(b)));
+  return streamCursor(chunks(), bytes.length);
 }
 
 /** The body of a member, hashed as it is read. */

@@ -4,7 +4,6 @@
 
 import type { Disk, DiskType, ExtentOptions, Identity } from '../disk/disk.ts';
 import type { Buffers, Extent } from '../disk/extent.ts';
-import { VMDK_ADVICE } from '../disk/other-formats.ts';
 import { type Layer, overlay } from '../disk/overlay.ts';
 import { assert, VdiStreamError } from '../errors.ts';
 import { MAX_LAYERS } from '../ova/select.ts';
@@ -76,7 +75,7 @@ export async function onlyDisk(sources: readonly Source[], options: LeafOptions)
   const { choice, warn } = image;
   const found = await findLeaf(sources, options);
   const { first, ahead } = found;
-  if (first.done) throw noDisk(sources[0]?.name ?? '', choice.disk, first.value);
+  if (first.done) throw first.value.noDisk(sources[0]?.name ?? '', choice.disk);
   if (found.isLate) return { lateAfter: first.value.name };
   const disk = await first.value.open();
   const layers = createLayers({ disk: choice.disk, anyParent, warn });
@@ -88,7 +87,7 @@ export async function onlyDisk(sources: readonly Source[], options: LeafOptions)
     layers: ahead === undefined && place === undefined ? 1 : ahead?.layers,
     virtualSize: ahead?.size ?? disk.virtualSize,
     allocatedBytes: Math.max(disk.allocatedBytes, ahead?.allocatedBytes ?? 0),
-    rewrites: first.value.place !== undefined && !first.value.leafFirst,
+    rewrites: !first.value.leafFirst,
     extents: (buffers, flattening = {}) => flattened(first.value, disk, found, layers, buffers, flattening),
   };
 }
@@ -119,7 +118,7 @@ async function* flattened(
   async function* others(): AsyncGenerator<Layer, void, void> {
     let next = await disks.next();
     for (; !next.done; next = await disks.next()) yield layerOf(next.value, await next.value.open());
-    ignored = next.value;
+    ignored = next.value.ignored;
     layers.complete(size);
   }
 
@@ -143,12 +142,4 @@ async function* flattened(
 async function* startingWith<T>(first: T, rest: AsyncIterable<T>): AsyncGenerator<T, void, void> {
   yield first;
   yield* rest;
-}
-
-export function noDisk(source: string, wanted: string | undefined, ignored: readonly string[]): VdiStreamError {
-  const vmdk = ignored.find((name) => /\.vmdk$/i.test(name));
-  if (wanted !== undefined) return new VdiStreamError('DISK_NOT_FOUND', `${source} has no member "${wanted}"`);
-  if (vmdk !== undefined)
-    return new VdiStreamError('FORMAT_OTHER', 'the disk of the archive is VMDK, not VHD', { member: vmdk, offset: 0, advice: VMDK_ADVICE });
-  return new VdiStreamError('DISK_NONE', `${source} holds no VHD`);
 }

@@ -37,7 +37,7 @@ export async function decodeBareVhd(cursor: Cursor, warn: OnWarning): Promise<Di
 }
 
 /** Whether there is a VHD footer at the start, or at the end if that can be read. */
-async function isVhd(cursor: Cursor): Promise<boolean> {
+export async function isVhd(cursor: Cursor): Promise<boolean> {
   if (hasCookie(await cursor.peek(FOOTER_SIZE))) return true;
   const end = await lookAtEnd(cursor);
   return end !== undefined && hasCookie(end.bytes);

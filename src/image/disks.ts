@@ -6,18 +6,21 @@ import { FRONT_BYTES, otherFormat } from '../disk/other-formats.ts';
 import { closeDisks, type DiskOpener, type ReadableDisk } from '../disk/readable.ts';
 import { afterCleanUp, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
-import { MAX_LAYERS } from '../ova/select.ts';
+import { isRawName, MAX_LAYERS } from '../ova/select.ts';
 import { deviceDisk } from '../source/device-disk.ts';
 import { openReadableFile, type ReadableFile } from '../source/readable-file.ts';
 import { lookAtEnd } from '../vhd/end.ts';
 import { hasCookie } from '../vhd/footer.ts';
+import { isOverRaw } from '../vhd/links.ts';
 import type { OnWarning } from '../warnings.ts';
+import { type FileLayer, openVhdLayer, rawLayer } from './file-layer.ts';
 import { readableChain } from './readable-chain.ts';
-import { openVhdLayer, type VhdLayer } from './vhd-layer.ts';
 
 interface DisksOptions {
   /** Everything is raw, whatever it begins with. */
   readonly raw: boolean;
+  /** What is no VHD, after a differencing one, is its parent. */
+  readonly rawBase: boolean;
   /** Accept parents with any unique ID. */
   readonly anyParent: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -46,13 +49,15 @@ export async function openDisks(sources: readonly Given[], options: DisksOptions
   }
 }
 
-/** The VHDs at the start of `sources` that are one disk, as far as their types say; none if the first is not a VHD. */
-async function openLayers(sources: readonly Given[], { signal, onWarning }: DisksOptions): Promise<VhdLayer[]> {
-  const layers: VhdLayer[] = [];
+/** The layers at the start of `sources` that are one disk, as far as their types say; none if the first is not a VHD. */
+async function openLayers(sources: readonly Given[], { rawBase, signal, onWarning }: DisksOptions): Promise<FileLayer[]> {
+  const layers: FileLayer[] = [];
   try {
     for (const source of sources) {
       throwIfCancelled(signal);
-      const layer = typeof source === 'string' ? await vhdAt(source, onWarning) : undefined;
+      const child = layers.at(-1);
+      const mayBeRaw = child !== undefined && (rawBase || isOverRaw(child.facts) || isRawName(String(source)));
+      const layer = typeof source === 'string' ? await layerAt(source, mayBeRaw, onWarning) : undefined;
       if (layer !== undefined) layers.push(layer);
       if (layers.length > MAX_LAYERS) throw new VdiStreamError('CHAIN_DEEP', `a chain of more than ${MAX_LAYERS} layers`);
       if (layer?.facts.type !== 'differencing') break;
@@ -64,7 +69,7 @@ async function openLayers(sources: readonly Given[], { signal, onWarning }: Disk
   }
 }
 
-async function openChain(layers: readonly VhdLayer[], { anyParent, onWarning: warn }: DisksOptions): Promise<ReadableDisk> {
+async function openChain(layers: readonly FileLayer[], { anyParent, onWarning: warn }: DisksOptions): Promise<ReadableDisk> {
   try {
     return readableChain(layers, { anyParent, warn });
   } catch (error) {
@@ -73,14 +78,17 @@ async function openChain(layers: readonly VhdLayer[], { anyParent, onWarning: wa
   }
 }
 
-/** Undefined if this is a raw disk. */
-async function vhdAt(path: string, warn: OnWarning): Promise<VhdLayer | undefined> {
+/** Undefined if this is a raw disk of its own. */
+async function layerAt(path: string, mayBeRaw: boolean, warn: OnWarning): Promise<FileLayer | undefined> {
   const file = await openReadableFile(path);
-  let layer: VhdLayer | undefined;
+  let layer: FileLayer | undefined;
   try {
     const front = await file.cursor().peek(FRONT_BYTES);
     if (hasCookie(front) || (await endsInFooter(file))) layer = await openVhdLayer(file, warn);
-    else if (file.kind === 'file') refuseImage(path, front);
+    else {
+      if (file.kind === 'file') refuseImage(path, front);
+      if (mayBeRaw) layer = rawLayer(file);
+    }
     return layer;
   } finally {
     if (layer === undefined) await file.close();

@@ -12,16 +12,19 @@ import { type Chunks, type Cursor, drain, type StreamCursor, streamCursor } from
 import type { Disk } from '../disk/disk.ts';
 import { inMember, type OnFault, VdiStreamError } from '../errors.ts';
 import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
-import { isPackedMember, isRawName, type Place, placeOf } from '../ova/select.ts';
+import { isPackedMember, isRawName, type Place } from '../ova/select.ts';
 import type { Source } from '../source/source.ts';
 import { decodeVhd } from '../vhd/decode.ts';
 import { endsAsFixed } from '../vhd/exact.ts';
 import { FOOTER_SIZE } from '../vhd/footer.ts';
+import { peekLinks } from '../vhd/head.ts';
+import type { LinkFacts } from '../vhd/links.ts';
 import type { OnWarning } from '../warnings.ts';
 import { openArchive } from './archive.ts';
 import type { ImageChoice } from './choice.ts';
 import { isPlain, openContent } from './content.ts';
-import { decodeBareRaw, decodeBareVhd, decodeRawMember, ofBare } from './decode.ts';
+import { type Contents, createContents } from './contents.ts';
+import { decodeBareRaw, decodeBareVhd, decodeRawMember, isVhd, ofBare } from './decode.ts';
 import { vhdOnDevice } from './device.ts';
 import { fixedOfSize, skimmed } from './sized.ts';
 import { namedDisk, type StoredDisk } from './stored.ts';
@@ -31,10 +34,11 @@ export interface Image {
   readonly kind: 'vhd' | 'tar' | 'raw';
   readonly compression: Compression;
   /**
-   * When the iteration ends, the source has been read to its end and is complete. Returns the names of the files of the archive that belong
-   * to no disk, at most 100.
+   * When the iteration ends, the source has been read to its end and is complete. Returns what else is in the archive.
    */
-  disks(): AsyncGenerator<StoredDisk, readonly string[], void>;
+  disks(): AsyncGenerator<StoredDisk, Contents, void>;
+  /** Of a bare VHD, as far as they are known at its start. To be asked before `disks`. */
+  links(): Promise<LinkFacts | undefined>;
   /** Ends decompression. The source stays open. */
   close(): Promise<void>;
 }
@@ -45,9 +49,18 @@ export interface ImageOptions {
   readonly virtualSize?: number | undefined;
   /** Read a stream to its end for the size of a disk that is only there. Its data cannot be read then. */
   readonly measure?: boolean | undefined;
+  /** Refuse an archive of several disks, before anything is read if it can seek. */
+  readonly single?: boolean | undefined;
   readonly warn: OnWarning;
   /** Handles a wrong digest, or a missing disk that the descriptor lists; by default they are thrown. */
   readonly fault?: OnFault | undefined;
+}
+
+/** The part of a source in a chain of several. */
+export interface SourceLayer {
+  readonly place: Place;
+  /** What is no VHD is a raw disk. */
+  readonly mayBeRaw: boolean;
 }
 
 /** A source with the streams that decompress it. */
@@ -57,15 +70,16 @@ interface OpenedSource {
   readonly cursor: Cursor;
   /** Creates a stream on top of the source that is closed with it. */
   readonly stream: (chunks: Chunks, length?: number) => StreamCursor;
+  readonly isRaw: boolean;
   readonly options: ImageOptions;
 }
 
 /**
- * `place` is the position of a bare disk in a chain of several sources. Reads no further than the first header. Throws FORMAT_… and
- * COMPRESSION_… errors.
+ * `layer` is set for a bare disk that is one of several sources. Reads no further than the first header. Throws FORMAT_… and COMPRESSION_…
+ * errors.
  */
-export async function openImage(source: Source, options: ImageOptions, place?: Place): Promise<Image> {
-  const { raw: isRaw = false, inflate } = options.choice;
+export async function openImage(source: Source, options: ImageOptions, layer?: SourceLayer): Promise<Image> {
+  const { raw = false, inflate } = options.choice;
   const streams: StreamCursor[] = [];
   async function close(): Promise<void> {
     for (const cursor of streams.splice(0).reverse()) await cursor.close();
@@ -76,17 +90,19 @@ export async function openImage(source: Source, options: ImageOptions, place?: P
     streams.push(cursor);
     return cursor;
   };
-  const content = await bare(() => openContent({ cursor: source.cursor, stream, inflate, isRaw }));
+  const content = await bare(() => openContent({ cursor: source.cursor, stream, inflate, isRaw: raw }));
   const { compression } = content;
   const cursor = content.cursor.isDevice ? await vhdOnDevice(content.cursor, options.warn) : content.cursor;
   const front = await cursor.peek(TAR_BLOCK);
   if (front.length === 0) throw new VdiStreamError('SOURCE_EMPTY', `${source.name} is empty`, { offset: 0 });
   const isTar = isTarHeader(front) && !(await endsAsFixed(cursor));
-  const opened: OpenedSource = { source, cursor, stream, options };
+  const isRaw = raw || (layer?.mayBeRaw === true && !(await isVhd(cursor)));
+  const opened: OpenedSource = { source, cursor, stream, isRaw, options };
   return {
     kind: isTar ? 'tar' : isRaw ? 'raw' : 'vhd',
     compression,
-    disks: () => (isTar ? archivedDisks(opened) : bareDisk(opened, place)),
+    links: async () => (isRaw || isTar ? undefined : peekLinks(cursor)),
+    disks: () => (isTar ? archivedDisks(opened) : bareDisk(opened, layer?.place)),
     close,
   };
 }
@@ -97,16 +113,11 @@ async function finish(source: Source, cursor: Cursor): Promise<void> {
   await source.finish();
 }
 
-async function* archivedDisks({
-  source,
-  cursor: from,
-  stream,
-  options,
-}: OpenedSource): AsyncGenerator<StoredDisk, readonly string[], void> {
-  const { choice, warn, fault } = options;
+async function* archivedDisks({ source, cursor: from, stream, options }: OpenedSource): AsyncGenerator<StoredDisk, Contents, void> {
+  const { choice, single = false, warn, fault } = options;
   const cursor = from.seekable ? from : stream(unlessFixed(from.chunks(), 'a tar'), from.length);
-  const archive = await openArchive(cursor, { choice, warn, fault });
-  const ignored = yield* archive.disks((name, body, ahead) => {
+  const archive = await openArchive(cursor, { choice, single, warn, fault });
+  const contents = yield* archive.disks((name, body, place, ahead) => {
     const isRaw = choice.raw === true || isRawName(name);
     const inside: OnWarning = (warning) => warn({ ...warning, member: name });
     const accepts = (compression: Compression): boolean => isPackedMember(name, compression);
@@ -120,7 +131,7 @@ async function* archivedDisks({
     return {
       member: name,
       name,
-      place: placeOf(name),
+      place,
       leafFirst: archive.leafFirst,
       isRaw,
       body,
@@ -136,21 +147,20 @@ async function* archivedDisks({
     };
   });
   await finish(source, cursor);
-  return ignored;
+  return contents;
 }
 
 async function* bareDisk(
-  { source, cursor, stream, options }: OpenedSource,
+  { source, cursor, stream, isRaw, options }: OpenedSource,
   place?: Place,
-): AsyncGenerator<StoredDisk, readonly string[], void> {
-  const { choice, virtualSize, warn } = options;
-  const isRaw = choice.raw === true;
+): AsyncGenerator<StoredDisk, Contents, void> {
+  const { virtualSize, warn } = options;
   const body = await withSize(cursor, isRaw, stream, options);
   const open = (from = body): Promise<Disk> => (isRaw ? decodeBareRaw(from, virtualSize, warn) : decodeBareVhd(from, warn));
   const { name } = source;
   yield { member: undefined, name, place, leafFirst: true, isRaw, body, content: async () => body, open: once(open) };
   await finish(source, body);
-  return [];
+  return createContents();
 }
 
 /** A disk without blocks whose size is at its end, in a stream without a length: with the size that was given or, for its facts, found. */

@@ -2,12 +2,13 @@
 
 import type { DiskFacts, DiskType, Identity } from '../disk/disk.ts';
 import { VdiStreamError } from '../errors.ts';
-import { type Place, placeOf } from '../ova/select.ts';
-import { checkBase, checkLink, type Link } from '../vhd/links.ts';
+import { MAX_LAYERS, type Place, placeOf } from '../ova/select.ts';
+import { checkBase, checkLink, isOver, type Link } from '../vhd/links.ts';
 import type { OnWarning } from '../warnings.ts';
+import { quoted } from './tree.ts';
 
 /** What the checks need of a layer. */
-type LayerFacts = Pick<DiskFacts, 'type' | 'identity' | 'parent' | 'virtualSize'>;
+export type LayerFacts = Pick<DiskFacts, 'type' | 'identity' | 'parent' | 'virtualSize'>;
 
 interface LayerRules {
   /** The requested member, if any. It is the leaf, even if there are layers above it. */
@@ -19,8 +20,9 @@ interface LayerRules {
 
 export interface Layers {
   /**
-   * Adds a layer and returns its rank. `name` is for messages, `place` its position in the chain.
-   * Throws DISK_DUPLICATE, DISK_AMBIGUOUS, CHAIN_TYPE, CHAIN_PARENT.
+   * Adds a layer and returns its rank. `name` is for messages, `place` its position in the chain. Without one, or in another chain, it must
+   * be the parent of the base so far, or a layer over the leaf so far, which then gets a negative rank.
+   * Throws DISK_DUPLICATE, DISK_AMBIGUOUS, CHAIN_DEEP, CHAIN_ORDER, CHAIN_TYPE, CHAIN_PARENT, CHAIN_RAW_SIZE.
    */
   add(name: string, place: Place | undefined, facts: LayerFacts): number;
   /** The layer has been read to its end, including the footer of a fixed disk in a stream. */
@@ -47,7 +49,6 @@ export interface Leaf {
 interface AddedLayer extends Link {
   readonly rank: number;
   readonly place: Place | undefined;
-  readonly virtualSize: number;
 }
 
 export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
@@ -61,6 +62,8 @@ export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
     // A fixed disk in a stream has no unique ID before its end.
     if (parent.facts.type === 'fixed' && parent.facts.identity === undefined) return;
     linked.add(child.rank);
+    // Where no name says so, only the ID makes it the parent.
+    if (parent.place === undefined && parent.facts.type === 'fixed' && !isOver(child.facts, parent.facts)) throw unlinked(parent, [child]);
     checkLink(child, parent, { anyParent, warn });
   }
 
@@ -73,24 +76,19 @@ export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
     leaf() {
       const [leaf] = sorted();
       if (leaf === undefined) return undefined;
-      const { name, rank, virtualSize, facts } = leaf;
-      return { name, rank, virtualSize, type: facts.type, identity: facts.identity };
+      const { name, rank, facts } = leaf;
+      return { name, rank, virtualSize: facts.virtualSize, type: facts.type, identity: facts.identity };
     },
 
     add(name, place, { type, identity, parent, virtualSize }) {
-      const [first] = added.values();
-      const rank = place?.rank ?? leafRank;
-      if (added.get(rank)?.name === name) throw new VdiStreamError('DISK_DUPLICATE', `two members are named "${name}"`, { member: name });
-      if (first !== undefined && (place === undefined || first.place?.chain !== place.chain || added.has(rank))) {
-        throw new VdiStreamError('DISK_AMBIGUOUS', `the archive holds both "${first.name}" and "${name}", and none was chosen`, {
-          member: name,
-        });
-      }
+      if (added.size === MAX_LAYERS) throw new VdiStreamError('CHAIN_DEEP', `a chain of more than ${MAX_LAYERS} layers`, { member: name });
       // Keeps only these facts, so that the BAT can be freed once the disk has been read.
-      const layer: AddedLayer = { name, rank, place, virtualSize, facts: { type, identity, parent } };
+      const facts = { type, identity, parent, virtualSize };
+      const rank = rankOf({ name, place, facts }, sorted(), leafRank);
+      const layer: AddedLayer = { name, rank, place, facts };
       added.set(rank, layer);
-      // Numbered layers with adjacent ranks are linked. With the old names, a layer between them may follow.
-      if (place?.numbered) {
+      // Between layers with the old names another may follow.
+      if (place?.by !== 'old-name') {
         link(added.get(rank - 1), layer);
         link(layer, added.get(rank + 1));
       }
@@ -106,18 +104,63 @@ export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
       const layers = sorted();
       const [leaf] = layers;
       if (leaf === undefined) return;
-      for (const [index, layer] of layers.entries()) {
-        const rank = leafRank + index;
-        if (layers.length === 1 || !layer.place?.numbered || layer.rank === rank) continue;
-        throw new VdiStreamError('CHAIN_GAP', `layer ${rank} of the chain is missing, but this one is there`, { member: layer.name });
-      }
+      refuseGaps(layers, leafRank);
       for (const [index, layer] of layers.entries()) link(layer, layers[index + 1]);
       checkBase(layers);
-      if (size !== undefined && leaf.virtualSize !== size) {
-        throw new VdiStreamError('CHAIN_SIZE', `the leaf has ${leaf.virtualSize} bytes, not ${size}`, { member: leaf.name });
+      const { virtualSize } = leaf.facts;
+      if (size !== undefined && virtualSize !== size) {
+        throw new VdiStreamError('CHAIN_SIZE', `the leaf has ${virtualSize} bytes, not ${size}`, { member: leaf.name });
       }
     },
   };
+}
+
+/** The rank of one more disk among `layers`, which are leaf first. Throws DISK_DUPLICATE, DISK_AMBIGUOUS or CHAIN_ORDER. */
+function rankOf(disk: Omit<AddedLayer, 'rank'>, layers: readonly AddedLayer[], leafRank: number): number {
+  const { name, place, facts } = disk;
+  const [leaf, base] = [layers[0], layers.at(-1)];
+  if (leaf === undefined || base === undefined) return place?.rank ?? leafRank;
+  const sibling = place && layers.find((layer) => layer.place?.chain === place.chain);
+  const rank = place && sibling?.place && sibling.rank + place.rank - sibling.place.rank;
+  const present = layers.find((layer) => (rank === undefined ? layer.name === name : layer.rank === rank));
+  if (present?.name === name) throw new VdiStreamError('DISK_DUPLICATE', `two members are named "${name}"`, { member: name });
+  if (rank !== undefined) {
+    if (present === undefined) return rank;
+    throw unlinked(disk, [present]);
+  }
+  if (isOver(base.facts, facts)) return base.rank + 1;
+  if (isOver(facts, leaf.facts)) return leaf.rank - 1;
+  // Its ID is compared at its end. That of a raw disk is never right, unless the parent is raw.
+  const isUnnamed = facts.type === 'raw' || (facts.type === 'fixed' && facts.identity === undefined);
+  if (base.facts.parent !== undefined && isUnnamed) return base.rank + 1;
+  throw unlinked(disk, layers);
+}
+
+/**
+ * For a disk that is next to none of `layers`. If a layer between them may follow, nobody knows; two disks without a parent, or over the same
+ * one, can be no chain.
+ */
+function unlinked({ name, place, facts }: Omit<AddedLayer, 'rank'>, layers: readonly AddedLayer[]): VdiStreamError {
+  const [first, base] = [layers[0], layers.at(-1)];
+  const parents = layers.map((layer) => layer.facts.parent?.uniqueId);
+  const mayBe = place?.by !== 'link' && (facts.parent !== undefined || base?.facts.parent !== undefined);
+  const isFork = facts.parent !== undefined && parents.includes(facts.parent.uniqueId);
+  const both = `the archive holds both ${quoted(first?.name ?? '')} and ${quoted(name)}`;
+  if (mayBe && !isFork && facts.type !== 'fixed') {
+    const message = `${both}, and whether one is a layer over the other is not known before the rest of the stream`;
+    return new VdiStreamError('CHAIN_ORDER', message, { member: name });
+  }
+  return new VdiStreamError('DISK_AMBIGUOUS', `${both}, and none was chosen`, { member: name });
+}
+
+/** Throws CHAIN_GAP. */
+function refuseGaps(layers: readonly AddedLayer[], leafRank: number): void {
+  for (const [index, { name, place }] of layers.entries()) {
+    const before = layers[index - 1]?.place;
+    const missing = index === 0 ? leafRank : before?.chain === place?.chain ? (before?.rank ?? 0) + 1 : place?.rank;
+    if (layers.length === 1 || place?.by !== 'number' || missing === place.rank) continue;
+    throw new VdiStreamError('CHAIN_GAP', `layer ${missing} of the chain is missing, but this one is there`, { member: name });
+  }
 }
 
 /** The rank of the leaf: 0, unless a deeper layer was requested by name. */
@@ -128,4 +171,4 @@ export const isLeaf = (place: Place | undefined, leafRank: number): boolean => p
 
 /** Includes image.vhd: it is far more often a complete disk than the parent of a snap.vhd that follows. */
 export const mayBeLeaf = (place: Place | undefined, leafRank: number): boolean =>
-  isLeaf(place, leafRank) || (place?.numbered === false && place.rank === 1);
+  isLeaf(place, leafRank) || (place?.by === 'old-name' && place.rank === 1);

@@ -6,6 +6,7 @@
 import type { Source } from '../source/source.ts';
 import { stage } from '../source/staging.ts';
 import { outerCompression } from './content.ts';
+import type { Contents } from './contents.ts';
 import { type Feed, openFeed } from './feed.ts';
 import type { ImageOptions } from './image.ts';
 import { createLayers, isLeaf, type Leaf, leafRankOf, mayBeLeaf } from './layers.ts';
@@ -34,7 +35,7 @@ interface Ahead {
 export interface Found {
   readonly disks: Feed['disks'];
   /** The first of the disks, or, if there is none, the end of the iteration. It is the leaf unless `ahead` is set. */
-  readonly first: IteratorResult<StoredDisk, readonly string[]>;
+  readonly first: IteratorResult<StoredDisk, Contents>;
   readonly ahead: Ahead | undefined;
   /** The size of the disk is not known in time. */
   readonly isLate: boolean;
@@ -56,7 +57,10 @@ export async function findLeaf(sources: readonly Source[], options: LeafOptions)
   const { disks } = feed;
   const first = await disks.next();
   const found: Found = { disks, first, ahead: undefined, isLate: false };
-  if (first.done || isLeaf(first.value.place, leafRank)) return found;
+  if (first.done) return found;
+  const givenSize = virtualSize === undefined ? undefined : { size: virtualSize, leaf: undefined, allocatedBytes: 0, layers: undefined };
+  if (isLeaf(first.value.place, leafRank))
+    return { ...found, ahead: (await isOfOtherSize(first.value, virtualSize)) ? givenSize : undefined };
   const mayBe = mayBeLeaf(first.value.place, leafRank);
   if (canGoBack) {
     const disk = await first.value.open();
@@ -65,12 +69,19 @@ export async function findLeaf(sources: readonly Source[], options: LeafOptions)
     await rewind(feed, sources);
     return open(await lookAhead(sources, options, 'to the leaf'));
   }
-  if (virtualSize !== undefined) return { ...found, ahead: { size: virtualSize, leaf: undefined, allocatedBytes: 0, layers: undefined } };
+  if (givenSize !== undefined) return { ...found, ahead: givenSize };
   if (staging !== undefined) {
     const sorted = leafFirst(first.value, disks, leafRank, staging, sources);
     return { ...found, disks: sorted, first: await sorted.next() };
   }
   return { ...found, isLate: !mayBe };
+}
+
+/** Whether a layer over this first member of a stream may follow, as the given size says. */
+async function isOfOtherSize({ place, leafFirst, open }: StoredDisk, size: number | undefined): Promise<boolean> {
+  if (size === undefined || place !== undefined || leafFirst) return false;
+  const { type, virtualSize } = await open();
+  return type !== 'raw' && virtualSize !== size;
 }
 
 /** Whether reading the metadata of all layers is cheap: nothing has to be decompressed. */
@@ -83,13 +94,13 @@ async function isCheap([source, ...others]: readonly Source[]): Promise<boolean>
  */
 async function lookAhead(
   sources: readonly Source[],
-  { image: { choice, virtualSize, fault }, anyParent }: LeafOptions,
+  { image: { choice, virtualSize, single, fault }, anyParent }: LeafOptions,
   how: 'all' | 'to the leaf',
 ): Promise<Ahead | undefined> {
   // Warnings are reported on the second pass.
   const warn = (): void => {};
   const layers = createLayers({ disk: choice.disk, anyParent, warn });
-  const feed = await openFeed(sources, { choice: { ...choice, manifest: 'ignore' }, virtualSize, fault, warn });
+  const feed = await openFeed(sources, { choice: { ...choice, manifest: 'ignore' }, virtualSize, single, fault, warn });
   let allocatedBytes = 0;
   for await (const { open, name, place } of feed.disks) {
     const disk = await open();
@@ -119,7 +130,7 @@ async function* leafFirst(
   [source]: readonly Source[],
 ): Feed['disks'] {
   const staged: StoredDisk[] = [];
-  let next: IteratorResult<StoredDisk, readonly string[]> = { done: false, value: first };
+  let next: IteratorResult<StoredDisk, Contents> = { done: false, value: first };
   for (; !next.done && next.value.place?.rank !== leafRank; next = await disks.next()) {
     const { open, place, body } = next.value;
     const { cursor, close } = await stage(folder, body);

@@ -12,8 +12,8 @@ import { assert, inMember, throwIfCancelled } from '../errors.ts';
 import { eachInParallel } from '../host/parallel.ts';
 import type { ReadableFile } from '../source/readable-file.ts';
 import type { OnWarning } from '../warnings.ts';
+import type { FileLayer } from './file-layer.ts';
 import { createLayers } from './layers.ts';
-import type { VhdLayer } from './vhd-layer.ts';
 
 interface ChainRules {
   /** Accept parents with any unique ID. */
@@ -21,8 +21,8 @@ interface ChainRules {
   readonly warn: OnWarning;
 }
 
-/** The VHDs, leaf first, of one disk. Closing it closes their files. Throws CHAIN_TYPE, CHAIN_PARENT, CHAIN_LOOP, VHD_DIFFERENCING. */
-export function readableChain(layers: readonly VhdLayer[], { anyParent, warn }: ChainRules): ReadableDisk {
+/** The layers, leaf first, of one disk. Closing it closes their files. Throws CHAIN_… and VHD_DIFFERENCING. */
+export function readableChain(layers: readonly FileLayer[], { anyParent, warn }: ChainRules): ReadableDisk {
   const [leaf] = layers;
   assert(leaf !== undefined, 'a chain has a leaf');
   checkLinks(layers, { anyParent, warn });
@@ -48,9 +48,9 @@ export function readableChain(layers: readonly VhdLayer[], { anyParent, warn }: 
   };
 }
 
-function checkLinks(layers: readonly VhdLayer[], { anyParent, warn }: ChainRules): void {
+function checkLinks(layers: readonly FileLayer[], { anyParent, warn }: ChainRules): void {
   const links = createLayers({ anyParent, warn });
-  for (const [rank, { file, facts }] of layers.entries()) links.add(file.name, { chain: '', rank, numbered: true }, facts);
+  for (const [rank, { file, facts }] of layers.entries()) links.add(file.name, { chain: '', rank, by: 'number' }, facts);
   links.complete();
 }
 
@@ -63,7 +63,7 @@ interface FileRun extends Range {
 /** Memory for scattered sectors, used again by later reads. */
 type Scratch = Uint8Array[];
 
-async function readRange(layers: readonly VhdLayer[], scratch: Scratch, into: Uint8Array, offset: number): Promise<void> {
+async function readRange(layers: readonly FileLayer[], scratch: Scratch, into: Uint8Array, offset: number): Promise<void> {
   const runs = await resolve(layers, { offset, length: into.length });
   if (runs.reduce((sum, { length }) => sum + length, 0) < into.length) into.fill(0);
   const bytesOf = (run: Range): Uint8Array => into.subarray(run.offset - offset, run.offset - offset + run.length);
@@ -74,7 +74,7 @@ async function readRange(layers: readonly VhdLayer[], scratch: Scratch, into: Ui
 const READERS = 4;
 
 /** Where each sector comes from. What is in no run reads as zero. */
-async function resolve(layers: readonly VhdLayer[], range: Range): Promise<FileRun[]> {
+async function resolve(layers: readonly FileLayer[], range: Range): Promise<FileRun[]> {
   const found: FileRun[] = [];
   let absent: Range[] = [range];
   for (const { file, facts, runs } of layers) {
@@ -151,7 +151,7 @@ async function* dataUpTo(size: number, file: ReadableFile, signal: AbortSignal |
 }
 
 /** The blocks that any of the layers has: ascending and merged. */
-async function* held(layers: readonly VhdLayer[], signal: AbortSignal | undefined): AsyncGenerator<Range> {
+async function* held(layers: readonly FileLayer[], signal: AbortSignal | undefined): AsyncGenerator<Range> {
   let size = Number.POSITIVE_INFINITY;
   let all: Iterable<Range> = [];
   for (const layer of layers) {

@@ -26,9 +26,6 @@ export interface StoredDisk {
   open(from?: Cursor): Promise<Disk>;
 }
 
-/** A key that all layers of one disk share. */
-export const diskOf = ({ place, name }: Pick<StoredDisk, 'place' | 'name'>): string => place?.chain ?? name;
-
 /** Sets the member on the errors of its disk. */
 export function namedDisk(member: string, disk: Disk): Disk {
   const named = (extent: Extent): Extent =>

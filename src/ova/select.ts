@@ -17,7 +17,8 @@ const baseName = (name: string): string => name.slice(lastSlash(name) + 1);
  */
 const isSwap = (name: string): boolean => baseName(name).toLowerCase() === 'swap.vhd';
 
-export const isVhdName = (name: string): boolean => /\.vhd(?:\.(?:gz|zst|xz|bz2|lz4))?$/i.test(name) && !isSwap(name);
+/** Hyper-V names the layers of its checkpoints .avhd. */
+export const isVhdName = (name: string): boolean => /\.a?vhd(?:\.(?:gz|zst|xz|bz2|lz4))?$/i.test(name) && !isSwap(name);
 
 const PACKED_NAMES = { gzip: /$/, zstd: /\.zstd?$/i, xz: /\.xz$/i, bzip2: /\.bz2$/i, lz4: /\.lz4$/i, none: /^$/ } as const;
 
@@ -34,9 +35,10 @@ export const isRawName = (name: string): boolean => /\.(?:raw|img)$/i.test(name)
 export interface Place {
   /** A key that all layers of one chain share. */
   readonly chain: string;
-  /** 0 is the leaf. Numbered chains have no gaps; with the old names any layer may be missing. */
+  /** 0 is the leaf. By number and by link there are no gaps; with the old names any layer may be missing. */
   readonly rank: number;
-  readonly numbered: boolean;
+  /** What says so: the number that is the name, one of the old names, or the unique IDs of the VHDs. */
+  readonly by: 'number' | 'old-name' | 'link';
 }
 
 const OLD_NAMES = ['snap.vhd', 'image.vhd', 'base.vhd'];
@@ -53,52 +55,30 @@ export function placeOf(name: string): Place | undefined {
   const folder = folderOf(plain);
   const base = baseName(plain).toLowerCase();
   const number = /^(0|[1-9]\d{0,8})\.vhd$/.exec(base)?.[1];
-  if (number !== undefined && Number(number) < MAX_LAYERS) return { chain: `${folder}*`, rank: Number(number), numbered: true };
+  if (number !== undefined && Number(number) < MAX_LAYERS) return { chain: `${folder}*`, rank: Number(number), by: 'number' };
   const rank = OLD_NAMES.indexOf(base);
-  return rank < 0 ? undefined : { chain: `${folder}snap`, rank, numbered: false };
+  return rank < 0 ? undefined : { chain: `${folder}snap`, rank, by: 'old-name' };
 }
 
-/** A key that all layers of a chain share; for any other disk, its name. */
-export const chainOf = (name: string): string => placeOf(name)?.chain ?? name;
+/** Whether a member is the requested disk, by its path or its file name. */
+export const isRequested = (name: string, disk: string): boolean => name === plainName(disk) || baseName(name) === disk;
 
 /** The disks that a descriptor names. */
 export interface NamedDisks {
   has(name: string): boolean;
 }
 
-/** What decides whether a member is a disk. */
-interface Choice {
-  /** The requested member, by its path or its file name. Its parents are chosen too. */
-  readonly disk?: string | undefined;
-  /** Names of the disks in the descriptor. */
-  readonly named?: NamedDisks | undefined;
-  /** Whether a .raw or .img file counts as a disk: only if there is no VHD. */
-  readonly raw: boolean;
-}
-
-/**
- * Whether `member` is a chosen disk. Throws TAR_NOT_A_FILE or TAR_SPARSE if it is, but cannot be read.
- */
-export function isDisk(member: Member, choice: Choice): boolean {
-  const name = plainName(member.name);
-  if (!isChosen(name, choice)) return false;
-  const where = { member: member.name, offset: 0 };
-  if (member.type === 'sparse') throw new VdiStreamError('TAR_SPARSE', 'this member is stored as a sparse file', where);
-  if (member.type !== 'file')
-    throw new VdiStreamError('TAR_NOT_A_FILE', `this member has the name of a disk, but its type is "${member.type}"`, where);
-  return true;
-}
-
-function isChosen(name: string, { disk, named, raw }: Choice): boolean {
-  if (disk !== undefined) return name === plainName(disk) || baseName(name) === disk || isParent(name, disk);
-  if (named !== undefined) return named.has(name);
-  const plain = name.replace(/\/$/, '');
-  return isVhdName(plain) || (raw && isRawName(plain));
-}
-
-function isParent(name: string, disk: string): boolean {
+/** Whether a member is a parent of the requested disk, by number or by the old names. */
+export function isNamedParent(name: string, disk: string): boolean {
   const place = placeOf(name);
   const leaf = placeOf(disk);
-  if (place === undefined || leaf === undefined || place.rank < leaf.rank || place.numbered !== leaf.numbered) return false;
+  if (place === undefined || leaf === undefined || place.rank <= leaf.rank || place.by !== leaf.by) return false;
   return place.chain === leaf.chain || baseName(disk) === disk;
+}
+
+/** Throws TAR_NOT_A_FILE or TAR_SPARSE for a chosen member that cannot be read. */
+export function checkReadable({ type, name }: Pick<Member, 'type' | 'name'>): void {
+  const where = { member: name, offset: 0 };
+  if (type === 'sparse') throw new VdiStreamError('TAR_SPARSE', 'this member is stored as a sparse file', where);
+  if (type !== 'file') throw new VdiStreamError('TAR_NOT_A_FILE', `this member has the name of a disk, but its type is "${type}"`, where);
 }

@@ -47,18 +47,6 @@ describe('a member', () => {
     }
   });
 
-  test('that comes first is the disk of a raw_tgz, whatever its name is', async () => {
-    for (const { input } of waysOf(testFolder(), [
-      ['./', Buffer.alloc(0)],
-      ['what is this', raw],
-      ['other.vhd', vhd.vhd],
-      ['disk.raw', noise(512, 3)],
-    ])) {
-      const result = await write(input, raw, { raw: true });
-      expect(result).toMatchObject({ type: 'raw', member: 'what is this', ignored: ['other.vhd', 'disk.raw'] });
-    }
-  });
-
   test('is raw when the caller says so and names it', async () => {
     for (const { input } of waysOf(testFolder(), [
       ['a.bin', noise(512, 3)],

@@ -193,12 +193,12 @@ describe('checking a chain', () => {
     if (!expected.some((line) => line.includes('DISK_DUPLICATE'))) await expectFindings(entries.toReversed(), ...expected);
   });
 
-  test('warns of a parent with a different timestamp', async () => {
+  test('warns of a parent that was created after its child', async () => {
     const { stack } = pair();
     const [leaf, base] = stack.layers;
     if (leaf === undefined || base === undefined) throw new Error('a pair has two layers');
     const { id, timestamp } = identity(2);
-    const child = layerVhd(leaf, { seed: 1 }, identity(1), { id, timestamp: timestamp + 1 });
+    const child = layerVhd(leaf, { seed: 1 }, identity(1), { id, timestamp: timestamp - 1 });
     await expectFindings(layers([child, layerVhd(base, { seed: 1 }, identity(2))]), 'warning CHAIN_TIMESTAMP 0.vhd@');
   });
 

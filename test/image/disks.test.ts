@@ -146,10 +146,10 @@ describe('several sources', () => {
   test('may be openers, which are never layers', async () => {
     const folder = testFolder();
     const [leaf = '', base = ''] = storedVhds(folder, pair().vhds);
-    const [inner] = await openDisks([base], { raw: true, anyParent: false, onWarning: () => {} });
+    const [inner] = await openDisks([base], { raw: true, rawBase: false, anyParent: false, onWarning: () => {} });
     if (inner === undefined) throw new Error('no disk');
     const opener = { name: 'an opener', open: async () => inner };
-    const options = { raw: false, anyParent: false, onWarning: () => {} };
+    const options = { raw: false, rawBase: false, anyParent: false, onWarning: () => {} };
     const [disk] = await openDisks([opener], options);
     expect(disk).toBe(inner);
     await expect(openDisks([leaf, opener], options)).rejects.toMatchObject({ code: 'VHD_DIFFERENCING', member: leaf });
@@ -179,6 +179,7 @@ describe('a device', () => {
         const warnings: Warning[] = [];
         const [disk, ...others] = await openDisks([leaf.path, base.path], {
           raw: false,
+          rawBase: false,
           anyParent: false,
           onWarning: (warning) => warnings.push(warning),
         });
@@ -201,7 +202,7 @@ describe('a device', () => {
   ])('with %s is a raw disk', async (_, at, bytes) => {
     await withLoop({ size, fill: 0xaa }, async (device) => {
       device.write(at, bytes);
-      const [disk] = await openDisks([device.path], { raw: false, anyParent: false, onWarning: () => {} });
+      const [disk] = await openDisks([device.path], { raw: false, rawBase: false, anyParent: false, onWarning: () => {} });
       expect(disk?.size).toBe(size);
       await disk?.close();
     });
@@ -213,7 +214,7 @@ describe('a device', () => {
       for (const type of [2, 4]) {
         device.write(size - 512, makeFooter({ size: 3 * 4096, type }));
         execFileSync('blockdev', ['--flushbufs', device.path]);
-        const opening = openDisks([device.path], { raw: false, anyParent: false, onWarning: () => {} });
+        const opening = openDisks([device.path], { raw: false, rawBase: false, anyParent: false, onWarning: () => {} });
         await expect(opening).rejects.toMatchObject({ code: 'VHD_FOOTERS_DIFFER', member: device.path });
       }
     });

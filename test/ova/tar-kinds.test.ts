@@ -3,7 +3,7 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { streamCursor } from '../../src/cursor.ts';
-import { isDisk } from '../../src/ova/select.ts';
+import { checkReadable } from '../../src/ova/select.ts';
 import { noise, reusing } from '../support/chunks.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
@@ -130,7 +130,7 @@ describe('sparse members', () => {
 
   test('are refused as disks', () => {
     const member = { name: 'disk.vhd', type: 'sparse', size: 0, offset: 512, body: streamCursor(reusing(body)) } as const;
-    expect(() => isDisk(member, { raw: false })).toThrow(expect.objectContaining({ code: 'TAR_SPARSE', member: 'disk.vhd' }));
+    expect(() => checkReadable(member)).toThrow(expect.objectContaining({ code: 'TAR_SPARSE', member: 'disk.vhd' }));
   });
 
   test('with pax records are recognized by any one of those records', async () => {

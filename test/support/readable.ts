@@ -16,7 +16,7 @@ interface OpenOptions {
 /** The disks that paths lead to, closed after the test. */
 export async function opened(paths: readonly string[], options: OpenOptions = {}): Promise<ReadableDisk[]> {
   const { raw = false, anyParent = false, warnings = [] } = options;
-  const disks = await openDisks(paths, { raw, anyParent, onWarning: (warning) => warnings.push(warning) });
+  const disks = await openDisks(paths, { raw, rawBase: false, anyParent, onWarning: (warning) => warnings.push(warning) });
   onTestFinished(async () => {
     for (const disk of disks) await disk.close();
   });

@@ -1,5 +1,6 @@
-/** VhdLayer: a VHD in a file or on a device, readable at any place: a layer of a chain, or a disk on its own. */
+/** FileLayer: a VHD in a file or on a device, readable at any place: a layer of a chain, or a disk on its own; or the raw base of a chain. */
 
+import { roundUp, SECTOR } from '../bytes.ts';
 import type { DiskFacts, Range } from '../disk/disk.ts';
 import { inMember, isOfImage, VdiStreamError } from '../errors.ts';
 import type { ReadableFile } from '../source/readable-file.ts';
@@ -9,7 +10,7 @@ import { readMetadata } from '../vhd/metadata.ts';
 import { type PlacedRun, type Placement, placementOf } from '../vhd/placement.ts';
 import type { OnWarning } from '../warnings.ts';
 
-export interface VhdLayer {
+export interface FileLayer {
   readonly file: ReadableFile;
   readonly facts: LayerFacts;
   /** As those of a Placement. */
@@ -29,7 +30,7 @@ type LayerFacts = Pick<DiskFacts, 'type' | 'identity' | 'parent' | 'virtualSize'
 const CACHED_BITMAPS = 128 * 1024;
 
 /** Checks the metadata, and the footer at the end. Throws what `decodeVhd` throws, with the path as the member. */
-export async function openVhdLayer(file: ReadableFile, onWarning: OnWarning): Promise<VhdLayer> {
+export async function openVhdLayer(file: ReadableFile, onWarning: OnWarning): Promise<FileLayer> {
   const warn: OnWarning = (warning) => onWarning({ ...warning, member: file.name });
   let current = await read(file, warn);
   const { facts } = current;
@@ -46,6 +47,24 @@ export async function openVhdLayer(file: ReadableFile, onWarning: OnWarning): Pr
       current = again;
       return current.version;
     },
+  };
+}
+
+/** The raw base of a chain. Its last sector is padded with zeros. */
+export function rawLayer(file: ReadableFile): FileLayer {
+  const virtualSize = roundUp(file.size, SECTOR);
+  return {
+    file,
+    facts: { type: 'raw', identity: undefined, parent: undefined, virtualSize },
+    async runs(ranges) {
+      return ranges.flatMap(({ offset, length }) => {
+        const stored = Math.max(0, Math.min(length, file.size - offset));
+        const runs: PlacedRun[] = [{ offset, length: stored, at: offset }, { offset: offset + stored, length: length - stored, at: undefined }]; // biome-ignore format: one line
+        return runs.filter((run) => run.length > 0);
+      });
+    },
+    allocated: () => [{ offset: 0, length: virtualSize }],
+    version: () => file.version(),
   };
 }
 

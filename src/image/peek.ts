@@ -1,0 +1,36 @@
+/** A peek at a member of an archive: how it is linked to others. */
+
+import { startsWith } from '../bytes.ts';
+import { decompress } from '../codec/compression.ts';
+import type { InflateChoice } from '../codec/inflate.ts';
+import { type Chunks, type Cursor, streamCursor } from '../cursor.ts';
+import { MAGIC } from '../disk/magic.ts';
+import { isRawName } from '../ova/select.ts';
+import { peekLinks } from '../vhd/head.ts';
+import type { LinkFacts } from '../vhd/links.ts';
+
+/** What a cursor can peek at. Gzipped, it holds footer and header of any VHD in the usual order. */
+const MAX_PEEK = 64 * 1024;
+
+/** Leaves `body`, which may be gzipped, at its start. Undefined if its links cannot be known. */
+export async function factsOf(name: string, body: Cursor, inflate: InflateChoice | undefined): Promise<LinkFacts | undefined> {
+  const isRaw = isRawName(name);
+  const front = isRaw ? new Uint8Array(0) : await body.peek(MAX_PEEK);
+  if (startsWith(front, MAGIC.gzip)) return gzippedFacts(front, inflate);
+  const links = await peekLinks(body);
+  return isRaw && links?.type === 'fixed' && links.identity === undefined ? { type: 'raw', identity: undefined, parent: undefined } : links;
+}
+
+async function gzippedFacts(front: Uint8Array, inflate: InflateChoice | undefined): Promise<LinkFacts | undefined> {
+  async function* stored(): Chunks {
+    yield Uint8Array.from(front);
+  }
+  const head = streamCursor(decompress('gzip', stored(), inflate));
+  try {
+    return await peekLinks(head);
+  } catch {
+    return undefined; // What is wrong with it is reported when it is read.
+  } finally {
+    await head.close();
+  }
+}
