@@ -123,7 +123,7 @@ export const ERRORS = {
     exit: 1,
     atFault: 'image',
     meaning: 'The source is neither a VHD nor a tar archive.',
-    advice: 'vdistream reads VHD, tar and OVA, plain or compressed. A raw disk has to be requested as raw.',
+    advice: 'vdistream reads VHD, tar and OVA, plain or compressed. If this is a raw disk, read it as raw.',
     cli: 'vdistream reads VHD, tar and OVA, plain or compressed. For a raw disk, add --raw.',
   },
   FORMAT_OTHER: {

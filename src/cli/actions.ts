@@ -242,6 +242,5 @@ const deviceOptions = (call: Invocation) => ({ ...importOptions(call), sr: call.
 function deviceOf({ values }: Invocation): string {
   if (values.text('name') !== undefined) throw new VdiStreamError('USAGE', '--name has no effect with --device, which creates no VDI');
   const device = values.text('device') ?? '';
-  if (device === '') throw new VdiStreamError('USAGE', 'the path of --device is missing');
   return device;
 }

@@ -7,7 +7,7 @@ import { startsWith } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
 import { textFormat } from './texts.ts';
 
-export interface NamedFormat {
+interface NamedFormat {
   /** A noun phrase with its article. */
   readonly what: string;
   /** What to do with it. Names no option of the command line, which other callers do not have. */

@@ -15,7 +15,7 @@ export async function decodeBareRaw(cursor: Cursor, size: number | undefined, wa
   if (await isVhd(cursor))
     throw new VdiStreamError('FORMAT_OTHER', 'this is a VHD, not a raw disk', {
       offset: 0,
-      advice: 'Read it as a VHD: do not say that it is raw.',
+      advice: 'Read it as a VHD, not as a raw disk.',
     });
   refuseOtherFormat(await cursor.peek(FRONT_BYTES));
   return rawDisk(cursor, size, warn);

@@ -161,7 +161,7 @@ describe('a bare raw disk', () => {
 
   test('is never guessed: unless the caller says it is raw, it is refused', async () => {
     const folder = testFolder();
-    const shape = { code: 'FORMAT_UNKNOWN', advice: expect.stringContaining('--raw') };
+    const shape = { code: 'FORMAT_UNKNOWN', advice: expect.stringContaining('read it as raw') };
     for (const bytes of [raw, gzipSync(raw)]) {
       const path = stored(folder, 'disk', bytes);
       expect(await failure(writeDisk(path, 'null:'))).toMatchObject(shape);
@@ -182,7 +182,11 @@ describe('a bare raw disk', () => {
       const path = stored(testFolder(), 'disk', bytes);
       for (const input of [path, chunked(bytes), chunked(gzipSync(bytes))]) {
         const error = await failure(writeDisk(input, 'null:', { raw: true, virtualSize: bytes.length }));
-        expect(error).toMatchObject({ code: 'FORMAT_OTHER', message: expect.stringContaining('--raw') });
+        expect(error).toMatchObject({
+          code: 'FORMAT_OTHER',
+          message: expect.stringContaining('is a VHD, not a raw disk'),
+          advice: expect.stringContaining('as a VHD'),
+        });
       }
     }
   });

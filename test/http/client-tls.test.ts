@@ -51,7 +51,11 @@ describe('TLS', () => {
 
   test('fails with a clear error if the server does not speak it', async () => {
     const server = await httpServer({ image });
-    expect((await failure(client().request(`https://127.0.0.1:${server.port}/`))).code).toBe('HTTP_TLS');
+    expect(await failure(client().request(`https://127.0.0.1:${server.port}/`))).toMatchObject({
+      code: 'HTTP_TLS',
+      message: `https://127.0.0.1:${server.port}/: the server does not speak TLS on this port`,
+      advice: expect.stringContaining('http://'),
+    });
   });
 
   testWith('openssl')('cannot be turned off by the environment', async () => {

@@ -95,7 +95,7 @@ describe('a stream whose leaf does not come first', () => {
 
   test.each(late.map((order) => [order]))('is refused without a virtual size, before anything is written, order %j', async (order) => {
     const folder = testFolder();
-    const refusal = { code: 'CHAIN_ORDER', advice: expect.stringMatching(/file.*virtual-size.*staging/) };
+    const refusal = { code: 'CHAIN_ORDER', advice: expect.stringMatching(/file.*virtual size.*staging/) };
     await expect(writeDisk(chunked(chainTar(vhds, order)), join(folder, 'target'))).rejects.toMatchObject(refusal);
     expect(readdirSync(folder)).toEqual([]);
   });

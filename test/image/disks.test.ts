@@ -85,7 +85,8 @@ describe('a file', () => {
     await expect(opened([path])).rejects.toMatchObject({
       code: 'EXPORT_IMAGE',
       device: path,
-      message: `${path} is ${what}, not a disk: use \`vdistream write\` first, or --raw`,
+      message: `${path} is ${what}, not a disk`,
+      advice: expect.stringContaining('`vdistream write` first'),
     });
     const disk = await openedDisk([path], { raw: true });
     expect((await bytesAt(disk, 0, bytes.length)).equals(bytes)).toBe(true);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { native } from '../../src/host/native.ts';
 import { deviceTarget, type TargetOptions, writeDisk } from '../../src/index.ts';
+import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
 import { withLoop } from '../support/loop.ts';
 import { dynamicVhd, fixedVhd } from '../support/make-vhd.mjs';
@@ -23,12 +24,21 @@ async function tryOpen(path: string, options: TargetOptions): Promise<void> {
 }
 
 describe('guards', () => {
-  test.each([
-    ['a character device', () => '/dev/null'],
-    ['a directory', testFolder],
-  ])('refuse %s by type, with exit status 3', async (_what, path) => {
-    const refusal = { code: 'TARGET_TYPE', exitCode: 3, guard: 'type' };
-    await expect(tryOpen(path(), { size: MIB })).rejects.toMatchObject(refusal);
+  test('refuse a character device by type, with exit status 3', async () => {
+    await expect(tryOpen('/dev/null', { size: MIB })).rejects.toMatchObject({ code: 'TARGET_TYPE', exitCode: 3, guard: 'type' });
+  });
+
+  test('refuse a directory by type, with exit status 3, whatever is lifted, and offer nothing to lift', async () => {
+    for (const force of [[], ['type' as const]]) {
+      const error = await failure(tryOpen(testFolder(), { size: MIB, force }));
+      expect(error).toMatchObject({
+        code: 'TARGET_TYPE',
+        exitCode: 3,
+        guard: undefined,
+        advice: expect.stringContaining('in the directory'),
+      });
+      expect(error.toJSON()).not.toHaveProperty('guard');
+    }
   });
 
   test('refuse a FIFO immediately, even if it has no reader', async () => {
