@@ -93,7 +93,7 @@ async function maybeSized(input: CompressedInput): Promise<boolean> {
 async function fillSlot(input: CompressedInput, slot: Slot, wanted: Promise<void>): Promise<void> {
   const members: SizedMember[] = [];
   let filled = 0;
-  for (let room = OUTPUT; ; ) {
+  for (let room = OUTPUT; room > 0; ) {
     const rest = slot.input.subarray(filled);
     const { member, copied } = await copyMember(input, rest, members.length > 0 ? wanted : undefined);
     if (member === undefined || member.length > room) {

@@ -4,8 +4,10 @@ import { execFileSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
+import { compressedInput } from '../../src/codec/compressed-input.ts';
 import { gunzip } from '../../src/codec/gunzip.ts';
 import type { InflateName } from '../../src/codec/inflate.ts';
+import { sizedMembers } from '../../src/codec/sized-members.ts';
 import type { Chunks } from '../../src/cursor.ts';
 import { VdiStreamError } from '../../src/errors.ts';
 import { native } from '../../src/host/native.ts';
@@ -137,6 +139,18 @@ test('a huge member of known size, and a small one whose trailer says 4 GiB, nee
   expect(length).toBe(83 << 20);
   expect(most - before).toBeLessThan(64 << 20);
   expect(await outcome(sizedMember(noise(1000, 1), 'IG', 0, { length: 0xffffffff }))).toEqual(['COMPRESSION_CHECKSUM', 1033]);
+});
+
+test('a member that fills its slot is copied once, and so is the next one', async () => {
+  const content = noise(1 << 20, 5).map((byte) => byte & 0x07);
+  const gz = Buffer.concat(Array.from({ length: 5 }, () => sizedMember(content, 'IG', 0, { level: 1 })));
+  const input = compressedInput(reusing(gz, [100_000]));
+  const copy = vi.spyOn(input, 'copy');
+  const restore = vi.spyOn(input, 'restore');
+  for await (const _ of sizedMembers(input, async (_input, _output, members) => members.length, []));
+  const copied = await Promise.all(copy.mock.results.map(({ value }) => value));
+  expect(copied.reduce((total, count) => total + count, 0)).toBe(gz.length);
+  expect(restore).not.toHaveBeenCalled();
 });
 
 test('thousands of empty members, with and without a size, are nothing', async () => {
