@@ -4,23 +4,25 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { createReadStream, rmSync, statSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 const SELF = fileURLToPath(import.meta.url);
-const CHUNK = 1 << 20;
 const [first = '', second = '', third = ''] = process.argv.slice(2);
 
 /** Runs as a child: `in LIBRARY FILE` or `out LEVEL FILE`, to standard output or nowhere. @param {boolean} isIn @param {string} how @param {string} file */
 async function work(isIn, how, file) {
-  const source = createReadStream(file, { highWaterMark: CHUNK });
+  const { openPath } = await import(new URL('../dist/source/path.js', import.meta.url).href);
   const { gunzip } = await import(new URL('../dist/codec/gunzip.js', import.meta.url).href);
   const { gzip } = await import(new URL('../dist/codec/gzip.js', import.meta.url).href);
+  const { cursor, close } = await openPath(file, {});
+  const source = cursor.chunks();
   for await (const chunk of isIn ? gunzip(source, how) : gzip(source, { level: Number(how) })) {
     // Written before the next one is requested: until then its memory is not used again.
     if (!isIn) await new Promise((resolve) => process.stdout.write(chunk, resolve));
   }
+  await close();
 }
 
 /** @param {string} command @returns {{ seconds: number, cpu: number }} */

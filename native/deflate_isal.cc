@@ -90,7 +90,9 @@ class IsalStream : public InflateStream {
 std::unique_ptr<InflateStream> inflate_stream() { return std::unique_ptr<InflateStream>(new (std::nothrow) IsalStream); }
 
 bool inflate_whole(const uint8_t* input, size_t input_length, uint8_t* output, size_t output_length, uint32_t crc) {
-  auto state = std::unique_ptr<Roomy<IsalInflate>>(new (std::nothrow) Roomy<IsalInflate>);
+  // Kept for the thread's next member: at this size, malloc returns the memory to the kernel each time, which zeroes it again.
+  static thread_local std::unique_ptr<Roomy<IsalInflate>> state;
+  if (state == nullptr) state.reset(new (std::nothrow) Roomy<IsalInflate>);
   if (state == nullptr) return false;
   IsalInflate& all = *state->get();
   isal.inflate_init(&all);

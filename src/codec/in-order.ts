@@ -2,7 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 
-/** As many as the addon has threads for it. Each adds 2 MiB of buffers. */
+/** As many as the addon has threads for it. Each adds up to 4 MiB of buffers. */
 const MAX_LANES = 16;
 
 /** Pieces that are worked on at a time, plus one that is being filled and one that is being used. */

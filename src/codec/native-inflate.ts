@@ -9,7 +9,7 @@ import { damagedAt, need } from './gzip-member.ts';
 import type { InflateCodec, Packed } from './inflate-codec.ts';
 
 /** Large enough to make the hop between threads negligible, small enough to stay in the CPU cache. */
-const WINDOW = MiB;
+const WINDOW = 2 * MiB;
 
 type Codec = (typeof CODECS)[keyof typeof CODECS];
 

@@ -4,8 +4,10 @@ import { execFileSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
+import { compressedInput } from '../../src/codec/compressed-input.ts';
 import { gunzip } from '../../src/codec/gunzip.ts';
 import type { InflateName } from '../../src/codec/inflate.ts';
+import { sizedMembers } from '../../src/codec/sized-members.ts';
 import type { Chunks } from '../../src/cursor.ts';
 import { VdiStreamError } from '../../src/errors.ts';
 import { native } from '../../src/host/native.ts';
@@ -139,6 +141,18 @@ test('a huge member of known size, and a small one whose trailer says 4 GiB, nee
   expect(await outcome(sizedMember(noise(1000, 1), 'IG', 0, { length: 0xffffffff }))).toEqual(['COMPRESSION_CHECKSUM', 1033]);
 });
 
+test('a member that fills its slot is copied once, and so is the next one', async () => {
+  const content = noise(2 << 20, 5).map((byte) => byte & 0x07);
+  const gz = Buffer.concat(Array.from({ length: 5 }, () => sizedMember(content, 'IG', 0, { level: 1 })));
+  const input = compressedInput(reusing(gz, [100_000]));
+  const copy = vi.spyOn(input, 'copy');
+  const restore = vi.spyOn(input, 'restore');
+  for await (const _ of sizedMembers(input, async (_input, _output, members) => members.length, []));
+  const copied = await Promise.all(copy.mock.results.map(({ value }) => value));
+  expect(copied.reduce((total, count) => total + count, 0)).toBe(gz.length);
+  expect(restore).not.toHaveBeenCalled();
+});
+
 test('thousands of empty members, with and without a size, are nothing', async () => {
   const empty = Buffer.concat([sizedMember(new Uint8Array(0), 'BC'), sizedMember(new Uint8Array(0), 'IG')]);
   const gz = Buffer.concat(Array.from({ length: 3000 }, (_, index) => (index % 500 === 0 ? gzipMember(new Uint8Array(0)) : empty)));
@@ -189,7 +203,7 @@ test('without threads it fails with THREADS', async () => {
 });
 
 testWith('bgzip')('what bgzip writes is read, and inflated on all cores', async () => {
-  const content = Buffer.concat([noise(3 << 20, 4), Buffer.alloc(2 << 20, 'text ')]);
+  const content = Buffer.concat([noise(6 << 20, 4), Buffer.alloc(4 << 20, 'text ')]);
   const gz = execFileSync('bgzip', ['-c'], { input: content, maxBuffer: 1 << 28 });
   const whole = vi.spyOn(native(), 'inflateMembers');
   expect(Buffer.compare(await collect(gunzip(reusing(gz, [100_000]), 'zlib')), content)).toBe(0);
