@@ -115,7 +115,7 @@ export const WARNINGS = {
   UPLOAD_UNCOMPARED: {
     about: 'target',
     meaning:
-      'The image service has another checksum than the one computed while sending, or none, so only the size of what it has stored was compared.',
+      'What the image service has stored was not compared by a checksum: it has another one than was computed while sending, or none, or the token had expired by then.',
   },
   GLANCE_UNCOMPARED: {
     about: 'source',

@@ -43,15 +43,24 @@ interface Settling extends Waiting {
 }
 
 /**
- * The record of the image, once it is active. Throws `lost` if the image is queued again, or if the service cannot be reached any more;
- * UPLOAD_UNKNOWN, HTTP_NOT_FOUND, UPLOAD_REFUSED, CANCELLED.
+ * The record of the image, once it is active; undefined if the service has stored the image, but the token has expired since. Throws `lost`
+ * if the image is queued again, or if the service cannot be reached any more; UPLOAD_UNKNOWN, HTTP_NOT_FOUND, UPLOAD_REFUSED, CANCELLED.
  */
-export async function settle(name: string, read: () => Promise<ImageRecord>, { lost, timeout, signal }: Settling): Promise<ImageRecord> {
+export async function settle(
+  name: string,
+  read: () => Promise<ImageRecord>,
+  { lost, timeout, signal }: Settling,
+): Promise<ImageRecord | undefined> {
   let record: ImageRecord;
   try {
     record = await afterSaving(read, { timeout, persistent: true, signal });
   } catch (error) {
-    if (!(error instanceof VdiStreamError) || !error.retryable || error.code === 'CANCELLED') throw error;
+    if (!(error instanceof VdiStreamError) || error.code === 'CANCELLED') throw error;
+    if (error.status === 401) {
+      if (lost === undefined) return undefined;
+      throw new VdiStreamError('UPLOAD_UNKNOWN', `${name}: the answer was lost, and since then the token has expired`, { cause: lost });
+    }
+    if (!error.retryable) throw error;
     throw (
       lost ??
       new VdiStreamError('UPLOAD_UNKNOWN', `${name}: the service accepted it, but no longer answers: ${error.message}`, { cause: error })

@@ -137,8 +137,8 @@ interface Storing {
   readonly name: string;
   /** The record while it is queued. */
   readonly before: ImageRecord;
-  /** The record of the active image. `lost`: the error in place of the answer. */
-  readonly settled: (lost: VdiStreamError | undefined) => Promise<ImageRecord>;
+  /** See `settle`. */
+  readonly settled: (lost: VdiStreamError | undefined) => Promise<ImageRecord | undefined>;
   readonly onWarning: OnWarning | undefined;
   readonly onStored: ((stored: StoredImage) => void) | undefined;
 }
@@ -157,7 +157,11 @@ function storingSink(put: Sink, { name, before, settled, onWarning, onStored }: 
       const lost = await outcomeOf(name, put.finish());
       const record = await settled(lost);
       const sent = sums.finish();
-      const compared = compareStored(name, record, sent, onWarning);
+      if (record === undefined) {
+        const message = `${name}: the token expired once the image was stored, so what the service has was not compared`;
+        onWarning?.({ code: 'UPLOAD_UNCOMPARED', message });
+      }
+      const compared = record && compareStored(name, record, sent, onWarning);
       if (lost !== undefined) {
         onWarning?.({ code: 'UPLOAD_ANSWER_LOST', message: `${name} is active, although its answer was lost: ${lost.message}` });
       }

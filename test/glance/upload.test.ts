@@ -173,6 +173,11 @@ describe('an answer that is lost', () => {
     });
   });
 
+  test('is unknown once the token has expired', async () => {
+    const { error } = await failed({ put: () => ({ how: 'reset' }), after: () => ({ status: 401 }) });
+    expect(error).toMatchObject({ code: 'UPLOAD_UNKNOWN', retryable: false });
+  });
+
   test('stays a lost answer if the service can no longer be reached', async () => {
     const { error } = await failed({ put: () => ({ how: 'reset' }), after: () => ({ how: 'reset' }) }, { settleTimeout: 600 });
     expect(error).toMatchObject({ code: 'HTTP_DROPPED', retryable: true });
