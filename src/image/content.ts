@@ -85,7 +85,7 @@ async function look(from: Cursor, stored: Stored): Promise<Peeled> {
     const isPacked = compression !== 'none';
     if (levels.length === 0) {
       if (!isPacked || (await endsAsFixed(from))) return { levels, cursor };
-    } else if (isPacked || stored.isRaw || isPlain(await cursor.peek(TAR_BLOCK))) {
+    } else if (isPacked || stored.isRaw || isPlain(await cursor.peek(TAR_BLOCK), stored.member)) {
       const { bytes, offset } = await readEnd(cursor);
       const length = offset + bytes.length;
       if (!isPacked && !stored.isRaw && !hasCookie(bytes)) throw noFooter(offset);
@@ -116,9 +116,9 @@ function nextLevel(magic: Uint8Array, levels: readonly Compression[], { accepts,
   return levels.length === 0 && accepts?.(compression) === false ? 'none' : compression;
 }
 
-/** Whether this is neither a dynamic VHD nor anything else that is recognized by its first bytes. */
-export const isPlain = (front: Uint8Array): boolean =>
-  front.length > 0 && !hasCookie(front) && !isTarHeader(front.subarray(0, TAR_BLOCK)) && otherFormat(front) === undefined;
+/** Whether this is neither a dynamic VHD nor anything else that is recognized by its first bytes. A member is never an archive. */
+export const isPlain = (front: Uint8Array, member: string | undefined): boolean =>
+  front.length > 0 && !hasCookie(front) && otherFormat(front) === undefined && (member !== undefined || !isTarHeader(front));
 
 function unpacked(
   cursor: Cursor,
@@ -127,8 +127,36 @@ function unpacked(
   length?: number,
 ): Cursor | StreamCursor {
   if (levels.length === 0) return cursor;
-  const chunks = levels.reduce((packed, level) => namedDecompress(level, packed, inflate, member), cursor.chunks());
-  return stream(chunks, length);
+  const stored = cursor.seekable ? stoppable(cursor.chunks()) : { chunks: cursor.chunks(), stop: async () => {} };
+  async function* chunks(): Chunks {
+    try {
+      yield* levels.reduce((packed, level) => namedDecompress(level, packed, inflate, member), stored.chunks);
+    } finally {
+      await stored.stop();
+    }
+  }
+  return stream(chunks(), length);
+}
+
+/** A program reads ahead, also when its output is no longer wanted. After `stop`, the cursor of a file is not moved any more. */
+function stoppable(source: Chunks): { readonly chunks: Chunks; stop(): Promise<void> } {
+  const all = source[Symbol.asyncIterator]();
+  let isStopped = false;
+  let pending: Promise<unknown> | undefined;
+  function next(): Promise<IteratorResult<Uint8Array>> {
+    if (isStopped) return Promise.resolve({ done: true, value: undefined });
+    const result = all.next();
+    pending = result.catch(() => {});
+    return result;
+  }
+  return {
+    chunks: { [Symbol.asyncIterator]: () => ({ next }) },
+    async stop() {
+      isStopped = true;
+      await pending;
+      await all.return?.();
+    },
+  };
 }
 
 /** Sets the member on its own errors, but not on those of the archive around it. */

@@ -71,6 +71,8 @@ interface OpenedSource {
   /** Creates a stream on top of the source that is closed with it. */
   readonly stream: (chunks: Chunks, length?: number) => StreamCursor;
   readonly isRaw: boolean;
+  /** Closes the streams on top of `cursor`, which would move it. */
+  readonly closeMember: () => Promise<void>;
   readonly options: ImageOptions;
 }
 
@@ -81,9 +83,10 @@ interface OpenedSource {
 export async function openImage(source: Source, options: ImageOptions, layer?: SourceLayer): Promise<Image> {
   const { raw = false, inflate } = options.choice;
   const streams: StreamCursor[] = [];
-  async function close(): Promise<void> {
-    for (const cursor of streams.splice(0).reverse()) await cursor.close();
-  }
+  const closeFrom = async (first: number): Promise<void> => {
+    for (const cursor of streams.splice(first).reverse()) await cursor.close();
+  };
+  const close = (): Promise<void> => closeFrom(0);
   source.own(close);
   const stream: OpenedSource['stream'] = (chunks, length) => {
     const cursor = streamCursor(chunks, length);
@@ -97,7 +100,8 @@ export async function openImage(source: Source, options: ImageOptions, layer?: S
   if (front.length === 0) throw new VdiStreamError('SOURCE_EMPTY', `${source.name} is empty`, { offset: 0 });
   const isTar = isTarHeader(front) && !(await endsAsFixed(cursor));
   const isRaw = raw || (layer?.mayBeRaw === true && !(await isVhd(cursor)));
-  const opened: OpenedSource = { source, cursor, stream, isRaw, options };
+  const own = streams.length;
+  const opened: OpenedSource = { source, cursor, stream, isRaw, closeMember: () => closeFrom(own), options };
   return {
     kind: isTar ? 'tar' : isRaw ? 'raw' : 'vhd',
     compression,
@@ -113,11 +117,12 @@ async function finish(source: Source, cursor: Cursor): Promise<void> {
   await source.finish();
 }
 
-async function* archivedDisks({ source, cursor: from, stream, options }: OpenedSource): AsyncGenerator<StoredDisk, Contents, void> {
+async function* archivedDisks(opened: OpenedSource): AsyncGenerator<StoredDisk, Contents, void> {
+  const { source, cursor: from, stream, closeMember, options } = opened;
   const { choice, single = false, warn, fault } = options;
   const cursor = from.seekable ? from : stream(unlessFixed(from.chunks(), 'a tar'), from.length);
   const archive = await openArchive(cursor, { choice, single, warn, fault });
-  const contents = yield* archive.disks((name, body, place, ahead) => {
+  const disks = archive.disks((name, body, place, ahead) => {
     const isRaw = choice.raw === true || isRawName(name);
     const inside: OnWarning = (warning) => warn({ ...warning, member: name });
     const accepts = (compression: Compression): boolean => isPackedMember(name, compression);
@@ -126,7 +131,7 @@ async function* archivedDisks({ source, cursor: from, stream, options }: OpenedS
       const { inflate } = choice;
       const look = stored === body ? ahead : undefined;
       const content = await openContent({ cursor: stored, ahead: look, stream, inflate, member: name, isRaw, accepts });
-      return withSize(content.cursor, isRaw, stream, options);
+      return withSize(content.cursor, { member: name, isRaw }, stream, options);
     };
     return {
       member: name,
@@ -146,8 +151,13 @@ async function* archivedDisks({ source, cursor: from, stream, options }: OpenedS
       }),
     };
   });
+  let next = await disks.next();
+  for (; !next.done; next = await disks.next()) {
+    yield next.value;
+    if (cursor.seekable) await closeMember();
+  }
   await finish(source, cursor);
-  return contents;
+  return next.value;
 }
 
 async function* bareDisk(
@@ -155,7 +165,7 @@ async function* bareDisk(
   place?: Place,
 ): AsyncGenerator<StoredDisk, Contents, void> {
   const { virtualSize, warn } = options;
-  const body = await withSize(cursor, isRaw, stream, options);
+  const body = await withSize(cursor, { member: undefined, isRaw }, stream, options);
   const open = (from = body): Promise<Disk> => (isRaw ? decodeBareRaw(from, virtualSize, warn) : decodeBareVhd(from, warn));
   const { name } = source;
   yield { member: undefined, name, place, leafFirst: true, isRaw, body, content: async () => body, open: once(open) };
@@ -164,9 +174,13 @@ async function* bareDisk(
 }
 
 /** A disk without blocks whose size is at its end, in a stream without a length: with the size that was given or, for its facts, found. */
-async function withSize(cursor: Cursor, isRaw: boolean, stream: OpenedSource['stream'], options: ImageOptions): Promise<Cursor> {
-  const { virtualSize, measure } = options;
-  if (cursor.length !== undefined || !(isRaw || isPlain(await cursor.peek(TAR_BLOCK)))) return cursor;
+async function withSize(
+  cursor: Cursor,
+  { member, isRaw }: Pick<StoredDisk, 'member' | 'isRaw'>,
+  stream: OpenedSource['stream'],
+  { virtualSize, measure }: ImageOptions,
+): Promise<Cursor> {
+  if (cursor.length !== undefined || !(isRaw || isPlain(await cursor.peek(TAR_BLOCK), member))) return cursor;
   if (virtualSize !== undefined) return isRaw ? cursor : stream(fixedOfSize(cursor.chunks(), virtualSize), virtualSize + FOOTER_SIZE);
   return measure ? skimmed(cursor) : cursor;
 }

@@ -59,12 +59,22 @@ const ROWS: readonly Row[] = [
     content: tape,
     codes: { pipe: 'FORMAT_END', gzip: 'FORMAT_END', 'gzip pipe': 'FORMAT_END', url: 'FORMAT_END', 'gzip url': 'FORMAT_END' },
   },
-  ...[gzipTape, headerless].map((disk, index) => ({
-    name: `a fixed VHD whose disk begins like gzip (${index})`,
-    bytes: fixedVhd(disk),
-    content: disk,
+  {
+    name: 'a fixed VHD whose disk begins with a gzip header that is none',
+    bytes: fixedVhd(headerless),
+    content: headerless,
     codes: { pipe: 'FORMAT_END', 'gzip pipe': 'FORMAT_END', 'member pipe': 'FORMAT_END', url: 'FORMAT_END', 'gzip url': 'FORMAT_END' },
-  })),
+  },
+  {
+    name: 'a fixed VHD whose disk begins with a gzip file',
+    bytes: fixedVhd(gzipTape),
+    content: gzipTape,
+    codes: {
+      ...{ pipe: 'DISK_SIZE_UNKNOWN', 'gzip pipe': 'DISK_SIZE_UNKNOWN', 'member pipe': 'DISK_SIZE_UNKNOWN' },
+      ...{ url: 'FORMAT_END', 'gzip url': 'FORMAT_END' },
+    },
+    described: { pipe: 'FORMAT_END', 'gzip pipe': 'FORMAT_END', 'member pipe': 'FORMAT_END' },
+  },
   { name: 'a qcow image', bytes: Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), noise(MIB, 1)]), codes: { otherwise: 'FORMAT_OTHER' } },
   { name: 'gzip in gzip in gzip', bytes: gzipSync(gzipSync(gzipSync(dynamic))), codes: { otherwise: 'COMPRESSION_NESTED' } },
   { name: 'a damaged gzip file', bytes: gzipSync(dynamic).subarray(0, -1), codes: { otherwise: 'COMPRESSION_TRUNCATED' } },
