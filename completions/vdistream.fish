@@ -18,7 +18,8 @@ complete -c vdistream -n '__fish_seen_subcommand_from completion' -a 'bash zsh f
 complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -F
 complete -c vdistream -n '__fish_seen_subcommand_from info' -l quick -d 'stop as soon as the virtual size is known; not with --sha256'
 complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -l disk -x -d 'use this member of the archive, with its parents'
-complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -l raw -d 'the disk is raw: SRC itself, or the first file of the archive'
+complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -l raw -d 'the disk is raw: SRC itself, or the .raw or .img file of the archive'
+complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import export upload' -l raw-base -d 'the base of the chain is raw, whatever its name'
 complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -l manifest -x -a 'require if-present ignore' -d 'compare the digests in a manifest'
 complete -c vdistream -n '__fish_seen_subcommand_from info write verify import' -l strict -d 'treat anything unusual in the image as an error'
 complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -l sha256 -x -d 'compare the bytes of SRC, as stored, with this SHA-256'
@@ -38,7 +39,7 @@ complete -c vdistream -n '__fish_seen_subcommand_from write' -l verify -d 'read 
 complete -c vdistream -n '__fish_seen_subcommand_from write' -l zero -x -a 'auto assume-zero write' -d 'policy for empty regions'
 complete -c vdistream -n '__fish_seen_subcommand_from write' -l zero-tail -d 'also zero the rest of a device that is larger than the disk'
 complete -c vdistream -n '__fish_seen_subcommand_from write' -l dry-run -d 'check everything up to the first write, and write nothing'
-complete -c vdistream -n '__fish_seen_subcommand_from write import' -l force -x -a 'parent type busy size vhd content' -d 'lift a guard'
+complete -c vdistream -n '__fish_seen_subcommand_from write import' -l force -x -a 'parent parent type busy size vhd content' -d 'lift a guard'
 complete -c vdistream -n '__fish_seen_subcommand_from write verify import' -l virtual-size -x -d 'size of a raw disk, or of a chain whose leaf is not first, in a stream'
 complete -c vdistream -n '__fish_seen_subcommand_from write verify export upload' -l quiet -s q -d 'print no progress, no warnings and no summary'
 complete -c vdistream -n '__fish_seen_subcommand_from verify' -l force -x -a 'parent type size' -d 'lift a guard'

@@ -77,7 +77,8 @@ export async function check(given: DiskInput, options: ReadOptions = {}): Promis
         disks.push({ member, type: facts.type, virtualSize: facts.virtualSize });
         found.push({ name, member, place, facts });
       }
-      if (disks.length === 0 && findings.list.every(({ severity }) => severity === 'warning')) throw next.value.noDisk(source?.name ?? '', wanted);
+      if (disks.length === 0 && findings.list.every(({ severity }) => severity === 'warning'))
+        throw next.value.noDisk(source?.name ?? '', wanted);
       await checkChains(found, { wanted, rawBase, findings });
     });
     return {

@@ -88,7 +88,11 @@ async function openDisk<T>(
     const [source] = sources;
     const inflater = source && inflaterOf(compressionOf(await source.cursor.peek(MAGIC_BYTES)), inflate);
     const anyParent = force?.includes('parent') === true;
-    const chosen = await onlyDisk(sources, { image: { choice: { disk, raw, rawBase, manifest, inflate }, virtualSize, single: true, warn }, staging, anyParent });
+    const chosen = await onlyDisk(sources, {
+      image: { choice: { disk, raw, rawBase, manifest, inflate }, virtualSize, single: true, warn },
+      staging,
+      anyParent,
+    });
     if (isLate(chosen)) return chosen;
     onRead = undefined;
     return { result: await use(chosen, sources, { ...job, inflate: inflater }) };

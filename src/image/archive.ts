@@ -76,7 +76,10 @@ async function survey(reading: Reading, warn: OnWarning): Promise<readonly Surve
   for await (const _ of members(reading, warn));
   await cursor.moveTo(0);
   const { named } = pack;
-  const { disks, refuseSeveral } = await surveyDisks(members(reading, () => {}), { choice, named, contents });
+  const { disks, refuseSeveral } = await surveyDisks(
+    members(reading, () => {}),
+    { choice, named, contents },
+  );
   pack.finish(choice.disk === undefined ? new Set(disks.map(({ name }) => name)) : undefined);
   if (single) refuseSeveral();
   await cursor.moveTo(0);

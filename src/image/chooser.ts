@@ -53,9 +53,6 @@ export function chooserOf({ disk, inflate, rawBase }: ImageChoice, named: () => 
   };
 }
 
-
-
-
 /** The parents of the chosen disks that have not come yet, and the disks that went by without being chosen. */
 interface Parents {
   awaits(facts: LinkFacts | undefined): boolean;

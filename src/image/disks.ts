@@ -13,8 +13,8 @@ import { lookAtEnd } from '../vhd/end.ts';
 import { hasCookie } from '../vhd/footer.ts';
 import { isOverRaw } from '../vhd/links.ts';
 import type { OnWarning } from '../warnings.ts';
-import { readableChain } from './readable-chain.ts';
 import { type FileLayer, openVhdLayer, rawLayer } from './file-layer.ts';
+import { readableChain } from './readable-chain.ts';
 
 interface DisksOptions {
   /** Everything is raw, whatever it begins with. */

@@ -59,7 +59,8 @@ export async function findLeaf(sources: readonly Source[], options: LeafOptions)
   const found: Found = { disks, first, ahead: undefined, isLate: false };
   if (first.done) return found;
   const givenSize = virtualSize === undefined ? undefined : { size: virtualSize, leaf: undefined, allocatedBytes: 0, layers: undefined };
-  if (isLeaf(first.value.place, leafRank)) return { ...found, ahead: (await isOfOtherSize(first.value, virtualSize)) ? givenSize : undefined };
+  if (isLeaf(first.value.place, leafRank))
+    return { ...found, ahead: (await isOfOtherSize(first.value, virtualSize)) ? givenSize : undefined };
   const mayBe = mayBeLeaf(first.value.place, leafRank);
   if (canGoBack) {
     const disk = await first.value.open();

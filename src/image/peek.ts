@@ -1,8 +1,8 @@
 /** A peek at a member of an archive: how it is linked to others. */
 
+import { startsWith } from '../bytes.ts';
 import { decompress } from '../codec/compression.ts';
 import type { InflateChoice } from '../codec/inflate.ts';
-import { startsWith } from '../bytes.ts';
 import { type Chunks, type Cursor, streamCursor } from '../cursor.ts';
 import { MAGIC } from '../disk/magic.ts';
 import { isRawName } from '../ova/select.ts';

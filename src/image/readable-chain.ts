@@ -12,8 +12,8 @@ import { assert, inMember, throwIfCancelled } from '../errors.ts';
 import { eachInParallel } from '../host/parallel.ts';
 import type { ReadableFile } from '../source/readable-file.ts';
 import type { OnWarning } from '../warnings.ts';
-import { createLayers } from './layers.ts';
 import type { FileLayer } from './file-layer.ts';
+import { createLayers } from './layers.ts';
 
 interface ChainRules {
   /** Accept parents with any unique ID. */

@@ -1,7 +1,7 @@
 /** Survey: which members of a seekable archive are disks, and how they hang together, from their headers. */
 
 import { VdiStreamError } from '../errors.ts';
-import { checkReadable, isRawName, isRequested, isVhdName, type Place, placeOf, plainName } from '../ova/select.ts';
+import { checkReadable, isPackageFile, isRawName, isRequested, isVhdName, type Place, placeOf, plainName } from '../ova/select.ts';
 import type { Member } from '../ova/tar.ts';
 import type { ImageChoice } from './choice.ts';
 import type { Contents } from './contents.ts';
@@ -41,7 +41,8 @@ export interface Survey {
 /** Throws DISK_AMBIGUOUS, DISK_DUPLICATE, TAR_SPARSE, TAR_NOT_A_FILE. */
 export async function surveyDisks(members: AsyncIterable<Member>, options: SurveyOptions): Promise<Survey> {
   const { choice, contents } = options;
-  const { nodes, wanted, rawBase } = choice.raw && choice.disk === undefined ? await rawFile(members, options) : await vhds(members, options);
+  const { nodes, wanted, rawBase } =
+    choice.raw && choice.disk === undefined ? await rawFile(members, options) : await vhds(members, options);
   const branches = branchesOf(nodes, wanted, rawBase);
   const disks = new Map<SurveyedNode, SurveyedDisk>();
   for (const branch of branches) {
@@ -64,7 +65,10 @@ interface Found {
   readonly rawBase?: SurveyedNode | undefined;
 }
 
-async function vhds(members: AsyncIterable<Member>, { choice: { disk, inflate, rawBase }, named, contents }: SurveyOptions): Promise<Found> {
+async function vhds(
+  members: AsyncIterable<Member>,
+  { choice: { disk, inflate, rawBase }, named, contents }: SurveyOptions,
+): Promise<Found> {
   const nodes: SurveyedNode[] = [];
   for await (const member of members) {
     const name = plainName(member.name).replace(/\/$/, '');
@@ -97,6 +101,10 @@ async function rawFile(members: AsyncIterable<Member>, { named, contents }: Surv
       limit(nodes, name);
       nodes.push(node);
     } else if (member.type === 'file') {
+      if (isPackageFile(name)) {
+        contents.ignore(name, member.offset);
+        continue;
+      }
       if (files === 0) only = node;
       else contents.ignore(name, member.offset);
       files++;

@@ -47,7 +47,6 @@ describe('a member', () => {
     }
   });
 
-
   test('is raw when the caller says so and names it', async () => {
     for (const { input } of waysOf(testFolder(), [
       ['a.bin', noise(512, 3)],

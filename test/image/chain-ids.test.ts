@@ -60,7 +60,9 @@ describe('layers of any name', () => {
         const chain = chainOf(stack);
         const all = permutations(layers);
         const order = all[seed % all.length] ?? [];
-        const entries = order.map((rank): Entry => [`disk-${(rank * 7 + seed) % 11}-${rank}.${rank % 2 ? 'vhd' : 'avhd'}`, chain.vhds[rank] ?? base]);
+        const entries = order.map(
+          (rank): Entry => [`disk-${(rank * 7 + seed) % 11}-${rank}.${rank % 2 ? 'vhd' : 'avhd'}`, chain.vhds[rank] ?? base],
+        );
         for (const { name, input, jumps } of waysOf(testFolder(), entries)) {
           const target = join(testFolder(), 'disk');
           const found = await codeOf(writeDisk(input(), target, { verify: true, virtualSize: chain.content.length }));
@@ -90,7 +92,8 @@ describe('layers of any name', () => {
       ['readme', Buffer.from('hi')],
     ];
     for (const order of [entries, entries.toReversed()]) {
-      for (const result of await written(order, chain.content)) expect(result).toMatchObject({ member: upper, layers: 2, ignored: ['readme'] });
+      for (const result of await written(order, chain.content))
+        expect(result).toMatchObject({ member: upper, layers: 2, ignored: ['readme'] });
       for (const { input } of waysOf(testFolder(), order)) {
         await expect(check(input(), {})).resolves.toMatchObject({ ok: true, findings: [] });
       }
@@ -114,7 +117,8 @@ describe('layers of any name', () => {
       ['b.vhd', sample(9).vhd],
       ['base.vhd.gz', gzipSync(base)],
     ];
-    for (const result of await written([['box.ovf', ovfOf(['leaf.vhd'])], ...entries], content)) expect(result).toMatchObject({ layers: 3 });
+    for (const result of await written([['box.ovf', ovfOf(['leaf.vhd'])], ...entries], content))
+      expect(result).toMatchObject({ layers: 3 });
     for (const result of await written(entries, content, { disk: 'leaf.vhd' })) {
       expect(result).toMatchObject({ member: 'leaf.vhd', layers: 3, ignored: ['a.vhd', 'b.vhd'] });
     }
@@ -140,7 +144,9 @@ describe('layers of any name', () => {
     ];
     const tar: Entry[] = [['box.mf', manifestOf(entries)], ...entries];
     for (const { input, jumps } of waysOf(testFolder(), tar)) {
-      expect(await codeOf(writeDisk(input(), join(testFolder(), 'disk'), { verify: true, manifest: 'require' }))).toBe(jumps ? 'ok' : 'CHAIN_ORDER');
+      expect(await codeOf(writeDisk(input(), join(testFolder(), 'disk'), { verify: true, manifest: 'require' }))).toBe(
+        jumps ? 'ok' : 'CHAIN_ORDER',
+      );
     }
   });
 });
@@ -154,7 +160,10 @@ describe('a tree with several leaves', () => {
       code: 'DISK_AMBIGUOUS',
       message: expect.stringContaining(jumps ? tree : 'none was chosen'),
     }));
-    await refused([entries[0], entries[2], entries[1]].filter((entry) => entry !== undefined), { code: 'DISK_AMBIGUOUS' });
+    await refused(
+      [entries[0], entries[2], entries[1]].filter((entry) => entry !== undefined),
+      { code: 'DISK_AMBIGUOUS' },
+    );
   });
 
   test('is described by info and checked, each disk with all its layers', async () => {

@@ -7,13 +7,18 @@ import { stored, streamed } from '../support/chains.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
 import { type Entry, sample, waysOf } from '../support/packages.ts';
-import { createStack, identity, layerVhd, type Identity } from '../support/vhd-model.ts';
+import { createStack, type Identity, identity, layerVhd } from '../support/vhd-model.ts';
 
 const form = { seed: 1 };
 const RAW: Identity = { id: Buffer.alloc(16), timestamp: 0 };
 
 /** Two layers over a raw disk, as libvhd makes them. */
-function overRaw(lowest: Identity = RAW): { readonly top: Buffer; readonly middle: Buffer; readonly base: Buffer; readonly content: Buffer } {
+function overRaw(lowest: Identity = RAW): {
+  readonly top: Buffer;
+  readonly middle: Buffer;
+  readonly base: Buffer;
+  readonly content: Buffer;
+} {
   const stack = createStack({ kind: 'fixed', size: 300, blockSize: 4096 });
   stack.write(0, 300);
   const base = stack.content();
