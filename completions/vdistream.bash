@@ -24,7 +24,7 @@ _vdistream() {
     *:--cache-size) return ;;
     *:--inflate) words='auto isal zlib node zlib-sync' ;;
     *:--zero) words='auto assume-zero write' ;;
-    write:--force | import:--force) words='parent parent type busy size vhd content' ;;
+    write:--force | import:--force) words='parent type busy size vhd content' ;;
     *:--virtual-size) return ;;
     verify:--force) words='parent type size' ;;
     *:--sr) return ;;

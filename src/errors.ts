@@ -741,7 +741,7 @@ export const ERRORS = {
 } as const satisfies Record<string, Kind>;
 
 /** The guards that a caller can lift. */
-export const GUARDS = Object.values(ERRORS).flatMap((kind) => ('guard' in kind ? [kind.guard] : []));
+export const GUARDS = [...new Set(Object.values(ERRORS).flatMap((kind) => ('guard' in kind ? [kind.guard] : [])))];
 
 export type ErrorCode = keyof typeof ERRORS;
 

@@ -115,7 +115,7 @@ export const OPTIONS = {
   'raw-base': {
     sentence: 'the base of the chain is raw, whatever its name',
     commands: [...READERS, 'export', 'upload'],
-    group: 'image',
+    group: 'source',
     page: 'images.md#a-raw-base',
   },
   manifest: {

@@ -84,7 +84,7 @@ export async function onlyDisk(sources: readonly Source[], options: LeafOptions)
   return {
     member: member === undefined ? undefined : leaf?.name,
     type: leaf?.type,
-    layers: ahead === undefined && place === undefined ? 1 : ahead?.layers,
+    layers: ahead === undefined && place === undefined && first.value.leafFirst ? 1 : ahead?.layers,
     virtualSize: ahead?.size ?? disk.virtualSize,
     allocatedBytes: Math.max(disk.allocatedBytes, ahead?.allocatedBytes ?? 0),
     rewrites: !first.value.leafFirst,

@@ -1,7 +1,7 @@
 /** A peek at a member of an archive: how it is linked to others. */
 
 import { startsWith } from '../bytes.ts';
-import { decompress } from '../codec/compression.ts';
+import { decompress, MAGIC_BYTES } from '../codec/compression.ts';
 import type { InflateChoice } from '../codec/inflate.ts';
 import { type Chunks, type Cursor, streamCursor } from '../cursor.ts';
 import { MAGIC } from '../disk/magic.ts';
@@ -9,14 +9,13 @@ import { isRawName } from '../ova/select.ts';
 import { peekLinks } from '../vhd/head.ts';
 import type { LinkFacts } from '../vhd/links.ts';
 
-/** What a cursor can peek at. Gzipped, it holds footer and header of any VHD in the usual order. */
-const MAX_PEEK = 64 * 1024;
+/** Of a gzipped member: it holds footer and header of any VHD in the usual order. */
+const PACKED_BYTES = 16 * 1024;
 
 /** Leaves `body`, which may be gzipped, at its start. Undefined if its links cannot be known. */
 export async function factsOf(name: string, body: Cursor, inflate: InflateChoice | undefined): Promise<LinkFacts | undefined> {
   const isRaw = isRawName(name);
-  const front = isRaw ? new Uint8Array(0) : await body.peek(MAX_PEEK);
-  if (startsWith(front, MAGIC.gzip)) return gzippedFacts(front, inflate);
+  if (!isRaw && startsWith(await body.peek(MAGIC_BYTES), MAGIC.gzip)) return gzippedFacts(await body.peek(PACKED_BYTES), inflate);
   const links = await peekLinks(body);
   return isRaw && links?.type === 'fixed' && links.identity === undefined ? { type: 'raw', identity: undefined, parent: undefined } : links;
 }

@@ -1,6 +1,6 @@
 /** RawChooser: which member of an archive is the raw disk that the caller speaks of: the one named so, else the only file. */
 
-import { checkReadable, isRawName, type NamedDisks } from '../ova/select.ts';
+import { checkReadable, isPackageFile, isRawName, type NamedDisks } from '../ova/select.ts';
 import type { Chooser } from './chooser.ts';
 import type { Contents } from './contents.ts';
 
@@ -29,7 +29,7 @@ export function rawChooser(contents: Contents, named: () => NamedDisks | undefin
         found = true;
         return 'disk';
       }
-      if (member.type !== 'file') return 'other';
+      if (member.type !== 'file' || isPackageFile(name)) return 'other';
       if (first !== undefined && !found && !first.isHeld) contents.ignore(name, member.offset);
       refuseOthers();
       files++;

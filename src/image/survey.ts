@@ -1,7 +1,17 @@
 /** Survey: which members of a seekable archive are disks, and how they hang together, from their headers. */
 
 import { VdiStreamError } from '../errors.ts';
-import { checkReadable, isRawName, isRequested, isVhdName, type NamedDisks, type Place, placeOf, plainName } from '../ova/select.ts';
+import {
+  checkReadable,
+  isPackageFile,
+  isRawName,
+  isRequested,
+  isVhdName,
+  type NamedDisks,
+  type Place,
+  placeOf,
+  plainName,
+} from '../ova/select.ts';
 import type { Member } from '../ova/tar.ts';
 import type { ImageChoice } from './choice.ts';
 import type { Contents } from './contents.ts';
@@ -101,6 +111,10 @@ async function rawFile(members: AsyncIterable<Member>, { named, contents }: Surv
       limit(nodes, name);
       nodes.push(node);
     } else if (member.type === 'file') {
+      if (isPackageFile(name)) {
+        contents.ignore(name, member.offset);
+        continue;
+      }
       if (files === 0) only = node;
       else contents.ignore(name, member.offset);
       files++;

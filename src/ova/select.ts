@@ -31,6 +31,9 @@ export const isPackedMember = (name: string, compression: keyof typeof PACKED_NA
 /** A raw disk; Nova's raw_tgz images have disk.raw. */
 export const isRawName = (name: string): boolean => /\.(?:raw|img)$/i.test(name);
 
+/** A descriptor, manifest or certificate file of an OVF package: never a disk, whether it is used or not. */
+export const isPackageFile = (name: string): boolean => /\.(?:ovf|mf|cert)$/i.test(name);
+
 /** The position of a disk in a chain. */
 export interface Place {
   /** A key that all layers of one chain share. */

@@ -5,7 +5,7 @@ import { check, info, writeDisk } from '../../src/index.ts';
 import { noise } from '../support/chunks.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
-import { type Entry, manifestOf, ovfOf, refused, sample, waysOf, written } from '../support/packages.ts';
+import { type Entry, manifestOf, ovfOf, refused, sample, waysOf } from '../support/packages.ts';
 
 const raw = Buffer.from(noise(200 << 10, 5));
 const small = (name: string): Entry => [name, Buffer.from(`{"what":"${name}"}`)];
@@ -79,8 +79,10 @@ describe('the raw disk of an archive is', () => {
   });
 
   test('the one that is requested', async () => {
-    for (const result of await written([small('a'), ['b', raw], large('c')], raw, { raw: true, disk: 'b' })) {
-      expect(result).toMatchObject({ member: 'b', type: 'raw' });
+    for (const { input, name } of waysOf(testFolder(), [small('a'), ['b', raw], large('c')])) {
+      const target = join(testFolder(), 'disk');
+      await expect(writeDisk(input(), target, { raw: true, disk: 'b' }), name).resolves.toMatchObject({ member: 'b', type: 'raw' });
+      expect(readFileSync(target).equals(raw), name).toBe(true);
     }
   });
 });
