@@ -3,7 +3,7 @@
 import { checkOptions } from '../arguments.ts';
 import { type Compression, inflaterOf } from '../codec/compression.ts';
 import type { InflateName } from '../codec/inflate.ts';
-import type { DiskFacts, DiskType, Identity, Parent, Range } from '../disk/disk.ts';
+import type { DiskEnd, DiskFacts, DiskType, Parent, Range } from '../disk/disk.ts';
 import { VdiStreamError } from '../errors.ts';
 import { noDisk } from '../image/chain.ts';
 import { openFeed } from '../image/feed.ts';
@@ -111,9 +111,9 @@ function diskReader(wanted: string | undefined, warn: OnWarning): DiskReader {
       const disk = await open();
       const rank = layers.add(name, place, disk);
       const map = mapOf(disk.allocated(), disk.virtualSize);
-      const identity = quick ? disk.identity : await disk.skip();
-      layers.identify(rank, identity);
-      found.push({ rank, info: layerInfo(member, disk, identity, map) });
+      const end = quick ? disk : await disk.skip();
+      layers.identify(rank, end);
+      found.push({ rank, info: layerInfo(member, disk, end, map) });
     },
     finish(quick) {
       const infos = found.sort((a, b) => a.rank - b.rank).map(({ info }) => info);
@@ -125,8 +125,8 @@ function diskReader(wanted: string | undefined, warn: OnWarning): DiskReader {
   };
 }
 
-function layerInfo(member: string | undefined, disk: DiskFacts, identity: Identity | undefined, map: readonly number[]): LayerInfo {
-  const { type, virtualSize, blockSize, allocatedBytes, parent } = disk;
+function layerInfo(member: string | undefined, disk: DiskFacts, { identity, virtualSize }: DiskEnd, map: readonly number[]): LayerInfo {
+  const { type, blockSize, allocatedBytes, parent } = disk;
   const { creator, uniqueId, timestamp } = identity ?? {};
   return { member, type, virtualSize, blockSize, creator, uniqueId, timestamp, parent, allocatedBytes, map };
 }

@@ -344,7 +344,7 @@ describe('encoding', () => {
           ready: Promise.reject(new Error('EIO')),
           release: () => lease.release(),
         };
-        return undefined;
+        return disk.skip();
       },
     };
     await expect(collect(encodeVhd(failing, { type: 'dynamic', identity }).bytes(buffers))).rejects.toThrow('EIO');
