@@ -10,7 +10,7 @@
 
 import { SECTOR, startsWith, u32be, u64be } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
-import { VdiStreamError } from '../errors.ts';
+import { type OnFault, refuse, VdiStreamError } from '../errors.ts';
 import { tableBytes } from './bat.ts';
 import { type Footer, TAPDISK } from './footer.ts';
 import type { Header } from './header.ts';
@@ -36,9 +36,15 @@ export function batmapOffset(footer: Footer, header: Header): number | undefined
 
 /**
  * Reads the header of the batmap, if there is one. `firstBlock` is the byte at which the first block begins; a stream must not be read
- * past it. Throws VHD_ENCRYPTED.
+ * past it. VHD_ENCRYPTED goes to `fault`.
  */
-export async function readBatmap(cursor: Cursor, footer: Footer, header: Header, firstBlock: number): Promise<Batmap | undefined> {
+export async function readBatmap(
+  cursor: Cursor,
+  footer: Footer,
+  header: Header,
+  firstBlock: number,
+  fault: OnFault = refuse,
+): Promise<Batmap | undefined> {
   const at = batmapOffset(footer, header);
   if (at === undefined) return undefined;
   const end = Math.min(firstBlock, cursor.length ?? Number.POSITIVE_INFINITY);
@@ -47,7 +53,7 @@ export async function readBatmap(cursor: Cursor, footer: Footer, header: Header,
   const bytes = await cursor.peek(SECTOR);
   if (bytes.length < SECTOR || !startsWith(bytes, BATMAP_COOKIE)) return undefined;
   if (bytes[29] === 1) {
-    throw new VdiStreamError('VHD_ENCRYPTED', 'the VHD is encrypted, and the image does not contain the key', { offset: at + 29 });
+    fault(new VdiStreamError('VHD_ENCRYPTED', 'the VHD is encrypted, and the image does not contain the key', { offset: at + 29 }));
   }
   return {
     headerOffset: at,

@@ -9,7 +9,7 @@ import { BATMAP_COOKIE, type Batmap, batmapOffset, readBatmap } from './batmap.t
 import { watchBlocks } from './dynamic.ts';
 import { findEmptyTail } from './empty-tail.ts';
 import { checkEnd, type End, type EndAhead, hasFooter, readEnd } from './end.ts';
-import { checksum, type Footer, versionText } from './footer.ts';
+import { checksum, FOOTER_SIZE, type Footer, versionText } from './footer.ts';
 import { HEADER_SIZE, type Header, headerOffset, MAX_BLOCKS, parseHeader } from './header.ts';
 import { limitOf } from './metadata.ts';
 import { attempt, type Report } from './report.ts';
@@ -53,8 +53,8 @@ export async function checkBlocks(cursor: Cursor, footer: Footer, end: EndAhead 
     listed.fault(code, error);
   });
   const first = firstByte(bat, misplaced);
-  await warnOfSpare(cursor, header, Math.min(first, limit), report);
-  const batmap = await attempt(report, () => readBatmap(cursor, footer, header, first));
+  await warnOfSpare(cursor, header, Math.min(first, limit === cursor.length ? limit - FOOTER_SIZE : limit), report);
+  const batmap = await readBatmap(cursor, footer, header, first, report.fault);
   const full = batmap === undefined ? undefined : await readMap(cursor, batmap, header, first, report);
   if (batmap === undefined) await warnOfNoBatmap(cursor, footer, header, first, report);
   else if (full !== undefined) warnOfUnallocated(full, batmap, bat, header, report);
@@ -118,7 +118,7 @@ function limited({ fault, warn }: Report) {
 async function warnOfSpare(cursor: Cursor, header: Header, end: number, { warn }: Report): Promise<void> {
   const start = header.tableOffset + header.blocks * 4;
   const entries = Math.min(header.tableEntries, MAX_BLOCKS) - header.blocks;
-  const table = await cursor.read(Math.max(0, Math.min(entries * 4, end - start)));
+  const table = await cursor.read(Math.max(0, Math.min(entries * 4, Number.isFinite(end) ? end - start : 0)));
   let used = 0;
   for (let at = 0; at + 4 <= table.length; at += 4) if (u32be(table, at) !== UNUSED) used++;
   if (used === 0) return;

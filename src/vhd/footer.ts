@@ -146,6 +146,8 @@ const FIRST_HIDING_BOTH = 0x00010002;
 
 /** The names of the fields in which the footer at the end differs from its copy at the start. */
 export function differingFields(front: Footer, end: Footer): string[] {
+  // A damaged copy differs anyway.
+  if (!checksumHolds(front.bytes)) return [];
   const early = front.creator === TAPDISK && front.creatorVersion < FIRST_HIDING_BOTH;
   return FIELDS.filter(([name, from, to]) => {
     if (name === HIDDEN && early) return false;

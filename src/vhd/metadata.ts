@@ -91,7 +91,7 @@ async function readBlockMetadata(
 }
 
 /** The byte at which the last block must have ended. In a stream it is not known in time whether there is a footer. */
-export function limitOf({ length = Number.MAX_SAFE_INTEGER }: Cursor, end: EndAhead | undefined): number {
+export function limitOf({ length = Number.POSITIVE_INFINITY }: Cursor, end: EndAhead | undefined): number {
   return end !== undefined && hasFooter(end) ? end.offset : length;
 }
 
