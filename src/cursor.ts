@@ -193,7 +193,10 @@ export function within(outer: Cursor, length: number): Cursor {
   return {
     seekable: outer.seekable,
     length,
-    ...(outer.nextData && { nextData: async (position) => Math.min(length, ((await outer.nextData?.(start + position)) ?? start) - start) }),
+    ...(outer.isDevice !== undefined && { isDevice: outer.isDevice }),
+    ...(outer.nextData && {
+      nextData: async (position) => Math.min(length, ((await outer.nextData?.(start + position)) ?? start) - start),
+    }),
     get position() {
       return outer.position - start;
     },

@@ -40,7 +40,8 @@ export const WARNINGS = {
   VHD_TABLE_SPARE: { about: 'image', meaning: 'The BAT has entries in use past the end of the disk. They are ignored.' },
   VHD_BATMAP: {
     about: 'image',
-    meaning: 'The batmap is missing or damaged, or lists blocks as full that are not allocated or whose bitmaps are not full. The bitmaps are used.',
+    meaning:
+      'The batmap is missing or damaged, or lists blocks as full that are not allocated or whose bitmaps are not full. The bitmaps are used.',
   },
   VHD_LOCATOR: {
     about: 'image',

@@ -52,7 +52,7 @@ export async function openReadableFile(path: string): Promise<ReadableFile> {
       return size();
     },
     read: (into, at) => readFully(file, path, [into], at),
-    cursor: () => fileCursor(file, size(), path, () => {}),
+    cursor: () => fileCursor(file, size(), path, () => {}, kind === 'block'),
     data: (signal) => dataOf(path, { fd, kind, size: size() }, signal),
     version: () => versionOf(fd, kind),
     sharesBytesWith: sharing(fstatSync(fd)),

@@ -46,7 +46,10 @@ export const neededBytes = (block: number, footer: Footer, header: Header): numb
 export const bitmapBytesOf = ({ blockSize }: Header): number => roundUp(Math.ceil(blockSize / SECTOR / 8), SECTOR);
 
 /** What a block must not overlap. */
-export const metadataOf = (footer: Footer, header: Header): readonly { readonly name: string; readonly start: number; readonly end: number }[] => [
+export const metadataOf = (
+  footer: Footer,
+  header: Header,
+): readonly { readonly name: string; readonly start: number; readonly end: number }[] => [
   { name: 'footer', start: 0, end: FOOTER_SIZE },
   { name: 'header', start: footer.dataOffset, end: footer.dataOffset + HEADER_SIZE },
   { name: 'BAT', start: header.tableOffset, end: header.tableOffset + tableBytes(header.tableEntries) },
@@ -70,13 +73,7 @@ const refuseBlock: BlockFault = (_code, _block, error) => {
  * Checks the table and sorts it into file order. `table` has at least `header.blocks` entries; `end` is the byte at which the last block
  * must have ended: that of the footer at the end, if that could be read first. Passes VHD_BLOCK_METADATA, VHD_BLOCK_OVERLAP and VHD_BLOCK_RANGE to `fault`, which throws them by default.
  */
-export function readBat(
-  table: Uint8Array,
-  footer: Footer,
-  header: Header,
-  end: number,
-  fault: BlockFault = refuseBlock,
-): Bat {
+export function readBat(table: Uint8Array, footer: Footer, header: Header, end: number, fault: BlockFault = refuseBlock): Bat {
   const bitmapBytes = bitmapBytesOf(header);
   const placed = inFileOrder(table, header.blocks);
   const wrong = (code: ErrorCode, block: number, message: () => string): void =>

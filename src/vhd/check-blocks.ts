@@ -133,7 +133,11 @@ async function warnOfNoBatmap(cursor: Cursor, footer: Footer, header: Header, fi
   await cursor.moveTo(at);
   const bytes = await cursor.peek(SECTOR);
   if (bytes.length < SECTOR || hasFooter({ bytes }) || startsWith(bytes, BATMAP_COOKIE)) return;
-  warn({ code: 'VHD_BATMAP', message: `no batmap at byte ${at}, where tapdisk has one: the cookie "${BATMAP_COOKIE}" is missing`, offset: at });
+  warn({
+    code: 'VHD_BATMAP',
+    message: `no batmap at byte ${at}, where tapdisk has one: the cookie "${BATMAP_COOKIE}" is missing`,
+    offset: at,
+  });
 }
 
 function warnOfUnallocated(full: Uint8Array, batmap: Batmap, bat: Bat, header: Header, { warn }: Report): void {
@@ -145,7 +149,11 @@ function warnOfUnallocated(full: Uint8Array, batmap: Batmap, bat: Bat, header: H
   }
   if (count === 0) return;
   const offset = batmap.offset + Math.floor(first / 8);
-  warn({ code: 'VHD_BATMAP', message: `the batmap lists ${count} blocks as full that are not allocated; the first is block ${first}`, offset });
+  warn({
+    code: 'VHD_BATMAP',
+    message: `the batmap lists ${count} blocks as full that are not allocated; the first is block ${first}`,
+    offset,
+  });
 }
 
 /** Other programs, libvhd among them, expect every block to be whole. */
@@ -173,7 +181,11 @@ async function readMap(cursor: Cursor, batmap: Batmap, header: Header, first: nu
   };
   const least = Math.ceil(header.blocks / 8);
   if (batmap.version > LAST_BATMAP) {
-    warn({ code: 'VHD_BATMAP', message: `the batmap has version ${versionText(batmap.version)}, later than 1.2`, offset: batmap.headerOffset + 20 });
+    warn({
+      code: 'VHD_BATMAP',
+      message: `the batmap has version ${versionText(batmap.version)}, later than 1.2`,
+      offset: batmap.headerOffset + 20,
+    });
   }
   if (offset < batmap.headerOffset + SECTOR || length < least || length > tableBytes(MAX_BLOCKS) || offset + length > first) {
     return refuseMap(`the batmap cannot have ${length} bytes at byte ${offset}`);

@@ -87,7 +87,11 @@ function warnOfFields(footer: Footer, at: number, { warn, now }: Report): void {
     warn({ code: 'VHD_VERSION', message: `the footer has version ${versionText(version)}, not 1.0`, offset: at + 12 });
   }
   if (footer.creator === TAPDISK && footer.creatorVersion > LAST_TAPDISK) {
-    warn({ code: 'VHD_VERSION', message: `tapdisk ${versionText(footer.creatorVersion)} made this VHD, a later one than 1.3`, offset: at + 32 });
+    warn({
+      code: 'VHD_VERSION',
+      message: `tapdisk ${versionText(footer.creatorVersion)} made this VHD, a later one than 1.3`,
+      offset: at + 32,
+    });
   }
   if (footer.creator === TAPDISK && (footer.bytes[85] ?? 0) > 1) {
     warn({ code: 'VHD_HIDDEN', message: `the hidden flag is ${footer.bytes[85]}, not 0 or 1`, offset: at + 85 });

@@ -48,7 +48,10 @@ export async function readRest(cursor: Cursor, look?: Look): Promise<End> {
     held = { sector, offset };
   };
   for await (const chunk of cursor.chunks()) {
-    tail = Buffer.concat([tail.subarray(chunk.length < FOOTER_SIZE ? chunk.length - FOOTER_SIZE : tail.length), chunk.subarray(-FOOTER_SIZE)]);
+    tail = Buffer.concat([
+      tail.subarray(chunk.length < FOOTER_SIZE ? chunk.length - FOOTER_SIZE : tail.length),
+      chunk.subarray(-FOOTER_SIZE),
+    ]);
     const bytes = partial.length > 0 ? Buffer.concat([partial, chunk]) : chunk;
     const start = cursor.position - bytes.length;
     const whole = bytes.subarray(0, roundDown(bytes.length, SECTOR));

@@ -30,12 +30,7 @@ export interface Rest {
  * Reads the rest, and judges it and the gaps. In a stream, `cursor` has watched the gaps up to the last block; of what can seek, they are
  * read here. Throws VHD_FOOTERS_DIFFER, and VHD_BLOCK_RANGE for a stream that ends in a block.
  */
-export async function judgeRest(
-  cursor: Cursor,
-  remaining: Remaining,
-  warn: OnWarning,
-  fault: OnFault,
-): Promise<Rest> {
+export async function judgeRest(cursor: Cursor, remaining: Remaining, warn: OnWarning, fault: OnFault): Promise<Rest> {
   const { occupied, emptyTail, lastSector, stray } = remaining;
   const end = await readToEnd(cursor, remaining);
   if (end.bytes.length === 0 && lastSector !== undefined && startsWith(lastSector, COOKIE) && isFooter(lastSector)) {
@@ -70,7 +65,7 @@ async function streamToEnd(cursor: Cursor, partsEnd: number, stray: Stray): Prom
   const end = await readRest(cursor, (sector, offset) => {
     if (offset < partsEnd) return;
     if (offset === partsEnd && isFooter(sector)) atEnd = Uint8Array.from(sector);
-    else stray.look(sector, offset);
+    stray.look(sector, offset);
   });
   stray.endGap(tailGap(partsEnd, Math.max(0, end.offset - partsEnd)));
   if (hasFooter(end) || atEnd === undefined) return end;

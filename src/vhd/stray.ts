@@ -43,7 +43,7 @@ export function createStray(footer: Footer, header: Header): Stray {
 
   return {
     look(sector, offset) {
-      if (isPadding(sector)) return;
+      if (isPadding(sector) || isPath(sector)) return;
       // Where the file ended before it grew.
       if (isFooter(sector)) {
         if (inGap.sectors === 0 && Buffer.compare(sector, footer.bytes) === 0) inGap.isCopy = true;
@@ -72,6 +72,10 @@ export function createStray(footer: Footer, header: Header): Stray {
 
 /** Windows fills the space after its table with ff. */
 const isPadding = (sector: Uint8Array): boolean => Buffer.compare(sector, FILLED.subarray(0, sector.length)) === 0;
+
+/** A parent locator that is not in use any more: libvhd and vhd-lib write a new one elsewhere. In ASCII or UTF-16. */
+const isPath = (sector: Uint8Array): boolean =>
+  /^(?:file:\/\/[\x20-\xff]+|(?:[\x20-\x7e]\0)+|(?:\0[\x20-\x7e])+)\0*$/.test(Buffer.from(sector).toString('latin1'));
 
 /** Reads a gap and looks at it. Skips the holes of a file. */
 export async function lookAtGap(cursor: Cursor, gap: Gap, stray: Stray): Promise<void> {

@@ -51,7 +51,7 @@ describe('a misplaced block is refused before any extent:', () => {
     const vhd = withEntry(9, (good.length - 4608) / 512);
     for (const length of [undefined, vhd.length]) {
       for (const use of [readDisk, (disk: Disk) => disk.skip()]) {
-        const error = await failure(decodeVhd(stream(vhd, length)).then(use));
+        const error = await failure(decodeVhd(stream(vhd, length)).then<unknown>(use));
         expect(error).toMatchObject({ code: 'VHD_BLOCK_RANGE', offset: good.length - 512 });
       }
     }
