@@ -161,7 +161,8 @@ function warnOfShortBlock({ placed, bitmapBytes }: Bat, { blockSize }: Header, e
   if (placed.count === 0) return;
   const index = placed.count - 1;
   const offset = placed.sector(index) * SECTOR;
-  const missing = offset + bitmapBytes + blockSize - end.offset;
+  const limit = hasFooter(end) ? end.offset : end.offset + end.bytes.length;
+  const missing = offset + bitmapBytes + blockSize - limit;
   if (missing <= 0) return;
   const message = `block ${placed.block(index)}, at byte ${offset}, is stored only up to the end of the disk: ${missing} bytes of the block are missing`;
   warn({ code: 'VHD_BLOCK_SHORT', message, offset });
