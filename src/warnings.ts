@@ -71,6 +71,11 @@ export const WARNINGS = {
     about: 'image',
     meaning: 'The last block is stored only up to the end of the disk. XenServer and other programs may refuse the VHD.',
   },
+  VHD_RESERVED: {
+    about: 'image',
+    meaning:
+      'A field that this type of VHD does not use has a value. XenServer refuses such a VHD in an SR; the data of the disk is not affected.',
+  },
   VHD_VERSION: {
     about: 'image',
     meaning: 'The VHD has a minor version that XenServer refuses, or was made by a later tapdisk. The data of the disk is not affected.',

@@ -6,6 +6,7 @@ import { bitAt, bitRuns } from '../disk/bits.ts';
 import type { ErrorCode, VdiStreamError } from '../errors.ts';
 import { type Bat, firstByte, neededBytes, readBat, readTable, tableBytes, UNUSED } from './bat.ts';
 import { BATMAP_COOKIE, type Batmap, batmapOffset, readBatmap } from './batmap.ts';
+import { warnOfHeader, warnOfLocators } from './check-fields.ts';
 import { watchBlocks } from './dynamic.ts';
 import { findEmptyTail } from './empty-tail.ts';
 import { checkEnd, type End, type EndAhead, hasFooter, readEnd } from './end.ts';
@@ -39,7 +40,7 @@ export async function checkBlocks(cursor: Cursor, footer: Footer, end: EndAhead 
   };
   if (header === undefined) return { header, rest: () => endOnly(cursor) };
   warnOfLocators(header, footer, cursor.length, report);
-  warnOfVersion(header, footer, report);
+  warnOfHeader(header, footer, report);
   const stray = createStray(footer, header);
   await lookBeforeTable(cursor, { footer, header }, stray);
   const table = await readTable(cursor, header);
@@ -168,12 +169,6 @@ function warnOfShortBlock({ placed, bitmapBytes }: Bat, { blockSize }: Header, e
   warn({ code: 'VHD_BLOCK_SHORT', message, offset });
 }
 
-/** libvhd refuses any version but 1.0, and what a later tapdisk than 1.3 has made. */
-function warnOfVersion({ version }: Header, footer: Footer, { warn }: Report): void {
-  if (version % 0x10000 === 0) return;
-  warn({ code: 'VHD_VERSION', message: `the dynamic header has version ${versionText(version)}, not 1.0`, offset: footer.dataOffset + 24 });
-}
-
 /** Reads the map, one bit per block, if it precedes the first block and is valid. */
 async function readMap(cursor: Cursor, batmap: Batmap, header: Header, first: number, { warn }: Report): Promise<Uint8Array | undefined> {
   const { offset, length } = batmap;
@@ -205,20 +200,3 @@ function signedChecksum(map: Uint8Array): number {
 }
 
 const LAST_BATMAP = 0x00010002;
-
-const KINDS: ReadonlySet<string> = new Set(['Wi2r', 'Wi2k', 'W2ru', 'W2ku', 'Mac ', 'MacX']);
-
-function warnOfLocators({ locators }: Header, footer: Footer, length: number | undefined, { warn }: Report): void {
-  for (const { index, entry, kind, ...locator } of locators) {
-    const end = locator.offset + locator.length;
-    const where = { offset: footer.dataOffset + entry };
-    if (!KINDS.has(kind)) warn({ code: 'VHD_LOCATOR', message: `parent locator ${index} is of an unknown kind`, ...where });
-    else if (length !== undefined && end > length) {
-      warn({
-        code: 'VHD_LOCATOR',
-        message: `parent locator ${index} ends at byte ${end}, past the end of the VHD (${length} bytes)`,
-        ...where,
-      });
-    }
-  }
-}

@@ -39,6 +39,8 @@ export interface Header {
   readonly parent: Parent | undefined;
   /** Only of a differencing disk. */
   readonly locators: readonly Locator[];
+  /** All 1024, as found. */
+  readonly bytes: Uint8Array;
 }
 
 /** Where the path of the parent is stored, in one of its forms. */
@@ -98,7 +100,7 @@ export function parseHeader(bytes: Uint8Array, footer: Footer, fault: OnFault = 
   }
   const parent = footer.type === 'differencing' ? parseParent(bytes) : undefined;
   const locators = footer.type === 'differencing' ? parseLocators(bytes) : [];
-  return { version, tableOffset, tableEntries, blockSize, blocks, parent, locators };
+  return { version, tableOffset, tableEntries, blockSize, blocks, parent, locators, bytes };
 }
 
 /** Eight entries of 24 bytes each, from byte 576 on: kind, space, length, reserved, offset. */

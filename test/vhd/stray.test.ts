@@ -62,8 +62,7 @@ function withGaps(gaps: readonly number[], tail: number, fill: (bytes: Buffer, g
   return Buffer.concat([...parts, vhd.subarray(-512)]);
 }
 
-const startOf = (gaps: readonly number[], gap: number): number =>
-  2048 + gaps.slice(0, gap).reduce((sum, bytes) => sum + bytes + STORED, 0);
+const startOf = (gaps: readonly number[], gap: number): number => 2048 + gaps.slice(0, gap).reduce((sum, bytes) => sum + bytes + STORED, 0);
 
 describe('bytes that belong to no part of a VHD', () => {
   test('are found in any gap, by their first sector, and in every way of reading', async () => {
