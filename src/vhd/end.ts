@@ -123,11 +123,15 @@ async function footerBeforeZeros(cursor: Cursor, length: number): Promise<EndAhe
   return undefined;
 }
 
-export function warnOfZeros({ isDevice }: Cursor, { offset, bytes, rest }: End, warn: OnWarning): void {
+export function warnOfRest({ isDevice }: Cursor, { offset, bytes, rest }: End, warn: OnWarning): void {
   const after = offset + bytes.length;
-  const message = `${rest} zero bytes follow the footer, from byte ${after} on`;
-  if (isDevice) warn({ code: 'VHD_DEVICE_REST', message: `${message}: the device is larger than the VHD`, offset: after });
-  else warn({ code: 'VHD_LONGER', message: `${message}: the file was made longer`, offset: after });
+  if (isDevice) {
+    const message = `${rest} bytes follow the footer, from byte ${after} on: the device is larger than the VHD`;
+    warn({ code: 'VHD_DEVICE_REST', message, offset: after });
+  } else {
+    const message = `${rest} zero bytes follow the footer, from byte ${after} on: the file was made longer`;
+    warn({ code: 'VHD_LONGER', message, offset: after });
+  }
 }
 
 /**

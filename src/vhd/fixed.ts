@@ -12,7 +12,7 @@ import { flatDisk } from '../disk/flat.ts';
 import { pieces } from '../disk/pieces.ts';
 import { VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
-import { type FixedEnd, warnOfZeros } from './end.ts';
+import { type FixedEnd, warnOfRest } from './end.ts';
 import { type Footer, footerBytes, hasCookie, identityOf, parseFooter, warnOfFooter } from './footer.ts';
 
 const PIECE = MiB;
@@ -67,7 +67,7 @@ export function fixedDisk(cursor: Cursor, end: FixedEnd | undefined, warn: OnWar
       const message = `${bodyEnd - footer.virtualSize} zero bytes are between the disk and the footer, which says ${footer.virtualSize} bytes`;
       warn({ code: 'VHD_LONGER', message: `${message}; that is the size of the disk`, offset: footer.virtualSize });
     }
-    if (end !== undefined && end.rest > 0) warnOfZeros(cursor, end, warn);
+    if (end !== undefined && end.rest > 0) warnOfRest(cursor, end, warn);
     return { identity: identityOf(footer), virtualSize: footer.virtualSize };
   }
 

@@ -5,7 +5,7 @@ import type { Cursor } from '../cursor.ts';
 import { type OnFault, VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import { type EmptyTail, judgeEmptyTail } from './empty-tail.ts';
-import { checkEnd, type End, hasFooter, readRest, warnOfZeros } from './end.ts';
+import { checkEnd, type End, hasFooter, readRest, warnOfRest } from './end.ts';
 import { COOKIE, FOOTER_SIZE, type Footer, isFooter } from './footer.ts';
 import { endOfParts, type Gap, gapsOf, type Occupied } from './gaps.ts';
 import { lookAtGap, type Stray } from './stray.ts';
@@ -37,7 +37,7 @@ export async function judgeRest(cursor: Cursor, remaining: Remaining, warn: OnWa
     throw new VdiStreamError('VHD_BLOCK_RANGE', 'the last block extends over the footer at the end', { offset: end.offset - FOOTER_SIZE });
   }
   judgeEmptyTail(emptyTail, end, warn, fault);
-  if (!stray.report(cursor, warn) && end.rest > 0) warnOfZeros(cursor, end, warn);
+  if (!stray.report(cursor, warn) && end.rest > 0) warnOfRest(cursor, end, warn);
   return { end, last: checkEnd(end, occupied.footer, warn) };
 }
 
@@ -45,7 +45,14 @@ async function readToEnd(cursor: Cursor, { occupied, end: ahead, stray }: Remain
   const partsEnd = endOfParts(occupied);
   if (ahead === undefined) return streamToEnd(cursor, partsEnd, stray);
   const end = hasFooter(ahead) ? ahead : ((await footerAt(cursor, partsEnd)) ?? ahead);
-  for (const gap of gapsOf(occupied, 0, end.offset)) await lookAtGap(cursor, gap, stray);
+  // A device holds after the last block what it held before, so that need not be read: often it is most of a large volume.
+  const to = cursor.isDevice ? Math.min(partsEnd, end.offset) : end.offset;
+  let data = 0;
+  for (const gap of gapsOf(occupied, 0, to)) {
+    // One hole may cover many gaps.
+    if (gap.offset + gap.length > data) data = await lookAtGap(cursor, gap, stray);
+  }
+  if (cursor.isDevice) return end;
   if (end !== ahead && end.rest > 0) await lookAtGap(cursor, tailGap(end.offset + FOOTER_SIZE, end.rest), stray);
   return end;
 }

@@ -77,12 +77,13 @@ const isPadding = (sector: Uint8Array): boolean => Buffer.compare(sector, FILLED
 const isPath = (sector: Uint8Array): boolean =>
   /^(?:file:\/\/[\x20-\xff]+|(?:[\x20-\x7e]\0)+|(?:\0[\x20-\x7e])+)\0*$/.test(Buffer.from(sector).toString('latin1'));
 
-/** Reads a gap and looks at it. Skips the holes of a file. */
-export async function lookAtGap(cursor: Cursor, gap: Gap, stray: Stray): Promise<void> {
+/** Reads a gap and looks at it. Skips the holes of a file: returns the byte from which on there may be data again. */
+export async function lookAtGap(cursor: Cursor, gap: Gap, stray: Stray): Promise<number> {
   const { offset, length } = gap;
   const end = offset + length;
   const buffer = new Uint8Array(Math.min(PIECE, length));
-  for (let at = offset; at < end; ) {
+  let at = offset;
+  while (at < end) {
     if (cursor.nextData !== undefined) at = Math.max(at, roundDown(await cursor.nextData(at), SECTOR));
     if (at >= end) break;
     const piece = buffer.subarray(0, Math.min(PIECE, end - at));
@@ -97,6 +98,7 @@ export async function lookAtGap(cursor: Cursor, gap: Gap, stray: Stray): Promise
     at += piece.length;
   }
   stray.endGap(gap);
+  return at;
 }
 
 /** Looks at the gaps of a stream that come before the table, which is needed to find the others. */

@@ -155,20 +155,20 @@ describe('no warning is caused by', () => {
   });
 });
 
-test('what a device holds after its VHD is no warning about the image', async () => {
-  const vhd = withGaps([0, 0], 8192, (bytes, gap) => void (gap === 2 && bytes.fill(7)));
+test('what a device holds after the blocks of its VHD is no warning about the image', async () => {
+  const end = startOf([0, 0], 2);
   const path = join(testFolder(), 'device');
   for (const [bytes, offset] of [
-    [vhd, startOf([0, 0], 2)],
-    [Buffer.concat([withGaps([0, 0], 0), Buffer.alloc(8192, 7)]), startOf([0, 0], 2) + 512],
-    [Buffer.concat([withGaps([0, 0], 0), Buffer.alloc(8192)]), startOf([0, 0], 2) + 512],
+    [withGaps([0, 0], 8192, (tail, gap) => void (gap === 2 && tail.fill(7))), undefined],
+    [Buffer.concat([withGaps([0, 0], 0), Buffer.alloc(8192, 7)]), end + 512],
+    [Buffer.concat([withGaps([0, 0], 0), Buffer.alloc(8192)]), end + 512],
   ] as const) {
     writeFileSync(path, bytes);
     const file = await openReadableFile(path);
     const warnings: Warning[] = [];
     const disk = await decodeVhd({ ...file.cursor(), isDevice: true }, { onWarning: (warning) => warnings.push(warning) });
     await disk.skip().finally(() => file.close());
-    expect(warnings).toMatchObject([{ code: 'VHD_DEVICE_REST', offset }]);
+    expect(warnings).toMatchObject(offset === undefined ? [] : [{ code: 'VHD_DEVICE_REST', offset }]);
   }
 });
 
