@@ -14,7 +14,7 @@ import { type Chunks, checkedChunks } from './cursor.ts';
 export { type Compression, MAGIC_BYTES } from './codec/compression.ts';
 export type { GzipOptions } from './codec/gzip.ts';
 export { type Chunks, type Cursor, drain, type StreamCursor, streamCursor } from './cursor.ts';
-export type { DecodeOptions, Disk, DiskFacts, DiskType, ExtentOptions, Identity, Parent, Range, Wanted } from './disk/disk.ts';
+export type { DecodeOptions, Disk, DiskEnd, DiskFacts, DiskType, ExtentOptions, Identity, Parent, Range, Wanted } from './disk/disk.ts';
 export type { Buffers, DataExtent, EmptyExtent, Extent, Lease } from './disk/extent.ts';
 export { discard } from './disk/extent.ts';
 export { type Layer, type OverlayOptions, overlay } from './disk/overlay.ts';

@@ -27,6 +27,8 @@ export interface Cursor {
   moveTo(position: number): Promise<void>;
   /** Everything from here on. */
   chunks(): Chunks;
+  /** The next byte from `position` on that a hole of the file does not cover; the end if there is none. Without it, there may be holes. */
+  nextData?(position: number): Promise<number>;
   /** Whether the bytes are those of a block device, which keeps what was written to it before. */
   readonly isDevice?: boolean;
 }
@@ -191,6 +193,10 @@ export function within(outer: Cursor, length: number): Cursor {
   return {
     seekable: outer.seekable,
     length,
+    ...(outer.isDevice !== undefined && { isDevice: outer.isDevice }),
+    ...(outer.nextData && {
+      nextData: async (position) => Math.min(length, ((await outer.nextData?.(start + position)) ?? start) - start),
+    }),
     get position() {
       return outer.position - start;
     },

@@ -362,6 +362,13 @@ export const ERRORS = {
   },
   VHD_BLOCK_METADATA: { exit: 1, atFault: 'image', meaning: 'A block overlaps the metadata of the VHD.', advice: DAMAGED },
   VHD_BLOCK_OVERLAP: { exit: 1, atFault: 'image', meaning: 'Two blocks of the VHD overlap.', advice: DAMAGED },
+  VHD_UNFINISHED: {
+    exit: 1,
+    atFault: 'image',
+    meaning:
+      'The last blocks of the dynamic VHD hold nothing, and its footer is missing: it was copied into a file that had its whole length from the start, and the copy was stopped.',
+    advice: 'The image is incomplete. Fetch or copy it again.',
+  },
   VHD_BLOCK_RANGE: { exit: 1, atFault: 'image', meaning: 'A block extends past the end of the VHD.', advice: DAMAGED },
 
   EXPORT_IMAGE: {

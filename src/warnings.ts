@@ -34,21 +34,51 @@ export const WARNINGS = {
   VHD_UNIQUE_ID: { about: 'image', meaning: 'The VHD has no unique ID, so no child can refer to it.' },
   VHD_HIDDEN: {
     about: 'image',
-    meaning: 'The leaf is flagged as hidden, as tapdisk does with parents. In an SR it would be garbage-collected.',
+    meaning:
+      'The leaf is flagged as hidden, as tapdisk does with parents: in an SR it would be garbage-collected. Or the flag has a value that XenServer refuses.',
   },
   VHD_TABLE_SPARE: { about: 'image', meaning: 'The BAT has entries in use past the end of the disk. They are ignored.' },
   VHD_BATMAP: {
     about: 'image',
-    meaning: 'The batmap is damaged, or lists blocks as full whose bitmaps are not. The bitmaps are used.',
+    meaning:
+      'The batmap is missing or damaged, or lists blocks as full that are not allocated or whose bitmaps are not full. The bitmaps are used.',
   },
   VHD_LOCATOR: {
     about: 'image',
     meaning: 'A parent locator is of an unknown kind, or points outside the file. Locators are never followed.',
   },
   MORE_FINDINGS: { about: 'image', meaning: 'There are more findings of this kind than the list shows.' },
+  VHD_STRAY: {
+    about: 'image',
+    meaning:
+      'The VHD has bytes that are not zero and belong to no part of it: no block, table, batmap, locator or footer. A download that was resumed at the wrong place looks like this, and then the disk is damaged.',
+  },
+  VHD_EMPTY_TAIL: {
+    about: 'image',
+    meaning:
+      'The last blocks of the file have bitmaps without a set bit, so they read as zero. A copy that was stopped half way looks like this, and so does the VHD of a host that crashed.',
+  },
+  VHD_LONGER: {
+    about: 'image',
+    meaning:
+      'The file is longer than the VHD: zeros follow its footer, or are between the data of a fixed disk and its footer. The disk has the size that the footer says.',
+  },
   VHD_DEVICE_REST: {
     about: 'source',
     meaning: 'The device that holds the VHD is larger than the VHD. The other bytes are not part of the disk.',
+  },
+  VHD_BLOCK_SHORT: {
+    about: 'image',
+    meaning: 'The last block is stored only up to the end of the disk. XenServer and other programs may refuse the VHD.',
+  },
+  VHD_RESERVED: {
+    about: 'image',
+    meaning:
+      'A field that this type of VHD does not use has a value. XenServer refuses such a VHD in an SR; the data of the disk is not affected.',
+  },
+  VHD_VERSION: {
+    about: 'image',
+    meaning: 'The VHD has a minor version that XenServer refuses, or was made by a later tapdisk. The data of the disk is not affected.',
   },
   VHD_GEOMETRY: { about: 'image', meaning: 'The CHS geometry describes a larger disk than the size field. The size field is used.' },
   VHD_SAVED_STATE: { about: 'image', meaning: 'The VHD belongs to a suspended VM. Its file systems may not be clean.' },

@@ -53,14 +53,24 @@ export interface ExtentOptions {
   readonly wanted?: Wanted | undefined;
 }
 
+/** What is known about a disk once it has been read to its end. */
+export interface DiskEnd {
+  readonly identity: Identity | undefined;
+  /**
+   * Bytes. Less than the `virtualSize` before if zeros precede the footer of a fixed VHD in a stream: its length was taken for the size of
+   * the disk, and so the extents had those zeros too.
+   */
+  readonly virtualSize: number;
+}
+
 export interface Disk extends DiskFacts {
   /**
    * Streams the disk once, then reads the image to its end and checks what follows (footer, CRC, end of archive). The disk is good only
-   * once the iteration has ended without an error, not after the last extent. Returns the identity.
+   * once the iteration has ended without an error, not after the last extent.
    */
-  extents(buffers: Buffers, options?: ExtentOptions): AsyncGenerator<Extent, Identity | undefined, void>;
+  extents(buffers: Buffers, options?: ExtentOptions): AsyncGenerator<Extent, DiskEnd, void>;
   /** Use instead of `extents` to run the final checks without decoding. */
-  skip(): Promise<Identity | undefined>;
+  skip(): Promise<DiskEnd>;
 }
 
 export interface DecodeOptions {

@@ -5,7 +5,7 @@ import { roundUp, SECTOR } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
-import type { Disk } from './disk.ts';
+import type { Disk, DiskEnd } from './disk.ts';
 import type { Buffers, Extent } from './extent.ts';
 import { flatDisk } from './flat.ts';
 import { pieces } from './pieces.ts';
@@ -23,11 +23,12 @@ export function rawDisk(cursor: Cursor, size: number | undefined, warn: OnWarnin
     warn({ code: 'RAW_PADDED', message: `the last sector has only ${length - whole} bytes; it is padded with zeros`, offset: whole });
   }
 
-  async function finish(): Promise<undefined> {
+  async function finish(): Promise<DiskEnd> {
     await cursor.moveTo(length);
     if (cursor.length === undefined && (await cursor.peek(1)).length > 0) {
       throw new VdiStreamError('RAW_SIZE', `the raw disk is longer than the given size, ${length} bytes`, { offset: length });
     }
+    return { identity: undefined, virtualSize };
   }
 
   async function* body(buffers: Buffers, signal: AbortSignal | undefined): AsyncGenerator<Extent> {

@@ -99,8 +99,8 @@ export async function check(given: DiskInput, options: ReadOptions = {}): Promis
 async function checkDisk(stored: StoredDisk, { fault, warn }: Findings): Promise<Checked | undefined> {
   const { member, isRaw } = stored;
   if (isRaw) {
-    const { type, virtualSize, parent, skip } = await stored.open();
-    return { type, virtualSize, parent, identity: await skip(), hidden: false };
+    const { type, parent, skip } = await stored.open();
+    return { type, parent, ...(await skip()), hidden: false };
   }
   try {
     return await checkVhd(await stored.content(), {

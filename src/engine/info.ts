@@ -3,7 +3,7 @@
 import { checkOptions } from '../arguments.ts';
 import { type Compression, inflaterOf } from '../codec/compression.ts';
 import type { InflateName } from '../codec/inflate.ts';
-import type { DiskFacts, DiskType, Identity, Parent, Range } from '../disk/disk.ts';
+import type { DiskEnd, DiskFacts, DiskType, Parent, Range } from '../disk/disk.ts';
 import { VdiStreamError } from '../errors.ts';
 import { openFeed } from '../image/feed.ts';
 import { createLayers, type LayerFacts, leafRankOf, mayBeLeaf } from '../image/layers.ts';
@@ -110,8 +110,13 @@ async function readDisk({ name, member, place, open }: StoredDisk, quick: boolea
   const disk = await open();
   const { type, parent, virtualSize } = disk;
   const map = mapOf(disk.allocated(), virtualSize);
-  const identity = quick ? disk.identity : await disk.skip();
-  return { name, place, facts: { type, identity, parent, virtualSize }, info: layerInfo(member, disk, identity, map) };
+  const end = quick ? disk : await disk.skip();
+  return {
+    name,
+    place,
+    facts: { type, parent, identity: end.identity, virtualSize: end.virtualSize },
+    info: layerInfo(member, disk, end, map),
+  };
 }
 
 function checkBranch(branch: Branch<ReadDisk>, wanted: string | undefined, warn: OnWarning): void {
@@ -121,8 +126,8 @@ function checkBranch(branch: Branch<ReadDisk>, wanted: string | undefined, warn:
   layers.complete();
 }
 
-function layerInfo(member: string | undefined, disk: DiskFacts, identity: Identity | undefined, map: readonly number[]): LayerInfo {
-  const { type, virtualSize, blockSize, allocatedBytes, parent } = disk;
+function layerInfo(member: string | undefined, disk: DiskFacts, { identity, virtualSize }: DiskEnd, map: readonly number[]): LayerInfo {
+  const { type, blockSize, allocatedBytes, parent } = disk;
   const { creator, uniqueId, timestamp } = identity ?? {};
   return { member, type, virtualSize, blockSize, creator, uniqueId, timestamp, parent, allocatedBytes, map };
 }

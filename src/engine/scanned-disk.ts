@@ -49,14 +49,14 @@ export function scannedDisk(disk: ReadableDisk, { map, version, pool, warn }: Sc
     *allocated() {
       for (const { offset, length, inside } of runs()) if (inside) yield { offset, length };
     },
-    skip: async () => undefined,
+    skip: async () => ({ identity: undefined, virtualSize: size }),
     async *extents(buffers, { signal } = {}) {
       for (const { offset, length, inside } of runs()) {
         if (inside) yield* read(disk, { offset, length }, buffers, signal);
         else yield { kind: 'hole', offset, length };
       }
       await finish(signal);
-      return undefined;
+      return { identity: undefined, virtualSize: size };
     },
   };
 }

@@ -53,13 +53,13 @@ export async function verifyDisk(given: DiskInput, target: TargetInput, options:
         },
       });
       compared.finish();
-      const { member, layers, ignored } = end;
+      const { member, layers, ignored, virtualSize } = end;
       return {
         target: opened.name,
         member,
         inflate,
         layers,
-        virtualSize: total,
+        virtualSize,
         ignored,
         bytesRead: bytesRead(sources),
         bytesCompared: total,

@@ -32,8 +32,8 @@ interface WriteChoice {
 export interface WriteOptions extends DiskOptions, WriteChoice {}
 
 /**
- * Sizes in bytes. bytesWritten + bytesZeroed + bytesSkipped = virtualSize, plus the rest of the target if that was zeroed. bytesRewritten
- * are in addition to that, if a parent was written before its child.
+ * Sizes in bytes. bytesWritten + bytesZeroed + bytesSkipped = virtualSize, plus the rest of the target if that was zeroed, and the zeros
+ * that a stream has between a fixed disk and its footer. bytesRewritten are in addition to that, if a parent was written before its child.
  */
 export interface WriteResult extends Counts {
   readonly target: string;
@@ -123,12 +123,12 @@ export async function writeTo(
   { force, ...how }: WriteToOptions,
   job: Job,
 ): Promise<WriteResult> {
-  const { virtualSize } = chosen;
   const target = await openFor(opener, chosen, sources, { verify: how.verify, force, purpose: 'write' }, job);
   try {
     const { end, ...counts } = await writeAndSync(chosen, target, how, job);
-    await target.close();
-    const { member, type, layers, ignored } = end;
+    const { member, type, layers, ignored, virtualSize } = end;
+    const surplus = chosen.virtualSize - virtualSize;
+    await (surplus > 0 ? target.close(virtualSize) : target.close());
     return {
       target: target.name,
       member,

@@ -43,6 +43,8 @@ export interface DiskSummary {
   /** The leaf; undefined for a bare disk. */
   readonly member: string | undefined;
   readonly type: DiskType;
+  /** Bytes. May be less than before: see DiskEnd. */
+  readonly virtualSize: number;
   /** Of the leaf. */
   readonly identity: Identity | undefined;
   /** Number of layers; 1 without a chain. */
@@ -134,9 +136,9 @@ async function* flattened(
 
   const leaf = layers.leaf();
   assert(leaf !== undefined, 'a disk has a leaf');
-  const { name, type, identity } = leaf;
+  const { name, type, identity, virtualSize } = leaf;
   const member = first.member === undefined ? undefined : name;
-  return { member, type, identity, layers: layers.count, allocatedBytes, ignored };
+  return { member, type, virtualSize: Math.min(virtualSize, size), identity, layers: layers.count, allocatedBytes, ignored };
 }
 
 async function* startingWith<T>(first: T, rest: AsyncIterable<T>): AsyncGenerator<T, void, void> {

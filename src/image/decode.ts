@@ -48,4 +48,7 @@ export const ofBare = (error: unknown): unknown =>
   error instanceof VdiStreamError && error.code === 'VHD_FOOTER' ? unknownFormat(error) : error;
 
 export const unknownFormat = (cause?: unknown): VdiStreamError =>
-  new VdiStreamError('FORMAT_UNKNOWN', 'this is neither a VHD nor a tar, perhaps a raw disk', { offset: 0, cause });
+  new VdiStreamError('FORMAT_UNKNOWN', 'this is neither a VHD nor a tar: it has no footer at its start or end; perhaps a raw disk', {
+    offset: 0,
+    cause,
+  });

@@ -5,7 +5,6 @@ import type { DiskFacts, Range } from '../disk/disk.ts';
 import { inMember, isOfImage, VdiStreamError } from '../errors.ts';
 import type { ReadableFile } from '../source/readable-file.ts';
 import { vhdDisk } from '../vhd/decode.ts';
-import { FOOTER_SIZE } from '../vhd/footer.ts';
 import { readMetadata } from '../vhd/metadata.ts';
 import { type PlacedRun, type Placement, placementOf } from '../vhd/placement.ts';
 import type { OnWarning } from '../warnings.ts';
@@ -84,7 +83,7 @@ async function read(file: ReadableFile, warn: OnWarning): Promise<Content> {
     if (metadata.type === 'fixed' && file.kind === 'block') {
       // The end of a device is where its last user left it, unlike that of a file.
       throw new VdiStreamError('VHD_FOOTERS_DIFFER', 'the device begins with a footer of a dynamic VHD, but ends in one of a fixed VHD', {
-        offset: file.size - FOOTER_SIZE,
+        offset: metadata.end?.offset,
       });
     }
     const disk = vhdDisk(cursor, metadata, warn);

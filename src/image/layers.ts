@@ -1,6 +1,6 @@
 /** Collects the layers of a disk and checks that they make one chain. */
 
-import type { DiskFacts, DiskType, Identity } from '../disk/disk.ts';
+import type { DiskEnd, DiskFacts, DiskType, Identity } from '../disk/disk.ts';
 import { VdiStreamError } from '../errors.ts';
 import { MAX_LAYERS, type Place, placeOf } from '../ova/select.ts';
 import { checkBase, checkLink, isOver, type Link } from '../vhd/links.ts';
@@ -26,7 +26,7 @@ export interface Layers {
    */
   add(name: string, place: Place | undefined, facts: LayerFacts): number;
   /** The layer has been read to its end, including the footer of a fixed disk in a stream. */
-  identify(rank: number, identity: Identity | undefined): void;
+  identify(rank: number, end: DiskEnd): void;
   /**
    * All layers have been added. `size` is the expected size of the leaf, if known.
    * Throws CHAIN_GAP, CHAIN_TYPE, CHAIN_PARENT, CHAIN_LOOP, CHAIN_SIZE, VHD_DIFFERENCING.
@@ -49,6 +49,8 @@ export interface Leaf {
 interface AddedLayer extends Link {
   readonly rank: number;
   readonly place: Place | undefined;
+  /** Once it has been read, where it may be less: see DiskEnd. */
+  readonly endSize?: number;
 }
 
 export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
@@ -76,8 +78,8 @@ export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
     leaf() {
       const [leaf] = sorted();
       if (leaf === undefined) return undefined;
-      const { name, rank, facts } = leaf;
-      return { name, rank, virtualSize: facts.virtualSize, type: facts.type, identity: facts.identity };
+      const { name, rank, facts, endSize = facts.virtualSize } = leaf;
+      return { name, rank, virtualSize: endSize, type: facts.type, identity: facts.identity };
     },
 
     add(name, place, { type, identity, parent, virtualSize }) {
@@ -95,9 +97,9 @@ export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
       return rank;
     },
 
-    identify(rank, identity) {
+    identify(rank, { identity, virtualSize }) {
       const layer = added.get(rank);
-      if (layer !== undefined) added.set(rank, { ...layer, facts: { ...layer.facts, identity } });
+      if (layer !== undefined) added.set(rank, { ...layer, endSize: virtualSize, facts: { ...layer.facts, identity } });
     },
 
     complete(size) {
@@ -107,9 +109,9 @@ export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
       refuseGaps(layers, leafRank);
       for (const [index, layer] of layers.entries()) link(layer, layers[index + 1]);
       checkBase(layers);
-      const { virtualSize } = leaf.facts;
-      if (size !== undefined && virtualSize !== size) {
-        throw new VdiStreamError('CHAIN_SIZE', `the leaf has ${virtualSize} bytes, not ${size}`, { member: leaf.name });
+      const { facts, endSize } = leaf;
+      if (size !== undefined && facts.virtualSize !== size && endSize !== size) {
+        throw new VdiStreamError('CHAIN_SIZE', `the leaf has ${facts.virtualSize} bytes, not ${size}`, { member: leaf.name });
       }
     },
   };

@@ -1,7 +1,7 @@
 /** A disk as an image stores it: a name, a position in a chain, and its bytes. */
 
 import type { Cursor } from '../cursor.ts';
-import type { Disk } from '../disk/disk.ts';
+import type { Disk, DiskEnd } from '../disk/disk.ts';
 import type { Extent } from '../disk/extent.ts';
 import { inMember } from '../errors.ts';
 import type { Place } from '../ova/select.ts';
@@ -40,7 +40,7 @@ export function namedDisk(member: string, disk: Disk): Disk {
       }
     },
     async *extents(buffers, options) {
-      const extents = disk.extents(buffers, options);
+      const extents: AsyncIterator<Extent, DiskEnd, void> = disk.extents(buffers, options);
       try {
         for (;;) {
           const next = await extents.next();
@@ -50,7 +50,7 @@ export function namedDisk(member: string, disk: Disk): Disk {
       } catch (error) {
         throw inMember(member, error);
       } finally {
-        await extents.return(undefined);
+        await extents.return?.();
       }
     },
   };

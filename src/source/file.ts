@@ -3,14 +3,15 @@
 import type { FileHandle } from 'node:fs/promises';
 import { type Cursor, totalLength, truncated } from '../cursor.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
-import { errnoOf } from '../host/errno.ts';
+import { errnoOf, guarded } from '../host/errno.ts';
+import { type Native, native } from '../host/native.ts';
 import { readAhead, twoBuffers } from '../host/read-ahead.ts';
 
 /** Bytes per chunk: large enough to keep a disk busy. */
 const CHUNK = 512 * 1024;
 
 /**
- * A cursor over the first `length` bytes of `file`, called `name` in errors. Throws SOURCE_READ, and SOURCE_TRUNCATED if the file has
+ * A cursor over the first `length` bytes of `file`, called `name` in errors; `isDevice` if it is a block device. Throws SOURCE_READ, and SOURCE_TRUNCATED if the file has
  * become shorter. Calls `count` with the number of bytes read; bytes that were peeked at count only when they are read.
  */
 export function fileCursor(file: FileHandle, length: number, name: string, count: (bytes: number) => void, isDevice = false): Cursor {
@@ -35,8 +36,8 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
 
   return {
     seekable: true,
-    isDevice,
     length,
+    isDevice,
     fill,
     get position() {
       return position;
@@ -55,6 +56,10 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
       if (target > length) throw truncated(length);
       reader++;
       position = target;
+    },
+    async nextData(from) {
+      if (isDevice || from >= length) return from;
+      return Math.min(length, await nextData(file, name, from));
     },
     async *chunks() {
       const self = ++reader;
@@ -75,6 +80,17 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
       }
     },
   };
+}
+
+/** The next byte that a hole does not cover; without the addon, all may be data. */
+async function nextData(file: FileHandle, name: string, from: number): Promise<number> {
+  let addon: Native;
+  try {
+    addon = native();
+  } catch {
+    return from;
+  }
+  return guarded('SOURCE_READ', name, addon.seekData(file.fd, from));
 }
 
 /** Fills the buffers of `into` in order, from byte `at` on. Throws SOURCE_READ, and SOURCE_TRUNCATED if the file has become shorter. */

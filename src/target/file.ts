@@ -40,7 +40,7 @@ export async function fileTarget(addon: Native, claim: Opened, { path, wanted, p
       size,
       readsZero: opened.size === 0,
       ...io,
-      close: () => close(Math.max(opened.size, size) === wanted ? undefined : wanted),
+      close: (final = wanted) => close(Math.max(opened.size, size) === final ? undefined : final),
       abandon: () => close().catch(() => {}),
     };
   } catch (error) {

@@ -49,6 +49,6 @@ export async function newFile(addon: Native, path: string, { size: wanted, dryRu
     direct: opened.direct,
     ...io,
     abandon: () => end(async () => {}),
-    close: () => end(() => file.publish(wanted === size ? undefined : wanted)),
+    close: (final = wanted) => end(() => file.publish(final === size ? undefined : final)),
   };
 }

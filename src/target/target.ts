@@ -61,8 +61,11 @@ export interface Target {
    * any byte may hold data. Throws TARGET_READ.
    */
   nextData?(offset: number): Promise<number>;
-  /** Idempotent. Waits for calls in flight; later ones throw USAGE. A new file appears under its name only now. */
-  close(): Promise<void>;
+  /**
+   * Idempotent. Waits for calls in flight; later ones throw USAGE. A new file appears under its name only now. `size` is that of the disk, if
+   * it turned out to be less than the target was opened for: a file ends there. A device stays as it is.
+   */
+  close(size?: number): Promise<void>;
   /** Closes; a new file is discarded, since it holds only part of a disk. Never throws. */
   abandon(): Promise<void>;
 }

@@ -43,6 +43,18 @@ export const tableBytes = (entries: number): number => roundUp(entries * 4, SECT
 export const neededBytes = (block: number, footer: Footer, header: Header): number =>
   Math.min(header.blockSize, footer.virtualSize - block * header.blockSize);
 
+export const bitmapBytesOf = ({ blockSize }: Header): number => roundUp(Math.ceil(blockSize / SECTOR / 8), SECTOR);
+
+/** What a block must not overlap. */
+export const metadataOf = (
+  footer: Footer,
+  header: Header,
+): readonly { readonly name: string; readonly start: number; readonly end: number }[] => [
+  { name: 'footer', start: 0, end: FOOTER_SIZE },
+  { name: 'header', start: footer.dataOffset, end: footer.dataOffset + HEADER_SIZE },
+  { name: 'BAT', start: header.tableOffset, end: header.tableOffset + tableBytes(header.tableEntries) },
+];
+
 /** Reads the entries that the disk needs, at most 16 MiB (see MAX_BLOCKS). Throws SOURCE_TRUNCATED. */
 export async function readTable(cursor: Cursor, header: Header): Promise<Uint8Array> {
   if (cursor.length !== undefined && header.tableOffset + header.blocks * 4 > cursor.length) throw truncated(cursor.length);
@@ -58,29 +70,16 @@ const refuseBlock: BlockFault = (_code, _block, error) => {
 };
 
 /**
- * Checks the table and sorts it into file order. `table` has at least `header.blocks` entries; `length` is that of the VHD in bytes, if
- * known. Passes VHD_BLOCK_METADATA, VHD_BLOCK_OVERLAP and VHD_BLOCK_RANGE to `fault`, which throws them by default.
+ * Checks the table and sorts it into file order. `table` has at least `header.blocks` entries; `end` is the byte at which the last block
+ * must have ended: that of the footer at the end, if that could be read first. Passes VHD_BLOCK_METADATA, VHD_BLOCK_OVERLAP and VHD_BLOCK_RANGE to `fault`, which throws them by default.
  */
-export function readBat(
-  table: Uint8Array,
-  footer: Footer,
-  header: Header,
-  length: number | undefined,
-  fault: BlockFault = refuseBlock,
-): Bat {
-  const bitmapBytes = roundUp(Math.ceil(header.blockSize / SECTOR / 8), SECTOR);
+export function readBat(table: Uint8Array, footer: Footer, header: Header, end: number, fault: BlockFault = refuseBlock): Bat {
+  const bitmapBytes = bitmapBytesOf(header);
   const placed = inFileOrder(table, header.blocks);
   const wrong = (code: ErrorCode, block: number, message: () => string): void =>
     fault(code, block, () => new VdiStreamError(code, message(), { offset: header.tableOffset + block * 4 }));
 
-  const metadata = [
-    { name: 'footer', start: 0, end: FOOTER_SIZE },
-    { name: 'header', start: footer.dataOffset, end: footer.dataOffset + HEADER_SIZE },
-    { name: 'BAT', start: header.tableOffset, end: header.tableOffset + tableBytes(header.tableEntries) },
-  ];
-  // Assumes a footer at the end. Without one, a block in its place ends past this limit.
-  const end = length === undefined ? Number.MAX_SAFE_INTEGER : length - (length % SECTOR === 0 ? FOOTER_SIZE : length % SECTOR);
-
+  const metadata = metadataOf(footer, header);
   let previousEnd = 0;
   let previousBlock = -1;
   for (let index = 0; index < placed.count; index++) {
@@ -97,7 +96,7 @@ export function readBat(
       wrong('VHD_BLOCK_OVERLAP', block, () => `block ${block}, at byte ${start}, overlaps block ${other}`);
     }
     if (stop > end) {
-      wrong('VHD_BLOCK_RANGE', block, () => `block ${block} would end at byte ${stop} of a VHD of ${length} bytes`);
+      wrong('VHD_BLOCK_RANGE', block, () => `block ${block} would end at byte ${stop}, but the VHD ends at byte ${end}`);
     }
     previousEnd = stop;
     previousBlock = block;

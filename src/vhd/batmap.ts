@@ -10,7 +10,7 @@
 
 import { SECTOR, startsWith, u32be, u64be } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
-import { VdiStreamError } from '../errors.ts';
+import { type OnFault, refuse, VdiStreamError } from '../errors.ts';
 import { tableBytes } from './bat.ts';
 import { type Footer, TAPDISK } from './footer.ts';
 import type { Header } from './header.ts';
@@ -25,22 +25,35 @@ export interface Batmap {
   readonly checksum: number;
 }
 
+export const BATMAP_COOKIE = 'tdbatmap';
 const FIRST_VERSION = 0x00010001;
+
+/** Where tapdisk has it; undefined if another program, or an older version, made the VHD. */
+export function batmapOffset(footer: Footer, header: Header): number | undefined {
+  if (footer.creator !== TAPDISK || footer.creatorVersion < FIRST_VERSION) return undefined;
+  return header.tableOffset + tableBytes(header.tableEntries);
+}
 
 /**
  * Reads the header of the batmap, if there is one. `firstBlock` is the byte at which the first block begins; a stream must not be read
- * past it. Throws VHD_ENCRYPTED.
+ * past it. VHD_ENCRYPTED goes to `fault`.
  */
-export async function readBatmap(cursor: Cursor, footer: Footer, header: Header, firstBlock: number): Promise<Batmap | undefined> {
-  if (footer.creator !== TAPDISK || footer.creatorVersion < FIRST_VERSION) return undefined;
-  const at = header.tableOffset + tableBytes(header.tableEntries);
+export async function readBatmap(
+  cursor: Cursor,
+  footer: Footer,
+  header: Header,
+  firstBlock: number,
+  fault: OnFault = refuse,
+): Promise<Batmap | undefined> {
+  const at = batmapOffset(footer, header);
+  if (at === undefined) return undefined;
   const end = Math.min(firstBlock, cursor.length ?? Number.POSITIVE_INFINITY);
   if (at + SECTOR > end || (!cursor.seekable && at < cursor.position)) return undefined;
   await cursor.moveTo(at);
   const bytes = await cursor.peek(SECTOR);
-  if (bytes.length < SECTOR || !startsWith(bytes, 'tdbatmap')) return undefined;
+  if (bytes.length < SECTOR || !startsWith(bytes, BATMAP_COOKIE)) return undefined;
   if (bytes[29] === 1) {
-    throw new VdiStreamError('VHD_ENCRYPTED', 'the VHD is encrypted, and the image does not contain the key', { offset: at + 29 });
+    fault(new VdiStreamError('VHD_ENCRYPTED', 'the VHD is encrypted, and the image does not contain the key', { offset: at + 29 }));
   }
   return {
     headerOffset: at,

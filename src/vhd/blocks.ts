@@ -26,7 +26,11 @@ interface Reading {
   readonly layout: Layout;
   readonly buffers: Buffers;
   readonly signal: AbortSignal | undefined;
+  readonly see: SeeBlock | undefined;
 }
+
+/** Receives the bitmap of each block, and its data as stored or the end of that, in the order of the file. */
+export type SeeBlock = (index: number, bitmap: Uint8Array, data?: Uint8Array) => void;
 
 /** The blocks in file order. A hole comes before the block that ends it. */
 export async function* readBlocks(
@@ -34,16 +38,19 @@ export async function* readBlocks(
   layout: Layout,
   buffers: Buffers,
   { signal, wanted }: ExtentOptions,
+  see?: SeeBlock,
 ): AsyncGenerator<Read, void, void> {
-  const reading: Reading = { cursor, layout, buffers, signal };
+  const reading: Reading = { cursor, layout, buffers, signal, see };
   const use = blockUse(cursor, layout, wanted, buffers.size);
   const most = Math.min(MAX_RUN, Math.floor(buffers.size / layout.blockSize));
   for (let index = 0; index < layout.count; ) {
     for (const extent of layout.holesBefore(index)) yield { extent };
     const parts = await use.of(index);
     let count = 1;
-    if (parts?.length === 0) yield { extent: { kind: 'hole', ...layout.range(index) } };
-    else if (parts !== undefined) yield await readParts(reading, index, parts);
+    if (parts?.length === 0) {
+      if (see !== undefined) await seeBlock(cursor, layout, index, see);
+      yield { extent: { kind: 'hole', ...layout.range(index) } };
+    } else if (parts !== undefined) yield await readParts(reading, index, parts);
     else if (most === 0) yield* readPieces(reading, index);
     else {
       while (count < most && (await joins(reading, use, index + count))) count++;
@@ -54,19 +61,35 @@ export async function* readBlocks(
   for (const extent of layout.holesBefore(layout.count)) yield { extent };
 }
 
+/** Reads only the bitmaps, in the order of the file, and the last sector of the last block. */
+export async function seeBlocks(cursor: Cursor, layout: Layout, see: SeeBlock): Promise<void> {
+  for (let index = 0; index < layout.count; index++) await seeBlock(cursor, layout, index, see);
+}
+
+async function seeBlock(cursor: Cursor, layout: Layout, index: number, see: SeeBlock): Promise<void> {
+  await cursor.moveTo(layout.bitmapAt(index));
+  const bitmap = await cursor.read(layout.bitmapBytes);
+  const isLast = index === layout.count - 1;
+  if (isLast) await cursor.moveTo(layout.dataAt(index) + layout.range(index).length - SECTOR);
+  see(index, bitmap, isLast ? await cursor.read(SECTOR) : undefined);
+}
+
 /** Whether a block is read whole, in one read with the one before it. */
 async function joins({ layout }: Reading, use: BlockUse, index: number): Promise<boolean> {
   return layout.isNext(index) && layout.gapBefore(index) <= MAX_GAP && (await use.of(index)) === undefined;
 }
 
 /** Reads a block that is larger than a buffer. */
-async function* readPieces({ cursor, layout, buffers, signal }: Reading, index: number): AsyncGenerator<Read, void, void> {
+async function* readPieces({ cursor, layout, buffers, signal, see }: Reading, index: number): AsyncGenerator<Read, void, void> {
   const { differencing } = layout;
   const range = layout.range(index);
   await cursor.moveTo(layout.bitmapAt(index));
   const bitmap = new Uint8Array(layout.bitmapBytes);
-  const clear = (bytes: Uint8Array, from: number): void => clearAbsent(bytes, bitmap, from / SECTOR);
-  for await (const extent of pieces(cursor, range, buffers, { signal, lead: bitmap, prepare: differencing ? undefined : clear })) {
+  const prepare = (bytes: Uint8Array, from: number): void => {
+    see?.(index, bitmap, bytes);
+    if (!differencing) clearAbsent(bytes, bitmap, from / SECTOR);
+  };
+  for await (const extent of pieces(cursor, range, buffers, { signal, lead: bitmap, prepare })) {
     const { offset, length } = extent;
     yield differencing ? { extent, present: () => bitmapRuns(bitmap, range.offset, offset - range.offset, length) } : { extent };
   }
@@ -77,7 +100,7 @@ async function* readPieces({ cursor, layout, buffers, signal }: Reading, index: 
  * between threads for 2 MiB blocks, and makes large writes even of small blocks. `isFull`: their bitmaps are known to be full.
  */
 async function readRun(reading: Reading, index: number, count: number, isFull: boolean): Promise<Read> {
-  const { cursor, layout, buffers, signal } = reading;
+  const { cursor, layout, buffers, signal, see } = reading;
   const { bitmapBytes, differencing } = layout;
   await cursor.moveTo(layout.bitmapAt(index));
   const lease = await buffers.acquire(signal);
@@ -93,12 +116,12 @@ async function readRun(reading: Reading, index: number, count: number, isFull: b
     parts.push(bitmap, data);
     blocks.push({ bitmap, data });
   }
-  const filled = cursor.fill(...parts);
-  const ready = differencing
-    ? filled
-    : filled.then(() => {
-        for (const { bitmap, data } of blocks) clearAbsent(data, bitmap, 0);
-      });
+  const ready = cursor.fill(...parts).then(() => {
+    for (const [at, { bitmap, data }] of blocks.entries()) {
+      see?.(index + at, bitmap, data);
+      if (!differencing) clearAbsent(data, bitmap, 0);
+    }
+  });
   await settleStream(cursor, ready, lease);
   const extent = dataExtent(layout.range(index).offset, lease, length, ready);
   if (!differencing || isFull) return { extent };

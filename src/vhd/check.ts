@@ -5,18 +5,16 @@ import type { DiskFacts } from '../disk/disk.ts';
 import { FRONT_BYTES, refuseOtherFormat } from '../disk/other-formats.ts';
 import { VdiStreamError } from '../errors.ts';
 import { checkBlocks } from './check-blocks.ts';
-import { checkEnd, lookAtEnd, readEnd } from './end.ts';
-import { fixedDisk } from './fixed.ts';
-import { dateOf, FOOTER_SIZE, type Footer, hasCookie, identityOf, parseFooter, warnOfFooter } from './footer.ts';
+import { warnOfFields } from './check-fields.ts';
+import { type FixedEnd, isFixed, lookAtEnd } from './end.ts';
+import { fixedDisk, refuseExtra } from './fixed.ts';
+import { FOOTER_SIZE, type Footer, hasCookie, identityOf, parseFooter, warnOfFooter } from './footer.ts';
 import { attempt, type Report } from './report.ts';
 
 /** The facts that a check collects besides faults. */
 export interface Checked extends Pick<DiskFacts, 'type' | 'virtualSize' | 'identity' | 'parent'> {
   readonly hidden: boolean;
 }
-
-/** Seconds by which libvhd lets clocks differ (TIMESTAMP_MAX_SLACK). */
-const SLACK = 1800;
 
 /**
  * Reports everything that is wrong. Throws only errors of the source, and errors after which the check cannot continue.
@@ -25,23 +23,28 @@ export async function checkVhd(cursor: Cursor, report: Report): Promise<Checked 
   const front = await cursor.peek(FOOTER_SIZE);
   if (front.length === 0) throw new VdiStreamError('DISK_EMPTY', 'the disk is empty', { offset: 0 });
   // A fixed disk may begin with any bytes, so a good footer at the end, if it can be read now, takes precedence.
-  const end = (await lookAtEnd(cursor))?.footer;
-  if (end?.type === 'fixed') return checkFixed(cursor, end, report);
-  if (end === undefined && !hasCookie(front)) {
+  const end = await lookAtEnd(cursor);
+  if (isFixed(end)) {
+    await refuseExtra(cursor, end);
+    return checkFixed(cursor, end, report);
+  }
+  if (end?.footer === undefined && !hasCookie(front)) {
     refuseOtherFormat(await cursor.peek(FRONT_BYTES));
     return checkFixed(cursor, undefined, report);
   }
   if (front.length < FOOTER_SIZE) throw truncated(front.length);
-  const footer = readCopy(front, end, report);
+  const footer = readCopy(front, end?.footer, report);
   if (footer.type === 'fixed') {
     throw new VdiStreamError('VHD_TYPE', 'the footer at the start says fixed, but a fixed VHD has a footer only at its end', {
       offset: 60,
     });
   }
-  warnOfFields(front, footer, report);
-  const header = await checkBlocks(cursor, footer, report);
-  const found = await readEnd(cursor);
-  await attempt(report, async () => checkEnd(found.bytes, found.offset, footer, report.warn));
+  warnOfFields(footer, 0, report);
+  const { header, rest } = await checkBlocks(cursor, footer, end, report);
+  await attempt(report, async () => {
+    const { end: found, last } = await rest();
+    if (last !== undefined && last.chsSize !== footer.chsSize) warnOfFooter({ ...last, savedState: false }, report.warn, found.offset);
+  });
   return { ...footer, identity: identityOf(footer), parent: header?.parent };
 }
 
@@ -56,21 +59,7 @@ function readCopy(front: Uint8Array, end: Footer | undefined, { fault }: Report)
   }
 }
 
-async function checkFixed(cursor: Cursor, footer: Footer | undefined, report: Report): Promise<Checked> {
-  const disk = fixedDisk(cursor, footer, report.warn);
-  const { type, virtualSize, parent } = disk;
-  return { type, virtualSize, parent, identity: await disk.skip(), hidden: false };
-}
-
-/** Checks fields that do not affect the data of the disk, but that other programs use. */
-function warnOfFields(front: Uint8Array, footer: Footer, { warn, now }: Report): void {
-  warnOfFooter(footer, warn);
-  if (footer.timestamp > now + SLACK) {
-    const when = dateOf(footer.timestamp).toISOString();
-    warn({ code: 'VHD_TIMESTAMP', message: `the timestamp of the footer, ${when}, is in the future`, offset: 24 });
-  }
-  const features = hasCookie(front) ? (front[11] ?? 0) : 2;
-  if ((features & 2) === 0 || features > 3)
-    warn({ code: 'VHD_FEATURES', message: `the feature bits are ${features}, not 2 or 3`, offset: 8 });
-  if (/^0+$/.test(footer.uniqueId)) warn({ code: 'VHD_UNIQUE_ID', message: 'the unique ID is all zeros', offset: 68 });
+async function checkFixed(cursor: Cursor, end: FixedEnd | undefined, report: Report): Promise<Checked> {
+  const { type, parent, skip } = fixedDisk(cursor, end, report.warn, (footer, _, at) => warnOfFields(footer, at, report));
+  return { type, parent, ...(await skip()), hidden: false };
 }

@@ -23,5 +23,5 @@ export async function decodeVhd(cursor: Cursor, options: DecodeOptions = {}): Pr
 
 /** The disk of a VHD whose metadata has just been read from `cursor`. Throws DISK_SIZE_UNKNOWN, VHD_FOOTER, SOURCE_TRUNCATED. */
 export function vhdDisk(cursor: Cursor, metadata: VhdMetadata, warn: OnWarning): Disk {
-  return metadata.type === 'fixed' ? fixedDisk(cursor, metadata.footer, warn) : dynamicDisk(cursor, metadata, warn);
+  return metadata.type === 'fixed' ? fixedDisk(cursor, metadata.end, warn) : dynamicDisk(cursor, metadata, warn);
 }

@@ -3,42 +3,75 @@
  * footer.
  */
 
+import { SECTOR } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
-import type { Disk, Identity, Range } from '../disk/disk.ts';
+import type { Disk, DiskEnd, Range } from '../disk/disk.ts';
+import { refuse } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import { type Bat, neededBytes } from './bat.ts';
-import { readBlocks } from './blocks.ts';
-import { checkEnd, readEnd } from './end.ts';
+import { readBlocks, type SeeBlock, seeBlocks } from './blocks.ts';
+import { watchEmptyTail } from './empty-tail.ts';
 import { type Footer, identityOf, warnOfFooter } from './footer.ts';
 import type { Header } from './header.ts';
 import { layoutOf } from './layout.ts';
 import type { BlockMetadata } from './metadata.ts';
 import { extentsOf } from './presence.ts';
+import { judgeRest, type Remaining } from './rest.ts';
+import { watching } from './stray.ts';
 
 /** The cursor is where reading the metadata has left it. */
-export function dynamicDisk(cursor: Cursor, { type, footer, header, bat }: BlockMetadata, warn: OnWarning): Disk {
+export function dynamicDisk(cursor: Cursor, metadata: BlockMetadata, warn: OnWarning): Disk {
+  const { type, footer, header, bat, end, emptyTail, stray } = metadata;
   warnOfFooter(footer, warn);
-  const identity = identityOf(footer);
+  const layout = layoutOf(footer, header, bat);
+  const { from, see, seen } = cursor.seekable ? { from: cursor } : watchBlocks(cursor, metadata);
 
-  async function finish(): Promise<Identity> {
-    const found = await readEnd(cursor);
-    checkEnd(found.bytes, found.offset, footer, warn);
-    return identity;
+  async function finish(): Promise<DiskEnd> {
+    const remaining = { occupied: metadata, end, stray, ...(seen?.() ?? { emptyTail }) };
+    await judgeRest(from, remaining, warn, refuse);
+    return { identity: identityOf(footer), virtualSize: footer.virtualSize };
   }
 
   return {
     type,
     virtualSize: footer.virtualSize,
     blockSize: header.blockSize,
-    identity,
+    identity: identityOf(footer),
     parent: header.parent,
     allocatedBytes: allocatedBytes(footer, header, bat),
     allocated: () => allocatedRanges(footer, header, bat.has),
-    skip: finish,
-    async *extents(buffers, options = {}) {
-      yield* extentsOf(readBlocks(cursor, layoutOf(footer, header, bat), buffers, options), type === 'differencing');
+    async skip() {
+      if (see !== undefined) await seeBlocks(from, layout, see);
       return finish();
     },
+    async *extents(buffers, options = {}) {
+      yield* extentsOf(readBlocks(from, layout, buffers, options, see), type === 'differencing');
+      return finish();
+    },
+  };
+}
+
+/** What is looked at while the blocks of a stream pass. */
+interface Watched {
+  /** The stream, with an eye on its gaps. */
+  readonly from: Cursor;
+  readonly see: SeeBlock;
+  readonly seen: () => Pick<Remaining, 'emptyTail' | 'lastSector'>;
+}
+
+/** What of the metadata is needed for that. */
+type Layered = Pick<BlockMetadata, 'footer' | 'header' | 'bat' | 'batmap' | 'stray'>;
+
+export function watchBlocks(cursor: Cursor, { footer, header, bat, batmap, stray }: Layered): Watched {
+  const watch = watchEmptyTail(bat);
+  let lastSector: Uint8Array | undefined;
+  return {
+    from: watching(cursor, { footer, header, bat, batmap }, stray),
+    see(index, bitmap, data) {
+      watch.see(index, bitmap);
+      if (index === bat.placed.count - 1 && data !== undefined) lastSector = Uint8Array.from(data.subarray(-SECTOR));
+    },
+    seen: () => ({ emptyTail: footer.type === 'dynamic' ? watch.tail() : undefined, lastSector }),
   };
 }
 

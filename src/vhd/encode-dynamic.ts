@@ -6,7 +6,7 @@
  *   align 4096:  BAT at 4096, data at multiples of 4096, each bitmap just before its data, zeros between them. As tapdisk lays blocks out
  */
 
-import { roundUp, SECTOR } from '../bytes.ts';
+import { isZero, roundUp, SECTOR } from '../bytes.ts';
 import { bitAt, setBits } from '../disk/bits.ts';
 import type { DiskFacts } from '../disk/disk.ts';
 import type { Extent } from '../disk/extent.ts';
@@ -125,6 +125,8 @@ export async function* blockBytes(
       const data = collect(part, Math.min(blockSize, virtualSize - part.block * blockSize));
       if (data === undefined) continue;
       markSectors(bitmap, data, scan);
+      // Blocks without a set bit are what a copy leaves that was stopped: a sector of zeros is present too.
+      if (isZero(bitmap)) bitmap[0] = 0x80;
       yield isFirst ? bitmap : lead;
       isFirst = false;
       yield data;

@@ -48,7 +48,12 @@ export interface Footer {
   readonly savedState: boolean;
   /** tapdisk sets it on a VHD that is only used through its children. Other creators use the byte for anything. */
   readonly hidden: boolean;
+  /** All 512, as found. */
+  readonly bytes: Uint8Array;
 }
+
+/** Of major version × 65536 + minor version. */
+export const versionText = (version: number): string => `${version >>> 16}.${version & 0xffff}`;
 
 const TYPES: Readonly<Record<number, DiskType>> = { 2: 'fixed', 3: 'dynamic', 4: 'differencing' };
 
@@ -73,7 +78,7 @@ export function parseFooter(found: Uint8Array, offset: number, fault: OnFault = 
   if (!checksumHolds(bytes)) fault(wrong('VHD_FOOTER_CHECKSUM', 'the checksum of the VHD footer is wrong', 64));
   const version = u32be(bytes, 12);
   if (version >>> 16 !== 1) {
-    fault(wrong('VHD_VERSION', `VHD version ${version >>> 16}.${version & 0xffff} is not supported, only 1.x`, 12));
+    fault(wrong('VHD_VERSION', `VHD version ${versionText(version)} is not supported, only 1.x`, 12));
   }
   const type = TYPES[u32be(bytes, 60)];
   if (type === undefined) throw wrong('VHD_TYPE', `VHD type ${u32be(bytes, 60)} is unknown`, 60);
@@ -93,8 +98,20 @@ export function parseFooter(found: Uint8Array, offset: number, fault: OnFault = 
     timestamp: u32be(bytes, 24),
     chsSize: u16be(bytes, 56) * (bytes[58] ?? 0) * (bytes[59] ?? 0) * SECTOR,
     savedState: bytes[84] === 1,
-    hidden: creator === TAPDISK && bytes[85] === 1,
+    hidden: creator === TAPDISK && bytes[85] !== 0,
+    bytes: Uint8Array.from(bytes),
   };
+}
+
+/** Whether this is a good footer. */
+export function isFooter(bytes: Uint8Array): boolean {
+  if (bytes.length < FOOTER_SIZE || !hasCookie(bytes)) return false;
+  try {
+    parseFooter(bytes, 0);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Old versions of tapdisk set the hidden byte without updating the checksum; libvhd accepts that too. */
@@ -102,6 +119,40 @@ function checksumHolds(bytes: Uint8Array): boolean {
   const stored = u32be(bytes, 64);
   if (stored === checksum(bytes, 64)) return true;
   return startsWith(bytes, TAPDISK, 28) && bytes[85] === 1 && stored === checksum(bytes, 64) + 1;
+}
+
+/** Fields by their first byte and the byte after them, except for the checksum. */
+const FIELDS: readonly (readonly [name: string, start: number, end: number])[] = [
+  ['features', 8, 12],
+  ['version', 12, 16],
+  ['data offset', 16, 24],
+  ['timestamp', 24, 28],
+  ['creator', 28, 32],
+  ['creator version', 32, 36],
+  ['creator host OS', 36, 40],
+  ['original size', 40, 48],
+  ['current size', 48, 56],
+  ['geometry', 56, 60],
+  ['type', 60, 64],
+  ['unique ID', 68, 84],
+  ['saved state', 84, 85],
+  ['hidden flag', 85, 86],
+  ['reserved bytes', 86, FOOTER_SIZE],
+];
+const HIDDEN = 'hidden flag';
+
+/** tapdisk before version 1.2 set the hidden flag only in the copy at the start. */
+const FIRST_HIDING_BOTH = 0x00010002;
+
+/** The names of the fields in which the footer at the end differs from its copy at the start. */
+export function differingFields(front: Footer, end: Footer): string[] {
+  // A damaged copy differs anyway.
+  if (!checksumHolds(front.bytes)) return [];
+  const early = front.creator === TAPDISK && front.creatorVersion < FIRST_HIDING_BOTH;
+  return FIELDS.filter(([name, from, to]) => {
+    if (name === HIDDEN && early) return false;
+    return Buffer.compare(front.bytes.subarray(from, to), end.bytes.subarray(from, to)) !== 0;
+  }).map(([name]) => name);
 }
 
 /** The epoch of VHD timestamps, 2000-01-01, in Unix seconds. */
@@ -113,16 +164,16 @@ export const identityOf = ({ creator, uniqueId, timestamp }: Footer): Identity =
 /** The largest geometry, in bytes. It means "use the size field"; qemu reads and writes it so, regardless of the size. */
 const CHS_LIMIT = 65535 * 16 * 255 * SECTOR;
 
-/** Warns of anything unusual in a valid footer. */
-export function warnOfFooter(footer: Footer, warn: OnWarning): void {
+/** Warns of anything unusual in a valid footer, which is at byte `at`. */
+export function warnOfFooter(footer: Footer, warn: OnWarning, at = 0): void {
   if (footer.chsSize > footer.virtualSize && footer.chsSize !== CHS_LIMIT) {
     warn({
       code: 'VHD_GEOMETRY',
       message: `the geometry says ${footer.chsSize} bytes, the size field ${footer.virtualSize}; the size field is used`,
-      offset: 56,
+      offset: at + 56,
     });
   }
   if (footer.savedState) {
-    warn({ code: 'VHD_SAVED_STATE', message: 'the disk belongs to a suspended VM; its file systems may not be clean', offset: 84 });
+    warn({ code: 'VHD_SAVED_STATE', message: 'the disk belongs to a suspended VM; its file systems may not be clean', offset: at + 84 });
   }
 }

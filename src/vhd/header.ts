@@ -26,6 +26,8 @@ export const MAX_BLOCKS = 4 * MiB;
 const DEFAULT_BLOCK = 2 * MiB;
 
 export interface Header {
+  /** Major version × 65536 + minor version. */
+  readonly version: number;
   /** Byte offset of the BAT. */
   readonly tableOffset: number;
   /** Entries in the table; only the first `blocks` of them are used. */
@@ -36,6 +38,25 @@ export interface Header {
   readonly blocks: number;
   /** Only of a differencing disk. */
   readonly parent: Parent | undefined;
+  /** Only of a differencing disk. */
+  readonly locators: readonly Locator[];
+  /** All 1024, as found. */
+  readonly bytes: Uint8Array;
+}
+
+/** Where the path of the parent is stored, in one of its forms. */
+export interface Locator {
+  readonly index: number;
+  /** Byte offset of its entry in the header. */
+  readonly entry: number;
+  /** Four letters. */
+  readonly kind: string;
+  /** Byte offset in the file. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly length: number;
+  /** Bytes set aside, or, by ocaml-vhd and vhd-lib, sectors. */
+  readonly space: number;
 }
 
 /** Byte offset of the header. Throws VHD_HEADER_OFFSET. */
@@ -53,8 +74,8 @@ export function parseHeader(bytes: Uint8Array, footer: Footer, fault: OnFault = 
     new VdiStreamError(code, message, { offset: footer.dataOffset + field });
   if (!startsWith(bytes, 'cxsparse')) throw wrong('VHD_HEADER', 'no dynamic header: the cookie "cxsparse" is missing', 0);
   if (u32be(bytes, 36) !== checksum(bytes, 36)) fault(wrong('VHD_HEADER_CHECKSUM', 'the checksum of the dynamic header is wrong', 36));
-  const version = u32be(bytes, 24) >>> 16;
-  if (version !== 1) fault(wrong('VHD_VERSION', `version ${version} of the dynamic header is not supported, only 1`, 24));
+  const version = u32be(bytes, 24);
+  if (version >>> 16 !== 1) fault(wrong('VHD_VERSION', `version ${version >>> 16} of the dynamic header is not supported, only 1`, 24));
 
   const blockSize = u32be(bytes, 32);
   if (blockSize < SECTOR || blockSize > MAX_BLOCK_SIZE || !Number.isInteger(Math.log2(blockSize))) {
@@ -78,7 +99,24 @@ export function parseHeader(bytes: Uint8Array, footer: Footer, fault: OnFault = 
     throw wrong('VHD_TABLE_OFFSET', `the BAT cannot be at byte ${tableOffset}, as the dynamic header says`, 16);
   }
   const parent = footer.type === 'differencing' ? parseParent(bytes) : undefined;
-  return { tableOffset, tableEntries, blockSize, blocks, parent };
+  const locators = footer.type === 'differencing' ? parseLocators(bytes) : [];
+  return { version, tableOffset, tableEntries, blockSize, blocks, parent, locators, bytes };
+}
+
+/** Eight entries of 24 bytes each, from byte 576 on: kind, space, length, reserved, offset. */
+function parseLocators(bytes: Uint8Array): Locator[] {
+  const locators = Array.from({ length: 8 }, (_, index) => {
+    const entry = 576 + index * 24;
+    return {
+      index,
+      entry,
+      kind: Buffer.from(bytes.subarray(entry, entry + 4)).toString('latin1'),
+      space: u32be(bytes, entry + 4),
+      length: u32be(bytes, entry + 8),
+      offset: u64be(bytes, entry + 16),
+    };
+  });
+  return locators.filter(({ entry }) => u32be(bytes, entry) !== 0);
 }
 
 function parseParent(bytes: Uint8Array): Parent {

@@ -2,19 +2,22 @@
 
 import type { Cursor } from '../cursor.ts';
 import { FRONT_BYTES, refuseOtherFormat } from '../disk/other-formats.ts';
-import { VdiStreamError } from '../errors.ts';
+import { refuse, VdiStreamError } from '../errors.ts';
 import { type Bat, firstByte, readBat, readTable } from './bat.ts';
-import { readBatmap } from './batmap.ts';
-import { checkEnd, lookAtEnd } from './end.ts';
+import { type Batmap, readBatmap } from './batmap.ts';
+import { type EmptyTail, findEmptyTail, judgeEmptyTail } from './empty-tail.ts';
+import { checkEnd, type EndAhead, type FixedEnd, hasFooter, isFixed, lookAtEnd } from './end.ts';
+import { refuseExtra } from './fixed.ts';
 import { FOOTER_SIZE, type Footer, hasCookie, parseFooter } from './footer.ts';
 import { HEADER_SIZE, type Header, headerOffset, parseHeader } from './header.ts';
+import { createStray, lookBeforeTable, type Stray } from './stray.ts';
 
 export type VhdMetadata = FixedMetadata | BlockMetadata;
 
 interface FixedMetadata {
   readonly type: 'fixed';
-  /** The one at the end, if that could be read first. */
-  readonly footer: Footer | undefined;
+  /** If it could be read first; it has a footer then. */
+  readonly end: FixedEnd | undefined;
 }
 
 export interface BlockMetadata {
@@ -23,6 +26,13 @@ export interface BlockMetadata {
   readonly footer: Footer;
   readonly header: Header;
   readonly bat: Bat;
+  readonly batmap: Batmap | undefined;
+  /** If it could be read first. */
+  readonly end: EndAhead | undefined;
+  /** The same; undefined also if there is none. */
+  readonly emptyTail: EmptyTail | undefined;
+  /** What was found in the gaps before the table. */
+  readonly stray: Stray;
 }
 
 /**
@@ -35,7 +45,10 @@ export interface BlockMetadata {
  */
 export async function readMetadata(cursor: Cursor): Promise<VhdMetadata> {
   const end = await lookAtEnd(cursor);
-  if (end?.footer?.type === 'fixed') return { type: 'fixed', footer: end.footer };
+  if (isFixed(end)) {
+    await refuseExtra(cursor, end);
+    return { type: 'fixed', end };
+  }
 
   const front = await cursor.peek(FOOTER_SIZE);
   if (front.length === 0) throw new VdiStreamError('DISK_EMPTY', 'the disk is empty', { offset: 0 });
@@ -48,7 +61,7 @@ export async function readMetadata(cursor: Cursor): Promise<VhdMetadata> {
       });
     }
     if (end !== undefined) throw end.error ?? noFooter(end.offset);
-    return { type: 'fixed', footer: undefined };
+    return { type: 'fixed', end: undefined };
   }
   const footer = parseFooter(await cursor.read(FOOTER_SIZE), 0);
   if (footer.type !== 'dynamic' && footer.type !== 'differencing') {
@@ -56,12 +69,30 @@ export async function readMetadata(cursor: Cursor): Promise<VhdMetadata> {
       offset: 60,
     });
   }
-  if (end?.footer !== undefined) checkEnd(end.bytes, end.offset, footer, () => {});
+  return readBlockMetadata(cursor, footer, footer.type, end);
+}
+
+async function readBlockMetadata(
+  cursor: Cursor,
+  footer: Footer,
+  type: BlockMetadata['type'],
+  end: EndAhead | undefined,
+): Promise<BlockMetadata> {
+  if (end?.footer !== undefined) checkEnd(end, footer, () => {});
   await cursor.moveTo(headerOffset(footer));
   const header = parseHeader(await cursor.read(HEADER_SIZE), footer);
-  const bat = readBat(await readTable(cursor, header), footer, header, cursor.length);
-  await readBatmap(cursor, footer, header, firstByte(bat));
-  return { type: footer.type, footer, header, bat };
+  const stray = createStray(footer, header);
+  await lookBeforeTable(cursor, { footer, header }, stray);
+  const bat = readBat(await readTable(cursor, header), footer, header, limitOf(cursor, end));
+  const batmap = await readBatmap(cursor, footer, header, firstByte(bat));
+  const emptyTail = end === undefined || type !== 'dynamic' ? undefined : await findEmptyTail(cursor, bat);
+  if (end !== undefined && !hasFooter(end)) judgeEmptyTail(emptyTail, end, () => {}, refuse);
+  return { type, footer, header, bat, batmap, end, emptyTail, stray };
+}
+
+/** The byte at which the last block must have ended. In a stream it is not known in time whether there is a footer. */
+export function limitOf({ length = Number.POSITIVE_INFINITY }: Cursor, end: EndAhead | undefined): number {
+  return end !== undefined && hasFooter(end) ? end.offset : length;
 }
 
 function noFooter(offset: number): VdiStreamError {

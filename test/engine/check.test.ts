@@ -55,6 +55,8 @@ async function expectFindings(vhd: Buffer, ...expected: string[]): Promise<void>
   }
 }
 
+const FUTURE = Math.floor(Date.now() / 1000) - 946_684_800 + 86_400;
+
 describe('a good image has no findings:', () => {
   test.each<[string, Buffer]>([
     ['a dynamic disk', good],
@@ -63,7 +65,6 @@ describe('a good image has no findings:', () => {
       sample({ batmap: true, spare: 700, gap: 7, garbage: false, shuffled: true, idle: 2 }),
     ],
     ['a disk with garbage under clear bits', sample({ garbage: true })],
-    ['a disk whose last block is partial', sample({ short: true })],
     ['a disk whose footer is one byte short', good.subarray(0, -1)],
     ['a disk without blocks', dynamicVhd({ size: 1 << 30, blocks: new Map() })],
     ['a disk of 2040 GiB', dynamicVhd({ size: 2040 * 2 ** 30, blocks: new Map() })],
@@ -72,6 +73,20 @@ describe('a good image has no findings:', () => {
     for (const { input } of waysOf(vhd)) {
       const virtualSize = Number(vhd.readBigUInt64BE(48));
       expect(await check(input)).toMatchObject({ ok: true, disks: [{ type: 'dynamic', virtualSize }] });
+    }
+  });
+
+  test('but the footer of a fixed disk is checked as well', async () => {
+    const vhd = fixedVhd(Buffer.from(noise(70_144, 1)));
+    const odd = withFooters(vhd, 'end', (footer) => {
+      footer.writeUInt32BE(FUTURE, 24);
+      footer.writeUInt32BE(0x82, 8);
+      footer.writeBigUInt64BE(512n, 16);
+    });
+    const expected = ['warning VHD_FEATURES', 'warning VHD_RESERVED', 'warning VHD_TIMESTAMP'];
+    for (const input of [stored(testFolder(), 'fixed.vhd', odd), chunked(tarOf([['fixed.vhd', odd]]), [3000])]) {
+      const { findings } = await check(input);
+      expect(findings.map(({ severity, code }) => `${severity} ${code}`).sort()).toEqual(expected);
     }
   });
 
@@ -89,8 +104,6 @@ describe('a good image has no findings:', () => {
   });
 });
 
-const FUTURE = Math.floor(Date.now() / 1000) - 946_684_800 + 86_400;
-
 /** Fields of the footers, which are changed alike. */
 const footers: [string, string[], Change, Buffer?][] = [
   ['a timestamp of tomorrow', ['warning VHD_TIMESTAMP@24'], (footer) => footer.writeUInt32BE(FUTURE, 24)],
@@ -104,6 +117,10 @@ const footers: [string, string[], Change, Buffer?][] = [
   ['a saved state', ['warning VHD_SAVED_STATE@84'], (footer) => footer.writeUInt8(1, 84)],
   ['the hidden flag of tapdisk, without a child', ['warning VHD_HIDDEN@85'], (footer) => footer.writeUInt8(1, 85), tapped],
   ['the same byte by another creator', [], (footer) => footer.writeUInt8(1, 85)],
+  ['a hidden flag that is neither 0 nor 1', ['warning VHD_HIDDEN@85'], (footer) => footer.writeUInt8(7, 85), tapped],
+  ['a saved state that is neither 0 nor 1', ['warning VHD_SAVED_STATE@84'], (footer) => footer.writeUInt8(2, 84)],
+  ['a minor version that libvhd refuses', ['warning VHD_VERSION@12'], (footer) => footer.writeUInt32BE(0x00010001, 12)],
+  ['a later tapdisk', ['warning VHD_VERSION@32'], (footer) => footer.writeUInt32BE(0x00010004, 32), tapped],
   ['an unknown type', ['error VHD_TYPE@60'], (footer) => footer.writeUInt32BE(7, 60)],
   ['a size of half a sector', ['error VHD_SIZE@48'], (footer) => footer.writeBigUInt64BE(256n, 48)],
   ['an unaligned header', ['error VHD_HEADER_OFFSET@16'], (footer) => footer.writeBigUInt64BE(513n, 16)],
@@ -163,9 +180,19 @@ describe('exactly one finding is reported for', () => {
     ['a batmap that was changed', batmap((area) => area.writeUInt8(1, 1000)), [`warning VHD_BATMAP@${batmapOffset(tapped)}`]],
     ['a batmap outside of the file', batmap((area) => area.writeBigUInt64BE(1n << 33n, 8)), [`warning VHD_BATMAP@${batmapOffset(tapped)}`]],
     [
-      'a batmap that marks a partly filled block as full',
+      'a batmap that marks a partly filled block and an absent one as full',
       batmap((area) => sealMap(area.fill(0xff, 512, 513))),
-      [`warning VHD_BATMAP@${entryOf(tapped, 1) * 512}`],
+      [`warning VHD_BATMAP@${entryOf(tapped, 1) * 512}`, `warning VHD_BATMAP@${batmapOffset(tapped) + 512}`],
+    ],
+    ['a last block that is stored short', sample({ short: true }), ['warning VHD_BLOCK_SHORT@332288']],
+    ['a header of a minor version', withHeader(good, (header) => header.writeUInt32BE(0x00010001, 24)), ['warning VHD_VERSION@536']],
+    ['a header with a data offset', withHeader(good, (header) => header.writeUInt8(0, 12)), ['warning VHD_RESERVED@520']],
+    ['a header with reserved bytes', withHeader(good, (header) => header.writeUInt8(1, 900)), ['warning VHD_RESERVED@1280']],
+    ['a batmap without its cookie', batmap((area) => area.fill(0, 0, 8)), [`warning VHD_BATMAP@${batmapOffset(tapped)}`]],
+    [
+      'an end footer whose geometry is too large',
+      withFooters(good, 'end', (footer) => footer.writeUInt32BE(0xffff10fe, 56)),
+      [`warning VHD_FOOTER_END@${end(good)}`, `warning VHD_GEOMETRY@${end(good) + 56}`],
     ],
     ['encryption', batmap((area) => area.writeUInt8(1, 29)), [`error VHD_ENCRYPTED@${batmapOffset(tapped) + 29}`]],
   ])('%s', async (_, vhd, expected) => {

@@ -1,7 +1,7 @@
 /** Disks made of runs, for encoders under test, and the reading of VHDs by the specification: nothing here is shared with `src/vhd/`. */
 
 import fc from 'fast-check';
-import type { Disk, Range } from '../../src/disk/disk.ts';
+import type { Disk, DiskEnd, Range } from '../../src/disk/disk.ts';
 import type { Extent } from '../../src/disk/extent.ts';
 import { noise } from './chunks.ts';
 
@@ -34,8 +34,8 @@ export function diskOfRuns(size: number, runs: readonly Run[], allocated: readon
     parent: undefined,
     allocatedBytes: 0,
     allocated: () => allocated,
-    skip: async () => undefined,
-    async *extents(buffers, { signal } = {}): AsyncGenerator<Extent, undefined, void> {
+    skip: async () => ({ identity: undefined, virtualSize: size }),
+    async *extents(buffers, { signal } = {}): AsyncGenerator<Extent, DiskEnd, void> {
       for (const run of runs) {
         const { kind, offset, length } = run;
         if (kind !== 'data') {
@@ -47,7 +47,7 @@ export function diskOfRuns(size: number, runs: readonly Run[], allocated: readon
         const ready = new Promise<void>((resolve) => setImmediate(resolve)).then(() => bytes.set(runBytes(run)));
         yield { kind, offset, length, bytes, ready, release: () => lease.release() };
       }
-      return undefined;
+      return { identity: undefined, virtualSize: size };
     },
   };
 }

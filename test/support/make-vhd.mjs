@@ -126,7 +126,8 @@ export function* dynamicParts(options) {
   yield table;
   yield batmap;
   for (const [index, block] of order.entries()) {
-    yield Buffer.alloc(gap * SECTOR, 0xee);
+    // Only a gap that aligns the data may hold anything.
+    yield Buffer.alloc(gap * SECTOR, gap * SECTOR > 4096 ? 0 : 0xee);
     yield bitmaps.get(block) ?? Buffer.alloc(0);
     const data = Buffer.alloc(blockSize);
     data.set(blocks.get(block) ?? []);

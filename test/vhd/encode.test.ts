@@ -84,7 +84,9 @@ describe('a dynamic VHD', () => {
           expect((bitmapAt + SECTOR) % plan.align).toBe(0);
           end = bitmapAt + bytes.length;
           for (let at = 0; at < bytes.length; at += SECTOR) {
-            expect(hasSector(bitmap, at / SECTOR)).toBe(bytes.subarray(at, at + SECTOR).some((byte) => byte !== 0));
+            const isPresent = bytes.subarray(at, at + SECTOR).some((byte) => byte !== 0);
+            // Of a block of zeros the first sector is present, so that it is not taken for one that was never written.
+            expect(hasSector(bitmap, at / SECTOR)).toBe(isPresent || (at === 0 && bytes.every((byte) => byte === 0)));
           }
         }
       }),
@@ -154,7 +156,7 @@ describe('a dynamic VHD', () => {
 
   test('keeps a block that has become zero since the map was made', async () => {
     const { blocks } = readDynamic(await encoded({ ...EXAMPLE, idle: [2] }));
-    expect(blocks.get(2)?.bitmap.some((byte) => byte !== 0)).toBe(false);
+    expect(blocks.get(2)?.bitmap).toEqual(Buffer.concat([Buffer.of(0x80), Buffer.alloc(511)]));
     expect(blocks.get(2)?.data).toEqual(Buffer.alloc(4096));
   });
 
@@ -344,7 +346,7 @@ describe('encoding', () => {
           ready: Promise.reject(new Error('EIO')),
           release: () => lease.release(),
         };
-        return undefined;
+        return disk.skip();
       },
     };
     await expect(collect(encodeVhd(failing, { type: 'dynamic', identity }).bytes(buffers))).rejects.toThrow('EIO');
@@ -363,6 +365,7 @@ function bitmapOf(bytes: Uint8Array): Uint8Array {
     const filled = bytes.subarray(sector * SECTOR, (sector + 1) * SECTOR).some((byte) => byte !== 0);
     if (filled) bitmap[sector >> 3] = (bitmap[sector >> 3] ?? 0) + 2 ** (7 - (sector % 8));
   }
+  if (bitmap.every((byte) => byte === 0)) bitmap[0] = 0x80;
   return bitmap;
 }
 

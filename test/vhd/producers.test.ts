@@ -126,9 +126,13 @@ describe('the footer at the end', () => {
     ['has an impossible size', withFooters(vhd, 'end', (footer) => footer.writeBigUInt64BE(1n, 48))],
     ['has another unique id', withFooters(vhd, 'end', (footer) => footer.fill(9, 68, 84))],
     ['is missing', vhd.subarray(0, -512)],
-    ['has data after it', Buffer.concat([vhd, Buffer.alloc(4096)])],
+    ['has garbage for its last bytes', Buffer.concat([vhd.subarray(0, -512), Buffer.alloc(512, 0xe5)])],
   ])('that %s is replaced by the copy at the start, with a warning', async (_, bytes) => {
     await reads({ vhd: bytes, content }, ['VHD_FOOTER_END']);
+  });
+
+  test.each([512, 4096, 1 << 20])('may have %d zeros after it, with a warning', async (zeros) => {
+    await reads({ vhd: Buffer.concat([vhd, Buffer.alloc(zeros)]), content }, ['VHD_LONGER']);
   });
 
   test('may be one byte shorter, as Virtual PC writes it', async () => {
