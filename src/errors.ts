@@ -788,13 +788,15 @@ export class VdiStreamError extends Error {
   /** What to do about it. Set where the sources or the target say more than the table. */
   advice: string;
 
-  readonly #final: boolean;
+  /** The name of the guard that refused, if one did. */
+  readonly guard: Guard | undefined;
 
   /** A message is one line: other programs are quoted in some. */
   constructor(code: ErrorCode, message: string, where: Where = {}) {
     super(oneLine(message), where.cause === undefined ? undefined : { cause: where.cause });
     this.code = code;
-    this.#final = where.final === true;
+    const kind: Kind = ERRORS[code];
+    this.guard = where.final ? undefined : kind.guard;
     this.advice = where.advice ?? ERRORS[code].advice;
     this.member = where.member;
     this.offset = where.offset;
@@ -820,12 +822,6 @@ export class VdiStreamError extends Error {
 
   get exitCode(): Kind['exit'] {
     return ERRORS[this.code].exit;
-  }
-
-  /** The name of the guard that refused, if one did. */
-  get guard(): Guard | undefined {
-    const kind: Kind = ERRORS[this.code];
-    return this.#final ? undefined : kind.guard;
   }
 
   /** The stable form that `--json` prints under `error`. */
