@@ -56,7 +56,7 @@ const ovaDisks = must(
 
 const ARGUMENTS = {
   compressionOf: { magic: bytes },
-  decompress: { compression: oneOf('none', 'gzip', 'zstd', 'xz'), source: stream, inflate },
+  decompress: { compression: oneOf('none', 'gzip', 'zstd', 'xz', 'bzip2', 'lz4'), source: stream, inflate },
   gunzip: { source: stream, inflate },
   gzip: { source: stream },
   drain: { cursor },

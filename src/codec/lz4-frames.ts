@@ -1,5 +1,5 @@
 /**
- * The frames of lz4 (lz4, doc/lz4_Frame_format.md). The program ignores what it cannot read after a frame, or says so only in words.
+ * The frames of lz4 (LZ4 Frame Format Description 1.6). The program ignores what it cannot read after a frame, or says so only in words.
  *
  *   0  4  magic 0x184D2204        then  8  content size, if bit 3 of the flags is set    blocks: size (4), of which bit 31 says "stored";
  *   4  1  flags                         4  dictionary, if bit 0 is set                   the data; a checksum (4), if bit 4 is set

@@ -15,7 +15,7 @@ import { dynamicVhd, fixedVhd } from '../support/make-vhd.mjs';
 import { testWith } from '../support/needs.ts';
 import { tarOf } from '../support/tar.ts';
 
-const MIB = 1 << 20;
+const KIB = 1024;
 type Way = 'file' | 'pipe' | 'gzip' | 'gzip pipe' | 'member' | 'member pipe' | 'gzip member' | 'url' | 'gzip url' | 'device';
 const WAYS: readonly Way[] = ['file', 'pipe', 'gzip', 'gzip pipe', 'member', 'member pipe', 'gzip member', 'url', 'gzip url'];
 
@@ -30,13 +30,14 @@ interface Row {
   readonly isArchive?: boolean;
 }
 
-const content = Buffer.concat([Buffer.alloc(2 * MIB), noise(2 * MIB, 1)]);
-const dynamic = dynamicVhd({ size: 4 * MIB, blocks: new Map([[1, content.subarray(2 * MIB)]]) });
+const SIZE = 512 * KIB;
+const content = Buffer.concat([Buffer.alloc(256 * KIB), noise(256 * KIB, 1)]);
+const dynamic = dynamicVhd({ size: SIZE, blockSize: 256 * KIB, blocks: new Map([[1, content.subarray(256 * KIB)]]) });
 const fixed = fixedVhd(content);
-const other = tarOf([['0.vhd', dynamicVhd({ size: 2 * MIB, blocks: new Map([[0, Buffer.alloc(2 * MIB, 7)]]) })]]);
+const other = tarOf([['0.vhd', dynamicVhd({ size: 64 * KIB, blockSize: 64 * KIB, blocks: new Map([[0, Buffer.alloc(64 * KIB, 7)]]) })]]);
 
 /** A disk that begins with `front`. */
-const beginning = (front: Uint8Array): Buffer => Buffer.concat([front, noise(4 * MIB - front.length, 3)]);
+const beginning = (front: Uint8Array): Buffer => Buffer.concat([front, noise(SIZE - front.length, 3)]);
 const tape = beginning(other);
 const gzipTape = beginning(gzipSync(noise(1000, 2)));
 const headerless = beginning(Buffer.from([0x1f, 0x8b, 8, 0x20]));
@@ -75,7 +76,11 @@ const ROWS: readonly Row[] = [
     },
     described: { pipe: 'FORMAT_END', 'gzip pipe': 'FORMAT_END', 'member pipe': 'FORMAT_END' },
   },
-  { name: 'a qcow image', bytes: Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), noise(MIB, 1)]), codes: { otherwise: 'FORMAT_OTHER' } },
+  {
+    name: 'a qcow image',
+    bytes: Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), noise(100 * KIB, 1)]),
+    codes: { otherwise: 'FORMAT_OTHER' },
+  },
   { name: 'gzip in gzip in gzip', bytes: gzipSync(gzipSync(gzipSync(dynamic))), codes: { otherwise: 'COMPRESSION_NESTED' } },
   { name: 'a damaged gzip file', bytes: gzipSync(dynamic).subarray(0, -1), codes: { otherwise: 'COMPRESSION_TRUNCATED' } },
 ];

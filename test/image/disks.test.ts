@@ -70,7 +70,7 @@ describe('a file', () => {
     ['compressed', gzipSync(dynamic)],
     ['compressed', Buffer.from('\x28\xb5\x2f\xfd zstd', 'latin1')],
     ['compressed', Buffer.from('\xfd7zXZ\0', 'latin1')],
-    ['compressed', Buffer.from('BZh91AY')],
+    ['compressed', Buffer.from('BZh91AY&SY')],
     ['compressed', Buffer.from('\x04\x22\x4d\x18 lz4', 'latin1')],
     ['a qcow image', Buffer.from('QFI\xfb', 'latin1')],
     ['a VMDK image', Buffer.from('KDMV')],
