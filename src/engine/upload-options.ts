@@ -30,7 +30,7 @@ export interface UploadResult {
   readonly disks: readonly ExportedDisk[];
   /** Bytes of the image, as stored. */
   readonly bytesWritten: number;
-  /** Of the bytes that were sent, in hexadecimal; undefined with version 1. */
+  /** Of the bytes that were sent, in hexadecimal; undefined if the service has another checksum. */
   readonly sha512: string | undefined;
   /** The algorithm of the checksum by which the service's image was compared; undefined if there was none to compare. */
   readonly compared: string | undefined;

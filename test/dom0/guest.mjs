@@ -9,6 +9,7 @@ import './guest/faults.mjs';
 import './guest/cancel.mjs';
 import './guest/import.mjs';
 import './guest/export.mjs';
+import './guest/upload.mjs';
 import { runTests } from './guest/runner.mjs';
 
 /** @type {import('./payload.mjs').Selection} */

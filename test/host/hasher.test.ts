@@ -41,7 +41,7 @@ test('a hash that Node does not have is none', () => {
   expect(createHasher('')).toBeUndefined();
 });
 
-test('a hasher takes one update at a time, and none after its digest', async () => {
+test('a hasher accepts one update at a time, and none after its digest', async () => {
   const create = native().Hasher;
   if (create === undefined) throw new Error('this Node exports its OpenSSL');
   const hasher = new create('sha512');

@@ -1,11 +1,13 @@
 /** Runs programs of Dom0, and vdistream as an operator would. */
 
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { step } from './runner.mjs';
 
 const MAIN = '/work/dist/cli/main.js';
+const PLUGIN = '/work/dist/plugin/main.js';
 
 /**
  * Runs a program to its end and returns its output. An exit status other than 0 is an error, with the program's message.
@@ -89,6 +91,26 @@ export async function vdistream(args, { input, under = [], during } = {}) {
   step();
   const { error } = parse(stderr);
   return { status, result: parse(stdout), error: isObject(error) ? error : stderr === '' ? {} : { code: 'UNPARSED', stderr } };
+}
+
+/**
+ * Calls a function of the plugin as XAPI does for `xe host-call-plugin`, and returns the document that it prints.
+ * @param {string} fn @param {Readonly<Record<string, string>>} args @param {string} xe
+ */
+export async function plugin(fn, args, xe) {
+  const members = Object.entries(args).map(([name, value]) => `<member><name>${name}</name><value>${value}</value></member>`);
+  const values = ['OpaqueRef:session', `<struct>${members.join('')}</struct>`];
+  const params = values.map((value) => `<param><value>${value}</value></param>`).join('');
+  const call = `<methodCall><methodName>${fn}</methodName><params>${params}</params></methodCall>`;
+  const env = { PATH: '/sbin:/usr/sbin:/bin:/usr/bin', VDISTREAM_XE: xe };
+  const child = spawn(process.execPath, [PLUGIN, call], { stdio: ['ignore', 'pipe', 'inherit'], env });
+  let document = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    document += text;
+  });
+  await once(child, 'close');
+  step();
+  return document;
 }
 
 /** @param {string} text @returns {Record<string, unknown>} */
