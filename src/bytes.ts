@@ -28,13 +28,13 @@ export function ascii(bytes: Uint8Array, start: number, length: number): string 
 export const startsWith = (bytes: Uint8Array, text: string, at = 0): boolean =>
   bytes.length >= at + text.length && Buffer.from(bytes.subarray(at, at + text.length)).equals(Buffer.from(text, 'latin1'));
 
-const ZEROS = new Uint8Array(64 * KiB);
+const ZERO_BYTES = new Uint8Array(64 * KiB);
 
 /** Compares with zeros, many times faster than a loop. */
 export function isZero(bytes: Uint8Array): boolean {
-  for (let at = 0; at < bytes.length; at += ZEROS.length) {
-    const part = bytes.subarray(at, at + ZEROS.length);
-    if (Buffer.compare(part, ZEROS.subarray(0, part.length)) !== 0) return false;
+  for (let at = 0; at < bytes.length; at += ZERO_BYTES.length) {
+    const part = bytes.subarray(at, at + ZERO_BYTES.length);
+    if (Buffer.compare(part, ZERO_BYTES.subarray(0, part.length)) !== 0) return false;
   }
   return true;
 }

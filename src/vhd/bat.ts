@@ -46,7 +46,7 @@ export const neededBytes = (block: number, footer: Footer, header: Header): numb
 export const bitmapBytesOf = ({ blockSize }: Header): number => roundUp(Math.ceil(blockSize / SECTOR / 8), SECTOR);
 
 /** What a block must not overlap. */
-export const metadataOf = (
+export const metadataParts = (
   footer: Footer,
   header: Header,
 ): readonly { readonly name: string; readonly start: number; readonly end: number }[] => [
@@ -79,7 +79,7 @@ export function readBat(table: Uint8Array, footer: Footer, header: Header, end: 
   const wrong = (code: ErrorCode, block: number, message: () => string): void =>
     fault(code, block, () => new VdiStreamError(code, message(), { offset: header.tableOffset + block * 4 }));
 
-  const metadata = metadataOf(footer, header);
+  const metadata = metadataParts(footer, header);
   let previousEnd = 0;
   let previousBlock = -1;
   for (let index = 0; index < placed.count; index++) {

@@ -1,12 +1,12 @@
 /** Checks fields of a VHD that do not affect the data of its disk, but that other programs use: what vhd-util check reports (blktap). */
 
 import { hex, isZero, u32be } from '../bytes.ts';
-import { dateOf, type Footer, TAPDISK, versionText, warnOfFooter } from './footer.ts';
+import { checksum, dateOf, type Footer, TAPDISK, versionText, warnOfFooter } from './footer.ts';
 import type { Header } from './header.ts';
 import type { Report } from './report.ts';
 
 /** The version of a footer, and the last one of tapdisk, that libvhd accepts. */
-const VERSION = 0x00010000;
+const FORMAT_VERSION = 0x00010000;
 const LAST_TAPDISK = 0x00010003;
 
 /** Seconds by which libvhd lets clocks differ (TIMESTAMP_MAX_SLACK). */
@@ -27,7 +27,7 @@ export function warnOfFields(footer: Footer, at: number, { warn, now }: Report):
     warn({ code: 'VHD_FEATURES', message: `the feature bits are ${features}, not 2 or 3`, offset: at + 8 });
   }
   const version = u32be(footer.bytes, 12);
-  if (version >>> 16 === 1 && version !== VERSION) {
+  if (version >>> 16 === 1 && version !== FORMAT_VERSION) {
     warn({ code: 'VHD_VERSION', message: `the footer has version ${versionText(version)}, not 1.0`, offset: at + 12 });
   }
   if (footer.creator === TAPDISK && footer.creatorVersion > LAST_TAPDISK) {
@@ -51,6 +51,8 @@ export function warnOfFields(footer: Footer, at: number, { warn, now }: Report):
 
 /** Of the dynamic header. */
 export function warnOfHeader({ version, bytes }: Header, footer: Footer, { warn, now }: Report): void {
+  // A damaged header has been reported.
+  if (u32be(bytes, 36) !== checksum(bytes, 36)) return;
   const at = footer.dataOffset;
   if (version % 0x10000 !== 0) {
     warn({ code: 'VHD_VERSION', message: `the dynamic header has version ${versionText(version)}, not 1.0`, offset: at + 24 });

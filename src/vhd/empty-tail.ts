@@ -36,7 +36,7 @@ export async function findEmptyTail(cursor: Cursor, { placed, bitmapBytes }: Bat
 }
 
 /** Finds the same in a stream, whose bitmaps arrive in the order of the file. */
-export interface EmptyTailWatch {
+interface EmptyTailWatch {
   see(index: number, bitmap: Uint8Array): void;
   tail(): EmptyTail | undefined;
 }

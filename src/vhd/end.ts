@@ -33,7 +33,7 @@ export async function readEnd(cursor: Cursor): Promise<End> {
 }
 
 /** Receives sectors that are not zero, with their offsets. They are valid until it returns. */
-export type Look = (sector: Uint8Array, offset: number) => void;
+type Look = (sector: Uint8Array, offset: number) => void;
 
 /**
  * Reads the rest of a stream, which begins at a sector. Passes all sectors that are not zero to `look`, except for the footer: the last of

@@ -2,7 +2,7 @@
 
 import { KiB, roundUp, SECTOR } from '../bytes.ts';
 import type { Range } from '../disk/disk.ts';
-import { type Bat, bitmapBytesOf, metadataOf } from './bat.ts';
+import { type Bat, bitmapBytesOf, metadataParts } from './bat.ts';
 import type { Batmap } from './batmap.ts';
 import type { Footer } from './footer.ts';
 import type { Header } from './header.ts';
@@ -56,7 +56,7 @@ interface Part {
 
 /** All but the blocks, sorted. */
 function fixedParts(footer: Footer, header: Header, batmap: Batmap | undefined): Part[] {
-  const parts: Part[] = metadataOf(footer, header).map(({ start, end }) => ({ start, end }));
+  const parts: Part[] = metadataParts(footer, header).map(({ start, end }) => ({ start, end }));
   for (const { offset, length, space } of header.locators) {
     if (offset > Number.MAX_SAFE_INTEGER) continue;
     const set = space < SECTOR ? space * SECTOR : space;

@@ -45,7 +45,7 @@ export interface Header {
 }
 
 /** Where the path of the parent is stored, in one of its forms. */
-export interface Locator {
+interface Locator {
   readonly index: number;
   /** Byte offset of its entry in the header. */
   readonly entry: number;
