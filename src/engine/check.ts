@@ -10,7 +10,7 @@ import { ofBare } from '../image/decode.ts';
 import { openFeed } from '../image/feed.ts';
 import { createLayers } from '../image/layers.ts';
 import type { StoredDisk } from '../image/stored.ts';
-import { branchesOf, placesOf, type TreeNode } from '../image/tree.ts';
+import { branchesOf, branchPlaces, type TreeNode } from '../image/tree.ts';
 import { type Checked, checkVhd } from '../vhd/check.ts';
 import { EPOCH } from '../vhd/footer.ts';
 import type { OnWarning, WarningCode } from '../warnings.ts';
@@ -134,7 +134,7 @@ async function checkChains(found: readonly CheckedNode[], { wanted, rawBase, fin
   const rawDisk = rawBase ? found.find(({ facts }) => facts.type === 'raw') : undefined;
   for (const branch of branchesOf(found, found, rawDisk)) {
     const layers = createLayers({ disk: wanted, anyParent: false, warn });
-    const places = placesOf(branch);
+    const places = branchPlaces(branch);
     for (const [index, { name, facts }] of branch.entries()) await attempt(async () => layers.add(name, places[index], facts));
     const [{ member, facts }] = branch;
     if (facts.hidden) warn({ code: 'VHD_HIDDEN', message: 'the leaf is flagged as hidden, but it has no child', member, offset: 85 });

@@ -8,7 +8,7 @@ import { VdiStreamError } from '../errors.ts';
 import { openFeed } from '../image/feed.ts';
 import { createLayers, type LayerFacts, leafRankOf, mayBeLeaf } from '../image/layers.ts';
 import type { StoredDisk } from '../image/stored.ts';
-import { type Branch, branchesOf, placesOf, type TreeNode } from '../image/tree.ts';
+import { type Branch, branchesOf, branchPlaces, type TreeNode } from '../image/tree.ts';
 import { type OnWarning, type Warning, warner } from '../warnings.ts';
 import { inputOf } from './input.ts';
 import { withSources } from './open.ts';
@@ -121,7 +121,7 @@ async function readDisk({ name, member, place, open }: StoredDisk, quick: boolea
 
 function checkBranch(branch: Branch<ReadDisk>, wanted: string | undefined, warn: OnWarning): void {
   const layers = createLayers({ disk: wanted, anyParent: true, warn });
-  const places = placesOf(branch);
+  const places = branchPlaces(branch);
   for (const [index, { name, facts }] of branch.entries()) layers.add(name, places[index], facts);
   layers.complete();
 }

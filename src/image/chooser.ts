@@ -5,7 +5,7 @@ import { checkReadable, isNamedParent, isRawName, isRequested, isVhdName, type N
 import type { Member } from '../ova/tar.ts';
 import { isOverRaw, type LinkFacts, linkId } from '../vhd/links.ts';
 import type { ImageChoice } from './choice.ts';
-import { factsOf } from './peek.ts';
+import { memberLinks } from './peek.ts';
 import { quoted } from './tree.ts';
 
 /** Held: a small file that is the disk only if nothing better comes. */
@@ -37,7 +37,7 @@ export function chooserOf({ disk, inflate, rawBase }: ImageChoice, named: () => 
       const chosen = isChosen(plain);
       if (chosen) checkReadable(member);
       else if (member.type !== 'file' || byNumber || !(isVhdName(plain) || isRawName(plain))) return 'other';
-      const facts = await factsOf(plain, member.body, inflate);
+      const facts = await memberLinks(plain, member.body, inflate);
       if (!chosen && !parents.awaits(facts)) {
         parents.pass(name, facts);
         return 'other';

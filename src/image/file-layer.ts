@@ -1,13 +1,14 @@
 /** FileLayer: a VHD in a file or on a device, readable at any place: a layer of a chain, or a disk on its own; or the raw base of a chain. */
 
 import { roundUp, SECTOR } from '../bytes.ts';
-import type { DiskFacts, Range } from '../disk/disk.ts';
+import type { Range } from '../disk/disk.ts';
 import { inMember, isOfImage, VdiStreamError } from '../errors.ts';
 import type { ReadableFile } from '../source/readable-file.ts';
 import { vhdDisk } from '../vhd/decode.ts';
 import { readMetadata } from '../vhd/metadata.ts';
 import { type PlacedRun, type Placement, placementOf } from '../vhd/placement.ts';
 import type { OnWarning } from '../warnings.ts';
+import type { LayerFacts } from './layers.ts';
 
 export interface FileLayer {
   readonly file: ReadableFile;
@@ -21,9 +22,6 @@ export interface FileLayer {
    */
   version(): Promise<string | undefined>;
 }
-
-/** What the links of a chain are checked with. */
-type LayerFacts = Pick<DiskFacts, 'type' | 'identity' | 'parent' | 'virtualSize'>;
 
 /** Bitmaps of a layer that are kept: those of 512 MiB in blocks of 2 MiB. */
 const CACHED_BITMAPS = 128 * 1024;

@@ -57,7 +57,7 @@ export interface ImageOptions {
 }
 
 /** The part of a source in a chain of several. */
-export interface SourceLayer {
+interface SourceLayer {
   readonly place: Place;
   /** What is no VHD is a raw disk. */
   readonly mayBeRaw: boolean;

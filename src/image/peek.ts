@@ -13,7 +13,7 @@ import type { LinkFacts } from '../vhd/links.ts';
 const PACKED_BYTES = 16 * 1024;
 
 /** Leaves `body`, which may be gzipped, at its start. Undefined if its links cannot be known. */
-export async function factsOf(name: string, body: Cursor, inflate: InflateChoice | undefined): Promise<LinkFacts | undefined> {
+export async function memberLinks(name: string, body: Cursor, inflate: InflateChoice | undefined): Promise<LinkFacts | undefined> {
   const isRaw = isRawName(name);
   if (!isRaw && startsWith(await body.peek(MAGIC_BYTES), MAGIC.gzip)) return gzippedFacts(await body.peek(PACKED_BYTES), inflate);
   const links = await peekLinks(body);

@@ -15,8 +15,8 @@ import {
 import type { Member } from '../ova/tar.ts';
 import type { ImageChoice } from './choice.ts';
 import type { Contents } from './contents.ts';
-import { factsOf } from './peek.ts';
-import { type Branch, branchesOf, placesOf, shownTree, type TreeNode } from './tree.ts';
+import { memberLinks } from './peek.ts';
+import { type Branch, branchesOf, branchPlaces, shownTree, type TreeNode } from './tree.ts';
 
 /** A limit on what is kept about a hostile archive. */
 const MAX_DISKS = 1024;
@@ -41,7 +41,7 @@ export interface SurveyedDisk {
   readonly place: Place | undefined;
 }
 
-export interface Survey {
+interface Survey {
   /** Each chain leaf first. */
   readonly disks: readonly SurveyedDisk[];
   /** Throws DISK_AMBIGUOUS, with the tree, if there is more than one disk. */
@@ -56,7 +56,7 @@ export async function surveyDisks(members: AsyncIterable<Member>, options: Surve
   const branches = branchesOf(nodes, wanted, rawBase);
   const disks = new Map<SurveyedNode, SurveyedDisk>();
   for (const branch of branches) {
-    const places = placesOf(branch);
+    const places = branchPlaces(branch);
     for (const [index, node] of branch.entries()) {
       const { name, member } = node;
       checkReadable(member);
@@ -67,7 +67,7 @@ export async function surveyDisks(members: AsyncIterable<Member>, options: Surve
   return { disks: [...disks.values()], refuseSeveral: () => refuseSeveral(branches, options) };
 }
 
-interface Found {
+interface Candidates {
   /** Every member that may be a disk, or a parent of one. */
   readonly nodes: readonly SurveyedNode[];
   readonly wanted: readonly SurveyedNode[];
@@ -78,7 +78,7 @@ interface Found {
 async function vhds(
   members: AsyncIterable<Member>,
   { choice: { disk, inflate, rawBase }, named, contents }: SurveyOptions,
-): Promise<Found> {
+): Promise<Candidates> {
   const nodes: SurveyedNode[] = [];
   for await (const member of members) {
     const name = plainName(member.name).replace(/\/$/, '');
@@ -86,7 +86,7 @@ async function vhds(
     if (isCandidate) {
       limit(nodes, name);
       const place = placeOf(name);
-      nodes.push({ name, place, member, facts: member.type === 'file' ? await factsOf(name, member.body, inflate) : undefined });
+      nodes.push({ name, place, member, facts: member.type === 'file' ? await memberLinks(name, member.body, inflate) : undefined });
     } else if (member.type === 'file') contents.ignore(name, member.offset, await member.body.peek(512));
   }
   const hasVhd = nodes.some(({ name, member }) => isVhdName(name) && member.type === 'file');
@@ -100,7 +100,7 @@ async function vhds(
 }
 
 /** The one that is named so, else the only file. */
-async function rawFile(members: AsyncIterable<Member>, { named, contents }: SurveyOptions): Promise<Found> {
+async function rawFile(members: AsyncIterable<Member>, { named, contents }: SurveyOptions): Promise<Candidates> {
   const nodes: SurveyedNode[] = [];
   let only: SurveyedNode | undefined;
   let files = 0;

@@ -90,7 +90,7 @@ function parentById<N extends TreeNode>(child: N, byId: ReadonlyMap<string, read
 }
 
 /** The places of a branch: those that its disks have if they have all of them, else by link. */
-export function placesOf(branch: Branch<TreeNode>): readonly (Place | undefined)[] {
+export function branchPlaces(branch: Branch<TreeNode>): readonly (Place | undefined)[] {
   const [leaf, ...parents] = branch;
   const named = branch.map(({ place }) => place);
   if (parents.length === 0 || named.every((place) => place !== undefined && place.chain === named[0]?.chain)) return named;

@@ -22,6 +22,12 @@ const DESCRIBED: Readonly<Record<string, string>> = {
   CHAIN_PARENT: 'it shows the chain, with a warning',
 };
 
+/** There `check` follows the footer at the end instead, and so finds the fault elsewhere. */
+const CHECKED: Readonly<Record<string, string>> = {
+  'hostile/fixed-marked-dynamic.vhd.gz': 'VHD_FOOTER',
+  'made/hostile/fixed-that-says-dynamic': 'VHD_FOOTER',
+};
+
 eachImage('write, info and check say the same of $file', { where: () => true }, async (image) => {
   const input = await image.store(testFolder());
   const code = await codeOf(writeDisk(input, 'null:'));
@@ -30,7 +36,7 @@ eachImage('write, info and check say the same of $file', { where: () => true }, 
   const errors = findings.filter(({ severity }) => severity === 'error').map((finding) => finding.code);
   if (code === 'ok' || code === 'DISK_AMBIGUOUS') expect(errors).toEqual([]);
   // The check reads on, and so may find something else first.
-  else expect(errors).toContain(code);
+  else expect(errors).toContain(CHECKED[image.file] ?? code);
 });
 
 const vhd = sample(3).vhd;

@@ -66,8 +66,8 @@ test('a parent that was created after its child is only a warning', async () => 
 test.each([
   ['libvhd, which writes when the file of the parent was modified', 'tap\0', -1],
   ['Windows, which writes 0', 'win ', -identity(2).timestamp],
-  ['one that writes when the parent was last modified', 'test', 3600],
-  ['one that writes when the parent was created', 'test', 0],
+  ['tools that write when the parent was last modified', 'test', 3600],
+  ['tools that write when the parent was created', 'test', 0],
 ])('the timestamp of a parent by %s is no warning', async (_, creator, off) => {
   const { stack } = pair();
   const [leaf, base] = stack.layers;
