@@ -97,8 +97,7 @@ function putSink(body: Outgoing, answered: Promise<HttpAnswer>, { name, length, 
       for (let at = 0; at < bytes.length; at += PIECE) {
         const piece = bytes.subarray(at, at + PIECE);
         sent += piece.length;
-        // Lets the socket read what has arrived. A server that refuses and closes the connection makes the next write fail, and Node then
-        // drops what it has not read: the refusal would become a lost connection.
+        // Lets the socket read what has arrived: a refusal ends the upload.
         await nextTurn();
         await body.send(piece);
       }
