@@ -152,7 +152,7 @@ export const ERRORS = {
     atFault: 'source',
     meaning: 'The compressed stream is followed by bytes other than zero padding.',
     advice:
-      'Something was appended to the file, or it is damaged: fetch it again. A disk that only begins like a compressed file has to be passed as a file.',
+      'Something was appended to the file, or it is damaged: fetch it again. Pass a disk that only begins like a compressed file as a file.',
   },
   COMPRESSION_NESTED: {
     exit: 1,

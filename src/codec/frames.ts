@@ -9,24 +9,24 @@ import type { Chunks } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 
 /** What comes next: `skip` bytes of content, then `need` bytes for `read`. */
-export interface Step {
+export interface FrameStep {
   readonly skip: number;
   readonly need: number;
   /** Returns undefined for a magic number that is not of the format. */
-  readonly read: (field: Buffer) => Step | undefined;
+  readonly read: (field: Buffer) => FrameStep | undefined;
 }
 
 export interface FrameFormat {
   readonly name: string;
   /** Reads the magic number of a frame. The step after a frame has it as its `read` again. */
-  readonly readMagic: Step['read'];
+  readonly readMagic: FrameStep['read'];
 }
 
 /** Bytes of a magic number. */
 export const FRAME_MAGIC_BYTES = 4;
 
 /** Bytes of one frame. `isStart` is set for its magic number, which is always a piece of its own. */
-interface Piece {
+interface FramePiece {
   readonly bytes: Uint8Array;
   readonly isStart: boolean;
 }
@@ -35,8 +35,8 @@ interface Piece {
  * Passes on what belongs to a frame. Throws COMPRESSION_TRUNCATED if the source ends inside one, and COMPRESSION_TRAILING for anything but
  * zeros after the last one.
  */
-async function* pieces({ name, readMagic }: FrameFormat, source: Chunks): AsyncGenerator<Piece, void, void> {
-  let { skip, need, read }: Step = { skip: 0, need: FRAME_MAGIC_BYTES, read: readMagic };
+async function* framePieces({ name, readMagic }: FrameFormat, source: Chunks): AsyncGenerator<FramePiece, void, void> {
+  let { skip, need, read }: FrameStep = { skip: 0, need: FRAME_MAGIC_BYTES, read: readMagic };
   let field = Buffer.alloc(0);
   let position = 0;
   let frames = 0;
@@ -82,14 +82,14 @@ async function* pieces({ name, readMagic }: FrameFormat, source: Chunks): AsyncG
   if (!isComplete) throw new VdiStreamError('COMPRESSION_TRUNCATED', `the ${name} stream ends inside a frame`, { offset: position });
 }
 
-/** The frames of `source` as one stream, without the zeros after them. Throws what `pieces` does. */
+/** The frames of `source` as one stream, without the zeros after them. Throws what `framePieces` does. */
 export async function* wholeFrames(format: FrameFormat, source: Chunks): Chunks {
-  for await (const { bytes } of pieces(format, source)) yield bytes;
+  for await (const { bytes } of framePieces(format, source)) yield bytes;
 }
 
-/** The frames one by one. Each must be read to its end before the next is requested. Throws what `pieces` does. */
+/** The frames one by one. Each must be read to its end before the next is requested. Throws what `framePieces` does. */
 export async function* eachFrame(format: FrameFormat, source: Chunks): AsyncGenerator<Chunks, void, void> {
-  const all = pieces(format, source);
+  const all = framePieces(format, source);
   let next = await all.next();
   async function* frame(): Chunks {
     do {

@@ -6,7 +6,7 @@
  *   5  1  block size                    1  checksum of the header                        last: 0 (4), a checksum (4), if bit 2 is set
  */
 
-import { FRAME_MAGIC_BYTES, type FrameFormat, type Step } from './frames.ts';
+import { FRAME_MAGIC_BYTES, type FrameFormat, type FrameStep } from './frames.ts';
 import { isSkippable } from './zstd-frames.ts';
 
 const FRAME_MAGIC = 0x184d2204;
@@ -21,9 +21,9 @@ export const LZ4: FrameFormat = {
   },
 };
 
-const frameAfter = (skip: number): Step => ({ skip, need: FRAME_MAGIC_BYTES, read: LZ4.readMagic });
+const frameAfter = (skip: number): FrameStep => ({ skip, need: FRAME_MAGIC_BYTES, read: LZ4.readMagic });
 
-function readFlags(field: Buffer): Step {
+function readFlags(field: Buffer): FrameStep {
   const flags = field[0] ?? 0;
   const header = ((flags & 8) !== 0 ? 8 : 0) + ((flags & 1) !== 0 ? 4 : 0) + 1;
   return blockAfter(header, { block: (flags & 16) !== 0 ? 4 : 0, content: (flags & 4) !== 0 ? 4 : 0 });
@@ -32,7 +32,7 @@ function readFlags(field: Buffer): Step {
 const STORED = 2 ** 31;
 
 /** `checksums` are the bytes of the checksum after each block, and of that after the last one. */
-const blockAfter = (skip: number, checksums: { readonly block: number; readonly content: number }): Step => ({
+const blockAfter = (skip: number, checksums: { readonly block: number; readonly content: number }): FrameStep => ({
   skip,
   need: 4,
   read(field) {

@@ -1,6 +1,6 @@
 /** The frames of zstd (RFC 8878, 3.1). */
 
-import { FRAME_MAGIC_BYTES, type FrameFormat, type Step } from './frames.ts';
+import { FRAME_MAGIC_BYTES, type FrameFormat, type FrameStep } from './frames.ts';
 
 const FRAME_MAGIC = 0xfd2fb528;
 /** The low four bits are free. pzstd puts such a frame in front of each of its own. */
@@ -18,9 +18,9 @@ export const ZSTD: FrameFormat = {
   },
 };
 
-const frameAfter = (skip: number): Step => ({ skip, need: FRAME_MAGIC_BYTES, read: ZSTD.readMagic });
+const frameAfter = (skip: number): FrameStep => ({ skip, need: FRAME_MAGIC_BYTES, read: ZSTD.readMagic });
 
-function readDescriptor(field: Buffer): Step {
+function readDescriptor(field: Buffer): FrameStep {
   const descriptor = field[0] ?? 0;
   const isSingleSegment = (descriptor & 0x20) !== 0;
   const windowSize = isSingleSegment ? 0 : 1;
@@ -32,7 +32,7 @@ function readDescriptor(field: Buffer): Step {
 
 const RLE = 1;
 
-const blockAfter = (skip: number, checksum: number): Step => ({
+const blockAfter = (skip: number, checksum: number): FrameStep => ({
   skip,
   need: 3,
   read(field) {

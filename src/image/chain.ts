@@ -56,7 +56,7 @@ export interface DiskSummary {
 }
 
 /** The leaf of a chain comes after other layers, and the size of the disk is not known otherwise. */
-export interface LateLeaf {
+interface LateLeaf {
   readonly lateAfter: string;
 }
 

@@ -47,7 +47,7 @@ export async function isVhd(cursor: Cursor): Promise<boolean> {
 export const ofBare = (error: unknown): unknown =>
   error instanceof VdiStreamError && error.code === 'VHD_FOOTER' ? unknownFormat(error) : error;
 
-export const unknownFormat = (cause?: unknown): VdiStreamError =>
+const unknownFormat = (cause?: unknown): VdiStreamError =>
   new VdiStreamError('FORMAT_UNKNOWN', 'this is neither a VHD nor a tar: it has no footer at its start or end; perhaps a raw disk', {
     offset: 0,
     cause,
