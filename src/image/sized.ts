@@ -2,8 +2,9 @@
 
 import { type Chunks, type Cursor, totalLength, truncated } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
-import { readEnd } from '../vhd/end.ts';
-import { FOOTER_SIZE, SHORT_FOOTER_SIZE } from '../vhd/footer.ts';
+import { type End, readRest } from '../vhd/end.ts';
+import { otherSize } from '../vhd/fixed.ts';
+import { FOOTER_SIZE, hasCookie, parseFooter, SHORT_FOOTER_SIZE } from '../vhd/footer.ts';
 
 /** The bytes of a fixed VHD whose disk has `size` bytes. Throws VHD_SIZE if there are more or less; a footer of 511 bytes is completed. */
 export async function* fixedOfSize(source: Chunks, size: number): Chunks {
@@ -26,19 +27,25 @@ export async function* fixedOfSize(source: Chunks, size: number): Chunks {
 }
 
 /**
- * Reads everything, and returns a cursor over it that knows its length and has the first bytes and the last ones: enough to describe a disk
- * without blocks, not to read it.
+ * Reads everything, and returns a cursor over it that knows its length and has the first bytes, the last ones, and the zeros before those:
+ * enough to describe a disk without blocks, not to read it. Throws VHD_SIZE if it is a fixed VHD with more data than its size.
  */
 export async function skimmed(cursor: Cursor): Promise<Cursor> {
   const front = Uint8Array.from(await cursor.peek(FOOTER_SIZE));
-  const end = await readEnd(cursor);
-  const length = end.offset + end.bytes.length;
+  let dataEnd = 0;
+  const end = await readRest(cursor, (sector, offset) => {
+    dataEnd = offset + sector.length;
+  });
+  const length = end.offset + end.bytes.length + end.rest;
+  refuseMoreData(end, dataEnd);
   let position = 0;
 
   function bytesAt(at: number, count: number): Uint8Array {
     if (at + count > length) throw truncated(length);
     if (at + count <= front.length) return front.subarray(at, at + count);
-    if (at >= end.offset) return end.bytes.subarray(at - end.offset, at - end.offset + count);
+    const inEnd = at - end.offset;
+    if (inEnd >= 0 && inEnd + count <= end.bytes.length) return end.bytes.subarray(inEnd, inEnd + count);
+    if ((at >= dataEnd && at + count <= end.offset) || inEnd >= end.bytes.length) return new Uint8Array(count);
     throw new VdiStreamError('SOURCE_ORDER', `byte ${at} of the stream has been read, and was not kept`, { offset: at });
   }
 
@@ -75,4 +82,10 @@ export async function skimmed(cursor: Cursor): Promise<Cursor> {
       if (rest.length > 0) yield rest;
     },
   };
+}
+
+/** Here, because the bytes between the disk and its footer are not kept. */
+function refuseMoreData({ bytes, offset }: End, dataEnd: number): void {
+  const footer = hasCookie(bytes) ? parseFooter(bytes, offset, () => {}) : undefined;
+  if (footer?.type === 'fixed' && footer.virtualSize < dataEnd) throw otherSize(footer, offset);
 }

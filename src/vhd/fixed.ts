@@ -74,7 +74,7 @@ export function fixedDisk(cursor: Cursor, end: FixedEnd | undefined, warn: OnWar
   return flatDisk(cursor, { type: 'fixed', virtualSize, identity: end && identityOf(end.footer), body, finish, pass });
 }
 
-const otherSize = ({ virtualSize }: Footer, bodyEnd: number): VdiStreamError =>
+export const otherSize = ({ virtualSize }: Footer, bodyEnd: number): VdiStreamError =>
   new VdiStreamError('VHD_SIZE', `the footer says ${virtualSize} bytes, but the disk before it has ${bodyEnd}`, { offset: bodyEnd + 48 });
 
 /** The footer after the disk in a stream. */
