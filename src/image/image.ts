@@ -66,6 +66,8 @@ interface SourceLayer {
 /** A source with the streams that decompress it. */
 interface OpenedSource {
   readonly source: Source;
+  /** Of the source. */
+  readonly compression: Compression;
   /** Decompressed, from the first byte on. */
   readonly cursor: Cursor;
   /** Creates a stream on top of the source that is closed with it. */
@@ -101,7 +103,7 @@ export async function openImage(source: Source, options: ImageOptions, layer?: S
   const isTar = isTarHeader(front) && !(await endsAsFixed(cursor));
   const isRaw = raw || (layer?.mayBeRaw === true && !(await isVhd(cursor)));
   const own = streams.length;
-  const opened: OpenedSource = { source, cursor, stream, isRaw, closeMember: () => closeFrom(own), options };
+  const opened: OpenedSource = { source, compression, cursor, stream, isRaw, closeMember: () => closeFrom(own), options };
   return {
     kind: isTar ? 'tar' : isRaw ? 'raw' : 'vhd',
     compression,
@@ -160,17 +162,25 @@ async function* archivedDisks(opened: OpenedSource): AsyncGenerator<StoredDisk, 
   return next.value;
 }
 
-async function* bareDisk(
-  { source, cursor, stream, isRaw, options }: OpenedSource,
-  place?: Place,
-): AsyncGenerator<StoredDisk, Contents, void> {
+async function* bareDisk(opened: OpenedSource, place?: Place): AsyncGenerator<StoredDisk, Contents, void> {
+  const { source, compression, cursor, stream, isRaw, options } = opened;
   const { virtualSize, warn } = options;
   const body = await withSize(cursor, { member: undefined, isRaw }, stream, options);
-  const open = (from = body): Promise<Disk> => (isRaw ? decodeBareRaw(from, virtualSize, warn) : decodeBareVhd(from, warn));
+  const decode = (from: Cursor): Promise<Disk> => (isRaw ? decodeBareRaw(from, virtualSize, warn) : decodeBareVhd(from, warn));
+  const open = (from = body): Promise<Disk> => decode(from).catch((error: unknown) => Promise.reject(unsized(error, compression)));
   const { name } = source;
   yield { member: undefined, name, place, leafFirst: true, isRaw, body, content: async () => body, open: once(open) };
   await finish(source, body);
   return createContents();
+}
+
+/** Names the compression, which says why a file that has a length is of unknown size. */
+function unsized(error: unknown, compression: Compression): unknown {
+  if (compression === 'none' || !(error instanceof VdiStreamError) || error.code !== 'DISK_SIZE_UNKNOWN') return error;
+  return new VdiStreamError(error.code, `${error.message}, after the ${compression} data is decompressed`, {
+    offset: error.offset,
+    cause: error,
+  });
 }
 
 /** A disk without blocks whose size is at its end, in a stream without a length: with the size that was given or, for its facts, found. */

@@ -84,7 +84,9 @@ test('whatever happened to a stack of snapshots, every archive of it, in every o
         const result = await writeDisk(input(), opener(target), { zero, verify: true, pool, virtualSize }).finally(() =>
           expect(target.wrong, name).toEqual([]),
         );
-        expect(result).toMatchObject({ virtualSize: content.length, verified: true, warnings: [] });
+        expect(result).toMatchObject({ virtualSize: content.length, verified: true });
+        // A base may end in blocks that hold nothing.
+        expect(result.warnings.filter(({ code }) => code !== 'VHD_EMPTY_TAIL')).toEqual([]);
         expect(result.bytesWritten + result.bytesZeroed + result.bytesSkipped).toBe(content.length);
         expect(Buffer.compare(target.content(), expected), `what ${name} has become`).toBe(0);
         expect(pool.free).toBe(pool.count);
