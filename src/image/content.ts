@@ -19,7 +19,7 @@ import { readAs } from './tail.ts';
 
 const MAX_LEVELS = 2;
 
-interface Packed {
+interface StoredBytes {
   /** At its start. */
   readonly cursor: Cursor;
   /** The same bytes, if they can be looked at in advance although `cursor` cannot seek. */
@@ -43,7 +43,7 @@ interface Unpacked {
 }
 
 /** Reads no further than the first header, unless the size is at the end and can be found. Throws COMPRESSION_… errors and VHD_FOOTER. */
-export async function openContent(stored: Packed): Promise<Unpacked> {
+export async function openContent(stored: StoredBytes): Promise<Unpacked> {
   const { cursor, ahead = cursor } = stored;
   const found = ahead.seekable ? await look(ahead, stored) : await peel(cursor, stored);
   const { levels, length } = found;
@@ -65,7 +65,7 @@ interface Peeled {
   readonly length?: number;
 }
 
-async function peel(from: Cursor, stored: Packed): Promise<Peeled> {
+async function peel(from: Cursor, stored: StoredBytes): Promise<Peeled> {
   const levels: Compression[] = [];
   for (let cursor = from; ; ) {
     const compression = nextLevel(await cursor.peek(MAGIC_BYTES), levels, stored);
@@ -77,7 +77,7 @@ async function peel(from: Cursor, stored: Packed): Promise<Peeled> {
 }
 
 /** The same for a cursor that can go back. Decompresses everything only to see the end of what may be a disk without blocks. */
-async function look(from: Cursor, stored: Packed): Promise<Peeled> {
+async function look(from: Cursor, stored: StoredBytes): Promise<Peeled> {
   const levels: Compression[] = [];
   let cursor = from;
   for (;;) {
@@ -106,7 +106,7 @@ const noFooter = (offset: number): VdiStreamError =>
   new VdiStreamError('VHD_FOOTER', 'no VHD footer, neither at the start nor at the end; perhaps this is a raw disk', { offset });
 
 /** Throws COMPRESSION_NESTED. */
-function nextLevel(magic: Uint8Array, levels: readonly Compression[], { accepts, member }: Packed): Compression {
+function nextLevel(magic: Uint8Array, levels: readonly Compression[], { accepts, member }: StoredBytes): Compression {
   const compression = compressionOf(magic);
   if (levels.length === MAX_LEVELS && compression !== 'none') {
     throw new VdiStreamError('COMPRESSION_NESTED', `the image is compressed more than twice: ${[...levels, compression].join(' in ')}`, {
@@ -123,7 +123,7 @@ export const isPlain = (front: Uint8Array, member: string | undefined): boolean 
 function unpacked(
   cursor: Cursor,
   levels: readonly Compression[],
-  { stream, inflate, member }: Packed,
+  { stream, inflate, member }: StoredBytes,
   length?: number,
 ): Cursor | StreamCursor {
   if (levels.length === 0) return cursor;

@@ -121,7 +121,7 @@ async function finish(source: Source, cursor: Cursor): Promise<void> {
 
 async function* archivedDisks(opened: OpenedSource): AsyncGenerator<StoredDisk, Contents, void> {
   const { source, cursor: from, stream, closeMember, options } = opened;
-  const { choice, single = false, warn, fault } = options;
+  const { choice, single = false, virtualSize, measure, warn, fault } = options;
   const cursor = from.seekable ? from : stream(unlessFixed(from.chunks(), 'a tar'), from.length);
   const archive = await openArchive(cursor, { choice, single, warn, fault });
   const disks = archive.disks((name, body, place, ahead) => {
@@ -133,7 +133,7 @@ async function* archivedDisks(opened: OpenedSource): AsyncGenerator<StoredDisk, 
       const { inflate } = choice;
       const look = stored === body ? ahead : undefined;
       const content = await openContent({ cursor: stored, ahead: look, stream, inflate, member: name, isRaw, accepts });
-      return withSize(content.cursor, { member: name, isRaw }, stream, options);
+      return withSize(content.cursor, { member: name, isRaw }, stream, { virtualSize, measure, warn: inside });
     };
     return {
       member: name,
@@ -188,10 +188,10 @@ async function withSize(
   cursor: Cursor,
   { member, isRaw }: Pick<StoredDisk, 'member' | 'isRaw'>,
   stream: OpenedSource['stream'],
-  { virtualSize, measure }: ImageOptions,
+  { virtualSize, measure, warn }: Pick<ImageOptions, 'virtualSize' | 'measure' | 'warn'>,
 ): Promise<Cursor> {
   if (cursor.length !== undefined || !(isRaw || isPlain(await cursor.peek(TAR_BLOCK), member))) return cursor;
-  if (virtualSize !== undefined) return isRaw ? cursor : stream(fixedOfSize(cursor.chunks(), virtualSize), virtualSize + FOOTER_SIZE);
+  if (virtualSize !== undefined) return isRaw ? cursor : stream(fixedOfSize(cursor.chunks(), virtualSize, warn), virtualSize + FOOTER_SIZE);
   return measure ? skimmed(cursor) : cursor;
 }
 

@@ -1,30 +1,46 @@
 /** The size of a disk that is known only at its end: given by the caller, or found by reading everything, without the data. */
 
+import { isZero } from '../bytes.ts';
 import { type Chunks, type Cursor, totalLength, truncated } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
 import { type End, readRest } from '../vhd/end.ts';
 import { otherSize } from '../vhd/fixed.ts';
 import { FOOTER_SIZE, hasCookie, parseFooter, SHORT_FOOTER_SIZE } from '../vhd/footer.ts';
+import type { OnWarning } from '../warnings.ts';
 
-/** The bytes of a fixed VHD whose disk has `size` bytes. Throws VHD_SIZE if there are more or less; a footer of 511 bytes is completed. */
-export async function* fixedOfSize(source: Chunks, size: number): Chunks {
-  const length = size + FOOTER_SIZE;
+/**
+ * The bytes of a fixed VHD whose disk has `size` bytes; a footer of 511 bytes is completed. Zeros between the disk and its footer are left out,
+ * with a warning. Throws VHD_SIZE for anything else there, and if the image is shorter.
+ */
+export async function* fixedOfSize(source: Chunks, size: number, warn: OnWarning): Chunks {
   let read = 0;
+  let extra = 0;
+  let footer: Uint8Array = new Uint8Array(0);
   for await (const chunk of source) {
+    const body = chunk.subarray(0, Math.max(0, size - read));
     read += chunk.length;
-    if (read > length) {
-      throw new VdiStreamError('VHD_SIZE', `the image is longer than a fixed VHD of the given size, ${size} bytes, with its footer`, {
-        offset: length,
-      });
-    }
-    yield chunk;
+    const after = Buffer.concat([footer, chunk.subarray(body.length)]);
+    const between = after.subarray(0, Math.max(0, after.length - FOOTER_SIZE));
+    if (!isZero(between)) throw longer(size);
+    extra += between.length;
+    footer = after.subarray(between.length);
+    if (body.length > 0) yield body;
   }
-  if (read === size + SHORT_FOOTER_SIZE) return yield new Uint8Array(1);
-  if (read < length) {
-    const message = `the image ends here, and a fixed VHD of the given size, ${size} bytes, has a footer after them: perhaps a raw disk`;
-    throw new VdiStreamError('VHD_SIZE', read === size ? message : message.replace(': perhaps a raw disk', ''), { offset: read });
+  if (footer.length < SHORT_FOOTER_SIZE) {
+    const message = `the image ends here, and a fixed VHD of the given size, ${size} bytes, has a footer after them`;
+    throw new VdiStreamError('VHD_SIZE', read === size ? `${message}: perhaps a raw disk` : message, { offset: read });
   }
+  if (extra > 0) {
+    const message = `${extra} zero bytes are between the disk, which has the given size of ${size} bytes, and the footer`;
+    warn({ code: 'VHD_LONGER', message, offset: size });
+  }
+  yield Buffer.concat([footer, new Uint8Array(FOOTER_SIZE - footer.length)]);
 }
+
+const longer = (size: number): VdiStreamError =>
+  new VdiStreamError('VHD_SIZE', `the image is longer than a fixed VHD of the given size, ${size} bytes, with its footer`, {
+    offset: size + FOOTER_SIZE,
+  });
 
 /**
  * Reads everything, and returns a cursor over it that knows its length and has the first bytes, the last ones, and the zeros before those:

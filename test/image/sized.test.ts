@@ -1,8 +1,11 @@
 /** The size of a disk that is only at its end, in a stream that is read for its facts. */
 
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { check, info } from '../../src/index.ts';
+import { check, info, type Warning, writeDisk } from '../../src/index.ts';
+import { testFolder } from '../support/folder.ts';
 import { fixedVhd } from '../support/make-vhd.mjs';
 
 const MIB = 1 << 20;
@@ -17,6 +20,13 @@ async function* stream(extra: Uint8Array): AsyncGenerator<Uint8Array> {
 
 const middle = Buffer.alloc(2 * MIB);
 middle[MIB + 5] = 1;
+
+/** What is written from `stream(extra)`: the warnings, and whether it is the disk. */
+async function written(extra: Uint8Array): Promise<{ readonly warnings: readonly Warning[]; readonly isDisk: boolean }> {
+  const target = join(testFolder(), 'disk.raw');
+  const { warnings } = await writeDisk(stream(extra), target, { virtualSize: 4 * MIB });
+  return { warnings, isDisk: readFileSync(target).equals(vhd.subarray(0, -512)) };
+}
 
 describe('a compressed fixed VHD in a stream', () => {
   test('has the size that its footer says', async () => {
@@ -33,5 +43,14 @@ describe('a compressed fixed VHD in a stream', () => {
   test('with anything else before its footer is an error', async () => {
     await expect(info(stream(middle))).rejects.toMatchObject({ code: 'VHD_SIZE' });
     await expect(check(stream(middle))).resolves.toMatchObject({ ok: false, findings: [{ code: 'VHD_SIZE' }] });
+  });
+
+  test('is written with its size, also if zeros are before its footer', async () => {
+    expect(await written(Buffer.alloc(0))).toEqual({ warnings: [], isDisk: true });
+    expect(await written(Buffer.alloc(2 * MIB))).toEqual({
+      warnings: [expect.objectContaining({ code: 'VHD_LONGER', offset: 4 * MIB })],
+      isDisk: true,
+    });
+    await expect(written(middle)).rejects.toMatchObject({ code: 'VHD_SIZE' });
   });
 });
