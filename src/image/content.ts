@@ -12,9 +12,10 @@ import type { Chunks, Cursor, StreamCursor } from '../cursor.ts';
 import { otherFormat } from '../disk/other-formats.ts';
 import { VdiStreamError } from '../errors.ts';
 import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
-import { readEnd } from '../vhd/end.ts';
+import { readEnd, warnOfRest } from '../vhd/end.ts';
 import { endsAsFixed, isExactlyFixed } from '../vhd/exact.ts';
 import { hasCookie } from '../vhd/footer.ts';
+import type { OnWarning } from '../warnings.ts';
 import { readAs } from './tail.ts';
 
 const MAX_LEVELS = 2;
@@ -31,6 +32,9 @@ interface StoredBytes {
   readonly member?: string | undefined;
   /** A raw disk may hold anything, so only its length is looked at. */
   readonly isRaw: boolean;
+  /** What is no VHD is a raw disk. */
+  readonly mayBeRaw?: boolean;
+  readonly warn: OnWarning;
   /** Whether a first level of this compression is undone; any by default. */
   readonly accepts?: (compression: Compression) => boolean;
 }
@@ -86,9 +90,12 @@ async function look(from: Cursor, stored: StoredBytes): Promise<Peeled> {
     if (levels.length === 0) {
       if (!isPacked || (await endsAsFixed(from))) return { levels, cursor };
     } else if (isPacked || stored.isRaw || isPlain(await cursor.peek(TAR_BLOCK), stored.member)) {
-      const { bytes, offset } = await readEnd(cursor);
-      const length = offset + bytes.length;
-      if (!isPacked && !stored.isRaw && !hasCookie(bytes)) throw noFooter(offset);
+      const end = await readEnd(cursor);
+      const { bytes, offset, rest } = end;
+      if (!isPacked && !stored.isRaw && !stored.mayBeRaw && !hasCookie(bytes)) throw noFooter(offset);
+      const isLonger = rest > 0 && !isPacked && !stored.isRaw && hasCookie(bytes);
+      if (isLonger) warnOfRest(cursor, end, stored.warn);
+      const length = offset + bytes.length + (isLonger ? 0 : rest);
       await rewind(from, cursor);
       if (!isPacked || isExactlyFixed(bytes, length)) return { levels, cursor: unpacked(from, levels, stored, length), length };
     } else return { levels, cursor };

@@ -95,13 +95,15 @@ export async function openImage(source: Source, options: ImageOptions, layer?: S
     streams.push(cursor);
     return cursor;
   };
-  const content = await bare(() => openContent({ cursor: source.cursor, stream, inflate, isRaw: raw }));
+  const { warn } = options;
+  const mayBeRaw = layer?.mayBeRaw === true;
+  const content = await bare(() => openContent({ cursor: source.cursor, stream, inflate, isRaw: raw, mayBeRaw, warn }));
   const { compression } = content;
-  const cursor = content.cursor.isDevice ? await vhdOnDevice(content.cursor, options.warn) : content.cursor;
+  const cursor = content.cursor.isDevice ? await vhdOnDevice(content.cursor, warn) : content.cursor;
   const front = await cursor.peek(TAR_BLOCK);
   if (front.length === 0) throw new VdiStreamError('SOURCE_EMPTY', `${source.name} is empty`, { offset: 0 });
   const isTar = isTarHeader(front) && !(await endsAsFixed(cursor));
-  const isRaw = raw || (layer?.mayBeRaw === true && !(await isVhd(cursor)));
+  const isRaw = raw || (mayBeRaw && !(await isVhd(cursor)));
   const own = streams.length;
   const opened: OpenedSource = { source, compression, cursor, stream, isRaw, closeMember: () => closeFrom(own), options };
   return {
@@ -132,7 +134,7 @@ async function* archivedDisks(opened: OpenedSource): AsyncGenerator<StoredDisk, 
       if (isRaw) return stored;
       const { inflate } = choice;
       const look = stored === body ? ahead : undefined;
-      const content = await openContent({ cursor: stored, ahead: look, stream, inflate, member: name, isRaw, accepts });
+      const content = await openContent({ cursor: stored, ahead: look, stream, inflate, member: name, isRaw, accepts, warn: inside });
       return withSize(content.cursor, { member: name, isRaw }, stream, { virtualSize, measure, warn: inside });
     };
     return {

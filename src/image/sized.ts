@@ -2,6 +2,7 @@
 
 import { isZero } from '../bytes.ts';
 import { type Chunks, type Cursor, totalLength, truncated } from '../cursor.ts';
+import { FRONT_BYTES } from '../disk/other-formats.ts';
 import { VdiStreamError } from '../errors.ts';
 import { type End, readRest } from '../vhd/end.ts';
 import { otherSize } from '../vhd/fixed.ts';
@@ -47,7 +48,7 @@ const longer = (size: number): VdiStreamError =>
  * enough to describe a disk without blocks, not to read it. Throws VHD_SIZE if it is a fixed VHD with more data than its size.
  */
 export async function skimmed(cursor: Cursor): Promise<Cursor> {
-  const front = Uint8Array.from(await cursor.peek(FOOTER_SIZE));
+  const front = Uint8Array.from(await cursor.peek(FRONT_BYTES));
   let dataEnd = 0;
   const end = await readRest(cursor, (sector, offset) => {
     dataEnd = offset + sector.length;
