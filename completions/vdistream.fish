@@ -40,7 +40,7 @@ complete -c vdistream -n '__fish_seen_subcommand_from write' -l zero -x -a 'auto
 complete -c vdistream -n '__fish_seen_subcommand_from write' -l zero-tail -d 'also zero the rest of a device that is larger than the disk'
 complete -c vdistream -n '__fish_seen_subcommand_from write' -l dry-run -d 'check everything up to the first write, and write nothing'
 complete -c vdistream -n '__fish_seen_subcommand_from write import' -l force -x -a 'parent type busy size vhd content' -d 'lift a guard'
-complete -c vdistream -n '__fish_seen_subcommand_from write verify import' -l virtual-size -x -d 'size of a raw disk, a fixed VHD, or a chain whose leaf is not first, in a stream'
+complete -c vdistream -n '__fish_seen_subcommand_from write verify import' -l virtual-size -x -d 'size of a raw disk, a fixed VHD, or a chain with a late leaf, in a stream'
 complete -c vdistream -n '__fish_seen_subcommand_from write verify export upload' -l quiet -s q -d 'print no progress, no warnings and no summary'
 complete -c vdistream -n '__fish_seen_subcommand_from verify' -l force -x -a 'parent type size' -d 'lift a guard'
 complete -c vdistream -n '__fish_seen_subcommand_from import' -l sr -x -d 'create the VDI on this storage repository'

@@ -137,7 +137,7 @@ export const OPTIONS = {
   sha256: { argument: 'HEX', sentence: 'compare the bytes of SRC, as stored, with this SHA-256', commands: READERS, group: 'image' },
   'virtual-size': {
     argument: 'BYTES',
-    sentence: 'size of a raw disk, a fixed VHD, or a chain whose leaf is not first, in a stream',
+    sentence: 'size of a raw disk, a fixed VHD, or a chain with a late leaf, in a stream',
     commands: WITH_TARGET,
     group: 'image',
     page: 'images.md#order-and-the-size-of-the-leaf',
