@@ -104,7 +104,10 @@ function parsed(end: End, length: number): EndAhead {
   }
 }
 
-/** A footer that only zeros follow. One of a fixed disk counts if it is where its size says, since a disk may hold other VHDs. */
+/**
+ * A footer that only zeros follow. A disk may hold other VHDs, so one of a fixed disk counts if it is where its size says, and any other if the
+ * file begins with a footer too.
+ */
 async function footerBeforeZeros(cursor: Cursor, length: number): Promise<EndAhead | undefined> {
   const least = roundUp(Math.max(0, length - MAX_ZEROS), SECTOR);
   for (let to = length; to > least; ) {
@@ -117,10 +120,16 @@ async function footerBeforeZeros(cursor: Cursor, length: number): Promise<EndAhe
     const start = roundDown(at, SECTOR);
     const offset = from + start;
     const found = parsed({ bytes: bytes.subarray(start, start + SECTOR), offset, rest: length - offset - SECTOR }, SECTOR);
-    const misfit = found.footer?.type === 'fixed' && found.footer.virtualSize !== offset;
-    return hasFooter(found) && found.rest > 0 && !misfit ? found : undefined;
+    if (!hasFooter(found) || found.rest === 0) return undefined;
+    const fits = found.footer?.type === 'fixed' ? found.footer.virtualSize === offset : await beginsWithFooter(cursor);
+    return fits ? found : undefined;
   }
   return undefined;
+}
+
+async function beginsWithFooter(cursor: Cursor): Promise<boolean> {
+  await cursor.moveTo(0);
+  return hasCookie(await cursor.peek(FOOTER_SIZE));
 }
 
 export function warnOfRest({ isDevice }: Cursor, { offset, bytes, rest }: End, warn: OnWarning): void {

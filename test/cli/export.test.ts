@@ -72,7 +72,7 @@ test('a refusal prints the command that replaces the output, and that command wo
 
 test.each([
   [[], 'export needs an output: add -o OUT'],
-  [['-o', ''], 'export needs an output: add -o OUT'],
+  [['-o', ''], '-o has no value'],
   [['-o', 'null'], 'did you mean null:'],
   [['-o', 'a.vhd', '--compress', 'gzip:0'], '--compress accepts'],
   [['-o', 'a.vhd', '--compress', 'gzipp'], 'did you mean "gzip"'],

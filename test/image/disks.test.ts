@@ -189,8 +189,8 @@ describe('a device', () => {
         expect(await disk?.sharesBytesWith(base.path)).toBe(true);
         await disk?.close();
         expect(warnings).toMatchObject([
-          { code: 'VHD_FOOTER_END', member: leaf.path },
-          { code: 'VHD_FOOTER_END', member: base.path },
+          { code: 'VHD_DEVICE_REST', member: leaf.path },
+          { code: 'VHD_DEVICE_REST', member: base.path },
         ]);
       });
     });

@@ -126,6 +126,13 @@ describe('a fixed VHD', () => {
     expect(readFileSync(target).equals(raw)).toBe(true);
     await expectRefusal([{ name: 'a file', input: () => stored(testFolder(), 'disk.vhd', raw) }], 'FORMAT_UNKNOWN');
   });
+
+  test('in a disk that ends in a dynamic VHD and zeros is not taken for the disk either', async () => {
+    const raw = Buffer.concat([noise(8192, 5), dynamicVhd({ size: 2 << 20, blocks: new Map() }), Buffer.alloc(8192)]);
+    const target = join(testFolder(), 'disk');
+    await writeDisk(stored(testFolder(), 'disk.raw', raw), target, { raw: true });
+    expect(readFileSync(target).equals(raw)).toBe(true);
+  });
 });
 
 describe('a dynamic VHD', () => {
