@@ -49,6 +49,7 @@ function orderAdvice(code: string, member = ''): string | undefined {
     case 'CHAIN_TYPE':
       return `List the files leaf first, each followed by its parent. ${member} has no parent, so it comes last.`;
     case 'CHAIN_LOOP':
+    case 'CHAIN_ORDER':
       return 'List the files leaf first, each followed by its parent.';
     case 'CHAIN_PARENT':
       return `List the files leaf first, each followed by its parent. If they are, the file after ${member} is not its parent: find the right one.`;

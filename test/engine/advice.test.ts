@@ -67,8 +67,9 @@ describe('for several files,', () => {
     const paths = vhds.map((bytes, index) => stored(folder, `layer-${index}.vhd`, Buffer.from(bytes)));
     const reversed = [...paths].reverse();
     const shape = {
-      code: 'CHAIN_TYPE',
-      advice: `List the files leaf first, each followed by its parent. ${reversed[0]} has no parent, so it comes last.`,
+      code: 'CHAIN_ORDER',
+      message: expect.stringMatching(/layer-1\.vhd is a layer over this disk, so it must come first/),
+      advice: 'List the files leaf first, each followed by its parent.',
     };
     expect(await failure(writeDisk(reversed, 'null:'))).toMatchObject(shape);
     expect(await failure(info(reversed))).toMatchObject(shape);
