@@ -33,7 +33,7 @@ describe('a usage error suggests what was probably intended', () => {
     ],
     [['write', 'a', 'b', '--zero=asume-zero'], 'not "asume-zero"; did you mean "assume-zero"?'],
     [['check', 'a', '--manifest=required'], 'not "required"; did you mean "require"?'],
-    [['write', 'a', 'b', '--zero'], `Option '--zero <value>' argument missing`],
+    [['write', 'a', 'b', '--zero'], `--zero has no value`],
     [['write', 'a', 'b', '-x'], `Unknown option '-x' of write\n`],
   ])('%j', async (args, sentence) => {
     expect(await cli(args)).toEqual({ status: 2, stdout: '', stderr: expect.stringContaining(sentence) });
