@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test, vi } from 'vitest';
 import { createPool, pump } from '../../src/blocks.ts';
-import { type Chunks, type Cursor, streamCursor } from '../../src/cursor.ts';
+import type { Chunks, Cursor } from '../../src/cursor.ts';
 import type { Buffers, Extent } from '../../src/disk/extent.ts';
 import { VdiStreamError } from '../../src/errors.ts';
 import { info, writeDisk } from '../../src/index.ts';
@@ -222,23 +222,30 @@ describe('a buffer', () => {
     // A block in two pieces: the first brings the bitmap and fails, the second is still being read.
     const image = dynamicVhd({ size: 65_536, blockSize: 65_536, blocks: new Map([[0, noise(65_536, 1)]]) });
     const reads: PromiseWithResolvers[] = [];
-    const inner = streamCursor(reusing(image));
+    let position = 0;
+    const bytesFrom = (at: number, count: number): Uint8Array => Uint8Array.from(image.subarray(at, at + count));
     const cursor: Cursor = {
-      ...inner,
-      // A file's cursor, as far as the decoder can tell, from the first block on.
-      get seekable() {
-        return inner.position >= 2048;
-      },
+      seekable: true,
+      length: image.length,
       get position() {
-        return inner.position;
+        return position;
       },
-      length: undefined,
+      peek: async (count) => bytesFrom(position, count),
+      async read(count) {
+        position += count;
+        return bytesFrom(position - count, count);
+      },
+      async moveTo(target) {
+        position = target;
+      },
+      // Only blocks are read so.
       fill(...into) {
-        if (inner.position < 2048) return inner.fill(...into);
+        position += into.reduce((sum, { length }) => sum + length, 0);
         const read = withResolvers();
         reads.push(read);
         return read.promise;
       },
+      async *chunks() {},
     };
     const disk = await decodeVhd(cursor);
     const settled: string[] = [];

@@ -12,6 +12,7 @@ import { assertClean } from '../stand-in/clean.ts';
 import { failure } from '../support/failure.ts';
 import { callsFromNow, commandLine, expectArrived, image, importing, type Place, places } from '../support/import-host.ts';
 import { testWith } from '../support/needs.ts';
+import { withoutProgress } from '../support/progress.ts';
 import { stagingProcesses } from '../support/staging-process.ts';
 
 const test = testWith('root', 'loop', 'g++');
@@ -130,8 +131,12 @@ describe('the plug lock', () => {
     withPlace(async (place) => {
       const { path, pid, release } = await held(place);
       const { child, ended } = commandLine(place, ['import', place.image, '--sr', place.sr, '--name', 'image']);
-      const [text] = await once(child.stderr, 'data');
-      expect(String(text)).toBe(`vdistream: warning: waiting for the lock ${path}, which process ${pid} holds (LOCK_WAIT)\n`);
+      let text = '';
+      child.stderr.on('data', (chunk: string) => {
+        text += chunk;
+      });
+      const warning = `vdistream: warning: waiting for the lock ${path}, which process ${pid} holds (LOCK_WAIT)\n`;
+      await vi.waitFor(() => expect(withoutProgress(text)).toBe(warning), 60_000);
       await release();
       const { status, stdout } = await ended;
       expect(status).toBe(0);

@@ -65,7 +65,7 @@ function shaped({ file, kind = 'dynamic', blockSize = 2 * MIB, blocks = 5, form,
 function empty(
   file: string,
   size: number,
-  more: { readonly batmap?: boolean; readonly creator: string; readonly tableEntries?: number },
+  more: { readonly batmap?: boolean; readonly creator: string; readonly creatorVersion?: number; readonly tableEntries?: number },
 ): Image {
   const bytes = Buffer.alloc(8);
   bytes.writeBigUInt64BE(BigInt(size));
@@ -131,8 +131,8 @@ const tapdisk = (): Image[] => [
     decoders: [QEMU],
   }),
   shaped({ file: 'tapdisk/fixed', kind: 'fixed', blocks: 2, change: fixedBy(...TAP), decoders: BOTH }),
-  empty('tapdisk/empty', 16 * MIB, { creator: TAP[0], batmap: true }),
-  empty('tapdisk/empty-2093049M', 2_093_049 * MIB, { creator: TAP[0], batmap: true }),
+  empty('tapdisk/empty', 16 * MIB, { creator: TAP[0], creatorVersion: TAP[1], batmap: true }),
+  empty('tapdisk/empty-2093049M', 2_093_049 * MIB, { creator: TAP[0], creatorVersion: TAP[1], batmap: true }),
 ];
 
 /** Xen Orchestra's vhd-lib writes blocks of other sizes, and honours no bitmap that it copies. */
