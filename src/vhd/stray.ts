@@ -61,7 +61,7 @@ export function createStray(footer: Footer, header: Header): Stray {
     },
     report({ isDevice }, warn) {
       if (first === undefined) return false;
-      const what = `${sectors} sectors from byte ${first} on hold data, but belong to no part of the VHD`;
+      const what = `${sectors * SECTOR} bytes with data, from byte ${first} on, belong to no part of the VHD`;
       // What a volume held before is no damage.
       if (isDevice) warn({ code: 'VHD_DEVICE_REST', message: `${what}: the device may have held them before`, offset: first });
       else warn({ code: 'VHD_STRAY', message: `${what}, as in a download that was resumed at the wrong place`, offset: first });
