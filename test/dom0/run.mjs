@@ -109,6 +109,7 @@ async function attempt() {
         if (is !== 'passed' && is !== 'failed') return;
         results.push({ name, passed: is === 'passed', ms, message });
         print(`${is === 'passed' ? 'ok    ' : 'not ok'} ${name} (${seconds(ms)})`);
+        if (is === 'failed') print(message.replace(/^/gm, '  '));
       },
     });
     writeFileSync(join(cache, 'console.log'), `${life.console.join('\n')}\n`);

@@ -59,14 +59,17 @@ export function destroy(path) {
 export const diskOf = (path, name, access) => `format=raw,vdev=${name},access=${access},script=vdistream,target=${path}`;
 
 /**
- * Attaches a block device to Dom0, waits for the node of the new device, and returns its path.
+ * Attaches a block device to Dom0, waits for the node of the new device and for its queue in sysfs, which the kernel adds later, and returns
+ * its path.
  * @param {string} path @param {boolean} [readOnly]
  */
 export function plug(path, readOnly = false) {
   const name = [...'abcdefghijklmnop'].map((letter) => `xvd${letter}`).find((candidate) => !existsSync(`/sys/class/block/${candidate}`));
   run('xl', 'block-attach', '0', diskOf(path, String(name), readOnly ? 'ro' : 'rw'));
   const device = `/dev/${name}`;
-  waitFor(`${device} exists`, () => existsSync(device) && statSync(device).isBlockDevice());
+  const isThere = () =>
+    existsSync(device) && statSync(device).isBlockDevice() && existsSync(`/sys/class/block/${name}/queue/logical_block_size`);
+  waitFor(`${device} exists`, isThere);
   return device;
 }
 
