@@ -42,10 +42,12 @@ type Look = (sector: Uint8Array, offset: number) => void;
 export async function readRest(cursor: Cursor, look?: Look): Promise<End> {
   let tail: Uint8Array = new Uint8Array(0);
   let partial: Uint8Array = new Uint8Array(0);
-  let held: { readonly sector: Uint8Array; readonly offset: number } | undefined;
+  /** The last two that are not zero: a footer may begin at any byte, and so be in both. */
+  let held: readonly { readonly sector: Uint8Array; readonly offset: number }[] = [];
   const hold = (sector: Uint8Array, offset: number): void => {
-    if (held !== undefined) look?.(held.sector, held.offset);
-    held = { sector, offset };
+    const [first, second] = held;
+    if (first !== undefined && second !== undefined) look?.(first.sector, first.offset);
+    held = [...held.slice(-1), { sector, offset }];
   };
   for await (const chunk of cursor.chunks()) {
     tail = Buffer.concat([
@@ -62,17 +64,20 @@ export async function readRest(cursor: Cursor, look?: Look): Promise<End> {
       if (!isZero(sector)) hold(sector, start + at);
     }
     // A chunk is valid until the next one is requested.
-    if (held !== undefined) held = { ...held, sector: Uint8Array.from(held.sector) };
+    held = held.map(({ sector, offset }) => ({ sector: Uint8Array.from(sector), offset }));
     partial = Uint8Array.from(bytes.subarray(whole.length));
   }
   if (!isZero(partial)) hold(partial, cursor.position - partial.length);
   const size = Math.min(footerBytes(cursor.position), tail.length);
   const end = { bytes: tail.subarray(tail.length - size), offset: cursor.position - size, rest: 0 };
-  if (held === undefined || held.offset + held.sector.length > end.offset) return end;
-  const { sector, offset } = held;
-  if (hasFooter({ bytes: sector })) return { bytes: sector, offset, rest: cursor.position - offset - sector.length };
-  look?.(sector, offset);
-  return end;
+  const last = held.at(-1);
+  const isBefore = last !== undefined && last.offset + last.sector.length <= end.offset && hasFooter({ bytes: last.sector });
+  for (const { sector, offset } of isBefore ? held.slice(0, -1) : held) {
+    const rest = sector.subarray(0, Math.max(0, end.offset - offset));
+    if (!isZero(rest)) look?.(rest, offset);
+  }
+  if (!isBefore) return end;
+  return { bytes: last.sector, offset: last.offset, rest: cursor.position - last.offset - last.sector.length };
 }
 
 /** An end that was read first. `error` says what is wrong with its footer, if it has the cookie of one. */

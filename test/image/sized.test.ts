@@ -40,6 +40,13 @@ describe('a compressed fixed VHD in a stream', () => {
     expect(findings).toMatchObject([{ code, severity: 'warning' }]);
   });
 
+  test('with a single byte before its footer, wherever the sectors end, has it looked at', async () => {
+    for (const byte of [0, 7]) {
+      const { ok } = await check(stream(Buffer.of(byte)));
+      expect([byte, ok]).toEqual([byte, byte === 0]);
+    }
+  });
+
   test('with anything else before its footer is an error', async () => {
     await expect(info(stream(middle))).rejects.toMatchObject({ code: 'VHD_SIZE' });
     await expect(check(stream(middle))).resolves.toMatchObject({ ok: false, findings: [{ code: 'VHD_SIZE' }] });
