@@ -241,6 +241,5 @@ const deviceOptions = (call: Invocation) => ({ ...importOptions(call), sr: call.
 
 function deviceOf({ values }: Invocation): string {
   if (values.text('name') !== undefined) throw new VdiStreamError('USAGE', '--name has no effect with --device, which creates no VDI');
-  const device = values.text('device') ?? '';
-  return device;
+  return values.text('device') ?? '';
 }

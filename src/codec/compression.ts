@@ -10,12 +10,12 @@ import { messageOf, unreachable, VdiStreamError } from '../errors.ts';
 import { type Child, startChild } from '../host/child.ts';
 import { errnoOf } from '../host/errno.ts';
 import { bzip2End } from './bzip2-end.ts';
-import { eachFrame, wholeFrames } from './frames.ts';
+import { eachFrame, isSkippable, wholeFrames } from './frames.ts';
 import { gunzip } from './gunzip.ts';
 import { type InflateChoice, type InflateName, inflateName } from './inflate.ts';
 import { LZ4 } from './lz4-frames.ts';
 import { through } from './through.ts';
-import { isSkippable, ZSTD } from './zstd-frames.ts';
+import { ZSTD } from './zstd-frames.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'lz4';
 

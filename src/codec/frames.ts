@@ -23,7 +23,30 @@ export interface FrameFormat {
 }
 
 /** Bytes of a magic number. */
-export const FRAME_MAGIC_BYTES = 4;
+const FRAME_MAGIC_BYTES = 4;
+
+/** The low four bits are free. pzstd puts such a frame in front of each of its own. */
+const SKIPPABLE = 0x184d2a50;
+
+/** Whether this begins a frame of any content that lz4 and zstd skip: both have the same (RFC 8878, 3.1.2). */
+export const isSkippable = (magic: number): boolean => (magic & ~0xf) === SKIPPABLE;
+
+/** A format whose frames begin with `magic`, then `header`. */
+export function frameFormat(name: string, magic: number, header: FrameStep): FrameFormat {
+  const format: FrameFormat = {
+    name,
+    readMagic(field) {
+      const found = field.readUInt32LE();
+      if (found === magic) return header;
+      if (isSkippable(found)) return { skip: 0, need: 4, read: (size) => frameAfter(format, size.readUInt32LE()) };
+      return undefined;
+    },
+  };
+  return format;
+}
+
+/** The next frame, after `skip` bytes. */
+export const frameAfter = ({ readMagic }: FrameFormat, skip: number): FrameStep => ({ skip, need: FRAME_MAGIC_BYTES, read: readMagic });
 
 /** Bytes of one frame. `isStart` is set for its magic number, which is always a piece of its own. */
 interface FramePiece {
@@ -35,8 +58,9 @@ interface FramePiece {
  * Passes on what belongs to a frame. Throws COMPRESSION_TRUNCATED if the source ends inside one, and COMPRESSION_TRAILING for anything but
  * zeros after the last one.
  */
-async function* framePieces({ name, readMagic }: FrameFormat, source: Chunks): AsyncGenerator<FramePiece, void, void> {
-  let { skip, need, read }: FrameStep = { skip: 0, need: FRAME_MAGIC_BYTES, read: readMagic };
+async function* framePieces(format: FrameFormat, source: Chunks): AsyncGenerator<FramePiece, void, void> {
+  const { name, readMagic } = format;
+  let { skip, need, read } = frameAfter(format, 0);
   let field = Buffer.alloc(0);
   let position = 0;
   let frames = 0;

@@ -6,22 +6,9 @@
  *   5  1  block size                    1  checksum of the header                        last: 0 (4), a checksum (4), if bit 2 is set
  */
 
-import { FRAME_MAGIC_BYTES, type FrameFormat, type FrameStep } from './frames.ts';
-import { isSkippable } from './zstd-frames.ts';
+import { type FrameStep, frameAfter, frameFormat } from './frames.ts';
 
-const FRAME_MAGIC = 0x184d2204;
-
-export const LZ4: FrameFormat = {
-  name: 'lz4',
-  readMagic(field) {
-    const magic = field.readUInt32LE();
-    if (magic === FRAME_MAGIC) return { skip: 0, need: 2, read: readFlags };
-    if (isSkippable(magic)) return { skip: 0, need: 4, read: (size) => frameAfter(size.readUInt32LE()) };
-    return undefined;
-  },
-};
-
-const frameAfter = (skip: number): FrameStep => ({ skip, need: FRAME_MAGIC_BYTES, read: LZ4.readMagic });
+export const LZ4 = frameFormat('lz4', 0x184d2204, { skip: 0, need: 2, read: readFlags });
 
 function readFlags(field: Buffer): FrameStep {
   const flags = field[0] ?? 0;
@@ -37,6 +24,6 @@ const blockAfter = (skip: number, checksums: { readonly block: number; readonly 
   need: 4,
   read(field) {
     const size = field.readUInt32LE();
-    return size === 0 ? frameAfter(checksums.content) : blockAfter((size % STORED) + checksums.block, checksums);
+    return size === 0 ? frameAfter(LZ4, checksums.content) : blockAfter((size % STORED) + checksums.block, checksums);
   },
 });

@@ -1,24 +1,8 @@
 /** The frames of zstd (RFC 8878, 3.1). */
 
-import { FRAME_MAGIC_BYTES, type FrameFormat, type FrameStep } from './frames.ts';
+import { type FrameStep, frameAfter, frameFormat } from './frames.ts';
 
-const FRAME_MAGIC = 0xfd2fb528;
-/** The low four bits are free. pzstd puts such a frame in front of each of its own. */
-const SKIPPABLE = 0x184d2a50;
-
-export const isSkippable = (magic: number): boolean => (magic & ~0xf) === SKIPPABLE;
-
-export const ZSTD: FrameFormat = {
-  name: 'zstd',
-  readMagic(field) {
-    const magic = field.readUInt32LE();
-    if (magic === FRAME_MAGIC) return { skip: 0, need: 1, read: readDescriptor };
-    if (isSkippable(magic)) return { skip: 0, need: 4, read: (size) => frameAfter(size.readUInt32LE()) };
-    return undefined;
-  },
-};
-
-const frameAfter = (skip: number): FrameStep => ({ skip, need: FRAME_MAGIC_BYTES, read: ZSTD.readMagic });
+export const ZSTD = frameFormat('zstd', 0xfd2fb528, { skip: 0, need: 1, read: readDescriptor });
 
 function readDescriptor(field: Buffer): FrameStep {
   const descriptor = field[0] ?? 0;
@@ -38,6 +22,6 @@ const blockAfter = (skip: number, checksum: number): FrameStep => ({
   read(field) {
     const header = field.readUIntLE(0, 3);
     const size = ((header >> 1) & 3) === RLE ? 1 : header >> 3;
-    return (header & 1) === 1 ? frameAfter(size + checksum) : blockAfter(size, checksum);
+    return (header & 1) === 1 ? frameAfter(ZSTD, size + checksum) : blockAfter(size, checksum);
   },
 });

@@ -8,7 +8,7 @@ import { roundUp, SECTOR, u32be } from '../bytes.ts';
 import { type Cursor, within } from '../cursor.ts';
 import { neededBytes, tableBytes, UNUSED } from '../vhd/bat.ts';
 import { isExactlyFixed } from '../vhd/exact.ts';
-import { FOOTER_SIZE, type Footer, hasCookie, parseFooter } from '../vhd/footer.ts';
+import { FOOTER_SIZE, type Footer, goodFooter } from '../vhd/footer.ts';
 import { HEADER_SIZE, type Header, headerOffset, parseHeader } from '../vhd/header.ts';
 import type { OnWarning } from '../warnings.ts';
 
@@ -22,10 +22,10 @@ const PIECE = 64 * 1024;
  */
 export async function vhdOnDevice(device: Cursor, warn: OnWarning): Promise<Cursor> {
   const { length } = device;
-  const front = parsed(await device.peek(FOOTER_SIZE), 0);
+  const front = goodFooter(await device.peek(FOOTER_SIZE));
   if (length === undefined || front === undefined || front.type === 'fixed') return device;
   const tail = await bytesAt(device, length - FOOTER_SIZE, FOOTER_SIZE);
-  const last = parsed(tail, length - FOOTER_SIZE);
+  const last = goodFooter(tail);
   const isForeign = last !== undefined && last.uniqueId !== front.uniqueId && !isExactlyFixed(tail, length);
   const end = isForeign ? await findFooter(device, front) : undefined;
   await device.moveTo(0);
@@ -35,22 +35,13 @@ export async function vhdOnDevice(device: Cursor, warn: OnWarning): Promise<Curs
   return within(device, end);
 }
 
-function parsed(bytes: Uint8Array, offset: number): Footer | undefined {
-  if (bytes.length < FOOTER_SIZE || !hasCookie(bytes)) return undefined;
-  try {
-    return parseFooter(bytes, offset);
-  } catch {
-    return undefined;
-  }
-}
-
 /** The byte after the footer that follows the blocks; undefined if there is none. */
 async function findFooter(device: Cursor, front: Footer): Promise<number | undefined> {
   const start = await endOfBlocks(device, front);
   for (let at = start ?? 0; start !== undefined && at < start + SEARCHED; at += PIECE) {
     const bytes = await bytesAt(device, at, PIECE);
     for (let from = 0; from + FOOTER_SIZE <= bytes.length; from += SECTOR) {
-      const footer = parsed(bytes.subarray(from, from + FOOTER_SIZE), at + from);
+      const footer = goodFooter(bytes.subarray(from, from + FOOTER_SIZE));
       if (footer?.uniqueId === front.uniqueId) return at + from + FOOTER_SIZE;
     }
   }

@@ -54,11 +54,12 @@ export function rawLayer(file: ReadableFile): FileLayer {
     file,
     facts: { type: 'raw', identity: undefined, parent: undefined, virtualSize },
     async runs(ranges) {
-      return ranges.flatMap(({ offset, length }) => {
+      const runs = ranges.flatMap(({ offset, length }): PlacedRun[] => {
         const stored = Math.max(0, Math.min(length, file.size - offset));
-        const runs: PlacedRun[] = [{ offset, length: stored, at: offset }, { offset: offset + stored, length: length - stored, at: undefined }]; // biome-ignore format: one line
-        return runs.filter((run) => run.length > 0);
+        const padding = { offset: offset + stored, length: length - stored, at: undefined };
+        return [{ offset, length: stored, at: offset }, padding];
       });
+      return runs.filter(({ length }) => length > 0);
     },
     allocated: () => [{ offset: 0, length: virtualSize }],
     version: () => file.version(),

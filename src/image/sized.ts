@@ -1,7 +1,7 @@
 /** The size of a disk that is known only at its end: given by the caller, or found by reading everything, without the data. */
 
 import { isZero } from '../bytes.ts';
-import { type Chunks, type Cursor, totalLength, truncated } from '../cursor.ts';
+import { type Chunks, type Cursor, truncated } from '../cursor.ts';
 import { FRONT_BYTES } from '../disk/other-formats.ts';
 import { VdiStreamError } from '../errors.ts';
 import { type End, readRest } from '../vhd/end.ts';
@@ -66,36 +66,29 @@ export async function skimmed(cursor: Cursor): Promise<Cursor> {
     throw new VdiStreamError('SOURCE_ORDER', `byte ${at} of the stream has been read, and was not kept`, { offset: at });
   }
 
-  async function fill(...into: Uint8Array[]): Promise<void> {
-    const bytes = bytesAt(position, totalLength(into));
-    let filled = 0;
-    for (const part of into) {
-      part.set(bytes.subarray(filled, filled + part.length));
-      filled += part.length;
-    }
-    position += filled;
+  function take(count: number): Uint8Array {
+    const bytes = bytesAt(position, count);
+    position += count;
+    return bytes;
   }
 
   return {
     seekable: true, // for what was kept
     length,
-    fill,
     get position() {
       return position;
     },
     peek: async (count) => bytesAt(position, Math.min(count, length - position)),
-    async read(count) {
-      const bytes = new Uint8Array(count);
-      await fill(bytes);
-      return bytes;
+    read: async (count) => Uint8Array.from(take(count)),
+    async fill(...into) {
+      for (const part of into) part.set(take(part.length));
     },
     async moveTo(target) {
       if (target > length) throw truncated(length);
       position = target;
     },
     async *chunks() {
-      const rest = bytesAt(position, length - position);
-      position = length;
+      const rest = take(length - position);
       if (rest.length > 0) yield rest;
     },
   };

@@ -1,19 +1,14 @@
 /** Whether bytes are exactly a fixed VHD: the end decides, since the disk may begin with anything, such as a tar that was written to it. */
 
 import type { Cursor } from '../cursor.ts';
-import { footerBytes, hasCookie, parseFooter } from './footer.ts';
+import { footerBytes, goodFooter } from './footer.ts';
 
 /** `tail` has the last bytes of `length`: a valid footer of a fixed VHD that has exactly this length. */
 export function isExactlyFixed(tail: Uint8Array, length: number): boolean {
   const size = footerBytes(length);
-  const footer = tail.subarray(Math.max(0, tail.length - size));
-  if (footer.length < size || !hasCookie(footer)) return false;
-  try {
-    const { type, virtualSize } = parseFooter(footer, length - size);
-    return type === 'fixed' && virtualSize + size === length;
-  } catch {
-    return false;
-  }
+  const bytes = tail.subarray(Math.max(0, tail.length - size));
+  const footer = bytes.length < size ? undefined : goodFooter(bytes);
+  return footer?.type === 'fixed' && footer.virtualSize + size === length;
 }
 
 /** Looks at the end and returns to the start. False if the cursor cannot seek. */

@@ -103,16 +103,18 @@ export function parseFooter(found: Uint8Array, offset: number, fault: OnFault = 
   };
 }
 
-/** Whether this is a good footer. */
-export function isFooter(bytes: Uint8Array): boolean {
-  if (bytes.length < FOOTER_SIZE || !hasCookie(bytes)) return false;
+/** The footer that these bytes are; undefined if it is damaged, or they are anything else. */
+export function goodFooter(bytes: Uint8Array): Footer | undefined {
+  if (bytes.length < SHORT_FOOTER_SIZE || !hasCookie(bytes)) return undefined;
   try {
-    parseFooter(bytes, 0);
-    return true;
+    return parseFooter(bytes, 0);
   } catch {
-    return false;
+    return undefined;
   }
 }
+
+/** Whether this is a good footer of the usual size. */
+export const isFooter = (bytes: Uint8Array): boolean => bytes.length >= FOOTER_SIZE && goodFooter(bytes) !== undefined;
 
 /** Old versions of tapdisk set the hidden byte without updating the checksum; libvhd accepts that too. */
 function checksumHolds(bytes: Uint8Array): boolean {
