@@ -4,8 +4,9 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, existsSync, fsyncSync, openSync, readFileSync, rmSync, statfsSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, fsyncSync, mkdtempSync, openSync, readFileSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { stopTrial } from './trial.mjs';
 
 const MiB = 2 ** 20;
 const MEMORY = '/dev/shm';
@@ -107,6 +108,26 @@ function fill(path, bytes) {
  */
 function flush(path) {
   run('blockdev', ['--flushbufs', path]);
+}
+
+/**
+ * A copy of a raw disk in a folder in memory, and a read-only loop device over it. All of them are gone when the process exits, once the trial
+ * that it runs has ended.
+ * @param {string} raw
+ */
+export function diskInMemory(raw) {
+  const folder = mkdtempSync(join(MEMORY, 'vdistream-bench-'));
+  const disk = join(folder, 'disk.raw');
+  let device = '';
+  process.on('exit', () => {
+    stopTrial();
+    if (device !== '') run('losetup', ['--detach', device]);
+    rmSync(folder, { recursive: true, force: true });
+  });
+  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.on(signal, () => process.exit(130));
+  run('cp', ['--sparse=always', raw, disk]);
+  device = run('losetup', ['--find', '--show', '--read-only', disk]);
+  return { folder, disk, device };
 }
 
 /** @param {string} path */

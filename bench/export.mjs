@@ -4,13 +4,13 @@
  * ratios and the aims.
  */
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { shell } from './commands.mjs';
-import { runTrial, stopTrial } from './trial.mjs';
+import { diskInMemory } from './device.mjs';
+import { median, runTrial } from './trial.mjs';
 
 const VDISTREAM = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const READ_RANGES = fileURLToPath(new URL('read-ranges.py', import.meta.url));
@@ -20,7 +20,6 @@ const [raw = '', rounds = '3'] = process.argv.slice(2);
 /** @typedef {import('./trial.mjs').Trial} Trial */
 
 const ours = (/** @type {string[]} */ ...args) => [process.execPath, VDISTREAM, 'export', '-q', ...args];
-const program = (/** @type {string} */ name, /** @type {string[]} */ ...args) => execFileSync(name, args, { encoding: 'utf8' }).trim();
 
 /** @param {string} device @param {string} folder @param {string} disk */
 function rows(device, folder, disk) {
@@ -42,21 +41,8 @@ function rows(device, folder, disk) {
   };
 }
 
-/** @param {number[]} values */
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-
 async function bench() {
-  const folder = mkdtempSync('/dev/shm/vdistream-bench-export-');
-  const disk = join(folder, 'disk.raw');
-  let device = '';
-  process.on('exit', () => {
-    stopTrial();
-    if (device !== '') program('losetup', '--detach', device);
-    rmSync(folder, { recursive: true, force: true });
-  });
-  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.on(signal, () => process.exit(130));
-  program('cp', '--sparse=always', raw, disk);
-  device = program('losetup', '--find', '--show', '--read-only', disk);
+  const { folder, disk, device } = diskInMemory(raw);
 
   /** @type {Map<string, Trial[]>} */
   const trials = new Map();

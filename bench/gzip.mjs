@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { rmSync, statSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { median } from './trial.mjs';
 
 const SELF = fileURLToPath(import.meta.url);
 const [first = '', second = '', third = ''] = process.argv.slice(2);
@@ -34,9 +35,6 @@ function time(command) {
   const [user = 0, system = 0] = (stderr.trim().split('\n').at(-1) ?? '').split(' ').map(Number);
   return { seconds, cpu: user + system };
 }
-
-/** @param {number[]} values */
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 
 /** @param {{ title: string, base: string, rows: Record<string, string>, outputs?: Record<string, string> }} table @param {number} rounds */
 function compare({ title, base, rows, outputs = {} }, rounds) {

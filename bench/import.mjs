@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ask } from '../test/stand-in/ask.mjs';
 import { dynamicVhd } from '../test/support/make-vhd.mjs';
+import { median } from './trial.mjs';
 
 const MiB = 2 ** 20;
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '11' }, json: { type: 'boolean', default: false } } });
@@ -27,9 +28,6 @@ function time(args, env = {}) {
   const stdout = execFileSync(process.execPath, [path('dist/cli/main.js'), ...args, '--quiet'], { env: { ...process.env, ...env } });
   return { seconds: Number(process.hrtime.bigint() - start) / 1e9, stdout: String(stdout).trim() };
 }
-
-/** @param {readonly number[]} numbers */
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
 /** One of every four blocks is allocated. @param {number} size bytes */
 function makeImage(size) {

@@ -48,6 +48,9 @@ export function stopTrial() {
   }
 }
 
+/** The middle one, or the upper of two. @param {readonly number[]} values */
+export const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+
 /** Reads a file once, so that a trial finds it in the page cache. @param {string} path */
 export function warm(path) {
   const file = openSync(path, 'r');

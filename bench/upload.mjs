@@ -5,14 +5,13 @@
  * Interleaved; prints medians, and those of the ratios within each round.
  */
 
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { loadavg } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { runTrial, stopTrial } from './trial.mjs';
+import { diskInMemory } from './device.mjs';
+import { median, runTrial } from './trial.mjs';
 
 const VDISTREAM = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const SERVER = fileURLToPath(new URL('upload-server.py', import.meta.url));
@@ -35,9 +34,6 @@ for (let left = Number(process.argv[1]); left > 0; left -= bytes.length) hash.up
 
 /** @typedef {{ exported: Trial, uploaded: Trial, hashed: Trial }} Round */
 
-/** @param {number[]} values */
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-
 async function startServer() {
   const server = spawn('python3', [SERVER], { stdio: ['ignore', 'pipe', 'inherit'] });
   process.on('exit', () => server.kill('SIGKILL'));
@@ -46,17 +42,7 @@ async function startServer() {
 }
 
 async function bench() {
-  const folder = mkdtempSync('/dev/shm/vdistream-bench-upload-');
-  const disk = join(folder, 'disk.raw');
-  let device = '';
-  process.on('exit', () => {
-    stopTrial();
-    if (device !== '') execFileSync('losetup', ['--detach', device]);
-    rmSync(folder, { recursive: true, force: true });
-  });
-  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.on(signal, () => process.exit(130));
-  execFileSync('cp', ['--sparse=always', raw, disk]);
-  device = execFileSync('losetup', ['--find', '--show', '--read-only', disk], { encoding: 'utf8' }).trim();
+  const { device } = diskInMemory(raw);
   const endpoint = await startServer();
 
   /** @type {Map<string, Round[]>} */
