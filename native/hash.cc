@@ -6,6 +6,7 @@
 
 #include "addon.h"
 #include "arguments.h"
+#include "wrapped.h"
 
 namespace vdistream {
 
@@ -84,21 +85,12 @@ napi_value construct(napi_env env, napi_callback_info info) {
   auto hasher = std::make_unique<Hasher>(env, context);
   arguments.require(algorithm != nullptr && openssl().init(context, algorithm, nullptr) == 1, "there is no such hash");
   if (arguments.refused()) return nullptr;
-  auto release = [](napi_env, void* data, void*) { delete static_cast<Hasher*>(data); };
-  if (napi_type_tag_object(env, arguments.receiver(), &kHasher) != napi_ok ||
-      napi_wrap(env, arguments.receiver(), hasher.get(), release, nullptr, nullptr) != napi_ok)
-    return nullptr;
-  hasher.release();
-  return arguments.receiver();
+  return wrap(env, arguments, kHasher, std::move(hasher));
 }
 
 // Null, with an exception pending, if `this` is no Hasher, is in use, or has ended.
 Hasher* idle_hasher(napi_env env, Arguments& arguments) {
-  bool is_hasher = false;
-  void* wrapped = nullptr;
-  napi_check_object_type_tag(env, arguments.receiver(), &kHasher, &is_hasher);
-  if (is_hasher) napi_unwrap(env, arguments.receiver(), &wrapped);
-  auto* hasher = static_cast<Hasher*>(wrapped);
+  auto* hasher = unwrap<Hasher>(env, arguments, kHasher);
   arguments.require_type(hasher != nullptr, "this is not a Hasher");
   arguments.require_type(hasher == nullptr || !hasher->busy, "the last update has not settled yet");
   arguments.require_type(hasher == nullptr || !hasher->ended, "the digest has been computed already");

@@ -6,6 +6,7 @@
 #include "addon.h"
 #include "arguments.h"
 #include "deflate.h"
+#include "wrapped.h"
 
 namespace vdistream {
 
@@ -68,24 +69,15 @@ napi_value construct(napi_env env, napi_callback_info info) {
     napi_throw(env, error_value(env, ENOMEM, "allocate"));
     return nullptr;
   }
-  auto inflater = std::make_unique<Inflater>(env, std::move(stream));
-  auto release = [](napi_env, void* data, void*) { delete static_cast<Inflater*>(data); };
-  if (napi_type_tag_object(env, arguments.receiver(), &kInflater) != napi_ok ||
-      napi_wrap(env, arguments.receiver(), inflater.get(), release, nullptr, nullptr) != napi_ok)
-    return nullptr;
-  inflater.release();
-  return arguments.receiver();
+  return wrap(env, arguments, kInflater, std::make_unique<Inflater>(env, std::move(stream)));
 }
 
 // Null, with an exception pending, if `this` is no Inflater or is in use.
 Inflater* idle_inflater(napi_env env, Arguments& arguments) {
-  bool is_inflater = false;
-  void* inflater = nullptr;
-  napi_check_object_type_tag(env, arguments.receiver(), &kInflater, &is_inflater);
-  if (is_inflater) napi_unwrap(env, arguments.receiver(), &inflater);
+  auto* inflater = unwrap<Inflater>(env, arguments, kInflater);
   arguments.require_type(inflater != nullptr, "this is not an Inflater");
-  arguments.require_type(inflater == nullptr || !static_cast<Inflater*>(inflater)->busy, "the last run has not settled yet");
-  return arguments.refused() ? nullptr : static_cast<Inflater*>(inflater);
+  arguments.require_type(inflater == nullptr || !inflater->busy, "the last run has not settled yet");
+  return arguments.refused() ? nullptr : inflater;
 }
 
 napi_value run(napi_env env, napi_callback_info info) {
