@@ -18,6 +18,7 @@ import { dynamicVhd, fixedVhd, makeFooter, makeHeader } from '../support/make-vh
 import { memoryTarget } from '../support/memory-target.ts';
 import { testWith } from '../support/needs.ts';
 import { TAR_END, tarHeader, tarMember } from '../support/tar.ts';
+import { type PromiseWithResolvers, withResolvers } from '../support/with-resolvers.ts';
 
 const blocks = new Map([0, 4, 9].map((block) => [block, noise(65_536, block)]));
 const vhd = dynamicVhd({ size: 655_360, blockSize: 65_536, blocks });
@@ -292,20 +293,3 @@ test('a pool has all its buffers back after a call has failed, and the next call
   expect((await writeDisk(reusing(vhd), 'null:', { pool })).virtualSize).toBe(655_360);
   expect(pool.free).toBe(2);
 });
-
-interface PromiseWithResolvers {
-  readonly promise: Promise<void>;
-  resolve(): void;
-  reject(reason: unknown): void;
-}
-
-function withResolvers(): PromiseWithResolvers {
-  let resolve = (): void => {};
-  let reject = (_: unknown): void => {};
-  const promise = new Promise<void>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  promise.catch(() => {}); // the test looks at it itself
-  return { promise, resolve: () => resolve(), reject: (reason) => reject(reason) };
-}

@@ -1,7 +1,7 @@
 /** Cancelling an import, in the program and from outside, at each of its steps: CANCELLED, and nothing is left. */
 
 import { describe, expect } from 'vitest';
-import { importToDevice, reap } from '../../src/index.ts';
+import { type ImportOptions, importToDevice, reap } from '../../src/index.ts';
 import { assertClean } from '../stand-in/clean.ts';
 import { failure } from '../support/failure.ts';
 import {
@@ -21,6 +21,7 @@ import {
   signalled,
 } from '../support/import-host.ts';
 import { testWith } from '../support/needs.ts';
+import { withResolvers } from '../support/with-resolvers.ts';
 
 const test = testWith('root', 'loop', 'g++');
 const onPlace = places();
@@ -165,14 +166,14 @@ describe.concurrent('a signal that fires', () => {
         await reached;
         const stop = new AbortController();
         const before = (await place.host.calls()).length;
-        const called = await callsFromNow(place.host);
-        const running = imported(place, { signal: stop.signal });
-        await called('vbd-create');
-        await place.host.idle();
+        const waits = withResolvers();
+        const onWarning: ImportOptions['onWarning'] = ({ code }) => code === 'LOCK_WAIT' && waits.resolve();
+        // Two toolstacks stand for one here: both imports take the lock of the same host.
+        const running = imported(place, { signal: stop.signal, xe: { ...place.xe, locks: other.xe.locks }, onWarning });
+        await waits.promise;
         stop.abort();
-        // It takes the lock for its clean-up, which has nothing to detach.
-        await other.host.release();
         expectCancelled(place, await running);
+        await other.host.release();
         expect((await place.host.calls()).slice(before).map(([command]) => command)).not.toContain('vbd-plug');
         expectArrived(other, (await first).vdi ?? '');
       }),
