@@ -4,6 +4,7 @@
       "target_name": "vdistream",
       "sources": [
         "native/addon.cc",
+        "native/old_glibc.cc",
         "native/arguments.cc",
         "native/workers.cc",
         "native/memory.cc",
@@ -23,7 +24,15 @@
       "cflags!": ["-O2"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-rtti"],
       "cflags_cc": ["-std=c++20", "-O3", "-Wall", "-Wextra", "-fvisibility=hidden"],
-      "ldflags": ["-Wl,--as-needed"]
+      "ldflags": [
+        "-static-libstdc++",
+        "-static-libgcc",
+        "-Wl,--as-needed",
+        "-Wl,--gc-sections",
+        # Node unloads an addon with the last worker thread that has it, perhaps while a thread of its own still runs.
+        "-Wl,-z,nodelete",
+        "-Wl,--version-script=<(module_root_dir)/native/exports.map"
+      ]
     }
   ]
 }

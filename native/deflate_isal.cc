@@ -2,6 +2,7 @@
 // loaded at run time, and the addon is built without its headers: the layouts below are those of libisal.so.2, and a library that does
 // not have them fails the test that every one has to pass before it is used. test/native/isal.test.ts compares them with its header.
 #include <dlfcn.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <cstring>
@@ -89,10 +90,23 @@ class IsalStream : public InflateStream {
 
 std::unique_ptr<InflateStream> inflate_stream() { return std::unique_ptr<InflateStream>(new (std::nothrow) IsalStream); }
 
+// The state of this thread, or nullptr. Kept for its next member: at this size, malloc returns the memory to the kernel each time, which
+// zeroes it again. Not thread_local, whose destructors need glibc 2.18.
+static Roomy<IsalInflate>* state_of_thread() {
+  struct Key {
+    pthread_key_t key = 0;
+    bool exists = pthread_key_create(&key, [](void* state) { delete static_cast<Roomy<IsalInflate>*>(state); }) == 0;
+  };
+  static Key states;
+  if (!states.exists) return nullptr;
+  if (void* state = pthread_getspecific(states.key)) return static_cast<Roomy<IsalInflate>*>(state);
+  auto state = std::unique_ptr<Roomy<IsalInflate>>(new (std::nothrow) Roomy<IsalInflate>);
+  if (state == nullptr || pthread_setspecific(states.key, state.get()) != 0) return nullptr;
+  return state.release();
+}
+
 bool inflate_whole(const uint8_t* input, size_t input_length, uint8_t* output, size_t output_length, uint32_t crc) {
-  // Kept for the thread's next member: at this size, malloc returns the memory to the kernel each time, which zeroes it again.
-  static thread_local std::unique_ptr<Roomy<IsalInflate>> state;
-  if (state == nullptr) state.reset(new (std::nothrow) Roomy<IsalInflate>);
+  Roomy<IsalInflate>* state = state_of_thread();
   if (state == nullptr) return false;
   IsalInflate& all = *state->get();
   isal.inflate_init(&all);

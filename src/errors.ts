@@ -54,7 +54,7 @@ export const ERRORS = {
     atFault: 'host',
     meaning: 'The native addon could not be loaded.',
     advice:
-      'Reinstall vdistream for this platform, or run `npm run build` in a checkout. For a Xen host or an older glibc, see https://github.com/vdistream/vdistream/blob/main/docs/dom0.md#installing',
+      'Reinstall vdistream for this platform, or run `npm run build` in a checkout. For a Xen host, see https://github.com/vdistream/vdistream/blob/main/docs/dom0-install.md',
   },
   LOCK_FILE: {
     exit: 1,

@@ -2,7 +2,7 @@
 
 import { execFile, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -137,6 +137,22 @@ test('the plugin runs by name, with nothing in its environment but the PATH that
   const { stdout, stderr } = await run(process.execPath, [plugin, call], { cwd: '/', env });
   expect(stdout).toContain(`<value>{"version":"2.1","vdistream":"${version}"}</value>`);
   expect(stderr).toBe('');
+});
+
+test('the bundle for Dom0, unpacked into a folder, runs with nothing in its environment', { timeout: 300_000 }, async () => {
+  const place = join(folder, 'opt');
+  mkdirSync(place);
+  const bundle = join(place, 'vdistream-dom0.tar.gz');
+  await run('npm', ['run', 'bundle:dom0', '--', process.execPath, bundle], { cwd: root });
+  await run('tar', ['-xzf', bundle, '-C', place]);
+  expect(readdirSync(join(place, 'vdistream/bin')).sort()).toEqual(['node', 'vdistream', 'vdistream-plugin']);
+  // As /usr/local/bin has it.
+  const link = join(folder, 'vdistream');
+  symlinkSync(join(place, 'vdistream/bin/vdistream'), link);
+  const { stdout, stderr } = await run('env', ['-i', link, 'write', 'image.vhd', 'from-bundle.raw', '--json'], { cwd: folder });
+  expect(stderr).toBe('');
+  expect(JSON.parse(stdout)).toMatchObject({ virtualSize: SIZE });
+  expect((await run('env', ['-i', join(place, 'vdistream/bin/vdistream-plugin'), 'x'])).stdout).toContain('<methodResponse>');
 });
 
 test('it reads an image from a web server with its own HTTP client', async () => {

@@ -103,6 +103,8 @@ const PACKAGES = {
   bzip2: 'bzip2',
   lz4: 'lz4',
   pzstd: 'zstd',
+  'aarch64-linux-gnu-g++': 'g++-aarch64-linux-gnu',
+  'qemu-aarch64': 'qemu-user',
 } as const;
 
 const isProgram = (need: Need): need is keyof typeof PACKAGES => need in PACKAGES;
