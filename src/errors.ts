@@ -521,6 +521,13 @@ export const ERRORS = {
     meaning: 'The connection dropped or stalled, again and again.',
     advice: 'Check the network between this host and the server.',
   },
+  HTTP_SHORT: {
+    exit: 1,
+    atFault: 'source',
+    remedies: ['elsewhere'],
+    meaning: 'The server announced more bytes than it has: each request for the rest ended, or fell silent, at the same byte.',
+    advice: "The image in the server's storage is truncated, or still being uploaded. Check its size there, and upload it again.",
+  },
   HTTP_RANGE: {
     exit: 1,
     atFault: 'source',
