@@ -6,7 +6,7 @@ import { hasRemedy, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import type { Digest, Opener } from '../source/source.ts';
 import { digestsOf, streamSource } from '../source/stream.ts';
 import { createHttp, type Http, type HttpOptions, statusError } from './client.ts';
-import { type Ending, endingOf, type HttpAnswer } from './exchange.ts';
+import { type EarlyEnd, earlyEndOf, type HttpAnswer } from './exchange.ts';
 import {
   hasRest,
   isProvable,
@@ -112,7 +112,7 @@ async function* received(transfer: Transfer, first: HttpAnswer | undefined): Chu
   for (let answer = first; answer !== undefined; ) {
     const name = redactUrl(answer.url);
     let problem: VdiStreamError;
-    let ending: Ending | undefined;
+    let ending: EarlyEnd | undefined;
     try {
       for await (const chunk of answer.body) {
         const { position, length } = transfer;
@@ -124,11 +124,11 @@ async function* received(transfer: Transfer, first: HttpAnswer | undefined): Chu
       const { position, length } = transfer;
       if (length === undefined) return;
       problem = new VdiStreamError('HTTP_DROPPED', `${name}: the response ended after ${position} of ${length} bytes`);
-      ending = 'early';
+      ending = 'closed';
     } catch (error) {
       if (!hasRemedy(error, 'source', 'again')) throw error;
       problem = error;
-      ending = endingOf(error);
+      ending = earlyEndOf(error);
     }
     // After the last byte, a failure does no harm.
     if (transfer.position === transfer.length) return;
@@ -151,7 +151,7 @@ async function nextAnswer(transfer: Transfer, dropped?: Failed): Promise<HttpAns
 interface Failed {
   readonly problem: unknown;
   /** If a response ended. */
-  readonly ending: Ending | undefined;
+  readonly ending: EarlyEnd | undefined;
 }
 
 /** One such request. */

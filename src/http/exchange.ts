@@ -158,14 +158,14 @@ function readBeforeFailing(socket: Socket): void {
   if (writev !== undefined) socket._writev = (chunks, callback) => writev(chunks, afterReading(callback));
 }
 
-/** How a body ended before its last byte, without an error of the system or of the network: `early`, or because the server fell `silent`. */
-export type Ending = 'early' | 'silent';
+/** How a body ended before its last byte, without an error of the system or of the network: the connection was `closed`, or the server fell `silent`. */
+export type EarlyEnd = 'closed' | 'silent';
 
 /** Undefined for any other error. */
-export function endingOf({ cause }: VdiStreamError): Ending | undefined {
+export function earlyEndOf({ cause }: VdiStreamError): EarlyEnd | undefined {
   const code = codeOf(cause);
   if (code === BODY_TIMEOUT) return 'silent';
-  return code === 'UND_ERR_SOCKET' && messageOf(cause) === 'other side closed' ? 'early' : undefined;
+  return code === 'UND_ERR_SOCKET' && messageOf(cause) === 'other side closed' ? 'closed' : undefined;
 }
 
 const BODY_TIMEOUT = 'UND_ERR_BODY_TIMEOUT';

@@ -5,7 +5,7 @@ import { MiB } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
 import { orCancelled } from '../host/cancel.ts';
 import type { OnWarning, Warning } from '../warnings.ts';
-import type { Ending } from './exchange.ts';
+import type { EarlyEnd } from './exchange.ts';
 
 /** Retries per server in a row without a byte of progress. */
 export const RETRIES = 5;
@@ -70,7 +70,7 @@ interface Failure {
   /** Bytes in the image, if known. */
   readonly length: number | undefined;
   /** If a response ended; undefined for any other failure. */
-  readonly ending: Ending | undefined;
+  readonly ending: EarlyEnd | undefined;
 }
 
 export interface Retries {
