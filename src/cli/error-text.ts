@@ -3,6 +3,7 @@
 import type { CheckResult } from '../engine/check.ts';
 import { cliAdvice, messageOf, VdiStreamError } from '../errors.ts';
 import { isUrl, redactUrl } from '../http/url.ts';
+import { isNodeSupported, OLDEST_NODE } from '../version.ts';
 import type { Printed } from './output.ts';
 
 /** `argv` is the command line that failed, from the name of the command on. */
@@ -43,6 +44,8 @@ function whereOf(error: VdiStreamError): string {
 function defectText(error: unknown, json: boolean): Printed {
   const message = messageOf(error);
   if (json) return { json: { error: { code: 'DEFECT', message } } };
+  if (!isNodeSupported())
+    return [`vdistream: Node ${process.versions.node} is not supported: ${message}`, `  vdistream needs Node ${OLDEST_NODE} or later.`];
   const stack = process.env.VDISTREAM_DEBUG && error instanceof Error ? (error.stack ?? '').split('\n') : [];
   return [`vdistream: a bug in vdistream: ${message}`, '  Please report it, with what VDISTREAM_DEBUG=1 prints.', ...stack];
 }

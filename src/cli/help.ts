@@ -24,7 +24,7 @@ ${aligned(rows)}
   vdistream COMMAND --help    the options of a command
   vdistream help sources      what SRC can be: a file, a URL, an image of Glance
   vdistream completion SHELL  a completion script for bash, zsh or fish
-  vdistream --version         the version, and what inflates gzip
+  vdistream --version         versions, the platform, the addon, and what decompresses
 
 Examples:
   vdistream info image.ova
