@@ -31,6 +31,7 @@ complete -c vdistream -n '__fish_seen_subcommand_from info check write verify im
 complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -l cache -x -a '(__fish_complete_directories)' -d 'download the whole image to DIR first, and keep it; needs --cache-size'
 complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -l cache-size -x -d 'limit in bytes, or with K, M, G or T; evicts the least recently used images'
 complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -l inflate -x -a 'auto isal zlib node zlib-sync' -d 'inflate gzip with this library'
+complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import export upload reap' -l log -r -F -d 'append start, warnings, progress and result to FILE, as JSON lines'
 complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import export upload' -l json -d 'print one JSON object on stdout, and progress as JSON lines on stderr'
 complete -c vdistream -n '__fish_seen_subcommand_from info' -l quiet -s q -d 'print no progress and no warnings'
 complete -c vdistream -n '__fish_seen_subcommand_from check' -l strict -d 'exit with status 1 for warnings, too'

@@ -76,6 +76,12 @@ export const ERRORS = {
       'The record of an import or export cannot be written, or its folder is a link, belongs to another user, or is open to other users.',
     advice: 'Check the folder, and whether its file system is full. VDISTREAM_RECORDS names another one.',
   },
+  LOG_FILE: {
+    exit: 1,
+    atFault: 'host',
+    meaning: 'The log cannot be opened, or the file is not a log of vdistream. Nothing was done.',
+    advice: 'Name a new file, or one that vdistream has created as a log, in a folder that this user can write to.',
+  },
 
   MEMORY: {
     exit: 1,
@@ -520,6 +526,13 @@ export const ERRORS = {
     remedies: ['again', 'anew'],
     meaning: 'The connection dropped or stalled, again and again.',
     advice: 'Check the network between this host and the server.',
+  },
+  HTTP_SHORT: {
+    exit: 1,
+    atFault: 'source',
+    remedies: ['elsewhere'],
+    meaning: 'The server announced more bytes than it has: each request for the rest ended, or fell silent, at the same byte.',
+    advice: "The image in the server's storage is truncated, or still being uploaded. Check its size there, and upload it again.",
   },
   HTTP_RANGE: {
     exit: 1,

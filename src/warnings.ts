@@ -115,6 +115,11 @@ export const WARNINGS = {
     meaning:
       'Another process holds a lock that this one waits for: to plug or unplug, to create the VBD of an export, to remove VDIs, or to fetch the same image into a cache.',
   },
+  LOG_WRITE: {
+    about: 'host',
+    meaning:
+      'A line could not be written to the log, because its file system is full, for example. The work continues, and so does the log if it can.',
+  },
   VBD_RETRY: {
     about: 'toolstack',
     meaning: 'Something has the device of the VDI open. Its VBD is unplugged as soon as the device is closed.',

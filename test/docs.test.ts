@@ -282,6 +282,10 @@ describe('docs/cli/', () => {
     expect(fields('Progress')).toEqual([...keys(reports[0] ?? {}), 'seconds', 'idle'].sort());
   });
 
+  test('lists every field of the version, and no other', async () => {
+    expect(fields('Version')).toEqual(keys(await json('vdistream --version --json')));
+  });
+
   test('lists every field of a warning', async () => {
     const { warning } = await json('vdistream info unended.ova --json 2>&1 >result.json');
     for (const key of keys(warning)) expect(fields('Warning')).toContain(key);

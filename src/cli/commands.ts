@@ -112,7 +112,6 @@ vdi:UUID. OUT is a file, - (standard output), null: or a URL; its name decides t
 Nova does. Succeeds once the image is active, with the size and the checksum of what was sent.`,
     examples: [
       'vdistream upload vdi:UUID glance:ID --glance http://10.0.0.1:9292',
-      'vdistream upload /dev/vg/root --create --name root --glance http://10.0.0.1:9292',
       'vdistream upload image.tar.gz --as-is --create --glance http://10.0.0.1:9292',
     ],
     exit: withoutTarget('the image is active', 'failure'),

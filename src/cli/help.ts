@@ -4,8 +4,7 @@ import { listed } from '../words.ts';
 import { COMMANDS, type Command, type CommandName, type ExitStatus, isCommand } from './commands.ts';
 import { allOptions, type NamedOption, optionsOf } from './options.ts';
 
-const SRC = `SRC is a file, - (standard input), a URL or glance:ID (see \`vdistream help sources\`): a VHD, or an
-OVA or tar with VHDs, maybe compressed. Several VHD files are a chain, leaf first.`;
+const SRC = 'SRC is a file, - (standard input), a URL or glance:ID: see `vdistream help sources`.';
 
 /** Undefined if there is no such page. */
 export function helpPage(name: string | undefined): string | undefined {
@@ -24,7 +23,7 @@ ${aligned(rows)}
   vdistream COMMAND --help    the options of a command
   vdistream help sources      what SRC can be: a file, a URL, an image of Glance
   vdistream completion SHELL  a completion script for bash, zsh or fish
-  vdistream --version         the version, and what inflates gzip
+  vdistream --version         versions, the platform, the addon, and what decompresses
 
 Examples:
   vdistream info image.ova
@@ -56,7 +55,7 @@ function sourcesPage(): string {
     ['glance:ID', 'an image of Glance, compared with its checksum before success is reported'],
   ] as const;
   const options = allOptions().filter(({ group }) => group === 'source');
-  return `SRC is what every command but reap reads:
+  return `SRC is a VHD, or an OVA or tar with VHDs, maybe compressed. Every command that reads images accepts:
 ${aligned(rows)}
 
 ${optionLines(options)}

@@ -6,7 +6,7 @@ import { optimizeLater } from '../host/v8.ts';
 import { didYouMean, listed } from '../words.ts';
 import { COMMANDS, isCommand } from './commands.ts';
 import { completionScript, isShell, SHELLS } from './completion.ts';
-import { errorText } from './error-text.ts';
+import { errorText, exitStatusOf } from './error-text.ts';
 import { helpPage, mainPage } from './help.ts';
 import { toStderr, toStdout } from './output.ts';
 import { run } from './run.ts';
@@ -40,7 +40,7 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (cause) {
     const error = rejection(cause, stop.signal);
     toStderr(errorText(error, json, argv));
-    return error instanceof VdiStreamError ? error.exitCode : 1;
+    return exitStatusOf(error);
   }
 }
 

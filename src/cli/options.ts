@@ -204,6 +204,14 @@ export const OPTIONS = {
     values: INFLATES,
     page: 'images.md#compression',
   },
+  log: {
+    argument: 'FILE',
+    sentence: 'append start, warnings, progress and result to FILE, as JSON lines',
+    commands: [...READERS, 'export', 'upload', 'reap'],
+    group: 'output',
+    path: 'file',
+    page: 'output.md#log',
+  },
   json: {
     sentence: 'print one JSON object on stdout, and progress as JSON lines on stderr',
     commands: [...READERS, 'export', 'upload', 'reap'],

@@ -1,8 +1,10 @@
 /** One run of a command: arguments in, a result on stdout, and an exit status. */
 
+import { rejection } from '../errors.ts';
 import { ACTIONS, type Outcome } from './actions.ts';
 import { COMMANDS, type CommandName } from './commands.ts';
-import { outputErrorText } from './error-text.ts';
+import { errorObject, exitStatusOf, outputErrorObject, outputErrorText } from './error-text.ts';
+import { openLog, type RunLog } from './log.ts';
 import { toStderr, toStdout } from './output.ts';
 import { parseCommandLine } from './parse.ts';
 import { createReporter } from './reporter.ts';
@@ -11,23 +13,51 @@ import { inputsFrom } from './sources.ts';
 /** Resolves with the exit status. */
 export async function run(name: CommandName, argv: readonly string[], signal: AbortSignal): Promise<0 | 1> {
   const { values, sources, target } = parseCommandLine(name, argv);
-  const inputs = COMMANDS[name].operands.includes('SRC') ? inputsFrom(sources, values) : [];
   const json = values.flag('json');
-  const { onProgress, onWarning, close } = createReporter({ json, quiet: values.flag('quiet') });
-  const outcome = await ACTIONS[name]({ values, sources, inputs, target, signal, onProgress, onWarning }).finally(close);
-  return print(outcome, json);
+  const reporter = createReporter({ json, quiet: values.flag('quiet') });
+  const logPath = values.text('log');
+  let log: RunLog | undefined;
+  try {
+    log = logPath === undefined ? undefined : openLog(logPath, [name, ...argv], reporter.onWarning);
+    const inputs = COMMANDS[name].operands.includes('SRC') ? inputsFrom(sources, values) : [];
+    const onProgress = both(reporter.onProgress, log?.onProgress);
+    const onWarning = both(reporter.onWarning, log?.onWarning);
+    const outcome = await ACTIONS[name]({ values, sources, inputs, target, signal, onProgress, onWarning });
+    reporter.close();
+    const { status, error } = await print(outcome, json);
+    log?.end({ result: outcome.result, error, status });
+    return status;
+  } catch (cause) {
+    const error = rejection(cause, signal);
+    log?.end({ error: errorObject(error), status: exitStatusOf(error) });
+    throw error;
+  } finally {
+    reporter.close();
+  }
+}
+
+const both =
+  <T>(first: (value: T) => void, second: ((value: T) => void) | undefined) =>
+  (value: T): void => {
+    first(value);
+    second?.(value);
+  };
+
+interface Printing {
+  readonly status: 0 | 1;
+  readonly error?: object;
 }
 
 /** A result that could not be printed is a failure: a script would continue without it. */
-async function print({ result, stdout = [], stderr = [], failed = false, toImage = false }: Outcome, json: boolean): Promise<0 | 1> {
+async function print({ result, stdout = [], stderr = [], failed = false, toImage = false }: Outcome, json: boolean): Promise<Printing> {
   if (toImage) {
     toStderr(json ? { json: { result } } : [...stdout, ...stderr]);
-    return 0;
+    return { status: 0 };
   }
   if (!json) toStderr(stderr);
   const error = await toStdout(json ? { json: result } : stdout);
   // A reader that closes the pipe has read enough.
-  if (!error || error.code === 'EPIPE') return failed ? 1 : 0;
+  if (!error || error.code === 'EPIPE') return { status: failed ? 1 : 0 };
   toStderr(outputErrorText(error, json));
-  return 1;
+  return { status: 1, error: outputErrorObject(error) };
 }

@@ -81,6 +81,9 @@ function localCopy(values: Values): LocalCopy {
 /** `Name: value` lines. They come from a file because everybody on the host can see arguments. */
 function headersOf(path: string | undefined): Record<string, string> | undefined {
   if (path === undefined) return undefined;
+  // Not quoted: it may hold a token.
+  if (/^[\w-]+:\s/.test(path))
+    throw new VdiStreamError('USAGE', '--headers expects a file with headers, not a header: arguments are visible to others');
   const lines = textOf(path).split(/\r?\n/);
   const pairs = lines.flatMap((line, index): Array<[string, string]> => {
     if (line.trim() === '' || line.startsWith('#')) return [];

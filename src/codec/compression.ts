@@ -76,8 +76,11 @@ const PROGRAM_OPTIONS = {
 type Program = keyof typeof PROGRAM_OPTIONS;
 
 /** Node has zstd since 22.15; with an older one the zstd program does the work. */
+const nodeZstd = (): unknown => Reflect.get(zlib, 'createZstdDecompress');
+export const isNodeZstd = (): boolean => typeof nodeZstd() === 'function';
+
 async function* throughZstd(source: Chunks): Chunks {
-  const create: unknown = Reflect.get(zlib, 'createZstdDecompress');
+  const create = nodeZstd();
   if (typeof create !== 'function') return yield* throughProgram('zstd', wholeFrames(ZSTD, source));
   try {
     for await (const frame of eachFrame(ZSTD, source)) {

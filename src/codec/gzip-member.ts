@@ -10,7 +10,7 @@
  *       10        the extra field: its length in 2 bytes, then subfields; a name and a comment that end with NUL; a CRC in 2 bytes
  */
 
-import { crc32 } from 'node:zlib';
+import zlib from 'node:zlib';
 import { isZero } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
 import type { CompressedInput } from './compressed-input.ts';
@@ -32,8 +32,11 @@ const truncatedAt = (offset: number): VdiStreamError =>
 export const damagedAt = (offset: number, what: string): VdiStreamError =>
   new VdiStreamError('COMPRESSION_DATA', `the gzip stream is damaged: ${what}`, { offset });
 
-/** The CRC-32 of what `crc` is that of, and `bytes`. zlib's own forgets it for no bytes that lie nowhere. */
-export const addToCrc = (crc: number, bytes: Uint8Array): number => (bytes.length === 0 ? crc : crc32(bytes, crc));
+/**
+ * The CRC-32 of what `crc` is that of, and `bytes`. zlib's own forgets it for no bytes that lie nowhere. A
+ * property, not an import: a Node before 20.15 has no `crc32`, and could not load the program even to print its version.
+ */
+export const addToCrc = (crc: number, bytes: Uint8Array): number => (bytes.length === 0 ? crc : zlib.crc32(bytes, crc));
 
 /** Uses up `count` bytes. Throws COMPRESSION_TRUNCATED. */
 async function take(input: CompressedInput, count: number): Promise<Buffer> {

@@ -1,7 +1,7 @@
 /** Gzip on all cores: independent members of the same input size, in order, each of which says how long it is. */
 
 import { promisify } from 'node:util';
-import { crc32, deflateRaw } from 'node:zlib';
+import { deflateRaw } from 'node:zlib';
 import { KiB, MiB } from '../bytes.ts';
 import type { Chunks } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
@@ -9,7 +9,7 @@ import { cancellable } from '../host/cancel.ts';
 import { orHostError } from '../host/errno.ts';
 import { CODECS, type Deflated, loadIsal, native } from '../host/native.ts';
 import { compressedInput } from './compressed-input.ts';
-import { FRAME_END, FRAME_START, frame } from './gzip-member.ts';
+import { addToCrc, FRAME_END, FRAME_START, frame } from './gzip-member.ts';
 import { inOrder, slotCount } from './in-order.ts';
 
 /** See `frame`. */
@@ -91,5 +91,5 @@ async function nodeDeflate(level: number, slot: Portion): Promise<Deflated> {
   const bytes = plain(slot);
   const deflated = await deflateWhole(bytes, { level });
   slot.output.set(deflated, FRAME_START);
-  return { produced: deflated.length, crc: crc32(bytes) };
+  return { produced: deflated.length, crc: addToCrc(0, bytes) };
 }

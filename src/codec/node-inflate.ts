@@ -1,7 +1,7 @@
 /** Inflating with `node:zlib`, on Node's own threads: for a system on which the addon cannot be loaded. */
 
 import { promisify } from 'node:util';
-import { crc32, createInflateRaw, type InflateRaw, inflateRaw } from 'node:zlib';
+import { createInflateRaw, type InflateRaw, inflateRaw } from 'node:zlib';
 import { KiB } from '../bytes.ts';
 import type { Chunks } from '../cursor.ts';
 import { codeOf } from '../host/errno.ts';
@@ -52,7 +52,7 @@ async function inflateMember(input: Uint8Array, output: Uint8Array, { start, end
   if (!isInfo(found)) return false;
   const { buffer, engine } = found;
   const trailer = Buffer.from(input.buffer, input.byteOffset + end, 8);
-  if (engine.bytesWritten !== end - start || buffer.length !== length || crc32(buffer) !== trailer.readUInt32LE()) return false;
+  if (engine.bytesWritten !== end - start || buffer.length !== length || addToCrc(0, buffer) !== trailer.readUInt32LE()) return false;
   output.set(buffer);
   return true;
 }

@@ -1,6 +1,8 @@
 /** Child: another program, started without a shell or the caller's environment. The only file that starts processes. */
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { accessSync, constants, statSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 
 interface Ended {
@@ -37,12 +39,30 @@ export async function startChild(program: string, args: readonly string[]): Prom
   return { stdin: child.stdin, stdout: child.stdout, stderr: child.stderr, ended, kill: () => child.kill('SIGKILL') };
 }
 
+/** The path of the program that `startChild` would start; undefined if there is none on the PATH. */
+export const findProgram = (program: string): string | undefined =>
+  searchPath()
+    .split(delimiter)
+    .map((folder) => join(folder, program))
+    .find(isExecutable);
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
 /**
  * All that a child gets. PATH finds it; LC_ALL keeps its messages in the language that the callers parse. Without HOME and XE_EXTRA_ARGS, xe
  * cannot log in to another host or as another user; without XZ_OPT and its like, the limits of decompression stay as they are; and no child
  * needs the caller's secrets, such as OS_TOKEN.
  */
-const environment = (): NodeJS.ProcessEnv => ({ PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' });
+const environment = (): NodeJS.ProcessEnv => ({ PATH: searchPath(), LC_ALL: 'C' });
+
+const searchPath = (): string => process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin';
 
 /**
  * An `error` that nobody listens for would end this process. Whatever it was, the child's exit status follows: EPIPE, for one, means that

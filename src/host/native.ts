@@ -117,29 +117,39 @@ export interface Native {
   loadIsal(path: string): string | undefined;
 }
 
-let loaded: Native | undefined;
+interface LoadedAddon {
+  readonly addon: Native;
+  /** The path of its file. */
+  readonly from: string;
+}
+
+let loaded: LoadedAddon | undefined;
 
 /** Throws NATIVE_MISSING. */
-export function native(): Native {
+export function loadAddon(): LoadedAddon {
   loaded ??= load();
   return loaded;
 }
+
+/** Throws NATIVE_MISSING. */
+export const native = (): Native => loadAddon().addon;
 
 /** A file of the package or of the checkout. */
 const inPackage = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 const PREBUILT = `prebuilds/${process.platform}-${process.arch}`;
 
-function load(): Native {
+function load(): LoadedAddon {
   const require = createRequire(import.meta.url);
   // The build of a checkout first: if both exist, it is the newer one.
   const places = ['build/Release/vdistream.node', `${PREBUILT}.node`];
   const reasons: string[] = [];
   for (const place of places) {
     try {
-      const addon: Native = require(inPackage(place));
+      const from = inPackage(place);
+      const addon: Native = require(from);
       if (addon.Inflater === undefined) throw new Error('this build of Node does not export its zlib');
-      return addon;
+      return { addon, from };
     } catch (error) {
       reasons.push(`${place}: ${error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)}`);
     }

@@ -13,7 +13,10 @@ export interface HttpOptions {
   readonly ca?: string | undefined;
   /** Milliseconds allowed for connecting, TLS handshake included; 10 s by default. */
   readonly connectTimeout?: number | undefined;
-  /** Milliseconds to wait for response headers, or for the next byte; 60 s by default. Does not run while the reader is slow. */
+  /**
+   * Milliseconds to wait for response headers, or for the next byte; 60 s by default, of a download 30 s for the next byte. Does not run
+   * while the reader is slow.
+   */
   readonly idleTimeout?: number | undefined;
   /** Retries per server in a row without a byte of progress; 5 by default. */
   readonly retries?: number | undefined;
@@ -27,6 +30,8 @@ interface RequestOptions {
   readonly body?: Uint8Array | Chunks | undefined;
   /** Milliseconds to wait for the response once the body has been sent; by default the idle timeout of all requests. */
   readonly answerTimeout?: number | undefined;
+  /** Milliseconds to wait for the next byte of the response's body; by default as `answerTimeout`. */
+  readonly bodyTimeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -51,12 +56,12 @@ export function createHttp(options: HttpOptions = {}, network = NETWORK): Http {
   if (!Number.isSafeInteger(retries) || retries < 0) throw new VdiStreamError('USAGE', 'retries must be a whole number');
   const secret = checkHeaders(ownHeaders);
   const closing = new AbortController();
-  let connection: Promise<Connection> | undefined;
+  let connection: Promise<Omit<Connection, 'idleTimeout' | 'bodyTimeout'>> | undefined;
 
   return {
-    async request(address, { method = 'GET', headers = {}, body, answerTimeout = idleTimeout, signal } = {}) {
+    async request(address, { method = 'GET', headers = {}, body, answerTimeout = idleTimeout, bodyTimeout = answerTimeout, signal } = {}) {
       let url = parseUrl(address);
-      connection ??= trustedCertificates(ca).then((trusted) => ({ network, ca: trusted, connectTimeout, idleTimeout }));
+      connection ??= trustedCertificates(ca).then((trusted) => ({ network, ca: trusted, connectTimeout }));
       const signals = signal === undefined ? [closing.signal] : [signal, closing.signal];
       let own = secret;
       // Set once a public server redirects, for all hops after it: none of them may be this host, whose services trust it.
@@ -65,7 +70,7 @@ export function createHttp(options: HttpOptions = {}, network = NETWORK): Http {
         // Ask for the stored bytes, without a content coding (RFC 9110, 12.5.3).
         const fields = { 'user-agent': 'vdistream', accept: '*/*', ...own, ...headers, 'accept-encoding': 'identity' };
         const line = { url, method, headers: fields, body, refusalOf };
-        const answer = await exchange(line, { ...(await connection), idleTimeout: answerTimeout }, signals);
+        const answer = await exchange(line, { ...(await connection), idleTimeout: answerTimeout, bodyTimeout }, signals);
         const { location } = answer.headers;
         if (!REDIRECTS.includes(answer.status) || location === undefined) return answer;
         await answer.close();

@@ -6,7 +6,7 @@ import { hasRemedy, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import type { Digest, Opener } from '../source/source.ts';
 import { digestsOf, streamSource } from '../source/stream.ts';
 import { createHttp, type Http, type HttpOptions, statusError } from './client.ts';
-import type { HttpAnswer } from './exchange.ts';
+import { type EarlyEnd, earlyEndOf, type HttpAnswer } from './exchange.ts';
 import {
   hasRest,
   isProvable,
@@ -17,7 +17,7 @@ import {
   restHeaders,
   UNPROVABLE,
 } from './range.ts';
-import { createRetries, RETRIES, type Retries } from './retry.ts';
+import { createRetries, RETRIES, type Retries, silenceAfter } from './retry.ts';
 import { parseUrl, redactUrl } from './url.ts';
 
 export interface DownloadOptions extends HttpOptions {
@@ -32,7 +32,7 @@ export interface DownloadOptions extends HttpOptions {
 /**
  * Tries the first address, then the others in turn if another server could help. Opening throws USAGE, HTTP_CONNECT, HTTP_TLS, HTTP_AUTH,
  * HTTP_NOT_FOUND, HTTP_STATUS, HTTP_SERVER, HTTP_REDIRECT, HTTP_DROPPED, CANCELLED, and HTTP_CHANGED if the length differs from
- * `length`. Reading throws the errors of the requests that resume, and HTTP_DROPPED, HTTP_RANGE or HTTP_CHANGED with the byte offset.
+ * `length`. Reading throws the errors of the requests that resume, and HTTP_DROPPED, HTTP_SHORT, HTTP_RANGE or HTTP_CHANGED with the byte offset.
  */
 export function httpImage(urls: string | URL | readonly (string | URL)[], options: DownloadOptions = {}): Opener {
   const servers = [urls].flat().map((url) => (url instanceof URL ? url.href : url));
@@ -58,6 +58,7 @@ export function httpImage(urls: string | URL | readonly (string | URL)[], option
       try {
         const { length, bytes } = await download({
           http,
+          idleTimeout,
           signal: stop.signal,
           retries: createRetries({ retries, wait, signal: stop.signal, onWarning }),
           digested: digestsOf(sha256, digest).length > 0,
@@ -79,6 +80,7 @@ export function httpImage(urls: string | URL | readonly (string | URL)[], option
 /** The state of one download. */
 interface Transfer {
   readonly http: Http;
+  readonly idleTimeout: number | undefined;
   readonly signal: AbortSignal;
   readonly retries: Retries;
   /** Whether the bytes are compared with a digest at the end. */
@@ -110,6 +112,7 @@ async function* received(transfer: Transfer, first: HttpAnswer | undefined): Chu
   for (let answer = first; answer !== undefined; ) {
     const name = redactUrl(answer.url);
     let problem: VdiStreamError;
+    let ending: EarlyEnd | undefined;
     try {
       for await (const chunk of answer.body) {
         const { position, length } = transfer;
@@ -121,33 +124,41 @@ async function* received(transfer: Transfer, first: HttpAnswer | undefined): Chu
       const { position, length } = transfer;
       if (length === undefined) return;
       problem = new VdiStreamError('HTTP_DROPPED', `${name}: the response ended after ${position} of ${length} bytes`);
+      ending = 'closed';
     } catch (error) {
       if (!hasRemedy(error, 'source', 'again')) throw error;
       problem = error;
+      ending = earlyEndOf(error);
     }
     // After the last byte, a failure does no harm.
     if (transfer.position === transfer.length) return;
-    answer = await nextAnswer(transfer, problem);
+    answer = await nextAnswer(transfer, { problem, ending });
   }
 }
 
 /** Requests the image from `position` on until a server responds with it; undefined if the image ends there. */
-async function nextAnswer(transfer: Transfer, problem?: VdiStreamError): Promise<HttpAnswer | undefined> {
-  for (let failed: unknown = problem; ; ) {
+async function nextAnswer(transfer: Transfer, dropped?: Failed): Promise<HttpAnswer | undefined> {
+  for (let failed = dropped; ; ) {
     if (failed !== undefined) await chooseServer(transfer, failed);
     try {
       return await ask(transfer, transfer.servers[0] ?? '');
-    } catch (error) {
-      failed = error;
+    } catch (problem) {
+      failed = { problem, ending: undefined };
     }
   }
 }
 
+interface Failed {
+  readonly problem: unknown;
+  /** If a response ended. */
+  readonly ending: EarlyEnd | undefined;
+}
+
 /** One such request. */
 async function ask(transfer: Transfer, url: string): Promise<HttpAnswer | undefined> {
-  const { http, signal, representations, position } = transfer;
+  const { http, signal, representations, position, idleTimeout, retries } = transfer;
   const headers = position === 0 ? {} : restHeaders(resumePoint(transfer, url));
-  const answer = await http.request(url, { headers, signal });
+  const answer = await http.request(url, { headers, signal, bodyTimeout: silenceAfter(retries.endings, idleTimeout) });
   try {
     if (position === 0) acceptFirst(transfer, answer);
     else if (!hasRest(answer, resumePoint(transfer, url))) {
@@ -173,9 +184,9 @@ function acceptFirst(transfer: Transfer, answer: HttpAnswer): void {
   transfer.md5 = md5;
 }
 
-/** Chooses the next server, and pauses once all have failed. Throws `problem` if a retry cannot help, HTTP_RANGE and HTTP_DROPPED. */
-async function chooseServer(transfer: Transfer, problem: unknown): Promise<void> {
-  const { servers, position, digested, retries } = transfer;
+/** Chooses the next server, and pauses once all have failed. Throws `problem` if a retry cannot help, HTTP_RANGE, HTTP_SHORT and HTTP_DROPPED. */
+async function chooseServer(transfer: Transfer, { problem, ending }: Failed): Promise<void> {
+  const { servers, position, length, digested, retries } = transfer;
   // Without a digest, only the server that sent the start can send the rest.
   const [current = '', ...others] = position === 0 || digested ? servers : servers.slice(0, 1);
   if (hasRemedy(problem, 'source', 'elsewhere') && others.length > 0) {
@@ -186,7 +197,7 @@ async function chooseServer(transfer: Transfer, problem: unknown): Promise<void>
   transfer.servers = [...others, current];
   const name = redactUrl(current);
   if (position > 0 && !isProvable(resumePoint(transfer, current))) throw rangeError(name, position, UNPROVABLE, problem);
-  await retries.failed({ problem, name, servers: transfer.servers.length, position });
+  await retries.failed({ problem, name, servers: transfer.servers.length, position, length, ending });
 }
 
 const resumePoint = ({ position, length, md5, representations, digested }: Transfer, url: string): ResumePoint => ({

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
 import type { Chunks } from '../cursor.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
-import { errnoOf } from '../host/errno.ts';
+import { codeOf, errnoOf } from '../host/errno.ts';
 import { checkedLookup, literalAddress, type Network } from './address.ts';
 import { type AnswerHead, type Incoming, type Phase, receive } from './incoming.ts';
 import { type HeaderFields, redactUrl } from './url.ts';
@@ -18,8 +18,10 @@ export interface Connection {
   readonly ca: readonly string[] | undefined;
   /** Milliseconds allowed for connecting, TLS handshake included. */
   readonly connectTimeout: number;
-  /** Milliseconds to wait for response headers, or for the next byte. */
+  /** Milliseconds to wait for response headers. */
   readonly idleTimeout: number;
+  /** Milliseconds to wait for the next byte of the body. */
+  readonly bodyTimeout: number;
 }
 
 export interface HttpAnswer extends AnswerHead {
@@ -65,7 +67,7 @@ export async function exchange(
   if (refusal !== undefined) throw refusal;
   // Loading undici takes about 70 ms, as long as the rest of a short run.
   const { Client, buildConnector } = await import('undici');
-  const { ca, connectTimeout, idleTimeout, network } = connection;
+  const { ca, connectTimeout, idleTimeout, bodyTimeout, network } = connection;
   const failed = (cause: unknown): void => incoming.end(failure(cause, redactUrl(url.href), incoming.phase, connection));
 
   /** Drains what the client has buffered first: if the response is complete, the reset no longer matters. */
@@ -92,7 +94,7 @@ export async function exchange(
         callback(...connected);
       }),
     headersTimeout: idleTimeout,
-    bodyTimeout: idleTimeout,
+    bodyTimeout,
   });
   const incoming = receive(signals, () => {
     stop.abort();
@@ -156,8 +158,20 @@ function readBeforeFailing(socket: Socket): void {
   if (writev !== undefined) socket._writev = (chunks, callback) => writev(chunks, afterReading(callback));
 }
 
+/** How a body ended before its last byte, without an error of the system or of the network: the connection was `closed`, or the server fell `silent`. */
+export type EarlyEnd = 'closed' | 'silent';
+
+/** Undefined for any other error. */
+export function earlyEndOf({ cause }: VdiStreamError): EarlyEnd | undefined {
+  const code = codeOf(cause);
+  if (code === BODY_TIMEOUT) return 'silent';
+  return code === 'UND_ERR_SOCKET' && messageOf(cause) === 'other side closed' ? 'closed' : undefined;
+}
+
+const BODY_TIMEOUT = 'UND_ERR_BODY_TIMEOUT';
+
 /** The typed error. After the headers, every failure is a drop, TLS errors included. */
-function failure(cause: unknown, name: string, phase: Phase, { connectTimeout, idleTimeout }: Connection): VdiStreamError {
+function failure(cause: unknown, name: string, phase: Phase, { connectTimeout, idleTimeout, bodyTimeout }: Connection): VdiStreamError {
   if (cause instanceof VdiStreamError) return cause; // of an address that is refused
   const [kind, code] = cause instanceof Error ? [cause.name, 'code' in cause ? String(cause.code) : ''] : ['', ''];
   // The parser's error holds the bytes that it could not parse: a token, if the server echoes the request.
@@ -165,8 +179,9 @@ function failure(cause: unknown, name: string, phase: Phase, { connectTimeout, i
   if (code === 'UND_ERR_CONNECT_TIMEOUT') {
     return new VdiStreamError('HTTP_CONNECT', `${name}: no connection within ${inSeconds(connectTimeout)}`, where);
   }
-  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
-    return new VdiStreamError('HTTP_DROPPED', `${name}: the server sent nothing for ${inSeconds(idleTimeout)}`, where);
+  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === BODY_TIMEOUT) {
+    const time = inSeconds(code === BODY_TIMEOUT ? bodyTimeout : idleTimeout);
+    return new VdiStreamError('HTTP_DROPPED', `${name}: the server sent nothing for ${time}`, where);
   }
   if (phase === 'body') return new VdiStreamError('HTTP_DROPPED', `${name}: the connection was lost: ${reasonOf(cause)}`, where);
   if (NO_TLS.test(code) || NO_TLS.test(reasonOf(cause))) {

@@ -10,6 +10,7 @@
 import { VdiStreamError } from '../errors.ts';
 import { statusError } from './client.ts';
 import type { HttpAnswer } from './exchange.ts';
+import { shortError } from './retry.ts';
 import { redactUrl } from './url.ts';
 
 /** How a response describes the whole image: its representation metadata (RFC 9110, 8). */
@@ -61,7 +62,7 @@ export function restHeaders({ position, representation }: ResumePoint): Readonly
 
 /**
  * True if the response holds the rest; false if the image ends at `position`, which can happen if its length was unknown. Throws
- * HTTP_CHANGED, HTTP_RANGE, or the error for the status.
+ * HTTP_CHANGED, HTTP_SHORT, HTTP_RANGE, or the error for the status.
  */
 export function hasRest(answer: HttpAnswer, resume: ResumePoint): boolean {
   const { position, length, md5, representation: before, digested } = resume;
@@ -69,13 +70,13 @@ export function hasRest(answer: HttpAnswer, resume: ResumePoint): boolean {
   const name = redactUrl(answer.url);
   const now = representationOf(answer);
   if (![200, 206, 416].includes(status)) throw statusError(name, status);
-  const pairs = [
-    [length, now.length],
-    [md5, now.md5],
-    [before?.etag, now.etag],
-    [before?.modified, now.modified],
-  ];
-  if (pairs.some(([first, second]) => first !== undefined && second !== undefined && first !== second)) throw changed(name, position);
+  const differs = <T>(first: T | undefined, second: T | undefined): boolean =>
+    first !== undefined && second !== undefined && first !== second;
+  if (differs(md5, now.md5) || differs(before?.etag, now.etag) || differs(before?.modified, now.modified)) throw changed(name, position);
+  if (length !== undefined && now.length !== undefined && length !== now.length) {
+    if (status === 416 && now.length === position) throw shortError(name, { has: position, announced: length });
+    throw changed(name, position, `: it has ${now.length} bytes, and had ${length}`);
+  }
   if (status === 200) throw rangeError(name, position, 'the server sends only the whole image again');
   if (status === 416) {
     if (length !== undefined || now.length !== position) throw changed(name, position);
@@ -98,8 +99,8 @@ export const UNPROVABLE = 'the server sends nothing that proves the image has no
 export const rangeError = (name: string, offset: number, reason: string, cause?: unknown): VdiStreamError =>
   new VdiStreamError('HTTP_RANGE', `${name}: the connection was lost, and ${reason}`, { offset, cause });
 
-const changed = (name: string, offset: number): VdiStreamError =>
-  new VdiStreamError('HTTP_CHANGED', `${name}: the connection was lost, and the image on the server has changed`, { offset });
+const changed = (name: string, offset: number, how = ''): VdiStreamError =>
+  new VdiStreamError('HTTP_CHANGED', `${name}: the connection was lost, and the image on the server has changed${how}`, { offset });
 
 /** RFC 9110, 14.4. */
 function contentRange(field: string | undefined): { readonly start: number | undefined; readonly total: number | undefined } {

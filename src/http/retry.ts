@@ -5,6 +5,7 @@ import { MiB } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
 import { orCancelled } from '../host/cancel.ts';
 import type { OnWarning, Warning } from '../warnings.ts';
+import type { EarlyEnd } from './exchange.ts';
 
 /** Retries per server in a row without a byte of progress. */
 export const RETRIES = 5;
@@ -14,6 +15,16 @@ export const RETRIES = 5;
  * own attempts (call_plugin_serialized_with_retry in nova/virt/xenapi/client/session.py).
  */
 export const pauseAfter = (round: number): number => Math.min(500 * 2 ** (round - 1), 15_000);
+
+/**
+ * Milliseconds to wait for the next byte of a response, after as many responses as `endings` have ended at this byte in a row. Where the
+ * server's file is shorter than announced, glance-api keeps the connection open and sends nothing: with these pauses, three responses show
+ * that within a minute. `idle` is the caller's limit.
+ */
+export const silenceAfter = (endings: number, idle = 30_000): number => (endings === 0 ? idle : Math.min(idle, 10_000));
+
+/** Responses in a row that end at the same byte before the image of the server is taken to end there. */
+const ENDINGS = 3;
 
 /** `pause` in milliseconds; `offset` is the byte where the download resumes. */
 export const retryWarning = ({ message }: VdiStreamError, pause: number, offset?: number): Warning => ({
@@ -27,6 +38,18 @@ export const retryWarning = ({ message }: VdiStreamError, pause: number, offset?
  * would never be given up; a line that lasts a MiB at a time still carries an image of any size.
  */
 const DROPS = 100;
+
+/** Sizes in bytes. */
+interface Sizes {
+  readonly has: number;
+  readonly announced: number;
+}
+
+export const shortError = (name: string, { has, announced }: Sizes, cause?: unknown): VdiStreamError =>
+  new VdiStreamError('HTTP_SHORT', `${name}: the server announced ${announced} bytes, but has only the first ${has}`, {
+    offset: has,
+    cause,
+  });
 
 interface RetryOptions {
   /** Per server, in a row, without a byte of progress. */
@@ -44,14 +67,20 @@ interface Failure {
   readonly servers: number;
   /** Bytes received. */
   readonly position: number;
+  /** Bytes in the image, if known. */
+  readonly length: number | undefined;
+  /** If a response ended; undefined for any other failure. */
+  readonly ending: EarlyEnd | undefined;
 }
 
 export interface Retries {
+  /** Responses that have ended since the last byte of progress. */
+  readonly endings: number;
   /** A byte has arrived. */
   progressed(): void;
   /**
-   * Warns, and pauses once all servers have failed. Out of retries, it throws `problem` before the first byte, HTTP_DROPPED after it.
-   * Throws CANCELLED.
+   * Warns, and pauses once all servers have failed. Out of retries, it throws `problem` before the first byte, HTTP_DROPPED after it; HTTP_SHORT
+   * if all failures since the last progress were endings. Throws CANCELLED.
    */
   failed(failure: Failure): Promise<void>;
 }
@@ -59,16 +88,28 @@ export interface Retries {
 export function createRetries({ retries, wait = pause, signal, onWarning }: RetryOptions): Retries {
   /** Since the last byte of progress. */
   let failures = 0;
+  let endings = 0;
+  let silences = 0;
   /** Failures after the first byte of the image. */
   let drops = 0;
   return {
-    progressed() {
-      failures = 0;
+    get endings() {
+      return endings;
     },
-    async failed({ problem, name, servers, position }) {
+    progressed() {
+      failures = endings = silences = 0;
+    },
+    async failed({ problem, name, servers, position, length, ending }) {
       const lost = (often: string): VdiStreamError =>
         new VdiStreamError('HTTP_DROPPED', `${name}: the connection was lost ${often}`, { offset: position, cause: problem });
-      if (++failures >= (retries + 1) * servers) throw position === 0 ? problem : lost(`${failures} times in a row`);
+      failures++;
+      if (ending !== undefined) endings++;
+      if (ending === 'silent') silences++;
+      const isLast = failures >= (retries + 1) * servers;
+      if (length !== undefined && endings === failures && endings >= ENDINGS && (isLast || silences >= Math.max(ENDINGS, servers))) {
+        throw shortError(name, { has: position, announced: length }, problem);
+      }
+      if (isLast) throw position === 0 ? problem : lost(`${failures} times in a row`);
       if (position > 0 && ++drops > DROPS + position / MiB) throw lost(`${drops} times`);
       const milliseconds = failures % servers > 0 ? 0 : pauseAfter(failures / servers);
       onWarning?.(retryWarning(problem, milliseconds, position));

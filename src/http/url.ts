@@ -20,6 +20,10 @@ export function redactUrl(url: string): string {
   return `${protocol}//${host}${pathname}`;
 }
 
+/** A word of a command line, with each secret that it may hold left out: of a URL all but what `redactUrl` shows, of a header the value. */
+export const redactWord = (word: string): string =>
+  word.replace(/[a-z][a-z0-9+.-]*:\/\/.*/is, redactUrl).replace(/^((?:--?[\w-]+=)?[\w-]+:\s).*/s, '$1…');
+
 /** Throws USAGE, never with a password in it. */
 export function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;

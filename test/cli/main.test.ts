@@ -49,15 +49,6 @@ describe('help and usage', () => {
     expect(await cli([])).toEqual({ status: 2, stdout: '', stderr: stdout });
   });
 
-  test('--version prints the version of the package, then what inflates gzip', async () => {
-    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-    const [first, second] = (await cli(['--version'])).stdout.split('\n');
-    expect(first).toBe(`vdistream ${version}`);
-    expect(second).toMatch(/^inflate: (?:isal, from \S*libisal\.so\.2|zlib)$/);
-    const inflate = second?.slice('inflate: '.length).split(',')[0];
-    expect(JSON.parse((await cli(['--version', '--json'])).stdout)).toMatchObject({ version, inflate });
-  });
-
   test.each([
     [['frobnicate'], 'there is no command "frobnicate"'],
     [['write'], 'SRC is missing'],

@@ -115,6 +115,17 @@ describe('the reason is reported, and the target does not change, for an image',
     expect(await refused(id)).toMatchObject({ code: 'SOURCE_EMPTY', status: 204 });
   });
 
+  test('whose file in the store is shorter than its size, with both sizes', async () => {
+    const { vhd } = sample(4);
+    const id = await glance.upload(vhd);
+    glance.shorten(id, vhd.length - 1000);
+    // glance-api announces all of it, then keeps the connection open and sends nothing.
+    const image = glanceImage(id, { endpoints: [glance.endpoint], idleTimeout: 1000 });
+    const error = await failure(writeDisk(image, join(testFolder(), 'disk')));
+    expect(error).toMatchObject({ code: 'HTTP_SHORT', offset: vhd.length - 1000 });
+    expect(error.message).toMatch(new RegExp(`: the server announced ${vhd.length} bytes, but has only the first ${vhd.length - 1000}$`));
+  });
+
   test('requested in version 1, which is no longer supported', async () => {
     expect(await refused(await glance.upload(sample(5).vhd), 1)).toMatchObject({ code: 'HTTP_NOT_FOUND' });
   });

@@ -177,7 +177,7 @@ describe('a server that keeps failing', () => {
   test.each([
     ['fails', { status: 503 }, { code: 'HTTP_SERVER', status: 503 }],
     ['ends the connection', { refuse: true }, { code: 'HTTP_DROPPED' }],
-    ['sends no byte', { cut: 0 }, { code: 'HTTP_DROPPED' }],
+    ['resets the connection', { cut: 0, how: 'reset' }, { code: 'HTTP_DROPPED' }],
   ] as const)('after a drop, and %s each time, is HTTP_DROPPED after five attempts', async (_, reply, cause) => {
     const server = await httpServer({ image, headers: ETAG, reply: (_, number) => (number === 0 ? { cut: 100_000 } : reply) });
     const waits: number[] = [];

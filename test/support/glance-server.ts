@@ -2,7 +2,7 @@
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -28,6 +28,8 @@ export interface Glance {
   data(id: string): Promise<Buffer>;
   /** Deletes the bytes from the store without its knowledge. */
   lose(id: string): void;
+  /** Truncates the bytes in the store without its knowledge. */
+  shorten(id: string, bytes: number): void;
   stop(): Promise<void>;
 }
 
@@ -134,7 +136,14 @@ export async function startGlance(settings = '', setup: Setup = {}): Promise<Gla
     const [program = PYTHON, ...args] = [...withoutOverride, PYTHON, '-c', LAUNCHER, ...options];
     server = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const endpoint = await addressOf(server);
-    return { endpoint, ...callsOf(endpoint), lose: (id) => rmSync(join(folder, 'images', id)), stop };
+    const fileOf = (id: string): string => join(folder, 'images', id);
+    return {
+      endpoint,
+      ...callsOf(endpoint),
+      lose: (id) => rmSync(fileOf(id)),
+      shorten: (id, bytes) => truncateSync(fileOf(id), bytes),
+      stop,
+    };
   } catch (cause) {
     await stop();
     throw new Error('glance-api does not start (package python3-glance)', { cause });
@@ -158,7 +167,7 @@ function addressOf(server: ChildProcess): Promise<string> {
   });
 }
 
-function callsOf(endpoint: string): Omit<Glance, 'endpoint' | 'lose' | 'stop'> {
+function callsOf(endpoint: string): Omit<Glance, 'endpoint' | 'lose' | 'shorten' | 'stop'> {
   async function call(method: string, path: string, type: string, body: Uint8Array | string): Promise<unknown> {
     const answer = await fetch(`${endpoint}/v2/images${path}`, { method, headers: { 'content-type': type }, body });
     const text = await answer.text();
