@@ -9,19 +9,20 @@ import type { SectorRun } from '../disk/sectors.ts';
 import { clearAbsent } from './bitmap.ts';
 import type { Layout } from './layout.ts';
 import type { Read } from './presence.ts';
+import { readSmallBlocks } from './small-blocks.ts';
 import { type BlockUse, bitmapRuns, blockUse } from './use.ts';
 
 /** Maximum number of blocks in a run. Limits the memory for bitmaps if the blocks are tiny. */
 const MAX_RUN = 64;
 /** Producers leave up to seven sectors free to align data to a page. Reading such a gap is cheaper than a second read. */
-const MAX_GAP = 8 * SECTOR;
+export const MAX_GAP = 8 * SECTOR;
 /** Gaps are read into this and discarded. */
 const DISCARDED = new Uint8Array(MAX_GAP);
 /** Unneeded bytes inside a block are read up to this length: a second read costs more. */
-const MAX_UNWANTED = 128 * KiB;
+export const MAX_UNWANTED = 128 * KiB;
 
 /** What all reads of one pass share. */
-interface Reading {
+export interface Reading {
   readonly cursor: Cursor;
   readonly layout: Layout;
   readonly buffers: Buffers;
@@ -41,6 +42,7 @@ export async function* readBlocks(
   see?: SeeBlock,
 ): AsyncGenerator<Read, void, void> {
   const reading: Reading = { cursor, layout, buffers, signal, see };
+  if (layout.isSmall) return yield* readSmallBlocks(reading, wanted);
   const use = blockUse(cursor, layout, wanted, buffers.size);
   const most = Math.min(MAX_RUN, Math.floor(buffers.size / layout.blockSize));
   for (let index = 0; index < layout.count; ) {

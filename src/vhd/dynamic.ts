@@ -45,7 +45,7 @@ export function dynamicDisk(cursor: Cursor, metadata: BlockMetadata, warn: OnWar
       return finish();
     },
     async *extents(buffers, options = {}) {
-      yield* extentsOf(readBlocks(from, layout, buffers, options, see), type === 'differencing');
+      yield* extentsOf(readBlocks(from, layout, buffers, options, see), layout.differencing && !layout.isSmall);
       return finish();
     },
   };
