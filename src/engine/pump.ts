@@ -7,7 +7,7 @@ import { assert, throwIfCancelled } from '../errors.ts';
 import type { Sums } from '../host/native.ts';
 import type { Pool } from '../host/pool.ts';
 import type { Target } from '../target/target.ts';
-import { createGather, type Gather } from './gather.ts';
+import { createGather } from './gather.ts';
 import { createInFlight, type InFlight } from './in-flight.ts';
 import type { ZeroPolicy } from './plan.ts';
 import { type Counts, createWriter } from './writer.ts';
@@ -49,37 +49,13 @@ export async function pump<T>(extents: AsyncGenerator<Extent, T, void>, target: 
     onProgress?.(counts);
   };
   const write = createWriter(target, { zero, sums, signal, count });
-  const gather = pool && createGather(target, { pool, size, zero, sums, signal, count });
   const inFlight = createInFlight();
+  const gather = pool && createGather(target, { pool, inFlight, size, zero, sums, signal, count });
   let empties = 0;
 
-  async function flush(gathered: Gather): Promise<void> {
-    await inFlight.drained();
-    if (inFlight.failure === undefined) await gathered.flush();
-  }
-
-  /** Whether a small extent was taken, to be written later, with others. */
-  async function gathers(gathered: Gather, extent: Extent): Promise<boolean> {
-    if (!gathered.suits(extent)) return false;
-    if (!(await gathered.makeRoom(extent))) {
-      await flush(gathered);
-      if (!(await gathered.makeRoom(extent))) return false;
-    }
-    if (extent.kind !== 'data') gathered.add(extent);
-    else {
-      try {
-        await extent.ready;
-        gathered.add(extent);
-      } finally {
-        extent.release();
-      }
-    }
-    return true;
-  }
-
   async function take(extent: Extent): Promise<void> {
-    if (gather !== undefined && (await gathers(gather, extent))) return;
-    if (extent.overwrites && gather?.overlaps(extent)) await flush(gather);
+    if (await gather?.take(extent)) return;
+    if (extent.overwrites && gather?.overlaps(extent)) await gather.flush();
     // Writes to the same place must happen in the order of the extents.
     while (extent.overwrites && inFlight.overlaps(extent)) await inFlight.settled();
     if (inFlight.failure !== undefined) return discard(extent);
@@ -104,7 +80,7 @@ export async function pump<T>(extents: AsyncGenerator<Extent, T, void>, target: 
         await take(next.value);
       }
     }
-    if (gather !== undefined) await flush(gather);
+    await gather?.flush();
   } catch (error) {
     inFlight.fail(error);
   }

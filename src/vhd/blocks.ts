@@ -9,7 +9,6 @@ import type { SectorRun } from '../disk/sectors.ts';
 import { clearAbsent } from './bitmap.ts';
 import type { Layout } from './layout.ts';
 import type { Read } from './presence.ts';
-import { readSmallBlocks } from './small-blocks.ts';
 import { type BlockUse, bitmapRuns, blockUse } from './use.ts';
 
 /** Maximum number of blocks in a run. Limits the memory for bitmaps if the blocks are tiny. */
@@ -42,7 +41,6 @@ export async function* readBlocks(
   see?: SeeBlock,
 ): AsyncGenerator<Read, void, void> {
   const reading: Reading = { cursor, layout, buffers, signal, see };
-  if (layout.isSmall) return yield* readSmallBlocks(reading, wanted);
   const use = blockUse(cursor, layout, wanted, buffers.size);
   const most = Math.min(MAX_RUN, Math.floor(buffers.size / layout.blockSize));
   for (let index = 0; index < layout.count; ) {

@@ -3,7 +3,7 @@
  * file order; a block number is the position in the BAT, and so on the disk.
  */
 
-import { KiB, SECTOR } from '../bytes.ts';
+import { SECTOR } from '../bytes.ts';
 import type { Range } from '../disk/disk.ts';
 import type { EmptyExtent } from '../disk/extent.ts';
 import { type Bat, neededBytes } from './bat.ts';
@@ -14,8 +14,6 @@ export interface Layout {
   /** Bytes. */
   readonly blockSize: number;
   readonly bitmapBytes: number;
-  /** Whether the blocks are so small that many are read at a time, whatever their order. */
-  readonly isSmall: boolean;
   /** Whether a sector with a clear bit reads as the parent's. */
   readonly differencing: boolean;
   /** Allocated blocks. */
@@ -33,9 +31,6 @@ export interface Layout {
   holesBefore(index: number): Generator<EmptyExtent>;
 }
 
-/** From here on, a read of one block costs little more per byte than a longer one. */
-const SMALL = 64 * KiB;
-
 export function layoutOf(footer: Footer, header: Header, { placed, bitmapBytes, has }: Bat): Layout {
   const { blockSize, blocks } = header;
   const bitmapAt = (index: number): number => placed.sector(index) * SECTOR;
@@ -44,7 +39,6 @@ export function layoutOf(footer: Footer, header: Header, { placed, bitmapBytes, 
   return {
     blockSize,
     bitmapBytes,
-    isSmall: blockSize < SMALL,
     differencing: footer.type === 'differencing',
     count: placed.count,
     range(index) {

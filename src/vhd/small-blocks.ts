@@ -1,15 +1,23 @@
 /** Reading small blocks: as many as fit into a buffer in one read, whatever their order on the disk. */
 
+import { KiB } from '../bytes.ts';
 import { cut } from '../disk/cut.ts';
 import type { Range, Wanted } from '../disk/disk.ts';
-import type { EmptyExtent } from '../disk/extent.ts';
+import type { Buffers, EmptyExtent, Extent } from '../disk/extent.ts';
 import { clearAbsent } from './bitmap.ts';
 import { MAX_GAP, MAX_UNWANTED, type Reading } from './blocks.ts';
-import type { Read } from './presence.ts';
+import type { Layout } from './layout.ts';
 import { bitmapRuns } from './use.ts';
 
-/** As `readBlocks`. Extents of the blocks of a read come before its holes. */
-export async function* readSmallBlocks(reading: Reading, wanted: Wanted | undefined): AsyncGenerator<Read, void, void> {
+/** A read of a larger block costs hardly less per byte. */
+const SMALL = 64 * KiB;
+
+/** Whether the blocks are small. */
+export const readsTogether = ({ blockSize, bitmapBytes }: Layout, buffers: Buffers): boolean =>
+  blockSize < SMALL && bitmapBytes + blockSize <= buffers.size;
+
+/** The extents of the disk, in the order of the file, but for holes, which follow the data of the same read. */
+export async function* smallBlocks(reading: Reading, wanted: Wanted | undefined): AsyncGenerator<Extent, void, void> {
   const { cursor, layout } = reading;
   // What a stream has must be read anyway.
   const needs = (index: number): boolean => {
@@ -20,15 +28,15 @@ export async function* readSmallBlocks(reading: Reading, wanted: Wanted | undefi
   for (let index = 0; index < layout.count; ) {
     if (needs(index)) {
       const end = endOfRead(reading, index, needs);
-      yield* readTogether(reading, index, end);
+      for (const extent of await readTogether(reading, index, end)) yield extent;
       index = end;
     } else {
-      for (const extent of layout.holesBefore(index)) yield { extent };
-      yield { extent: { kind: 'hole', ...layout.range(index) } };
+      yield* layout.holesBefore(index);
+      yield { kind: 'hole', ...layout.range(index) };
       index++;
     }
   }
-  for (const extent of layout.holesBefore(layout.count)) yield { extent };
+  yield* layout.holesBefore(layout.count);
 }
 
 /** The index after the last block that is read together with the one at `first`. */
@@ -48,7 +56,7 @@ function endOfRead({ layout, buffers }: Reading, first: number, needs: (index: n
  * Reads the blocks [first, end) as they lie in the file, then moves their data to the start of the buffer, so that blocks which are adjacent
  * on the disk too become one extent.
  */
-async function* readTogether({ cursor, layout, buffers, signal, see }: Reading, first: number, end: number): AsyncGenerator<Read, void, void> {
+async function readTogether({ cursor, layout, buffers, signal, see }: Reading, first: number, end: number): Promise<Iterable<Extent>> {
   const { bitmapBytes, differencing, bitmapAt, dataAt, range, holesBefore } = layout;
   const base = bitmapAt(first);
   const lease = await buffers.acquire(signal);
@@ -83,8 +91,13 @@ async function* readTogether({ cursor, layout, buffers, signal, see }: Reading, 
     throw error;
   }
   const whole = { kind: 'data', offset: 0, length: bytes.length, bytes, ready: Promise.resolve(), release: () => lease.release() } as const;
-  for (const extent of cut(whole, pieces)) yield { extent };
-  for (const extent of holes) yield { extent };
+  return dataThenHoles(cut(whole, pieces), holes);
+}
+
+/** In this order, so that the buffer is released even if the iteration ends early. */
+function* dataThenHoles(data: Iterable<Extent>, holes: Iterable<Extent>): Generator<Extent> {
+  yield* data;
+  yield* holes;
 }
 
 /** A part of the disk, and where it is in a buffer. */
