@@ -122,7 +122,7 @@ const ACCEPTED = {
   decodeVhd: { onWarning: callback },
   encodeVhd: { type: oneOf('fixed', 'dynamic'), blockSize: powerOfTwoBlock, align, identity: encodedIdentity, scan: zeroScan },
   overlay: { size: diskSize, signal, given: whole(0) },
-  pump: { size: diskSize, zero: ZERO, sums, signal, onProgress: callback },
+  pump: { size: diskSize, zero: ZERO, sums, pool, signal, onProgress: callback },
   verifySums: { pool, signal, onProgress: callback },
 } as const satisfies Readonly<Record<string, Table>>;
 

@@ -4,9 +4,11 @@ import { assert } from '../errors.ts';
 import { type DataExtent, discard } from './extent.ts';
 
 export interface Piece {
-  /** Byte offset on the disk, within the extent. */
+  /** Byte offset on the disk, within the extent unless `at` is given. */
   readonly offset: number;
   readonly length: number;
+  /** Byte of the extent's buffer; by default where the offset is in the extent. */
+  readonly at?: number;
   readonly overwrites?: boolean;
 }
 
@@ -22,8 +24,8 @@ export function* cut(extent: DataExtent, pieces: Iterable<Piece>): Generator<Dat
     if (holders === 0) discard(extent);
   };
   try {
-    for (const { offset, length, overwrites } of pieces) {
-      const from = offset - extent.offset;
+    for (const { offset, length, at, overwrites } of pieces) {
+      const from = at ?? offset - extent.offset;
       assert(from >= 0 && from + length <= extent.length, 'a piece lies in its extent');
       holders++;
       const bytes = extent.bytes.subarray(from, from + length);

@@ -5,7 +5,9 @@ import { checkArguments } from '../block-arguments.ts';
 import { discard, type Extent } from '../disk/extent.ts';
 import { assert, throwIfCancelled } from '../errors.ts';
 import type { Sums } from '../host/native.ts';
+import type { Pool } from '../host/pool.ts';
 import type { Target } from '../target/target.ts';
+import { createGather } from './gather.ts';
 import { createInFlight, type InFlight } from './in-flight.ts';
 import type { ZeroPolicy } from './plan.ts';
 import { type Counts, createWriter } from './writer.ts';
@@ -21,6 +23,8 @@ export interface PumpOptions {
   readonly zero?: ZeroPolicy | undefined;
   /** Receives the checksums of everything that is written. */
   readonly sums?: Sums | undefined;
+  /** Spare buffers, to write small extents together. By default each extent is written by a call of its own. */
+  readonly pool?: Pool | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called as work completes. */
   readonly onProgress?: ((counts: Counts) => void) | undefined;
@@ -38,7 +42,7 @@ export interface Pumped<T> extends Counts {
 export async function pump<T>(extents: AsyncGenerator<Extent, T, void>, target: Target, options: PumpOptions): Promise<Pumped<T>> {
   checkArguments('pump', extents, target);
   checkOptions('pump', options);
-  const { size, zero = 'auto', sums, signal, onProgress } = options;
+  const { size, zero = 'auto', sums, pool, signal, onProgress } = options;
   const counts = { bytesWritten: 0, bytesZeroed: 0, bytesSkipped: 0, bytesRewritten: 0 };
   const count = (kind: keyof Counts, bytes: number): void => {
     counts[kind] += bytes;
@@ -46,9 +50,12 @@ export async function pump<T>(extents: AsyncGenerator<Extent, T, void>, target: 
   };
   const write = createWriter(target, { zero, sums, signal, count });
   const inFlight = createInFlight();
+  const gather = pool && createGather(target, { pool, inFlight, size, zero, sums, signal, count });
   let empties = 0;
 
   async function take(extent: Extent): Promise<void> {
+    if (await gather?.take(extent)) return;
+    if (extent.overwrites && gather?.overlaps(extent)) await gather.flush();
     // Writes to the same place must happen in the order of the extents.
     while (extent.overwrites && inFlight.overlaps(extent)) await inFlight.settled();
     if (inFlight.failure !== undefined) return discard(extent);
@@ -73,12 +80,14 @@ export async function pump<T>(extents: AsyncGenerator<Extent, T, void>, target: 
         await take(next.value);
       }
     }
+    await gather?.flush();
   } catch (error) {
     inFlight.fail(error);
   }
   // Not awaited: the source may have stalled.
   if (end === undefined) endIteration(extents);
   await inFlight.drained();
+  gather?.drop();
   if (inFlight.failure !== undefined) throw inFlight.failure.error;
   throwIfCancelled(signal);
   assert(end !== undefined && covered === size, 'the extents cover the disk');
@@ -95,6 +104,7 @@ async function nextOrFailure<T>(
   extents: AsyncGenerator<Extent, T, void>,
   inFlight: InFlight,
 ): Promise<IteratorResult<Extent, T> | undefined> {
+  if (inFlight.size === 0) return extents.next();
   let arrived = false;
   const next = extents.next().finally(() => {
     arrived = true;

@@ -178,6 +178,7 @@ async function writeAndSync(
     size: total,
     zero,
     sums,
+    pool,
     signal,
     onProgress: ({ bytesWritten, bytesZeroed, bytesSkipped, bytesRewritten }) => {
       const moved = bytesWritten + bytesRewritten;

@@ -14,14 +14,14 @@ import { type BlockUse, bitmapRuns, blockUse } from './use.ts';
 /** Maximum number of blocks in a run. Limits the memory for bitmaps if the blocks are tiny. */
 const MAX_RUN = 64;
 /** Producers leave up to seven sectors free to align data to a page. Reading such a gap is cheaper than a second read. */
-const MAX_GAP = 8 * SECTOR;
+export const MAX_GAP = 8 * SECTOR;
 /** Gaps are read into this and discarded. */
 const DISCARDED = new Uint8Array(MAX_GAP);
 /** Unneeded bytes inside a block are read up to this length: a second read costs more. */
-const MAX_UNWANTED = 128 * KiB;
+export const MAX_UNWANTED = 128 * KiB;
 
 /** What all reads of one pass share. */
-interface Reading {
+export interface Reading {
   readonly cursor: Cursor;
   readonly layout: Layout;
   readonly buffers: Buffers;

@@ -17,6 +17,7 @@ import { layoutOf } from './layout.ts';
 import type { BlockMetadata } from './metadata.ts';
 import { extentsOf } from './presence.ts';
 import { judgeRest, type Remaining } from './rest.ts';
+import { readsTogether, smallBlocks } from './small-blocks.ts';
 import { watching } from './stray.ts';
 
 /** The cursor is where reading the metadata has left it. */
@@ -45,7 +46,9 @@ export function dynamicDisk(cursor: Cursor, metadata: BlockMetadata, warn: OnWar
       return finish();
     },
     async *extents(buffers, options = {}) {
-      yield* extentsOf(readBlocks(from, layout, buffers, options, see), type === 'differencing');
+      const { signal, wanted } = options;
+      if (readsTogether(layout, buffers)) yield* smallBlocks({ cursor: from, layout, buffers, signal, see }, wanted);
+      else yield* extentsOf(readBlocks(from, layout, buffers, options, see), type === 'differencing');
       return finish();
     },
   };

@@ -1,0 +1,114 @@
+/** Reading small blocks: as many as fit into a buffer in one read, whatever their order on the disk. */
+
+import { KiB } from '../bytes.ts';
+import { cut } from '../disk/cut.ts';
+import type { Range, Wanted } from '../disk/disk.ts';
+import type { Buffers, EmptyExtent, Extent } from '../disk/extent.ts';
+import { clearAbsent } from './bitmap.ts';
+import { MAX_GAP, MAX_UNWANTED, type Reading } from './blocks.ts';
+import type { Layout } from './layout.ts';
+import { bitmapRuns } from './use.ts';
+
+/** A read of a larger block costs hardly less per byte. */
+const SMALL = 64 * KiB;
+
+/** Whether the blocks are small. */
+export const readsTogether = ({ blockSize, bitmapBytes }: Layout, buffers: Buffers): boolean =>
+  blockSize < SMALL && bitmapBytes + blockSize <= buffers.size;
+
+/** The extents of the disk, in the order of the file, but for holes, which follow the data of the same read. */
+export async function* smallBlocks(reading: Reading, wanted: Wanted | undefined): AsyncGenerator<Extent, void, void> {
+  const { cursor, layout } = reading;
+  // What a stream has must be read anyway.
+  const needs = (index: number): boolean => {
+    if (!cursor.seekable || wanted === undefined) return true;
+    const { offset, length } = layout.range(index);
+    return wanted(offset, length).length > 0;
+  };
+  for (let index = 0; index < layout.count; ) {
+    if (needs(index)) {
+      const end = endOfRead(reading, index, needs);
+      for (const extent of await readTogether(reading, index, end)) yield extent;
+      index = end;
+    } else {
+      yield* layout.holesBefore(index);
+      yield { kind: 'hole', ...layout.range(index) };
+      index++;
+    }
+  }
+  yield* layout.holesBefore(layout.count);
+}
+
+/** The index after the last block that is read together with the one at `first`. */
+function endOfRead({ layout, buffers }: Reading, first: number, needs: (index: number) => boolean): number {
+  const { blockSize, count, bitmapAt, dataAt, gapBefore } = layout;
+  const limit = bitmapAt(first) + buffers.size;
+  let end = first + 1;
+  for (let index = end; index < count && gapBefore(index) <= MAX_GAP; index++) {
+    if (dataAt(index) + blockSize > limit) break;
+    if (needs(index)) end = index + 1;
+    else if (dataAt(index) - dataAt(end - 1) > MAX_UNWANTED) break;
+  }
+  return end;
+}
+
+/**
+ * Reads the blocks [first, end) as they lie in the file, then moves their data to the start of the buffer, so that blocks which are adjacent
+ * on the disk too become one extent.
+ */
+async function readTogether({ cursor, layout, buffers, signal, see }: Reading, first: number, end: number): Promise<Iterable<Extent>> {
+  const { bitmapBytes, differencing, bitmapAt, dataAt, range, holesBefore } = layout;
+  const base = bitmapAt(first);
+  const lease = await buffers.acquire(signal);
+  const bytes = lease.bytes.subarray(0, dataAt(end - 1) + range(end - 1).length - base);
+  const pieces: Placed[] = [];
+  const holes: EmptyExtent[] = [];
+  try {
+    await cursor.moveTo(base);
+    await cursor.fill(bytes);
+    let filled = 0;
+    for (let index = first; index < end; index++) {
+      holes.push(...holesBefore(index));
+      const { offset, length } = range(index);
+      const from = dataAt(index) - base;
+      const bitmap = bytes.subarray(from - bitmapBytes, from);
+      const data = bytes.subarray(from, from + length);
+      see?.(index, bitmap, data);
+      if (differencing) {
+        for (const run of bitmapRuns(bitmap, offset, 0, length)) {
+          if (run.inside) append(pieces, { offset: run.offset, length: run.length, at: filled + run.offset - offset });
+          else holes.push({ kind: 'hole', offset: run.offset, length: run.length });
+        }
+      } else {
+        clearAbsent(data, bitmap, 0);
+        append(pieces, { offset, length, at: filled });
+      }
+      bytes.copyWithin(filled, from, from + length);
+      filled += length;
+    }
+  } catch (error) {
+    lease.release();
+    throw error;
+  }
+  const whole = { kind: 'data', offset: 0, length: bytes.length, bytes, ready: Promise.resolve(), release: () => lease.release() } as const;
+  return dataThenHoles(cut(whole, pieces), holes);
+}
+
+/** In this order, so that the buffer is released even if the iteration ends early. */
+function* dataThenHoles(data: Iterable<Extent>, holes: Iterable<Extent>): Generator<Extent> {
+  yield* data;
+  yield* holes;
+}
+
+/** A part of the disk, and where it is in a buffer. */
+interface Placed extends Range {
+  readonly at: number;
+}
+
+/** Appends a piece, or extends the last one if both are adjacent on the disk and in the buffer. */
+function append(pieces: Placed[], piece: Placed): void {
+  const last = pieces.at(-1);
+  if (last !== undefined && last.offset + last.length === piece.offset && last.at + last.length === piece.at) {
+    pieces[pieces.length - 1] = { ...last, length: last.length + piece.length };
+  } else pieces.push(piece);
+}
