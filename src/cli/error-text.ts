@@ -5,12 +5,12 @@ import { cliAdvice, messageOf, VdiStreamError } from '../errors.ts';
 import { isUrl, redactUrl } from '../http/url.ts';
 import type { Printed } from './output.ts';
 
-/** `argv` is the command line that failed, from the name of the command on. */
-export function errorText(error: unknown, json: boolean, argv: readonly string[] = []): Printed {
-  if (!(error instanceof VdiStreamError)) return defectText(error, json);
+/** `argv` is the command line that failed, from the name of the command on. `place` says which of several images failed. */
+export function errorText(error: unknown, json: boolean, argv: readonly string[] = [], place = ''): Printed {
+  if (!(error instanceof VdiStreamError)) return defectText(error, json, place);
   const advice = cliAdvice(error);
   if (json) return { json: { error: { ...error.toJSON(), advice } } };
-  const lines = [`vdistream: ${whereOf(error)}${error.message}`, `  ${advice} (${error.code})`];
+  const lines = [`vdistream: ${place}${whereOf(error)}${error.message}`, `  ${advice} (${error.code})`];
   if (error.guard !== undefined) lines.push(`  To go ahead anyway: ${forcedCommand(argv, error.guard)}`);
   for (let cause = error.cause; cause instanceof VdiStreamError; cause = cause.cause)
     lines.push(`  because: ${whereOf(cause)}${cause.message}`);
@@ -40,11 +40,11 @@ function whereOf(error: VdiStreamError): string {
 }
 
 /** Any other error is a bug in vdistream. Its authors need the stack, which is printed on request. */
-function defectText(error: unknown, json: boolean): Printed {
+function defectText(error: unknown, json: boolean, place: string): Printed {
   const message = messageOf(error);
   if (json) return { json: { error: { code: 'DEFECT', message } } };
   const stack = process.env.VDISTREAM_DEBUG && error instanceof Error ? (error.stack ?? '').split('\n') : [];
-  return [`vdistream: a bug in vdistream: ${message}`, '  Please report it, with what VDISTREAM_DEBUG=1 prints.', ...stack];
+  return [`vdistream: ${place}a bug in vdistream: ${message}`, '  Please report it, with what VDISTREAM_DEBUG=1 prints.', ...stack];
 }
 
 /** The work succeeded, but its result could not be written to stdout. */

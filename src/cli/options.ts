@@ -7,6 +7,7 @@ import { MANIFEST_MODES } from '../ova/member-digests.ts';
 import type { CommandName } from './commands.ts';
 import type { Option } from './option.ts';
 import { EXPORT_OPTIONS } from './options-of-export.ts';
+import { LIST_OPTIONS } from './options-of-list.ts';
 import { UPLOAD_OPTIONS } from './options-of-upload.ts';
 
 const READERS = ['info', 'check', 'write', 'verify', 'import'] as const;
@@ -50,6 +51,7 @@ export const OPTIONS = {
     path: 'file',
     page: 'import.md#a-device-of-your-own',
   },
+  ...LIST_OPTIONS,
   verify: {
     sentence: 'read everything back after writing, and compare checksums',
     commands: ['write', 'import', 'export'],

@@ -1,21 +1,25 @@
 /** One run of a command: arguments in, a result on stdout, and an exit status. */
 
-import { ACTIONS, type Outcome } from './actions.ts';
+import { ACTIONS, importOptions, type Outcome } from './actions.ts';
 import { COMMANDS, type CommandName } from './commands.ts';
 import { outputErrorText } from './error-text.ts';
+import { importList, isList } from './import-list.ts';
 import { toStderr, toStdout } from './output.ts';
 import { parseCommandLine } from './parse.ts';
 import { createReporter } from './reporter.ts';
 import { inputsFrom } from './sources.ts';
 
 /** Resolves with the exit status. */
-export async function run(name: CommandName, argv: readonly string[], signal: AbortSignal): Promise<0 | 1> {
+export async function run(name: CommandName, argv: readonly string[], signal: AbortSignal): Promise<number> {
   const { values, sources, target } = parseCommandLine(name, argv);
   const inputs = COMMANDS[name].operands.includes('SRC') ? inputsFrom(sources, values) : [];
   const json = values.flag('json');
-  const { onProgress, onWarning, close } = createReporter({ json, quiet: values.flag('quiet') });
-  const outcome = await ACTIONS[name]({ values, sources, inputs, target, signal, onProgress, onWarning }).finally(close);
-  return print(outcome, json);
+  const isMany = name === 'import' && isList(values);
+  const { onProgress, onWarning, clear, close } = createReporter({ json, quiet: values.flag('quiet') });
+  const call = { values, sources, inputs, target, signal, onProgress, onWarning };
+  if (isMany)
+    return importList({ values, argv: [name, ...argv], signal, onProgress, onWarning, clear }, importOptions(call)).finally(close);
+  return print(await ACTIONS[name](call).finally(close), json);
 }
 
 /** A result that could not be printed is a failure: a script would continue without it. */

@@ -92,7 +92,8 @@ function headersOf(path: string | undefined): Record<string, string> | undefined
   return Object.fromEntries(pairs);
 }
 
-function textOf(path: string): string {
+/** The text of a file that the command line names. Throws USAGE. */
+export function textOf(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
