@@ -64,9 +64,12 @@ function withSr({ sr: own, ...image }: Listed, preset: string | undefined): Omit
   return { ...image, sr: parseSrUuid(sr) };
 }
 
-/** The name of the VDI makes no difference. */
-const keyOf = ({ line, name, image, ...rest }: ListedImage): string =>
-  JSON.stringify([isUrl(image) || image.startsWith('glance:') || image === '-' ? image : resolve(image), Object.entries(rest).sort()]);
+/** The same for lines that would fill the same VDI: its name makes no difference. */
+function keyOf({ line, name, image, ...rest }: ListedImage): string {
+  const options = Object.entries(rest).filter(([, value]) => value !== undefined && value !== false);
+  const isPath = !isUrl(image) && !image.startsWith('glance:') && image !== '-';
+  return JSON.stringify([isPath ? resolve(image) : image, options.sort()]);
+}
 
 const WORD = /(?:"([^"]*)"|([^\s"]+))(?:\s+|$)/y;
 
