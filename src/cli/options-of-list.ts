@@ -5,7 +5,7 @@ import type { Option } from './option.ts';
 export const LIST_OPTIONS = {
   list: {
     argument: 'FILE',
-    sentence: 'import every image of this list, one per line with its SR; - is standard input',
+    sentence: 'import all images of a list, one per line with its SR; - is standard input',
     commands: ['import'],
     path: 'file',
     page: 'import.md#many-images',

@@ -211,7 +211,10 @@ export const OPTIONS = {
     commands: [...READERS, 'export', 'upload', 'reap'],
     group: 'output',
     page: 'output.md#json',
-    override: { reap: { sentence: 'print one JSON object on stdout' } },
+    override: {
+      import: { sentence: 'print one JSON object per image on stdout, and progress as JSON lines on stderr' },
+      reap: { sentence: 'print one JSON object on stdout' },
+    },
   },
   quiet: {
     short: 'q',
@@ -221,7 +224,7 @@ export const OPTIONS = {
     override: {
       info: { sentence: 'print no progress and no warnings' },
       check: { sentence: 'print no progress' },
-      import: { sentence: 'print no progress, no warnings and no summary, only the UUID' },
+      import: { sentence: 'print no progress, no warnings and no summary, only the UUIDs' },
       reap: { sentence: 'print no table; what could not be removed goes to stderr' },
     },
   },

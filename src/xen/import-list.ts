@@ -5,7 +5,7 @@ import { inputOf } from '../engine/input.ts';
 import { identifySource } from '../engine/open.ts';
 import type { DiskInput } from '../engine/options.ts';
 import type { Progress } from '../engine/progress.ts';
-import { rejection, throwIfCancelled } from '../errors.ts';
+import { rejection, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { eachInParallel } from '../host/parallel.ts';
 import type { SourceIdentity } from '../source/source.ts';
 import type { OnWarning, Warning } from '../warnings.ts';
@@ -45,8 +45,8 @@ export type ImportOutcome =
  * Imports each image to a new VDI. An image is skipped if its SR has a VDI that an import filled from the same source, by path or address, size
  * and date or checksum, with the same options. An image that fails does not stop the others.
  *
- * Resolves with what has become of each, in the order of `items`. Rejects, before the first import, with USAGE and with the errors of finding
- * out which host this is; and with CANCELLED, after those under way have ended: those that had not begun then have no outcome.
+ * Resolves with what has become of each, in the order of `items`. Rejects, before the first import, with USAGE and if the toolstack does not
+ * work; and with CANCELLED, after those under way have ended: those that had not begun then have no outcome.
  */
 export async function importImages(items: readonly ImportItem[], allOptions: ImportImagesOptions = {}): Promise<ImportOutcome[]> {
   checkOptions('importImages', allOptions);
@@ -56,7 +56,8 @@ export async function importImages(items: readonly ImportItem[], allOptions: Imp
   throwIfCancelled(signal);
   const tools = importTools(xe);
   const importOne = importer(tools, again);
-  if (checked.length > 0) await orCancellation(tools.toolstack.host(signal), signal);
+  const [first] = checked;
+  if (first !== undefined) await orCancellation(probe(tools.toolstack, first.sr, signal), signal);
 
   const outcomes: ImportOutcome[] = [];
   await eachInParallel(checked.entries(), jobs, async ([index, { image, sr, name, sha256, ...own }]) => {
@@ -90,6 +91,14 @@ function checkItem(item: ImportItem): ImportItem {
   const input = inputOf(call, image);
   checkOptions(call, own);
   return { ...own, image: input, sr: parseSrUuid(own.sr) };
+}
+
+/** Rejects if no import can succeed, whatever its image. An SR that does not exist is an error of its images. */
+async function probe(toolstack: Toolstack, sr: string, signal: AbortSignal | undefined): Promise<void> {
+  await toolstack.host(signal);
+  await toolstack.srType(sr, signal).catch((error: unknown) => {
+    if (!(error instanceof VdiStreamError && error.code === 'XE_UUID')) throw error;
+  });
 }
 
 type OneImport = Omit<ImportOptions, 'xe'>;
