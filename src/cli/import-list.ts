@@ -12,7 +12,7 @@ import { createListProgress } from './list-progress.ts';
 import type { TextName } from './options.ts';
 import { toStderr, toStdout } from './output.ts';
 import type { Values } from './parse.ts';
-import { inputsFrom, textOf } from './sources.ts';
+import { inputsFrom, readText } from './sources.ts';
 import { jobs } from './values.ts';
 
 interface ListCall {
@@ -27,7 +27,7 @@ interface ListCall {
 }
 
 /** Throws USAGE for options that need the other form of `import`. */
-export function isList(values: Values): boolean {
+export function importsMany(values: Values): boolean {
   if (values.text('list') === undefined) {
     for (const option of [...(values.text('jobs') === undefined ? [] : ['--jobs']), ...(values.flag('again') ? ['--again'] : [])]) {
       throw new VdiStreamError('USAGE', `${option} has no effect without --list`);
@@ -57,7 +57,7 @@ export async function importList(
 ): Promise<number> {
   const { values, signal } = call;
   const file = values.text('list') ?? '';
-  const images = parseList(await textOfList(file, signal), file === '-' ? 'the list' : file, values.text('sr'));
+  const images = parseList(await readList(file, signal), file === '-' ? 'the list' : file, values.text('sr'));
   const items = images.map((image) => itemOf(image, file, values));
   const report = createReport(call, images);
   const progress = createListProgress(items.length, options.verify === true, call.onProgress);
@@ -79,8 +79,8 @@ export async function importList(
   return report.exitStatus();
 }
 
-async function textOfList(file: string, signal: AbortSignal): Promise<string> {
-  if (file !== '-') return textOf(file);
+async function readList(file: string, signal: AbortSignal): Promise<string> {
+  if (file !== '-') return readText(file);
   const parts: Uint8Array[] = [];
   for await (const part of cancellable(process.stdin, signal)) parts.push(part);
   return Buffer.concat(parts).toString('utf8');
@@ -95,7 +95,7 @@ function itemOf({ line, image, ...own }: ListedImage, file: string, values: Valu
   });
 }
 
-interface Report {
+interface ListReport {
   onOutcome(outcome: ImportOutcome, index: number): void;
   onWarning: NonNullable<ImportImagesOptions['onWarning']>;
   /** Call it once nothing runs any more. */
@@ -103,7 +103,7 @@ interface Report {
   exitStatus(): Promise<number>;
 }
 
-function createReport({ values, argv, onWarning, clear }: ListCall, images: readonly ListedImage[]): Report {
+function createReport({ values, argv, onWarning, clear }: ListCall, images: readonly ListedImage[]): ListReport {
   const json = values.flag('json');
   const counts = { imported: 0, skipped: 0, failed: 0, cancelled: 0 };
   const printing: Promise<NodeJS.ErrnoException | undefined>[] = [];

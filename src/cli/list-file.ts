@@ -89,7 +89,7 @@ function fromWords(written: string): Listed {
   return { image, sr };
 }
 
-const diskSize: Check = must('a number of bytes, a multiple of 512', (value) => isWhole(value, 512) && Number(value) % 512 === 0);
+const wholeSectors: Check = must('a number of bytes, a multiple of 512', (value) => isWhole(value, 512) && Number(value) % 512 === 0);
 const KEYS: Table = {
   image: path,
   sr: filled,
@@ -99,7 +99,7 @@ const KEYS: Table = {
   rawBase: flag,
   rawVdi: flag,
   sha256,
-  virtualSize: diskSize,
+  virtualSize: wholeSectors,
 };
 
 function fromJson(written: string): Listed {

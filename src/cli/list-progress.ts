@@ -1,4 +1,4 @@
-/** Progress of several imports at once: the bytes of all, and how many images have ended. */
+/** Progress of several imports together: the bytes of all, and how many images have ended. */
 
 import type { OnProgress, Progress } from '../engine/progress.ts';
 import type { ImageCount, ShownProgress } from './pace.ts';

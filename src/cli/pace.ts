@@ -2,7 +2,7 @@
 
 import type { Progress } from '../engine/progress.ts';
 
-/** Of several images at once, the bytes are those of all, and `total` is 0. */
+/** Of several images, the bytes are those of all, and `total` is 0. */
 export interface ShownProgress extends Progress {
   readonly images?: ImageCount;
 }

@@ -3,7 +3,7 @@
 import { ACTIONS, importOptions, type Outcome } from './actions.ts';
 import { COMMANDS, type CommandName } from './commands.ts';
 import { outputErrorText } from './error-text.ts';
-import { importList, isList } from './import-list.ts';
+import { importList, importsMany } from './import-list.ts';
 import { toStderr, toStdout } from './output.ts';
 import { parseCommandLine } from './parse.ts';
 import { createReporter } from './reporter.ts';
@@ -14,7 +14,7 @@ export async function run(name: CommandName, argv: readonly string[], signal: Ab
   const { values, sources, target } = parseCommandLine(name, argv);
   const inputs = COMMANDS[name].operands.includes('SRC') ? inputsFrom(sources, values) : [];
   const json = values.flag('json');
-  const isMany = name === 'import' && isList(values);
+  const isMany = name === 'import' && importsMany(values);
   const { onProgress, onWarning, clear, close } = createReporter({ json, quiet: values.flag('quiet') });
   const call = { values, sources, inputs, target, signal, onProgress, onWarning };
   if (isMany)

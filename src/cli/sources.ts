@@ -57,7 +57,7 @@ export function imageFrom(operands: readonly string[], values: Values): { readon
 
 function httpOptions(values: Values): HttpOptions {
   const ca = values.text('ca');
-  return { headers: headersOf(values.text('headers')), ca: ca === undefined ? undefined : textOf(ca) };
+  return { headers: headersOf(values.text('headers')), ca: ca === undefined ? undefined : readText(ca) };
 }
 
 const glance = (id: string, values: Values, http: HttpOptions): Opener => glanceImage(id, glanceService(values, http));
@@ -81,7 +81,7 @@ function localCopy(values: Values): LocalCopy {
 /** `Name: value` lines. They come from a file because everybody on the host can see arguments. */
 function headersOf(path: string | undefined): Record<string, string> | undefined {
   if (path === undefined) return undefined;
-  const lines = textOf(path).split(/\r?\n/);
+  const lines = readText(path).split(/\r?\n/);
   const pairs = lines.flatMap((line, index): Array<[string, string]> => {
     if (line.trim() === '' || line.startsWith('#')) return [];
     const colon = line.indexOf(':');
@@ -93,7 +93,7 @@ function headersOf(path: string | undefined): Record<string, string> | undefined
 }
 
 /** The text of a file that the command line names. Throws USAGE. */
-export function textOf(path: string): string {
+export function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {

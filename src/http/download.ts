@@ -68,7 +68,7 @@ export function httpImage(urls: string | URL | readonly (string | URL)[], option
         md5: undefined,
       });
       const source = streamSource(name, bytes, { sha256, signal, onRead }, { length, digest, close });
-      return { ...source, identity: identityOf(representations) };
+      return { ...source, identity: remoteIdentity(representations) };
     } catch (error) {
       await close();
       throw error;
@@ -87,7 +87,7 @@ export function httpImage(urls: string | URL | readonly (string | URL)[], option
 }
 
 /** Of what the first server to answer has described. */
-function identityOf(representations: ReadonlyMap<string, Representation>): SourceIdentity | undefined {
+function remoteIdentity(representations: ReadonlyMap<string, Representation>): SourceIdentity | undefined {
   for (const [url, representation] of representations) {
     const { etag, length } = representation;
     const validator = validatorOf(representation);

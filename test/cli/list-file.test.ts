@@ -32,7 +32,7 @@ describe('a list of images', () => {
     ]);
   });
 
-  test('takes the SR of the command line where a line has none', () => {
+  test('uses the SR of the command line where a line has none', () => {
     expect(parse(`a.vhd\nb.vhd ${B}\n{"image":"c.vhd"}`, A)).toEqual([
       { line: 1, image: 'a.vhd', sr: A },
       { line: 2, image: 'b.vhd', sr: B },

@@ -61,7 +61,7 @@ async function importOne(item: Omit<ImportItem, 'sr'>, options: ImportImagesOpti
 const xe = (...args: string[]): Promise<string> => answer(host, args);
 
 describe('an image is skipped', () => {
-  test('if its VDI is there, whoever imported it', async () => {
+  test('if its VDI is there, also from an import of its own', async () => {
     const image = stored();
     const { vdi } = await importImage(image, { sr, xe: toolstackOf(host) });
     expect(await importOne({ image })).toEqual({ status: 'skipped', vdi });
