@@ -64,6 +64,10 @@ const XE: Table = { program: path, timeout: number, grace: number, pause: number
 const xe: Check = (value) => problemOf(value, XE, 'xe.');
 const IMPORT_DEVICE: Table = { ...WRITE, sr: filled, rawVdi: flag, xe };
 const IMPORT: Table = { ...IMPORT_DEVICE, name: anyText };
+/** Imports at a time. More would only wait for each other: plugs run one at a time. */
+export const MAX_JOBS = 16;
+const OF_EACH = must('given for each image', () => false);
+const JOBS = must(`a whole number from 1 to ${MAX_JOBS}`, (value) => isWhole(value, 1) && Number(value) <= MAX_JOBS);
 const HTTP: Table = { headers, ca: filled, connectTimeout: milliseconds, idleTimeout: milliseconds, retries: number };
 const GLANCE: Table = { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) };
 const IMAGE: Table = {
@@ -100,6 +104,17 @@ const ACCEPTED = {
   writeDisk: WRITE,
   verifyDisk: DISK,
   importImage: IMPORT,
+  importImages: { ...IMPORT_DEVICE, sr: OF_EACH, sha256: OF_EACH, jobs: JOBS, again: flag, onOutcome: callback },
+  'an image of importImages': {
+    sr: filled,
+    name: anyText,
+    disk: filled,
+    raw: flag,
+    rawBase: flag,
+    rawVdi: flag,
+    sha256,
+    virtualSize: whole(1),
+  },
   importToDevice: IMPORT_DEVICE,
   dryRunWrite: WRITE,
   dryRunImport: IMPORT,
@@ -130,6 +145,7 @@ type CallName = keyof typeof ACCEPTED;
 
 const REQUIRED: Readonly<Partial<Record<CallName, readonly string[]>>> = {
   importImage: ['sr'],
+  'an image of importImages': ['sr'],
   dryRunImport: ['sr'],
   glanceImage: ['endpoints'],
   glanceSink: ['endpoints', 'diskFormat', 'containerFormat'],

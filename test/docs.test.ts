@@ -241,6 +241,19 @@ describe('docs/cli/', () => {
     expect(fields('Result of write')).toEqual(keys(await json('vdistream import image.ova.gz --device "$DEV" --json')));
   });
 
+  onHost('lists every field of the results of a list, and no other', async () => {
+    const list = (name: string): string =>
+      `printf '%s\\n' image.ova ${name} > images.txt; vdistream import --list images.txt --sr $SR --json`;
+    await reader.shell(list('image.vhd'));
+    const { stdout } = await reader.shell(`${list('missing.vhd')} || true`);
+    const results: object[] = withoutProgress(stdout)
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(results).toHaveLength(2);
+    expect(fields('Result of a list')).toEqual([...new Set(results.flatMap(keys))].sort());
+  });
+
   onHost('lists every field of the results of dry runs, and no other', async () => {
     expect(fields('Result of a dry run of write')).toEqual(keys(await json('vdistream write image.ova "$DEV" --dry-run --json')));
     const [ofSr = '', ofDevice = ''] = section('Result of a dry run of import').split('With `--device`');

@@ -193,7 +193,7 @@ const writeOptions = (call: Invocation) => ({
   verify: call.values.flag('verify'),
 });
 
-const importOptions = (call: Invocation) => ({
+export const importOptions = (call: Invocation) => ({
   ...diskOptions(call),
   zero: zeroPolicy(call.values),
   verify: call.values.flag('verify'),

@@ -6,12 +6,12 @@ import { redactWord } from '../http/url.ts';
 import { isNodeSupported, OLDEST_NODE } from '../version.ts';
 import type { Printed } from './output.ts';
 
-/** `argv` is the command line that failed, from the name of the command on. */
-export function errorText(error: unknown, json: boolean, argv: readonly string[] = []): Printed {
-  if (!(error instanceof VdiStreamError)) return defectText(error, json);
+/** `argv` is the command line that failed, from the name of the command on. `place` says which of several images failed. */
+export function errorText(error: unknown, json: boolean, argv: readonly string[] = [], place = ''): Printed {
+  if (!(error instanceof VdiStreamError)) return defectText(error, json, place);
   if (json) return { json: { error: errorObject(error) } };
   const advice = cliAdvice(error);
-  const lines = [`vdistream: ${whereOf(error)}${error.message}`, `  ${advice} (${error.code})`];
+  const lines = [`vdistream: ${place}${whereOf(error)}${error.message}`, `  ${advice} (${error.code})`];
   if (error.guard !== undefined) lines.push(`  To go ahead anyway: ${forcedCommand(argv, error.guard)}`);
   for (let cause = error.cause; cause instanceof VdiStreamError; cause = cause.cause)
     lines.push(`  because: ${whereOf(cause)}${cause.message}`);
@@ -47,13 +47,13 @@ function whereOf(error: VdiStreamError): string {
 }
 
 /** Any other error is a bug in vdistream. Its authors need the stack, which is printed on request. */
-function defectText(error: unknown, json: boolean): Printed {
+function defectText(error: unknown, json: boolean, place: string): Printed {
   if (json) return { json: { error: errorObject(error) } };
   const message = messageOf(error);
   if (!isNodeSupported())
     return [`vdistream: Node ${process.versions.node} is not supported: ${message}`, `  vdistream needs Node ${OLDEST_NODE} or later.`];
   const stack = process.env.VDISTREAM_DEBUG && error instanceof Error ? (error.stack ?? '').split('\n') : [];
-  return [`vdistream: a bug in vdistream: ${message}`, '  Please report it, with what VDISTREAM_DEBUG=1 prints.', ...stack];
+  return [`vdistream: ${place}a bug in vdistream: ${message}`, '  Please report it, with what VDISTREAM_DEBUG=1 prints.', ...stack];
 }
 
 /** The work succeeded, but its result could not be written to stdout. */

@@ -21,7 +21,8 @@ export interface RunLog {
   end(ending: Ended): void;
 }
 
-interface Ended {
+/** How a run ended. */
+export interface Ended {
   readonly result?: object | undefined;
   readonly error?: object | undefined;
   /** The exit status. */

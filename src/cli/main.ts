@@ -86,8 +86,9 @@ function listenForSignals(stop: AbortController, json: boolean, quiet: boolean):
 }
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // `vdistream info … | head -1`; print() handles other errors. What export writes there is an image, and has to be complete.
-  if (error.code === 'EPIPE' && process.argv[2] !== 'export') process.exit(0);
+  // `vdistream info … | head -1`; print() handles other errors. What export writes there is an image, and has to be complete. An import of
+  // many prints while others run, which must not end without cleaning up.
+  if (error.code === 'EPIPE' && process.argv[2] !== 'export' && process.argv[2] !== 'import') process.exit(0);
 });
 // The reader of stderr may go away; the write continues and cleans up.
 process.stderr.on('error', () => {});

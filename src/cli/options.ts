@@ -7,6 +7,7 @@ import { MANIFEST_MODES } from '../ova/member-digests.ts';
 import type { CommandName } from './commands.ts';
 import type { Option } from './option.ts';
 import { EXPORT_OPTIONS } from './options-of-export.ts';
+import { LIST_OPTIONS } from './options-of-list.ts';
 import { UPLOAD_OPTIONS } from './options-of-upload.ts';
 
 const READERS = ['info', 'check', 'write', 'verify', 'import'] as const;
@@ -50,6 +51,7 @@ export const OPTIONS = {
     path: 'file',
     page: 'import.md#a-device-of-your-own',
   },
+  ...LIST_OPTIONS,
   verify: {
     sentence: 'read everything back after writing, and compare checksums',
     commands: ['write', 'import', 'export'],
@@ -217,7 +219,10 @@ export const OPTIONS = {
     commands: [...READERS, 'export', 'upload', 'reap'],
     group: 'output',
     page: 'output.md#json',
-    override: { reap: { sentence: 'print one JSON object on stdout' } },
+    override: {
+      import: { sentence: 'print one JSON object per image on stdout, and progress as JSON lines on stderr' },
+      reap: { sentence: 'print one JSON object on stdout' },
+    },
   },
   quiet: {
     short: 'q',
@@ -227,7 +232,7 @@ export const OPTIONS = {
     override: {
       info: { sentence: 'print no progress and no warnings' },
       check: { sentence: 'print no progress' },
-      import: { sentence: 'print no progress, no warnings and no summary, only the UUID' },
+      import: { sentence: 'print no progress, no warnings and no summary, only the UUIDs' },
       reap: { sentence: 'print no table; what could not be removed goes to stderr' },
     },
   },

@@ -44,7 +44,7 @@ export function parseCommandLine(command: CommandName, argv: readonly string[]):
       text: (name) => [given(name)].find(isText),
       list: (name) => [given(name)].flat().filter(isText),
     },
-    ...operandsOf(command, positionals),
+    ...operandsOf(command, positionals, given('list') !== undefined),
   };
 }
 
@@ -72,11 +72,13 @@ function unknownOption(command: CommandName, name: string, rawName: string): Vdi
   return new VdiStreamError('USAGE', `Unknown option '${rawName}' of ${command}${hint}`);
 }
 
-function operandsOf(command: CommandName, given: readonly string[]): Pick<CommandLine, 'sources' | 'target'> {
-  const { operands } = COMMANDS[command];
+/** `isList`: the images are in a list. */
+function operandsOf(command: CommandName, given: readonly string[], isList: boolean): Pick<CommandLine, 'sources' | 'target'> {
+  const operands = isList ? [] : COMMANDS[command].operands;
   const [unexpected] = given;
   if (operands.length === 0) {
-    if (unexpected !== undefined) throw new VdiStreamError('USAGE', `${command} accepts no operand, but got "${unexpected}"`);
+    if (unexpected !== undefined)
+      throw new VdiStreamError('USAGE', `${command}${isList ? ' --list' : ''} accepts no operand, but got "${unexpected}"`);
     return { sources: [], target: '' };
   }
   // An empty one comes from an unset variable of a script.

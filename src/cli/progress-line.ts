@@ -12,12 +12,12 @@ const MIN_BAR = 5;
 
 /** A line for a terminal with `columns`. The bar shrinks first, then the size is left out: speed and time are what people look at. */
 export function barLine(pace: Pace, columns: number): string {
-  const { phase, done, total, moved } = pace.progress;
-  const front = phase.padEnd(6);
+  const { phase, done, total, moved, images } = pace.progress;
+  const front = images === undefined ? phase.padEnd(6) : `${images.ended}/${images.count} images`;
   const size = human(total || done);
   const end = [rate(moved, pace.seconds), ...ending(pace)].join(' | ');
-  if (total === 0) return fitting([`${front} ${size} | ${end}`, `${front} ${end}`], columns);
-  const share = Math.min(1, done / total);
+  if (total === 0 && images === undefined) return fitting([`${front} ${size} | ${end}`, `${front} ${end}`], columns);
+  const share = images?.share ?? Math.min(1, done / total);
   const percent = `${Math.floor(100 * share)}%`.padStart(4);
   const rest = ` ${percent} | ${size} | ${end}`;
   // The last column stays free: some terminals wrap when it is written.
@@ -41,10 +41,12 @@ function ending({ progress, left, idle }: Pace): string[] {
 
 /** A line for a log. */
 export function logLine(pace: Pace): string {
-  const { phase, done, total, moved } = pace.progress;
+  const { phase, done, total, moved, images } = pace.progress;
   // The length of a stream is unknown.
   const share = total > 0 ? `${Math.floor((100 * done) / total)}% of ${human(total)}` : human(done);
-  return [`${phase} ${share}`, `${human(moved)} of data`, rate(moved, pace.seconds), ...ending(pace)].join(', ');
+  const front =
+    images === undefined ? `${phase} ${share}` : `${images.ended} of ${images.count} images, ${Math.floor(100 * images.share)}%`;
+  return [front, `${human(moved)} of data`, rate(moved, pace.seconds), ...ending(pace)].join(', ');
 }
 
 /** The line before the first data. */

@@ -10,6 +10,8 @@ import { barLine, logLine, waitingLine } from './progress-line.ts';
 interface Reporter {
   readonly onProgress: OnProgress;
   readonly onWarning: OnWarning;
+  /** Removes the bar from the terminal, until it is drawn again. */
+  clear(): void;
   /** Removes the bar from the terminal, and stops. Idempotent. */
   close(): void;
 }
@@ -33,6 +35,7 @@ export function createReporter({ json = false, quiet = false }: { readonly json?
       const where = warning.member === undefined ? '' : `${warning.member}: `;
       toStderr(json ? { json: { warning } } : [`vdistream: warning: ${where}${warning.message} (${warning.code})`]);
     },
+    clear: () => show?.clear?.(),
     close() {
       clearInterval(timer);
       show?.clear?.();

@@ -1,17 +1,18 @@
 /** One run of a command: arguments in, a result on stdout, and an exit status. */
 
 import { rejection } from '../errors.ts';
-import { ACTIONS, type Outcome } from './actions.ts';
+import { ACTIONS, importOptions, type Outcome } from './actions.ts';
 import { COMMANDS, type CommandName } from './commands.ts';
 import { errorObject, exitStatusOf, outputErrorObject, outputErrorText } from './error-text.ts';
-import { openLog, type RunLog } from './log.ts';
+import { importList, importsMany } from './import-list.ts';
+import { type Ended, openLog, type RunLog } from './log.ts';
 import { toStderr, toStdout } from './output.ts';
 import { parseCommandLine } from './parse.ts';
 import { createReporter } from './reporter.ts';
 import { inputsFrom } from './sources.ts';
 
 /** Resolves with the exit status. */
-export async function run(name: CommandName, argv: readonly string[], signal: AbortSignal): Promise<0 | 1> {
+export async function run(name: CommandName, argv: readonly string[], signal: AbortSignal): Promise<number> {
   const { values, sources, target } = parseCommandLine(name, argv);
   const json = values.flag('json');
   const reporter = createReporter({ json, quiet: values.flag('quiet') });
@@ -22,11 +23,13 @@ export async function run(name: CommandName, argv: readonly string[], signal: Ab
     const inputs = COMMANDS[name].operands.includes('SRC') ? inputsFrom(sources, values) : [];
     const onProgress = both(reporter.onProgress, log?.onProgress);
     const onWarning = both(reporter.onWarning, log?.onWarning);
-    const outcome = await ACTIONS[name]({ values, sources, inputs, target, signal, onProgress, onWarning });
-    reporter.close();
-    const { status, error } = await print(outcome, json);
-    log?.end({ result: outcome.result, error, status });
-    return status;
+    const call = { values, sources, inputs, target, signal, onProgress, onWarning };
+    const ended =
+      name === 'import' && importsMany(values)
+        ? await importList({ values, argv: [name, ...argv], signal, onProgress, onWarning, clear: reporter.clear }, importOptions(call))
+        : await print(await ACTIONS[name](call).finally(reporter.close), json);
+    log?.end(ended);
+    return ended.status;
   } catch (cause) {
     const error = rejection(cause, signal);
     log?.end({ error: errorObject(error), status: exitStatusOf(error) });
@@ -43,21 +46,16 @@ const both =
     second?.(value);
   };
 
-interface Printing {
-  readonly status: 0 | 1;
-  readonly error?: object;
-}
-
 /** A result that could not be printed is a failure: a script would continue without it. */
-async function print({ result, stdout = [], stderr = [], failed = false, toImage = false }: Outcome, json: boolean): Promise<Printing> {
+async function print({ result, stdout = [], stderr = [], failed = false, toImage = false }: Outcome, json: boolean): Promise<Ended> {
   if (toImage) {
     toStderr(json ? { json: { result } } : [...stdout, ...stderr]);
-    return { status: 0 };
+    return { result, status: 0 };
   }
   if (!json) toStderr(stderr);
   const error = await toStdout(json ? { json: result } : stdout);
   // A reader that closes the pipe has read enough.
-  if (!error || error.code === 'EPIPE') return { status: failed ? 1 : 0 };
+  if (!error || error.code === 'EPIPE') return { result, status: failed ? 1 : 0 };
   toStderr(outputErrorText(error, json));
-  return { status: 1, error: outputErrorObject(error) };
+  return { result, status: 1, error: outputErrorObject(error) };
 }

@@ -57,7 +57,7 @@ export function imageFrom(operands: readonly string[], values: Values): { readon
 
 function httpOptions(values: Values): HttpOptions {
   const ca = values.text('ca');
-  return { headers: headersOf(values.text('headers')), ca: ca === undefined ? undefined : textOf(ca) };
+  return { headers: headersOf(values.text('headers')), ca: ca === undefined ? undefined : readText(ca) };
 }
 
 const glance = (id: string, values: Values, http: HttpOptions): Opener => glanceImage(id, glanceService(values, http));
@@ -84,7 +84,7 @@ function headersOf(path: string | undefined): Record<string, string> | undefined
   // Not quoted: it may hold a token.
   if (/^[\w-]+:\s/.test(path))
     throw new VdiStreamError('USAGE', '--headers expects a file with headers, not a header: arguments are visible to others');
-  const lines = textOf(path).split(/\r?\n/);
+  const lines = readText(path).split(/\r?\n/);
   const pairs = lines.flatMap((line, index): Array<[string, string]> => {
     if (line.trim() === '' || line.startsWith('#')) return [];
     const colon = line.indexOf(':');
@@ -95,7 +95,8 @@ function headersOf(path: string | undefined): Record<string, string> | undefined
   return Object.fromEntries(pairs);
 }
 
-function textOf(path: string): string {
+/** The text of a file that the command line names. Throws USAGE. */
+export function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {

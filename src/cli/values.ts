@@ -1,5 +1,6 @@
 /** From the text of an option to what the library expects. Throws USAGE. */
 
+import { MAX_JOBS } from '../arguments.ts';
 import { INFLATES, type InflateChoice } from '../codec/inflate.ts';
 import { EXPORT_COMPRESSIONS } from '../engine/export-form.ts';
 import type { ExportOptions } from '../engine/export-options.ts';
@@ -87,6 +88,14 @@ export function properties(values: Values): Record<string, string> {
     return [text.slice(0, equals), text.slice(equals + 1)];
   });
   return Object.fromEntries(pairs);
+}
+
+/** Imports at a time. */
+export function jobs(values: Values): number | undefined {
+  const text = values.text('jobs');
+  if (text === undefined) return undefined;
+  if (/^\d{1,3}$/.test(text) && Number(text) >= 1 && Number(text) <= MAX_JOBS) return Number(text);
+  throw new VdiStreamError('USAGE', `--jobs expects a number from 1 to ${MAX_JOBS}, not "${text}"`);
 }
 
 /** `qcow2,bare` */

@@ -10,8 +10,8 @@ import { fileSink } from '../sink/file.ts';
 import { nullSink } from '../sink/null.ts';
 import type { SinkOpener } from '../sink/sink.ts';
 import { standardOutput } from '../sink/stdout.ts';
-import { openPath, openStandardInput } from '../source/path.ts';
-import type { Opener, Source, SourceOptions } from '../source/source.ts';
+import { identifyPath, openPath, openStandardInput } from '../source/path.ts';
+import type { Opener, Source, SourceIdentity, SourceOptions } from '../source/source.ts';
 import { streamSource } from '../source/stream.ts';
 import { deviceTarget } from '../target/device.ts';
 import { NULL_TARGET, nullTarget } from '../target/null.ts';
@@ -63,6 +63,14 @@ export async function openSource(given: SourceInput, options: SourceOptions = {}
   if (isUrl(input)) return httpImage(input).open(options);
   refuseScheme(input, 'an image is fetched from http:// or https://');
   return input === '-' ? openStandardInput(options) : openPath(input, options);
+}
+
+/** The identity that the source would have if it were opened now. Throws what opening does. */
+export async function identifySource(given: SourceInput, options: SourceOptions = {}): Promise<SourceIdentity | undefined> {
+  const input = sourceOf('identifySource', given);
+  if (isOpener(input)) return input.identify?.(options);
+  if (typeof input !== 'string' || input === '-') return undefined;
+  return isUrl(input) ? httpImage(input).identify?.(options) : identifyPath(input);
 }
 
 /** Opens one or more sources, and always closes them. Throws SOURCE_OPEN, USAGE or MEMORY. */

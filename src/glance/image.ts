@@ -4,7 +4,7 @@ import { checkOptions, checkText } from '../arguments.ts';
 import { VdiStreamError } from '../errors.ts';
 import { createHttp, type Http, type HttpOptions, statusError } from '../http/client.ts';
 import { httpImage } from '../http/download.ts';
-import type { Opener } from '../source/source.ts';
+import type { Description, Opener, SourceOptions } from '../source/source.ts';
 import type { OnWarning } from '../warnings.ts';
 import { type Answered, askInTurn } from './endpoint.ts';
 import { type Metadata, metadataOf } from './metadata.ts';
@@ -55,16 +55,25 @@ export function glanceImage(id: string, options: GlanceOptions): Opener {
     }
   }
 
+  /** The data of an image cannot change once it is active. Without a digest, it could be of another service with the same id. */
+  function described({ length, digest }: Metadata): Description {
+    const identity = digest === undefined ? undefined : ['glance', id.toLowerCase(), String(length), digest.algorithm, digest.hex];
+    return { length, digest, identity };
+  }
+
+  const describe = async ({ signal, onWarning }: SourceOptions): Promise<Description> => described((await find(signal, onWarning)).answer);
+
   return {
     name,
-    describe: async ({ signal, onWarning }) => (await find(signal, onWarning)).answer,
+    describe,
+    identify: async (options) => (await describe(options)).identity,
     async open({ sha256, signal, onWarning, onRead }) {
       const { answer, addresses: usable } = await find(signal, onWarning);
       const { length, digest } = answer;
       const urls = usable.map((address) => (version === 1 ? address : `${address}/file`));
       const file = httpImage(urls, { headers, ca, connectTimeout, idleTimeout, retries, length, digest });
       try {
-        return { ...(await file.open({ sha256, signal, onWarning, onRead })), name };
+        return { ...(await file.open({ sha256, signal, onWarning, onRead })), name, identity: described(answer).identity };
       } catch (cause) {
         throw lostBytes(name, cause);
       }

@@ -3,7 +3,7 @@
 import { checkOptions, checkText } from '../arguments.ts';
 import type { Chunks } from '../cursor.ts';
 import { hasRemedy, throwIfCancelled, VdiStreamError } from '../errors.ts';
-import type { Digest, Opener } from '../source/source.ts';
+import type { Digest, Opener, SourceIdentity } from '../source/source.ts';
 import { digestsOf, streamSource } from '../source/stream.ts';
 import { createHttp, type Http, type HttpOptions, statusError } from './client.ts';
 import { type EarlyEnd, earlyEndOf, type HttpAnswer } from './exchange.ts';
@@ -16,6 +16,7 @@ import {
   representationOf,
   restHeaders,
   UNPROVABLE,
+  validatorOf,
 } from './range.ts';
 import { createRetries, RETRIES, type Retries, silenceAfter } from './retry.ts';
 import { parseUrl, redactUrl } from './url.ts';
@@ -40,41 +41,62 @@ export function httpImage(urls: string | URL | readonly (string | URL)[], option
   checkOptions('httpImage', options);
   const { headers, ca, connectTimeout, idleTimeout, retries = RETRIES, digest, length: knownLength, wait } = options;
   const name = redactUrl(servers[0] ?? '');
+  const open: Opener['open'] = async ({ sha256, signal, onWarning, onRead }) => {
+    if (servers.length === 0) throw new VdiStreamError('USAGE', 'no URL for the image');
+    for (const url of servers) parseUrl(url);
+    throwIfCancelled(signal);
+    const http = createHttp({ headers, ca, connectTimeout, idleTimeout, retries });
+    const stop = new AbortController();
+    const cancel = (): void => stop.abort(signal?.reason);
+    signal?.addEventListener('abort', cancel);
+    const close = async (): Promise<void> => {
+      signal?.removeEventListener('abort', cancel);
+      stop.abort();
+      await http.close();
+    };
+    const representations = new Map<string, Representation>();
+    try {
+      const { length, bytes } = await download({
+        http,
+        idleTimeout,
+        signal: stop.signal,
+        retries: createRetries({ retries, wait, signal: stop.signal, onWarning }),
+        digested: digestsOf(sha256, digest).length > 0,
+        servers,
+        representations,
+        position: 0,
+        length: knownLength,
+        md5: undefined,
+      });
+      const source = streamSource(name, bytes, { sha256, signal, onRead }, { length, digest, close });
+      return { ...source, identity: remoteIdentity(representations) };
+    } catch (error) {
+      await close();
+      throw error;
+    }
+  };
   return {
     name,
-    async open({ sha256, signal, onWarning, onRead }) {
-      if (servers.length === 0) throw new VdiStreamError('USAGE', 'no URL for the image');
-      for (const url of servers) parseUrl(url);
-      throwIfCancelled(signal);
-      const http = createHttp({ headers, ca, connectTimeout, idleTimeout, retries });
-      const stop = new AbortController();
-      const cancel = (): void => stop.abort(signal?.reason);
-      signal?.addEventListener('abort', cancel);
-      const close = async (): Promise<void> => {
-        signal?.removeEventListener('abort', cancel);
-        stop.abort();
-        await http.close();
-      };
-      try {
-        const { length, bytes } = await download({
-          http,
-          idleTimeout,
-          signal: stop.signal,
-          retries: createRetries({ retries, wait, signal: stop.signal, onWarning }),
-          digested: digestsOf(sha256, digest).length > 0,
-          servers,
-          representations: new Map(),
-          position: 0,
-          length: knownLength,
-          md5: undefined,
-        });
-        return streamSource(name, bytes, { sha256, signal, onRead }, { length, digest, close });
-      } catch (error) {
-        await close();
-        throw error;
-      }
+    open,
+    // Not a HEAD request: a signed URL is often valid for GET only, and some servers describe an image differently.
+    async identify(options) {
+      const source = await open(options);
+      await source.close();
+      return source.identity;
     },
   };
+}
+
+/** Of what the first server to answer has described. */
+function remoteIdentity(representations: ReadonlyMap<string, Representation>): SourceIdentity | undefined {
+  for (const [url, representation] of representations) {
+    const { etag, length } = representation;
+    const validator = validatorOf(representation);
+    // The query may hold a secret, so it is left out; then only an ETag distinguishes two images that differ in it.
+    if (validator === undefined || (validator !== etag && new URL(url).search !== '')) return undefined;
+    return ['url', redactUrl(url), String(length), validator];
+  }
+  return undefined;
 }
 
 /** The state of one download. */

@@ -45,7 +45,7 @@ export function representationOf({ status, headers }: HttpAnswer): Representatio
  * For If-Range: a strong ETag, else Last-Modified if the response's Date is at least a second later (RFC 9110, 8.8.2.2): two changes
  * within one second share a date.
  */
-function validatorOf({ etag, modified, date }: Representation): string | undefined {
+export function validatorOf({ etag, modified, date }: Representation): string | undefined {
   if (etag !== undefined && /^"[\x21\x23-\x7e]*"$/.test(etag)) return etag;
   const age = Date.parse(date ?? '') - Date.parse(modified ?? '');
   return age >= 1000 ? modified : undefined;

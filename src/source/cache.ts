@@ -11,7 +11,7 @@ import type { OnWarning } from '../warnings.ts';
 import { addEntry, evict, isKey, makeRoom, openEntry, removeEntry, touch } from './entries.ts';
 import { removeDeadLocks, withEntryLock } from './entry-lock.ts';
 import { fileCursor } from './file.ts';
-import type { Digest, Opener, Source } from './source.ts';
+import type { Digest, Opener, Source, SourceIdentity } from './source.ts';
 import { copySource, fetchAnew, fetchInto, fetchUnnamed, type ImageStore, type RemoteImage, storeError } from './staged-image.ts';
 import { partFile, prepareFolder, removeFile } from './staging.ts';
 import { digestsOf, wrongSum } from './stream.ts';
@@ -37,21 +37,35 @@ export function cachedImage(from: Opener, options: CacheOptions): Opener {
   return {
     name,
     async open({ sha256, signal, onWarning, onRead }) {
-      const { digest, length } = (await from.describe?.({ sha256, signal, onWarning, onRead })) ?? {};
+      const asked = { sha256, signal, onWarning, onRead };
+      const { digest, length, ...described } = (await from.describe?.(asked)) ?? {};
       // The source's own digest first: everyone who requests this image gets the same one.
       const keys = digestsOf(sha256, digest).reverse().filter(isKey);
-      const open = (): Promise<Source> => from.open({ sha256, signal, onWarning, onRead });
+      let { identity }: { identity?: SourceIdentity | undefined } = described;
+      let isFetched = false;
+      const open = async (): Promise<Source> => {
+        const source = await from.open(asked);
+        isFetched = true;
+        identity ??= source.identity;
+        return source;
+      };
       const image: CachedImage = { name, open, signal, onRead, onWarning, keys, length };
       const [key] = keys;
       try {
         await prepareFolder(folder);
         await removeDeadLocks(folder);
-        if (key === undefined || (length !== undefined && length > size)) return await fetchUnnamed(image, store);
-        return (await find(image, store)) ?? (await findOrFetch(image, store, key, size));
+        const unkept = key === undefined || (length !== undefined && length > size);
+        const copy = unkept
+          ? await fetchUnnamed(image, store)
+          : ((await find(image, store)) ?? (await findOrFetch(image, store, key, size)));
+        // An entry has no identity of its own.
+        if (identity === undefined && !isFetched) identity = await from.identify?.(asked).catch(() => undefined);
+        return { ...copy, identity };
       } catch (cause) {
         throw storeError(store, cause);
       }
     },
+    identify: async (asked) => from.identify?.(asked),
   };
 }
 

@@ -1,7 +1,7 @@
 /** A path, or standard input, as a source: regular files and block devices are seekable, anything else is a stream. */
 
 import { constants, fstatSync, openSync, type Stats } from 'node:fs';
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { SECTOR } from '../bytes.ts';
@@ -10,12 +10,25 @@ import { deviceId, deviceStack, shareBytes } from '../host/device-stack.ts';
 import { errnoOf } from '../host/errno.ts';
 import { kernelText } from '../host/kernel-files.ts';
 import { fileCursor } from './file.ts';
-import { closers, type Source, type SourceOptions } from './source.ts';
+import { closers, type Source, type SourceIdentity, type SourceOptions } from './source.ts';
 import { streamSource } from './stream.ts';
 
 /** Opens a regular file, a FIFO or a device. With `sha256`, everything is a stream. Throws SOURCE_OPEN. */
 export async function openPath(path: string, options: SourceOptions): Promise<Source> {
   return pathSource(path, path, options);
+}
+
+/** The identity of what is at a path; undefined for anything but a regular file. */
+export async function identifyPath(path: string): Promise<SourceIdentity | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  return found && fileIdentity(path, found);
+}
+
+async function fileIdentity(path: string, found: Stats): Promise<SourceIdentity | undefined> {
+  // What a device holds can change while its number and its times do not.
+  if (!found.isFile()) return undefined;
+  const real = await realpath(path).catch(() => undefined);
+  return real === undefined ? undefined : ['file', real, String(found.size), String(found.mtimeMs)];
 }
 
 /** Throws SOURCE_OPEN. */
@@ -41,10 +54,15 @@ async function pathSource(path: string, name: string, { sha256, signal, onRead }
     if (size === undefined) {
       return { ...nodeStreamSource(name, file.createReadStream({ autoClose: false }), streamOptions, closing(file)), sharesBytesWith };
     }
+    const identity = await fileIdentity(path, found);
     const source = seekableSource(file, { found, size }, name, { signal, onRead });
-    if (sha256 === undefined) return source;
+    if (sha256 === undefined) return { ...source, identity };
     // A checksum needs every byte in order.
-    return { ...streamSource(name, source.cursor.chunks(), streamOptions, { length: size, close: source.close }), sharesBytesWith };
+    return {
+      ...streamSource(name, source.cursor.chunks(), streamOptions, { length: size, close: source.close }),
+      sharesBytesWith,
+      identity,
+    };
   } catch (cause) {
     await file?.close();
     if (cause instanceof VdiStreamError) throw cause;

@@ -8,14 +8,31 @@ export interface Opener {
   readonly name: string;
   /** The caller closes the source. Throws SOURCE_OPEN, or the errors of its kind. */
   open(options: SourceOptions): Promise<Source>;
-  /** Digest and length, if they are known without reading the image. Throws what `open` does. */
-  describe?(options: SourceOptions): Promise<{ readonly digest?: Digest | undefined; readonly length?: number | undefined }>;
+  /** What is known without reading the image. Throws what `open` does. */
+  describe?(options: SourceOptions): Promise<Description>;
+  /** The identity that the source would have if it were opened now. Throws what `open` does. */
+  identify?(options: SourceOptions): Promise<SourceIdentity | undefined>;
 }
+
+export interface Description {
+  readonly digest?: Digest | undefined;
+  /** Bytes. */
+  readonly length?: number | undefined;
+  readonly identity?: SourceIdentity | undefined;
+}
+
+/**
+ * What distinguishes the bytes of a source from all others, as far as that is known before they are read: its name, and what changes when
+ * they do.
+ */
+export type SourceIdentity = readonly string[];
 
 export interface Source {
   /** For messages: the path, `standard input` or `stream`. */
   readonly name: string;
   readonly cursor: Cursor;
+  /** Undefined for a pipe, and for whatever may change without a trace. */
+  readonly identity?: SourceIdentity | undefined;
   /** Whether `path` is what is being read, or a device or file with the same bytes: writing there would destroy the image. */
   sharesBytesWith(path: string): Promise<boolean>;
   /** Bytes read so far. */

@@ -6,7 +6,7 @@ import { truncated } from '../cursor.ts';
 import { type ErrorCode, hasRemedy, throwIfCancelled, type VdiStreamError } from '../errors.ts';
 import { cancellable } from '../host/cancel.ts';
 import { fileSource } from './path.ts';
-import type { Opener, Source, SourceOptions } from './source.ts';
+import type { Opener, Source, SourceIdentity, SourceOptions } from './source.ts';
 import { folderError, namelessFile, prepareFolder, refuseFull, writeAll } from './staging.ts';
 
 /**
@@ -26,8 +26,16 @@ export function stagedImage(from: Opener, folder: string): Opener {
       } catch (cause) {
         throw storeError(store, cause);
       }
-      return fetchUnnamed({ name, open: () => from.open({ sha256, signal, onWarning, onRead }), signal, onRead }, store);
+      let identity: SourceIdentity | undefined;
+      const open = async (): Promise<Source> => {
+        const source = await from.open({ sha256, signal, onWarning, onRead });
+        ({ identity } = source);
+        return source;
+      };
+      const copy = await fetchUnnamed({ name, open, signal, onRead }, store);
+      return { ...copy, identity };
     },
+    identify: async (options) => from.identify?.(options),
   };
 }
 

@@ -7,9 +7,12 @@ import type { DiskInput } from '../engine/options.ts';
 import { type WriteResult, writeDisk, writeTo } from '../engine/write.ts';
 import type { ImportDeviceOptions, ImportOptions } from './options.ts';
 import { withOwnDevice, withPrepared } from './prepare.ts';
-import { createReaper } from './reap.ts';
-import { createRecords } from './record.ts';
+import { createReaper, type Reaper } from './reap.ts';
+import { createRecords, type Records } from './record.ts';
+import { sourceDigest } from './source-digest.ts';
+import type { Toolstack } from './toolstack.ts';
 import { withVdi } from './vdi.ts';
+import type { XeOptions } from './xe.ts';
 import { createXeToolstack } from './xe-toolstack.ts';
 
 /** Sizes in bytes. `target` is the device that the disk was written to, detached by now. */
@@ -32,9 +35,28 @@ export async function importImage(given: DiskInput, allOptions: ImportOptions): 
   const input = inputOf('importImage', given);
   checkOptions('importImage', allOptions);
   const { xe, ...options } = allOptions;
-  const { zero, verify, force, onProgress } = options;
+  return importWith(importTools(xe), input, options);
+}
+
+/** What all imports to one host need. */
+export interface ImportTools {
+  readonly toolstack: Toolstack;
+  readonly reaper: Reaper;
+  readonly records: Records;
+}
+
+export function importTools(xe: XeOptions | undefined): ImportTools {
   const toolstack = createXeToolstack(xe);
-  const reaper = createReaper(toolstack, xe);
+  return { toolstack, reaper: createReaper(toolstack, xe), records: createRecords(xe?.records) };
+}
+
+/** One import, with checked arguments. */
+export function importWith(
+  { toolstack, reaper, records }: ImportTools,
+  input: DiskInput,
+  options: Omit<ImportOptions, 'xe'>,
+): Promise<ImportResult> {
+  const { zero, verify, force, onProgress, disk, raw, rawBase, rawVdi, sha256 } = options;
   return withPrepared(
     toolstack,
     reaper,
@@ -42,6 +64,10 @@ export async function importImage(given: DiskInput, allOptions: ImportOptions): 
     { ...options, dryRun: false },
     async ({ wanted, readsZero, chosen, sources, job, signal }) => {
       const { sr, name } = wanted;
+      const source = sourceDigest(
+        sources.map(({ identity }) => identity),
+        { disk, raw, rawBase, rawVdi, sha256 },
+      );
       const imported = await withVdi(
         toolstack,
         wanted,
@@ -50,7 +76,7 @@ export async function importImage(given: DiskInput, allOptions: ImportOptions): 
           return { ...written, vdi, sr, name, vdiSize: size };
         },
         // An explicit `zero` policy applies even if new disks read as zero.
-        { readsZero: readsZero && zero === undefined, records: createRecords(xe?.records), signal, onWarning: job.warn },
+        { readsZero: readsZero && zero === undefined, records, source, signal, onWarning: job.warn },
       );
       return { ...imported, bytesRead: bytesRead(sources), seconds: job.seconds() };
     },

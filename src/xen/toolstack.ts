@@ -63,6 +63,11 @@ export interface Toolstack {
    */
   isAttached(device: number, signal?: AbortSignal): Promise<boolean>;
 
+  /** Notes what a VDI was filled from, in its other-config. Resolves only if it is noted. */
+  setSource(vdi: string, source: string, signal?: AbortSignal): Promise<void>;
+  /** uuids of the VDIs on an SR that note this source. A copy or snapshot of one does not count. */
+  listBySource(source: string, sr: string, signal?: AbortSignal): Promise<string[]>;
+  tagsOf(vdi: string, signal?: AbortSignal): Promise<string[]>;
   /** Resolves only if the VDI still exists and no longer has the tag. */
   untag(vdi: string, tag: string): Promise<void>;
   /** All tags of the VDIs on one SR, or on all. */

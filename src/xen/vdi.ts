@@ -24,6 +24,8 @@ interface VdiOptions {
   /** Whether unwritten parts are certain to read as zero. */
   readonly readsZero: boolean;
   readonly records: Records;
+  /** The digest of what `use` fills the VDI from, which is noted in it once it is filled. */
+  readonly source?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called with LOCK_WAIT, and with VBD_RETRY when a VBD cannot be unplugged yet. */
   readonly onWarning?: OnWarning | undefined;
@@ -37,7 +39,7 @@ export async function withVdi<T>(
   toolstack: Toolstack,
   wanted: NewVdi,
   use: (attached: AttachedVdi) => Promise<T>,
-  { readsZero, records, signal, onWarning }: VdiOptions,
+  { readsZero, records, source, signal, onWarning }: VdiOptions,
 ): Promise<T> {
   throwIfCancelled(signal);
   const tag = newOwnerTag(await toolstack.host(signal));
@@ -52,6 +54,7 @@ export async function withVdi<T>(
     const { target, detach } = await attaching;
     const result = await use({ vdi, size, target });
     await detach(onWarning);
+    if (source !== undefined) await toolstack.setSource(vdi, source, signal);
     throwIfCancelled(signal);
     // Fails unless the tag is certain to be gone: otherwise a later clean-up would remove the VDI as a left-over.
     await toolstack.untag(vdi, tag.text);

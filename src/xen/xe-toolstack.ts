@@ -5,9 +5,10 @@ import type { Toolstack } from './toolstack.ts';
 import { createXe, type XeOptions } from './xe.ts';
 import { destroy, exists } from './xe-confirm.ts';
 import { findHost, type Host } from './xe-host.ts';
+import { listBySource, setSource } from './xe-source.ts';
 import { freeSpace, srConfig, srType } from './xe-sr.ts';
 import { attach, createReadOnlyVbd, isAttached, labelVbd, plug, readOnlyVbds, unplug, vbdsOf, writersOf } from './xe-vbd.ts';
-import { createVdi, listTagged, listTags, storedVdi, untag, vdiFacts, vdiSize } from './xe-vdi.ts';
+import { createVdi, listTagged, listTags, storedVdi, tagsOf, untag, vdiFacts, vdiSize } from './xe-vdi.ts';
 
 export function createXeToolstack(options: XeOptions = {}): Toolstack {
   const { program, timeout, grace, pause = 1000, inventory = '/etc/xensource-inventory' } = options;
@@ -42,6 +43,9 @@ export function createXeToolstack(options: XeOptions = {}): Toolstack {
     isAttached: async (device, signal) => isAttached(xe, device, (await here(signal)).dom0, signal),
     unplug: (vbd, onWarning) => unplug(xe, vbd, { lock, pause }, onWarning),
 
+    setSource: (vdi, source, signal) => setSource(xe, vdi, source, signal),
+    listBySource: (source, sr, signal) => listBySource(xe, source, sr, signal),
+    tagsOf: (vdi, signal) => tagsOf(xe, vdi, signal),
     untag: (vdi, tag) => untag(xe, vdi, tag),
     listTags: (sr, signal) => listTags(xe, sr, signal),
     listTagged: (tag, sr, signal) => listTagged(xe, tag, sr, signal),

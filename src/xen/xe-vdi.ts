@@ -81,6 +81,11 @@ export async function listTags(xe: Xe, sr: string | undefined, signal: AbortSign
   return joined.flatMap((tags) => tags.split(', '));
 }
 
+export async function tagsOf(xe: Xe, vdi: string, signal: AbortSignal | undefined): Promise<string[]> {
+  const joined = await xe.list('vdi-list', { uuid: vdi, params: 'tags' }, signal);
+  return joined.flatMap((tags) => tags.split(', '));
+}
+
 export const listTagged = async (xe: Xe, tag: string, sr?: string, signal?: AbortSignal): Promise<string[]> =>
   (await tagged(xe, tag, sr, signal)).filter(isUuid);
 

@@ -12,7 +12,8 @@ describe('version 1', () => {
     await written([server], v1);
     expect(said(server)).toEqual([`HEAD /v1/images/${ID}`, `GET /v1/images/${ID}`]);
     const facts = { length: vhd.length, digest: { algorithm: 'md5', hex: hex('md5') } };
-    expect(await imageAt([server], v1).describe?.({})).toEqual(facts);
+    const identity = ['glance', ID, String(vhd.length), 'md5', hex('md5')];
+    expect(await imageAt([server], v1).describe?.({})).toEqual({ ...facts, identity });
   });
 
   test.each([{ checksum: '' }, { size: '' }, { size: 0 }])('may omit fields: %j', async (changed) => {

@@ -61,7 +61,8 @@ describe('an image of a real Glance', () => {
     const image = glanceImage(id, { endpoints: [`${glance.endpoint}/v2/`] });
     expect(image.name).toBe(`glance image ${id}`);
     const hex = createHash('sha512').update(vhd).digest('hex');
-    expect(await image.describe?.({})).toEqual({ length: vhd.length, digest: { algorithm: 'sha512', hex } });
+    const identity = ['glance', id, String(vhd.length), 'sha512', hex];
+    expect(await image.describe?.({})).toEqual({ length: vhd.length, digest: { algorithm: 'sha512', hex }, identity });
     const source = await image.open({});
     expect(source).toMatchObject({ name: image.name, cursor: { length: vhd.length } });
     await source.close();

@@ -87,6 +87,7 @@ export const FIELDS = {
     { name: 'sharable', get: (vdi) => String(vdi.sharable) },
     { name: 'read-only', get: (vdi) => String(vdi.readOnly) },
     { name: 'managed', get: (vdi) => String(vdi.managed) },
+    { name: 'missing', get: (vdi) => String(vdi.missing) },
     otherConfig(),
     { name: 'sm-config', get: (vdi) => vdi.smConfig },
     tags(),

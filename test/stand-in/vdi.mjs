@@ -32,6 +32,7 @@ export const vdiCreate = {
       sharable,
       readOnly: false,
       managed: true,
+      missing: false,
       isSnapshot: false,
       snapshotOf: '',
       smConfig: { ...smConfig, vdi_type: isRaw(sr, smConfig) ? 'aio' : 'vhd' },

@@ -17,7 +17,7 @@ import { serverError } from './refusal.mjs';
  * @typedef {Named & { type: string, shared: boolean, size: number, smConfig: StringMap, device: DeviceStyle, sector: number,
  *   place: string, signatures: boolean }} Sr the old data on a volume of an SR with `signatures` looks like a file system and more
  * @typedef {Identity & { sr: string, host: string, currentlyAttached: boolean, otherConfig: StringMap }} Pbd
- * @typedef {Named & { sr: string, virtualSize: number, type: string, sharable: boolean, readOnly: boolean, managed: boolean,
+ * @typedef {Named & { sr: string, virtualSize: number, type: string, sharable: boolean, readOnly: boolean, managed: boolean, missing: boolean,
  *   isSnapshot: boolean, snapshotOf: string, smConfig: StringMap, disk: import('./storage.mjs').Disk }} Vdi
  * @typedef {Identity & { vm: string, vdi: string, userdevice: string, device: string, bootable: boolean, mode: 'RO' | 'RW',
  *   type: 'Disk' | 'CD', unpluggable: boolean, currentlyAttached: boolean, otherConfig: StringMap }} Vbd
