@@ -82,7 +82,7 @@ export const ERRORS = {
     exit: 1,
     atFault: 'host',
     meaning: 'The log cannot be opened, or the file is not a log of vdistream. Nothing was done.',
-    advice: 'Name a new file, or one that vdistream has created as a log, in a folder that this user can write to.',
+    advice: 'Name a new file, or a log of an earlier run, in a folder that this user can write to.',
   },
 
   MEMORY: {

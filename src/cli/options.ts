@@ -7,6 +7,7 @@ import { MANIFEST_MODES } from '../ova/member-digests.ts';
 import type { CommandName } from './commands.ts';
 import type { Option } from './option.ts';
 import { EXPORT_OPTIONS } from './options-of-export.ts';
+import { OUTPUT_OPTIONS } from './options-of-output.ts';
 import { UPLOAD_OPTIONS } from './options-of-upload.ts';
 
 const READERS = ['info', 'check', 'write', 'verify', 'import'] as const;
@@ -204,33 +205,7 @@ export const OPTIONS = {
     values: INFLATES,
     page: 'images.md#compression',
   },
-  log: {
-    argument: 'FILE',
-    sentence: 'append start, warnings, progress and result to FILE, as JSON lines',
-    commands: [...READERS, 'export', 'upload', 'reap'],
-    group: 'output',
-    path: 'file',
-    page: 'output.md#log',
-  },
-  json: {
-    sentence: 'print one JSON object on stdout, and progress as JSON lines on stderr',
-    commands: [...READERS, 'export', 'upload', 'reap'],
-    group: 'output',
-    page: 'output.md#json',
-    override: { reap: { sentence: 'print one JSON object on stdout' } },
-  },
-  quiet: {
-    short: 'q',
-    sentence: 'print no progress, no warnings and no summary',
-    commands: [...READERS, 'export', 'upload', 'reap'],
-    group: 'output',
-    override: {
-      info: { sentence: 'print no progress and no warnings' },
-      check: { sentence: 'print no progress' },
-      import: { sentence: 'print no progress, no warnings and no summary, only the UUID' },
-      reap: { sentence: 'print no table; what could not be removed goes to stderr' },
-    },
-  },
+  ...OUTPUT_OPTIONS,
 } as const satisfies Readonly<Record<string, Option>>;
 
 type OptionName = keyof typeof OPTIONS;
