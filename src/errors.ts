@@ -5,6 +5,8 @@
  * `docs/errors.md` is generated from it.
  */
 
+import { printable } from './quote.ts';
+
 /**
  * Where to look for the cause. `caller`: the request. `host`: the machine that vdistream runs on. `source`: the bytes as stored or
  * served, as opposed to a member of an archive. `image`: the content of those bytes.
@@ -80,7 +82,7 @@ export const ERRORS = {
     exit: 1,
     atFault: 'host',
     meaning: 'The log cannot be opened, or the file is not a log of vdistream. Nothing was done.',
-    advice: 'Name a new file, or one that vdistream has created as a log, in a folder that this user can write to.',
+    advice: 'Name a new file, or a log of an earlier run, in a folder that this user can write to.',
   },
 
   MEMORY: {
@@ -810,7 +812,7 @@ export class VdiStreamError extends Error {
     this.code = code;
     const kind: Kind = ERRORS[code];
     this.guard = where.final ? undefined : kind.guard;
-    this.advice = where.advice ?? ERRORS[code].advice;
+    this.advice = where.advice === undefined ? ERRORS[code].advice : oneLine(where.advice);
     this.member = where.member;
     this.offset = where.offset;
     this.errno = where.errno;
@@ -847,7 +849,8 @@ export class VdiStreamError extends Error {
   }
 }
 
-const oneLine = (text: string): string => (/[\r\n]/.test(text) ? text.trim().replace(/\s*[\r\n]\s*/g, ' ') : text);
+/** Names from an image, a server or a command line may be in it. */
+const oneLine = (text: string): string => printable(/[\r\n]/.test(text) ? text.trim().replace(/\s*[\r\n]\s*/g, ' ') : text);
 
 /** What the command line says about an error, or a finding of a check: with its options, unless the case has an advice of its own. */
 export function cliAdvice({ code, advice }: { readonly code: string; readonly advice: string }): string {

@@ -5,13 +5,13 @@ import { createRequire } from 'node:module';
 // By the package's own name, which Node resolves from anywhere inside the package: the bundle is in another folder.
 const manifest: unknown = createRequire(import.meta.url)('vdistream/package.json');
 
-const field = (value: unknown, name: string): unknown =>
+const fieldOf = (value: unknown, name: string): unknown =>
   typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
 
-export const VERSION = String(field(manifest, 'version') ?? 'unknown');
+export const VERSION = String(fieldOf(manifest, 'version') ?? 'unknown');
 
 /** The oldest Node that it supports, such as 20.19. */
-export const OLDEST_NODE = String(field(field(manifest, 'engines'), 'node') ?? '').replace('>=', '');
+export const OLDEST_NODE = String(fieldOf(fieldOf(manifest, 'engines'), 'node') ?? '').replace('>=', '');
 
 /** Whether this process runs on one that is supported. */
 export function isNodeSupported(): boolean {

@@ -1,6 +1,7 @@
 /** Warnings, and the table of them; `docs/errors.md` is generated from it. */
 
 import { type AtFault, VdiStreamError } from './errors.ts';
+import { printable } from './quote.ts';
 
 /** Something unusual that does not stop the work. */
 export interface Warning {
@@ -167,12 +168,13 @@ export const WARNINGS = {
 export type WarningCode = keyof typeof WARNINGS;
 export type OnWarning = (warning: Warning) => void;
 
-/** Collects the warnings of one call. With `strict`, a warning about the image throws STRICT. */
+/** Collects the warnings of one call; each message is one line. With `strict`, a warning about the image throws STRICT. */
 export function warner(
   warnings: Warning[],
   { strict, onWarning }: { readonly strict?: boolean | undefined; readonly onWarning?: OnWarning | undefined },
 ): OnWarning {
-  return (warning) => {
+  return (given) => {
+    const warning = { ...given, message: printable(given.message) };
     warnings.push(warning);
     onWarning?.(warning);
     const { code, message, member, offset } = warning;

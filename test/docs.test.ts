@@ -183,6 +183,17 @@ test('every block says what it is', () => {
   expect(other.map(({ page, line, language }) => `${page}:${line} ${language}`)).toEqual([]);
 });
 
+test('a block that needs a Xen host is in a section, or on a page, that says so', () => {
+  const needsHost = ({ language, text }: Block): boolean =>
+    language !== 'text' && /\bvdistream (?:import|reap)\b|\bxe \w|\bvdi:|\bimportImage\b|\breap\(/.test(text);
+  const says = (text = ''): boolean => /Dom0|Xen host/.test(text);
+  const unmarked = BLOCKS.filter(needsHost).filter(({ page, line }) => {
+    const before = read(page).split('\n').slice(0, line).join('\n');
+    return !says(before.split(/^#+ /m).at(-1)) && !says(before.split(/^## /m)[0]);
+  });
+  expect(unmarked.map(({ page, line }) => `${page}:${line}`)).toEqual([]);
+});
+
 test('every block that is listed as not run is still there', () => {
   const gone = NOT_RUN.filter(({ text }) => !BLOCKS.some((block) => block.text === text));
   expect(gone).toEqual([]);

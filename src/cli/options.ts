@@ -8,6 +8,7 @@ import type { CommandName } from './commands.ts';
 import type { Option } from './option.ts';
 import { EXPORT_OPTIONS } from './options-of-export.ts';
 import { LIST_OPTIONS } from './options-of-list.ts';
+import { OUTPUT_OPTIONS } from './options-of-output.ts';
 import { UPLOAD_OPTIONS } from './options-of-upload.ts';
 
 const READERS = ['info', 'check', 'write', 'verify', 'import'] as const;
@@ -206,36 +207,7 @@ export const OPTIONS = {
     values: INFLATES,
     page: 'images.md#compression',
   },
-  log: {
-    argument: 'FILE',
-    sentence: 'append start, warnings, progress and result to FILE, as JSON lines',
-    commands: [...READERS, 'export', 'upload', 'reap'],
-    group: 'output',
-    path: 'file',
-    page: 'output.md#log',
-  },
-  json: {
-    sentence: 'print one JSON object on stdout, and progress as JSON lines on stderr',
-    commands: [...READERS, 'export', 'upload', 'reap'],
-    group: 'output',
-    page: 'output.md#json',
-    override: {
-      import: { sentence: 'print one JSON object per image on stdout, and progress as JSON lines on stderr' },
-      reap: { sentence: 'print one JSON object on stdout' },
-    },
-  },
-  quiet: {
-    short: 'q',
-    sentence: 'print no progress, no warnings and no summary',
-    commands: [...READERS, 'export', 'upload', 'reap'],
-    group: 'output',
-    override: {
-      info: { sentence: 'print no progress and no warnings' },
-      check: { sentence: 'print no progress' },
-      import: { sentence: 'print no progress, no warnings and no summary, only the UUIDs' },
-      reap: { sentence: 'print no table; what could not be removed goes to stderr' },
-    },
-  },
+  ...OUTPUT_OPTIONS,
 } as const satisfies Readonly<Record<string, Option>>;
 
 type OptionName = keyof typeof OPTIONS;

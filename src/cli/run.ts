@@ -1,6 +1,8 @@
 /** One run of a command: arguments in, a result on stdout, and an exit status. */
 
 import { rejection } from '../errors.ts';
+import { printable } from '../quote.ts';
+import type { OnWarning } from '../warnings.ts';
 import { ACTIONS, importOptions, type Outcome } from './actions.ts';
 import { COMMANDS, type CommandName } from './commands.ts';
 import { errorObject, exitStatusOf, outputErrorObject, outputErrorText } from './error-text.ts';
@@ -22,7 +24,9 @@ export async function run(name: CommandName, argv: readonly string[], signal: Ab
     log = logPath === undefined ? undefined : openLog(logPath, [name, ...argv], reporter.onWarning);
     const inputs = COMMANDS[name].operands.includes('SRC') ? inputsFrom(sources, values) : [];
     const onProgress = both(reporter.onProgress, log?.onProgress);
-    const onWarning = both(reporter.onWarning, log?.onWarning);
+    const warn = both(reporter.onWarning, log?.onWarning);
+    // Those of the toolstack do not come through an image's collector.
+    const onWarning: OnWarning = (warning) => warn({ ...warning, message: printable(warning.message) });
     const call = { values, sources, inputs, target, signal, onProgress, onWarning };
     const ended =
       name === 'import' && importsMany(values)

@@ -83,7 +83,7 @@ function headersOf(path: string | undefined): Record<string, string> | undefined
   if (path === undefined) return undefined;
   // Not quoted: it may hold a token.
   if (/^[\w-]+:\s/.test(path))
-    throw new VdiStreamError('USAGE', '--headers expects a file with headers, not a header: arguments are visible to others');
+    throw new VdiStreamError('USAGE', '--headers expects a file, not a header: other users of this host can see arguments');
   const lines = readText(path).split(/\r?\n/);
   const pairs = lines.flatMap((line, index): Array<[string, string]> => {
     if (line.trim() === '' || line.startsWith('#')) return [];

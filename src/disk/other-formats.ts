@@ -28,21 +28,21 @@ const RAR = { what: 'a RAR archive', advice: 'Unpack it first (`unrar x FILE`), 
 const VMDK_ADVICE = `${CONVERT}. If its data is in other files, keep them in the same folder.`;
 
 export const XVA: NamedFormat = {
-  what: 'an XVA, the export of a whole VM',
+  what: 'an XVA (the export of a whole VM)',
   advice:
     'Import the VM with `xe vm-import filename=FILE`. Its disk can be exported as a VHD then: `xe vdi-export uuid=VDI format=vhd filename=OUT.vhd`.',
 };
 
 export const OTHER_FORMATS: readonly OtherFormat[] = [
   { what: 'a VHDX image', magic: 'vhdxfile', advice: CONVERT },
-  { what: 'a qcow image', magic: 'QFI\xfb', advice: CONVERT },
+  { what: 'a qcow2 image', magic: 'QFI\xfb', advice: CONVERT },
   { what: 'a VMDK image', magic: 'KDMV', advice: VMDK_ADVICE },
   { what: 'a VMDK descriptor', magic: '# Disk DescriptorFile', advice: VMDK_ADVICE },
   { what: 'a VDI (VirtualBox) image', magic: '\x7f\x10\xda\xbe', at: 64, advice: CONVERT },
   { what: 'a QED image', magic: 'QED\0', advice: CONVERT },
   ...['WithoutFreeSpace', 'WithouFreSpacExt'].map((magic) => ({ ...PARALLELS, magic })),
   {
-    what: 'a VMA, a backup of Proxmox',
+    what: 'a VMA (a backup of Proxmox)',
     magic: 'VMA\0',
     advice: 'Extract it on a Proxmox host (`vma extract FILE FOLDER`), and pass the disk in it, which is raw.',
   },
@@ -64,5 +64,5 @@ export function refuseOtherFormat(front: Uint8Array): void {
   if (other !== undefined) throw formatError(other);
 }
 
-export const formatError = ({ what, advice }: NamedFormat, member?: string): VdiStreamError =>
-  new VdiStreamError('FORMAT_OTHER', `this is ${what}, not a VHD`, { member, offset: 0, advice });
+export const formatError = ({ what, advice }: NamedFormat): VdiStreamError =>
+  new VdiStreamError('FORMAT_OTHER', `this is ${what}, not a VHD`, { offset: 0, advice });

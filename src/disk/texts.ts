@@ -29,14 +29,14 @@ const TEXTS: readonly TextFormat[] = [
     matches: (text) => text.startsWith('version https://git-lfs.github.com/spec/'),
   },
   {
-    what: 'an alias of Xen Orchestra, the name of another VHD',
+    what: 'an alias of Xen Orchestra (the name of another VHD)',
     advice: 'Pass the VHD whose path is in this file. If that is a folder of blocks, export the disk with Xen Orchestra.',
     // Xen Orchestra, packages/vhd-lib/aliases.js: one relative path, of at most 1024 bytes.
     matches: (text) => text.length <= 1024 && /^[^\p{Cc}<{[]+\.vhd\s*$/u.test(text),
   },
   { what: 'a web page (HTML)', advice: ANSWER, matches: isPage },
   {
-    what: 'an OVF descriptor, without its disks',
+    what: 'an OVF descriptor without its disks',
     advice: 'Pass the VHD that it names, or the whole OVA. For a disk in another format, convert that file first.',
     matches: (text) => rootOf(text) === 'envelope',
   },

@@ -2,6 +2,7 @@
 
 import { basename } from 'node:path';
 import { ERRORS, VdiStreamError } from '../errors.ts';
+import { printable } from '../quote.ts';
 import type { Source } from '../source/source.ts';
 
 /** What is known of an error, or of a finding of a check. */
@@ -60,6 +61,6 @@ function orderAdvice(code: string, member = ''): string | undefined {
 
 /** Gives an error the advice for these sources. */
 export function withAdvice(error: unknown, sources: readonly Source[]): unknown {
-  if (error instanceof VdiStreamError) error.advice = adviceFor(error, sources);
+  if (error instanceof VdiStreamError) error.advice = printable(adviceFor(error, sources));
   return error;
 }

@@ -11,6 +11,7 @@ import { openFeed } from '../image/feed.ts';
 import { createLayers } from '../image/layers.ts';
 import type { StoredDisk } from '../image/stored.ts';
 import { branchesOf, branchPlaces, type TreeNode } from '../image/tree.ts';
+import { printable } from '../quote.ts';
 import { type Checked, checkVhd } from '../vhd/check.ts';
 import { EPOCH } from '../vhd/footer.ts';
 import type { OnWarning, WarningCode } from '../warnings.ts';
@@ -89,7 +90,8 @@ export async function check(given: DiskInput, options: ReadOptions = {}): Promis
       inflate: inflater,
       findings: findings.list.map((finding) => ({
         ...finding,
-        advice: finding.advice && adviceFor({ ...finding, advice: finding.advice }, sources),
+        message: printable(finding.message),
+        advice: finding.advice && printable(adviceFor({ ...finding, advice: finding.advice }, sources)),
       })),
       disks,
     };

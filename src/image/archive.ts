@@ -111,7 +111,7 @@ async function* members({ cursor, pack }: Pick<Reading, 'cursor' | 'pack'>, warn
   let first: string | undefined;
   for await (const member of readTar(cursor, warn)) {
     first ??= plainName(member.name);
-    if (first === 'ova.xml' && isXvaDisk(member.name)) throw formatError(XVA, plainName(member.name));
+    if (first === 'ova.xml' && isXvaDisk(member.name)) throw formatError(XVA);
     try {
       if (!(await pack.read(member))) yield member;
     } catch (error) {

@@ -48,7 +48,7 @@ export const ofBare = (error: unknown): unknown =>
   error instanceof VdiStreamError && error.code === 'VHD_FOOTER' ? unknownFormat(error) : error;
 
 const unknownFormat = (cause?: unknown): VdiStreamError =>
-  new VdiStreamError('FORMAT_UNKNOWN', 'this is neither a VHD nor a tar: it has no footer at its start or end; perhaps a raw disk', {
+  new VdiStreamError('FORMAT_UNKNOWN', 'this is neither a VHD nor a tar archive', {
     offset: 0,
     cause,
   });

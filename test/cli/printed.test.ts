@@ -2,8 +2,11 @@
 
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { ERRORS, type ErrorCode, VdiStreamError } from '../../src/errors.ts';
 import { printable, printableJson, quote } from '../../src/quote.ts';
+import { WARNINGS, type Warning, type WarningCode, warner } from '../../src/warnings.ts';
 import { cli } from '../support/cli.ts';
 import { testFolder } from '../support/folder.ts';
 import { rawServer } from '../support/http-server.ts';
@@ -17,6 +20,15 @@ const EVIL = '\x1b[2J\u009b31m\u202e\u2066\u2069\u2028\r\nFORGED\t\x07\x7f';
 /** The same for places where a NUL, a slash or white space has a meaning. */
 const EVIL_WORD = '\x1b[2J\u009b31m\u202e\u2066\u2069\u2028FORGED';
 
+/** Any text, and often one with what must not be printed. */
+const HOSTILE = fc.oneof(
+  fc.string({ unit: 'binary' }),
+  fc.string().map((text) => `${text}${EVIL}${text}`),
+  fc.constantFrom('\n', ' \r\n '),
+);
+const CODES = Object.keys(ERRORS) as ErrorCode[];
+const WARNING_CODES = Object.keys(WARNINGS) as WarningCode[];
+
 const SR = '7b3a6d1c-2f58-4e0c-9a57-1f0f2b9d4c11';
 
 const vhd = dynamicVhd({ size: 8192, blockSize: 4096, blocks: new Map([[0, Buffer.alloc(4096, 1)]]) });
@@ -27,6 +39,16 @@ function expectSafe(text: string): void {
   expect(text).not.toMatch(/^\W*FORGED/m);
 }
 
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u;
+
+/** The messages and advice of errors, warnings and findings, which are one line each; a `member` has the name as it is. */
+function sentencesOf(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([field, content]) =>
+    typeof content === 'string' ? (['message', 'advice'].includes(field) ? [content] : []) : sentencesOf(content),
+  );
+}
+
 /** Runs it for people and for programs, and returns all that the first printed. */
 async function printed(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
   const run = (more: readonly string[]): ReturnType<typeof cli> => cli([...args, ...more], { env: { ...process.env, ...env } });
@@ -35,7 +57,7 @@ async function printed(args: readonly string[], env: NodeJS.ProcessEnv = {}): Pr
   const programs = await run(['--json']);
   for (const text of [people.stdout, people.stderr, programs.stdout, programs.stderr]) expectSafe(text);
   for (const line of `${programs.stdout}${programs.stderr}`.split('\n')) {
-    if (line !== '') expect(() => JSON.parse(line)).not.toThrow();
+    if (line !== '') expect(sentencesOf(JSON.parse(line)).filter((sentence) => UNPRINTABLE.test(sentence))).toEqual([]);
   }
   return people.stdout + people.stderr;
 }
@@ -156,6 +178,32 @@ describe('of a command line,', () => {
     expectSafe(stderr);
     expect(stdout + stderr).not.toBe('');
   });
+});
+
+test('the tables of errors and warnings have one line for each text', () => {
+  const texts = [...Object.values(ERRORS), ...Object.values(WARNINGS)].flatMap((kind) =>
+    Object.values(kind).filter((text) => typeof text === 'string'),
+  );
+  expect(texts.length).toBeGreaterThan(200);
+  expect(texts.filter((text) => UNPRINTABLE.test(text))).toEqual([]);
+});
+
+test('a message and an advice are one line, whatever is quoted in them, for each code', () => {
+  fc.assert(
+    fc.property(fc.constantFrom(...CODES), fc.constantFrom(...WARNING_CODES), HOSTILE, HOSTILE, (code, warningCode, message, advice) => {
+      const { error } = JSON.parse(JSON.stringify({ error: new VdiStreamError(code, message, { advice }) }));
+      const warnings: Warning[] = [];
+      const passed: Warning[] = [];
+      warner(warnings, { onWarning: (warning) => passed.push(warning) })({ code: warningCode, message });
+      const texts = [
+        error.message,
+        error.advice,
+        ...warnings.map((warning) => warning.message),
+        ...passed.map((warning) => warning.message),
+      ];
+      expect(texts.filter((text) => UNPRINTABLE.test(text))).toEqual([]);
+    }),
+  );
 });
 
 test('the words of xe are safe', async () => {
