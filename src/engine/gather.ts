@@ -16,7 +16,7 @@ import type { Pool } from '../host/pool.ts';
 import type { Target } from '../target/target.ts';
 import type { InFlight } from './in-flight.ts';
 import { plan, type ZeroPolicy } from './plan.ts';
-import { type Part, writeSpan } from './span.ts';
+import { type SpanPart, writeSpan } from './span.ts';
 import type { Counts } from './writer.ts';
 
 /** A larger write costs hardly less per byte. */
@@ -24,7 +24,7 @@ const SMALL = 64 * KiB;
 /** What is put together at a time, if buffers are large enough. */
 const MAX_SPAN = 2 * MiB;
 
-export interface Gather {
+interface Gather {
   /** Takes an extent over if it is small, and a buffer can be spared. Failures are those of `inFlight`. */
   take(extent: Extent): Promise<boolean>;
   /** Whether a part of this extent waits to be written. */
@@ -120,7 +120,7 @@ const isReady = ({ ready }: DataExtent): Promise<boolean> =>
 /** What waits to be written. */
 interface Store {
   /** The parts in each span, by its first byte, in the order in which they came. */
-  readonly spans: ReadonlyMap<number, readonly Part[]>;
+  readonly spans: ReadonlyMap<number, readonly SpanPart[]>;
   /** The sectors that they cover. */
   readonly covered: SectorSet;
   /** Memory for putting spans together; empty while there is none. */
@@ -135,7 +135,7 @@ interface Store {
 
 function createStore(pool: Pool, span: number, size: number): Store {
   const leases: Lease[] = [];
-  const spans = new Map<number, Part[]>();
+  const spans = new Map<number, SpanPart[]>();
   let covered = createSectorSet(size);
   let room: Uint8Array = new Uint8Array(0);
 

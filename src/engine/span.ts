@@ -11,11 +11,11 @@ import { eachInParallel } from '../host/parallel.ts';
 import type { Target } from '../target/target.ts';
 
 /** Reading a gap of this length and writing it back costs less than a second write. */
-const MAX_GAP = 16 * KiB;
+const MAX_BRIDGED = 16 * KiB;
 /** Calls under way on a span. */
 const CALLS = 4;
 
-export interface Part {
+export interface SpanPart {
   readonly offset: number;
   readonly bytes: Uint8Array;
   /** An earlier write, or an earlier part, has covered these sectors. */
@@ -27,7 +27,7 @@ interface Span {
   readonly start: number;
   /** Which sectors the parts cover. */
   readonly runs: Iterable<SectorRun>;
-  readonly parts: readonly Part[];
+  readonly parts: readonly SpanPart[];
   /** As long as the span, and aligned for the target. */
   readonly memory: Uint8Array;
   /** Receives the checksums of the parts. */
@@ -50,19 +50,19 @@ export async function writeSpan(target: Target, { start, runs, parts, memory, su
   await eachInParallel(calls, CALLS, (call) => target.write(at(call), call.offset, patches ? undefined : sums));
 }
 
-interface Call extends Range {
+interface WriteCall extends Range {
   readonly hasGaps: boolean;
 }
 
 /** The covered runs as whole sectors of the target. Those that are close together are one call. */
-function merged(runs: Iterable<SectorRun>, align: number): Call[] {
-  const calls: Call[] = [];
+function merged(runs: Iterable<SectorRun>, align: number): WriteCall[] {
+  const calls: WriteCall[] = [];
   for (const { offset, length, inside } of runs) {
     if (!inside) continue;
     const from = roundDown(offset, align);
     const to = roundUp(offset + length, align);
     const last = calls.at(-1);
-    if (last !== undefined && from - (last.offset + last.length) <= MAX_GAP) {
+    if (last !== undefined && from - (last.offset + last.length) <= MAX_BRIDGED) {
       calls[calls.length - 1] = { offset: last.offset, length: to - last.offset, hasGaps: true };
     } else calls.push({ offset: from, length: to - from, hasGaps: to - from > length });
   }

@@ -9,6 +9,8 @@ import { readAhead, twoBuffers } from '../host/read-ahead.ts';
 
 /** Bytes per chunk: large enough to keep a disk busy. */
 const CHUNK = 512 * 1024;
+/** Read at a time where small pieces are looked at one after the other, such as the headers of an archive of many small files. */
+const WINDOW = 64 * 1024;
 
 /**
  * A cursor over the first `length` bytes of `file`, called `name` in errors; `isDevice` if it is a block device. Throws SOURCE_READ, and SOURCE_TRUNCATED if the file has
@@ -19,6 +21,7 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
   /** The number of the latest reader: of several `chunks`, only the latest moves the cursor. */
   let reader = 0;
   const read = (into: readonly Uint8Array[], at: number): Promise<void> => readFully(file, name, into, at);
+  const window = createWindow(read, length);
 
   function advance(bytes: number): number {
     const at = position;
@@ -42,14 +45,15 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
     get position() {
       return position;
     },
-    async peek(wanted) {
-      const bytes = new Uint8Array(Math.min(wanted, length - position));
-      if (bytes.length > 0) await read([bytes], position);
-      return bytes;
-    },
+    peek: (wanted) => window.peek(position, Math.min(wanted, length - position)),
     async read(wanted) {
-      const bytes = new Uint8Array(wanted);
-      await fill(bytes);
+      const peeked = window.find(position, wanted);
+      const bytes = peeked === undefined ? new Uint8Array(wanted) : Uint8Array.from(peeked);
+      if (peeked === undefined) await fill(bytes);
+      else {
+        advance(wanted);
+        count(wanted);
+      }
       return bytes;
     },
     async moveTo(target) {
@@ -78,6 +82,39 @@ export function fileCursor(file: FileHandle, length: number, name: string, count
         count(chunk.length);
         yield chunk;
       }
+    },
+  };
+}
+
+/** What was peeked at last, and after it what was read with it. */
+interface PeekWindow {
+  /** The bytes from `at` on. */
+  peek(at: number, count: number): Promise<Uint8Array>;
+  /** The same, if they have been read. */
+  find(at: number, count: number): Uint8Array | undefined;
+}
+
+/** A peek soon after the last one reads on: the headers of an archive of many small files are not read one by one. */
+function createWindow(read: (into: readonly Uint8Array[], at: number) => Promise<void>, length: number): PeekWindow {
+  let start = 0;
+  let held = new Uint8Array(0);
+  let end = 0;
+
+  const find = (at: number, count: number): Uint8Array | undefined =>
+    at >= start && at + count <= start + held.length ? held.subarray(at - start, at - start + count) : undefined;
+
+  return {
+    find,
+    async peek(at, count) {
+      const isNear = at >= end && at < end + WINDOW;
+      end = at + count;
+      const found = find(at, count);
+      if (found !== undefined) return found;
+      const bytes = new Uint8Array(isNear ? Math.max(count, Math.min(WINDOW, length - at)) : count);
+      await read([bytes], at);
+      start = at;
+      held = bytes;
+      return bytes.subarray(0, count);
     },
   };
 }

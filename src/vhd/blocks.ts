@@ -14,14 +14,14 @@ import { type BlockUse, bitmapRuns, blockUse } from './use.ts';
 /** Maximum number of blocks in a run. Limits the memory for bitmaps if the blocks are tiny. */
 const MAX_RUN = 64;
 /** Producers leave up to seven sectors free to align data to a page. Reading such a gap is cheaper than a second read. */
-export const MAX_GAP = 8 * SECTOR;
+export const MAX_BLOCK_GAP = 8 * SECTOR;
 /** Gaps are read into this and discarded. */
-const DISCARDED = new Uint8Array(MAX_GAP);
+const DISCARDED = new Uint8Array(MAX_BLOCK_GAP);
 /** Unneeded bytes inside a block are read up to this length: a second read costs more. */
 export const MAX_UNWANTED = 128 * KiB;
 
 /** What all reads of one pass share. */
-export interface Reading {
+export interface BlockReading {
   readonly cursor: Cursor;
   readonly layout: Layout;
   readonly buffers: Buffers;
@@ -40,7 +40,7 @@ export async function* readBlocks(
   { signal, wanted }: ExtentOptions,
   see?: SeeBlock,
 ): AsyncGenerator<Read, void, void> {
-  const reading: Reading = { cursor, layout, buffers, signal, see };
+  const reading: BlockReading = { cursor, layout, buffers, signal, see };
   const use = blockUse(cursor, layout, wanted, buffers.size);
   const most = Math.min(MAX_RUN, Math.floor(buffers.size / layout.blockSize));
   for (let index = 0; index < layout.count; ) {
@@ -75,12 +75,12 @@ async function seeBlock(cursor: Cursor, layout: Layout, index: number, see: SeeB
 }
 
 /** Whether a block is read whole, in one read with the one before it. */
-async function joins({ layout }: Reading, use: BlockUse, index: number): Promise<boolean> {
-  return layout.isNext(index) && layout.gapBefore(index) <= MAX_GAP && (await use.of(index)) === undefined;
+async function joins({ layout }: BlockReading, use: BlockUse, index: number): Promise<boolean> {
+  return layout.isNext(index) && layout.gapBefore(index) <= MAX_BLOCK_GAP && (await use.of(index)) === undefined;
 }
 
 /** Reads a block that is larger than a buffer. */
-async function* readPieces({ cursor, layout, buffers, signal, see }: Reading, index: number): AsyncGenerator<Read, void, void> {
+async function* readPieces({ cursor, layout, buffers, signal, see }: BlockReading, index: number): AsyncGenerator<Read, void, void> {
   const { differencing } = layout;
   const range = layout.range(index);
   await cursor.moveTo(layout.bitmapAt(index));
@@ -99,7 +99,7 @@ async function* readPieces({ cursor, layout, buffers, signal, see }: Reading, in
  * Reads `count` blocks that are adjacent in the file and on the disk as one extent, with a single scattered read. That halves the hops
  * between threads for 2 MiB blocks, and makes large writes even of small blocks. `isFull`: their bitmaps are known to be full.
  */
-async function readRun(reading: Reading, index: number, count: number, isFull: boolean): Promise<Read> {
+async function readRun(reading: BlockReading, index: number, count: number, isFull: boolean): Promise<Read> {
   const { cursor, layout, buffers, signal, see } = reading;
   const { bitmapBytes, differencing } = layout;
   await cursor.moveTo(layout.bitmapAt(index));
@@ -135,7 +135,7 @@ async function readRun(reading: Reading, index: number, count: number, isFull: b
 }
 
 /** Reads only the needed parts of a block, from a seekable file. */
-async function readParts({ cursor, layout, buffers, signal }: Reading, index: number, use: readonly Range[]): Promise<Read> {
+async function readParts({ cursor, layout, buffers, signal }: BlockReading, index: number, use: readonly Range[]): Promise<Read> {
   const { differencing } = layout;
   const { offset, length } = layout.range(index);
   const lease = await buffers.acquire(signal);

@@ -3,9 +3,9 @@
 import { KiB } from '../bytes.ts';
 import { cut } from '../disk/cut.ts';
 import type { Range, Wanted } from '../disk/disk.ts';
-import type { Buffers, EmptyExtent, Extent } from '../disk/extent.ts';
+import type { Buffers, DataExtent, EmptyExtent, Extent } from '../disk/extent.ts';
 import { clearAbsent } from './bitmap.ts';
-import { MAX_GAP, MAX_UNWANTED, type Reading } from './blocks.ts';
+import { type BlockReading, MAX_BLOCK_GAP, MAX_UNWANTED } from './blocks.ts';
 import type { Layout } from './layout.ts';
 import { bitmapRuns } from './use.ts';
 
@@ -16,8 +16,8 @@ const SMALL = 64 * KiB;
 export const readsTogether = ({ blockSize, bitmapBytes }: Layout, buffers: Buffers): boolean =>
   blockSize < SMALL && bitmapBytes + blockSize <= buffers.size;
 
-/** The extents of the disk, in the order of the file, but for holes, which follow the data of the same read. */
-export async function* smallBlocks(reading: Reading, wanted: Wanted | undefined): AsyncGenerator<Extent, void, void> {
+/** The extents of the disk, in the order of the file; the holes of a read come before its data. */
+export async function* smallBlocks(reading: BlockReading, wanted: Wanted | undefined): AsyncGenerator<Extent, void, void> {
   const { cursor, layout } = reading;
   // What a stream has must be read anyway.
   const needs = (index: number): boolean => {
@@ -40,11 +40,11 @@ export async function* smallBlocks(reading: Reading, wanted: Wanted | undefined)
 }
 
 /** The index after the last block that is read together with the one at `first`. */
-function endOfRead({ layout, buffers }: Reading, first: number, needs: (index: number) => boolean): number {
+function endOfRead({ layout, buffers }: BlockReading, first: number, needs: (index: number) => boolean): number {
   const { blockSize, count, bitmapAt, dataAt, gapBefore } = layout;
   const limit = bitmapAt(first) + buffers.size;
   let end = first + 1;
-  for (let index = end; index < count && gapBefore(index) <= MAX_GAP; index++) {
+  for (let index = end; index < count && gapBefore(index) <= MAX_BLOCK_GAP; index++) {
     if (dataAt(index) + blockSize > limit) break;
     if (needs(index)) end = index + 1;
     else if (dataAt(index) - dataAt(end - 1) > MAX_UNWANTED) break;
@@ -56,7 +56,7 @@ function endOfRead({ layout, buffers }: Reading, first: number, needs: (index: n
  * Reads the blocks [first, end) as they lie in the file, then moves their data to the start of the buffer, so that blocks which are adjacent
  * on the disk too become one extent.
  */
-async function readTogether({ cursor, layout, buffers, signal, see }: Reading, first: number, end: number): Promise<Iterable<Extent>> {
+async function readTogether({ cursor, layout, buffers, signal, see }: BlockReading, first: number, end: number): Promise<Iterable<Extent>> {
   const { bitmapBytes, differencing, bitmapAt, dataAt, range, holesBefore } = layout;
   const base = bitmapAt(first);
   const lease = await buffers.acquire(signal);
@@ -91,13 +91,19 @@ async function readTogether({ cursor, layout, buffers, signal, see }: Reading, f
     throw error;
   }
   const whole = { kind: 'data', offset: 0, length: bytes.length, bytes, ready: Promise.resolve(), release: () => lease.release() } as const;
-  return dataThenHoles(cut(whole, pieces), holes);
+  return holesAndPieces(holes, whole, pieces);
 }
 
-/** In this order, so that the buffer is released even if the iteration ends early. */
-function* dataThenHoles(data: Iterable<Extent>, holes: Iterable<Extent>): Generator<Extent> {
-  yield* data;
-  yield* holes;
+/** The buffer is released even if the iteration ends early. */
+function* holesAndPieces(holes: readonly EmptyExtent[], whole: DataExtent, pieces: readonly Placed[]): Generator<Extent> {
+  let isCut = false;
+  try {
+    yield* holes;
+    isCut = true;
+    yield* cut(whole, pieces);
+  } finally {
+    if (!isCut) whole.release();
+  }
 }
 
 /** A part of the disk, and where it is in a buffer. */

@@ -239,7 +239,7 @@ describe('several writes that share a pool', () => {
   });
 });
 
-test('a piece that overwrites one that still waits is written after it', async () => {
+test('data that overwrites what is still gathered is written after it', async () => {
   const pool = createPool({ size: 64 * KIB });
   const target = memoryTarget({ size: 64 * KIB, rewrites: true });
   const sums = emptySums(64 * KIB);
