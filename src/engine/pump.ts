@@ -5,6 +5,7 @@ import { checkArguments } from '../block-arguments.ts';
 import { discard, type Extent } from '../disk/extent.ts';
 import { assert, throwIfCancelled } from '../errors.ts';
 import type { Sums } from '../host/native.ts';
+import { type Stages, untimed } from '../host/stages.ts';
 import type { Target } from '../target/target.ts';
 import { createInFlight, type InFlight } from './in-flight.ts';
 import type { ZeroPolicy } from './plan.ts';
@@ -35,7 +36,12 @@ export interface Pumped<T> extends Counts {
  * Writes the extents of a disk. Resolves when all of them are written and the image was read to its end without an error; the target is not
  * synced yet. After the first failure it starts no more writes, and waits for those in flight.
  */
-export async function pump<T>(extents: AsyncGenerator<Extent, T, void>, target: Target, options: PumpOptions): Promise<Pumped<T>> {
+export async function pump<T>(
+  extents: AsyncGenerator<Extent, T, void>,
+  target: Target,
+  options: PumpOptions,
+  stages: Stages = untimed,
+): Promise<Pumped<T>> {
   checkArguments('pump', extents, target);
   checkOptions('pump', options);
   const { size, zero = 'auto', sums, signal, onProgress } = options;
@@ -44,20 +50,20 @@ export async function pump<T>(extents: AsyncGenerator<Extent, T, void>, target: 
     counts[kind] += bytes;
     onProgress?.(counts);
   };
-  const write = createWriter(target, { zero, sums, signal, count });
+  const write = createWriter(target, { zero, sums, signal, count, stages });
   const inFlight = createInFlight();
   let empties = 0;
 
   async function take(extent: Extent): Promise<void> {
     // Writes to the same place must happen in the order of the extents.
-    while (extent.overwrites && inFlight.overlaps(extent)) await inFlight.settled();
+    while (extent.overwrites && inFlight.overlaps(extent)) await stages.during('wait', inFlight.settled());
     if (inFlight.failure !== undefined) return discard(extent);
     if (extent.kind === 'data') inFlight.add(extent, write(extent), () => extent.release());
     else {
       empties++;
       inFlight.add(extent, write(extent), () => empties--);
     }
-    while (empties >= MAX_EMPTY || inFlight.size >= MAX_IN_FLIGHT) await inFlight.settled();
+    while (empties >= MAX_EMPTY || inFlight.size >= MAX_IN_FLIGHT) await stages.during('wait', inFlight.settled());
   }
 
   let covered = 0;
