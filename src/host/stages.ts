@@ -33,10 +33,18 @@ export interface StageClock extends Stages {
   times(): StageTimes;
 }
 
-/** Milliseconds since any fixed moment, and how many of them the event loop was idle. */
-export type LoopClock = () => { readonly now: number; readonly idle: number };
+/** In milliseconds. */
+export interface LoopClock {
+  /** Since any fixed moment. */
+  now(): number;
+  /** For how long the event loop has been idle. */
+  idle(): number;
+}
 
-const loopClock: LoopClock = () => ({ now: performance.now(), idle: performance.eventLoopUtilization().idle });
+function loopClock(): LoopClock {
+  const { nodeTiming } = performance;
+  return { now: () => performance.now(), idle: () => nodeTiming.idleTime };
+}
 
 /** Their work is in other threads, in the kernel, or elsewhere. */
 const OUTSIDE = ['read', 'inflate', 'write', 'sync'] as const;
@@ -58,17 +66,20 @@ export const timedChunks = (stages: Stages, stage: StageName, chunks: Chunks): C
 });
 
 /** Begins now. */
-export function createStages(clock: LoopClock = loopClock): StageClock {
+export function createStages(clock: LoopClock = loopClock()): StageClock {
   const underWay = zeros();
   const busy = zeros();
   const waiting = zeros();
-  let last = clock();
+  let lastNow = clock.now();
+  let lastIdle = clock.idle();
 
   function account(): void {
-    const next = clock();
-    const passed = next.now - last.now;
-    const idle = Math.min(Math.max(next.idle - last.idle, 0), passed);
-    last = next;
+    const now = clock.now();
+    const loopIdle = clock.idle();
+    const passed = now - lastNow;
+    const idle = Math.min(Math.max(loopIdle - lastIdle, 0), passed);
+    lastNow = now;
+    lastIdle = loopIdle;
     for (const stage of OUTSIDE) if (underWay[stage] > 0) busy[stage] += passed;
     busy[mainStage(underWay)] += passed - idle;
     const stage = waitedFor(underWay);
@@ -85,10 +96,21 @@ export function createStages(clock: LoopClock = loopClock): StageClock {
     underWay[stage]--;
   }
 
+  const ends: Readonly<Record<StageName, () => void>> = {
+    read: () => end('read'),
+    inflate: () => end('inflate'),
+    tar: () => end('tar'),
+    decode: () => end('decode'),
+    scan: () => end('scan'),
+    wait: () => end('wait'),
+    write: () => end('write'),
+    sync: () => end('sync'),
+  };
+
   return {
     during(stage, work) {
       begin(stage);
-      const settle = (): void => end(stage);
+      const settle = ends[stage];
       work.then(settle, settle);
       return work;
     },
@@ -102,34 +124,39 @@ export function createStages(clock: LoopClock = loopClock): StageClock {
     },
     times() {
       account();
-      const time = (stage: StageName): StageTime => ({ busy: busy[stage] / 1000, waiting: waiting[stage] / 1000 });
-      return {
-        read: time('read'),
-        inflate: time('inflate'),
-        tar: time('tar'),
-        decode: time('decode'),
-        scan: time('scan'),
-        wait: time('wait'),
-        write: time('write'),
-        sync: time('sync'),
-      };
+      return timesOf(busy, waiting);
     },
   };
 }
 
-type UnderWay = Readonly<Record<StageName, number>>;
+type EachStage = Readonly<Record<StageName, number>>;
 
 /** Whatever the main thread does besides is passing on what was decoded. */
-function mainStage({ scan, tar }: UnderWay): StageName {
+function mainStage({ scan, tar }: EachStage): StageName {
   if (scan > 0) return 'scan';
   return tar > 0 ? 'tar' : 'decode';
 }
 
 /** The stage that an idle event loop waits for, if any. Bytes that have not arrived keep every later stage waiting. */
-function waitedFor({ read, inflate, wait, write, sync }: UnderWay): StageName | undefined {
+function waitedFor({ read, inflate, wait, write, sync }: EachStage): StageName | undefined {
   if (sync > 0) return 'sync';
   if (wait > 0 && (write > 0 || read + inflate === 0)) return 'wait';
   if (read > 0) return 'read';
   if (inflate > 0) return 'inflate';
   return write > 0 ? 'write' : undefined;
+}
+
+/** From milliseconds. */
+function timesOf(busy: EachStage, waiting: EachStage): StageTimes {
+  const time = (stage: StageName): StageTime => ({ busy: busy[stage] / 1000, waiting: waiting[stage] / 1000 });
+  return {
+    read: time('read'),
+    inflate: time('inflate'),
+    tar: time('tar'),
+    decode: time('decode'),
+    scan: time('scan'),
+    wait: time('wait'),
+    write: time('write'),
+    sync: time('sync'),
+  };
 }

@@ -31,7 +31,8 @@ function timedCursor(cursor: Cursor, stages: Stages): Cursor {
     peek: (count) => read(cursor.peek(count)),
     read: (count) => read(cursor.read(count)),
     fill: (...into) => read(cursor.fill(...into)),
-    moveTo: (position) => read(cursor.moveTo(position)),
+    // A cursor that seeks only sets its position.
+    moveTo: (position) => (cursor.seekable ? cursor.moveTo(position) : read(cursor.moveTo(position))),
     chunks: () => timedChunks(stages, 'read', cursor.chunks()),
   };
 }

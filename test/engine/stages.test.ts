@@ -25,7 +25,7 @@ const archive = tarOf([['0.vhd', vhd]]);
 function fakeTime(): { readonly clock: LoopClock; pass(seconds: number, mayPass?: () => boolean): Promise<void>; passed(): number } {
   let now = 0;
   return {
-    clock: () => ({ now, idle: now }),
+    clock: { now: () => now, idle: () => now },
     async pass(seconds, mayPass = () => true) {
       if (seconds === 0) return;
       do await new Promise((resolve) => setImmediate(resolve));

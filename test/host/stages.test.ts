@@ -6,7 +6,7 @@ import { withResolvers } from '../support/with-resolvers.ts';
 function fakeClock(): { readonly clock: LoopClock; idle(seconds: number): void; work(seconds: number): void } {
   let [now, idle] = [5000, 100];
   return {
-    clock: () => ({ now, idle }),
+    clock: { now: () => now, idle: () => idle },
     idle(seconds) {
       now += seconds * 1000;
       idle += seconds * 1000;
