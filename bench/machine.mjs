@@ -42,7 +42,7 @@ export function machineFacts() {
     loadBefore: Number(os.loadavg()[0]?.toFixed(2)),
     kernel: os.release(),
     node: process.version,
-    programs: ['tar', 'gzip', 'dd', 'qemu-img'].flatMap((program) => (hasProgram(program) ? [versionOf(program)] : [])),
+    programs: ['tar', 'gzip', 'dd', 'qemu-img', 'igzip'].flatMap((program) => (hasProgram(program) ? [versionOf(program)] : [])),
   };
 }
 

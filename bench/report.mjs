@@ -1,5 +1,7 @@
 /** Report: medians and ratios of trials, as an object for programs and as text for people. */
 
+import { bottleneckOf, partsOf } from './bottleneck.mjs';
+
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
 
@@ -11,11 +13,13 @@ const GiB = 2 ** 30;
  * @typedef {object} RowResult  medians over the trials
  * @property {string} name
  * @property {Row['kind']} kind
+ * @property {Row['reads']} reads
  * @property {number} seconds
  * @property {number} cpu  seconds
  * @property {number} rss  bytes; the largest of all trials, because the peak must fit
  * @property {number | undefined} ratio  of its seconds to those of vdistream on the same file
  * @property {Pairs | undefined} pairs  for a chain: compared with one VHD
+ * @property {import('./bottleneck.mjs').Parts | undefined} parts  where its seconds went, if it is vdistream
  * @property {Trial[]} trials
  *
  * @typedef {object} Pairs  ratios within a round, so that a slow minute of the machine affects both sides
@@ -40,6 +44,7 @@ const GiB = 2 ** 30;
  * @property {string[]} leftOut
  * @property {ImageResult[]} images
  * @property {import('./aims.mjs').Aim[] | undefined} aims
+ * @property {import('./growth.mjs').Curve[]} [growth]
  */
 
 /** @param {Image} image @param {ReadonlyMap<Row, Trial[]>} measured @returns {ImageResult} */
@@ -49,6 +54,7 @@ export function summarize(image, measured) {
     kind: row.kind,
     reads: row.reads,
     pairs: pairsOf(image, row, measured),
+    parts: partsOf(trials),
     seconds: median(trials.map((trial) => trial.seconds)),
     cpu: median(trials.map((trial) => trial.cpu)),
     rss: Math.max(...trials.map((trial) => trial.rss)),
@@ -58,7 +64,7 @@ export function summarize(image, measured) {
   const base = (reads) => medians.find((row) => row.kind === 'ours' && (row.reads === 'gzip') === (reads === 'gzip'));
   const rows = medians.map(({ reads, trials, ...row }) => {
     const ours = base(reads);
-    return { ...row, ratio: ours && row.seconds / ours.seconds, trials };
+    return { ...row, reads, ratio: ours && row.seconds / ours.seconds, trials };
   });
   const { name, what, size, allocated, tarBytes, gzipBytes, chain } = image;
   return { name, what, size, allocated, tarBytes, gzipBytes, ...(chain && { layers: chain.layers }), rows };
@@ -83,7 +89,7 @@ function quantile(values, share) {
   return lower + ((sorted[Math.ceil(at)] ?? lower) - lower) * (at % 1);
 }
 
-const HEAD = ['', 'trials', 'seconds', 'min', 'max', 'MiB/s', 'CPU s', 'peak MiB', '× ours'];
+const HEAD = ['', 'trials', 'seconds', 'min', 'max', 'MiB/s', 'CPU s', 'peak MiB', '× ours', 'waits for'];
 const CHAIN_HEAD = ['× one VHD', 'middle half', '× read', '× written'];
 
 /** @param {Result} result */
@@ -142,6 +148,7 @@ function table(image) {
       row.cpu.toFixed(2),
       mib(row.rss),
       row.ratio === undefined ? '' : row.ratio.toFixed(2),
+      row.parts === undefined ? '' : bottleneckText(row.parts),
       ...(row.pairs ? chainCells(row.pairs) : []),
     ];
   });
@@ -151,6 +158,12 @@ function table(image) {
     const cells = row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)));
     return `  ${cells.join('  ')}`;
   });
+}
+
+/** @param {import('./bottleneck.mjs').Parts} parts */
+function bottleneckText(parts) {
+  const { name, share } = bottleneckOf(parts);
+  return `${name}, ${(100 * share).toFixed(0)} %`;
 }
 
 /** @param {Pairs} pairs */

@@ -3,6 +3,7 @@
 import { fileURLToPath } from 'node:url';
 import { CHAIN_ROWS } from './chain-rows.mjs';
 import { ours, shell } from './commands.mjs';
+import { LIMIT_ROWS } from './limits.mjs';
 
 const INFLATE = fileURLToPath(new URL('inflate.mjs', import.meta.url));
 
@@ -137,5 +138,6 @@ export const ROWS = [
     module: 'zlib-sync',
     argv: (image) => [process.execPath, INFLATE, 'zlib-sync', image.gzip],
   },
+  ...LIMIT_ROWS,
   ...CHAIN_ROWS,
 ];

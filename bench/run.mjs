@@ -4,13 +4,15 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { judge } from './aims.mjs';
+import { writeReport } from './charts.mjs';
 import { givenDevice, loopDevice } from './device.mjs';
+import { growthText, measureGrowth, roomIn } from './growth.mjs';
 import { prepareImage, recipes } from './images.mjs';
 import { hasModule, hasProgram, machineFacts, obstacle } from './machine.mjs';
 import { reportText, summarize } from './report.mjs';
@@ -25,8 +27,12 @@ const HELP = `Usage: npm run bench -- [OPTIONS]
   --dir DIR       folder for the images, about 20 GiB; by default vdistream-bench in the system's temporary folder
   --device PATH   write to this block device; EVERYTHING ON IT IS LOST. By default a loop device is created
   --json          print the result as JSON instead of the table
+  --growth        measure how the cost grows with the data, the virtual size, the blocks and so on; --only NAME for one of them
+  --most GIB      with --growth: the largest image, by default what fits in memory, at most 8
+  --report        measure nothing: make a page and charts of the latest results, in bench/results/report
+  --publish       with --report: also bench/results.json, and the charts in docs/images
 
-Needs root. The result is also written to bench/results/latest.json, or partial.json with --quick or --only.
+Needs root, except for --report. The result is also written to bench/results/latest.json, or partial.json with --quick or --only.
 `;
 
 /**
@@ -34,6 +40,8 @@ Needs root. The result is also written to bench/results/latest.json, or partial.
  * @typedef {import('./rows.mjs').Row} Row
  * @typedef {import('./trial.mjs').Trial} Trial
  */
+
+const GiB = 2 ** 30;
 
 const say = (/** @type {string} */ line) => void process.stderr.write(`${line}\n`);
 
@@ -51,6 +59,10 @@ const { values: options } = parseArgs({
     dir: { type: 'string', default: join(tmpdir(), 'vdistream-bench') },
     device: { type: 'string' },
     json: { type: 'boolean', default: false },
+    growth: { type: 'boolean', default: false },
+    most: { type: 'string' },
+    report: { type: 'boolean', default: false },
+    publish: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
@@ -58,6 +70,10 @@ const rounds = Number(options.trials ?? (options.quick ? 1 : 5));
 
 if (options.help) {
   process.stdout.write(HELP);
+  process.exit(0);
+}
+if (options.report) {
+  for (const path of writeReport(options.publish)) say(path);
   process.exit(0);
 }
 if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error('--trials must be a positive whole number');
@@ -74,6 +90,14 @@ for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) pro
 
 const dir = join(options.dir, options.quick ? 'quick' : 'full');
 mkdirSync(dir, { recursive: true });
+const folder = fileURLToPath(new URL('results/', import.meta.url));
+mkdirSync(folder, { recursive: true });
+
+if (options.growth) {
+  await growth();
+  process.exit(0);
+}
+
 /** @type {string[]} */
 const leftOut = [];
 /** @type {{ image: Image, rows: Row[] }[]} */
@@ -104,13 +128,32 @@ for (const { image, rows } of work) {
 }
 const { path, kind, state } = device;
 const result = { machine, device: { path, kind, state }, leftOut, images, aims: options.quick ? undefined : judge(images) };
-const folder = fileURLToPath(new URL('results/', import.meta.url));
-mkdirSync(folder, { recursive: true });
 const json = `${JSON.stringify(result, undefined, 2)}\n`;
 // Only a full run replaces the latest results.
 const whole = !options.quick && options.only.length === 0;
 writeFileSync(join(folder, whole ? 'latest.json' : 'partial.json'), json);
 process.stdout.write(options.json ? json : reportText(result));
+
+/** Images in memory too, if they fit: they are written once and read a few times. */
+async function growth() {
+  const { quick, device: path, only } = options;
+  const place = existsSync('/dev/shm') ? '/dev/shm' : dir;
+  const most = options.most === undefined ? (quick ? GiB / 8 : roomIn(place)) : Number(options.most) * GiB;
+  if (!(most >= GiB / 64)) throw new Error('--most must be a number of GiB');
+  const target = path ? givenDevice(path) : loopDevice({ dir, size: 2040 * GiB, room: most });
+  const images = mkdtempSync(join(place, 'vdistream-bench-'));
+  process.on('exit', () => {
+    stopTrial();
+    target.close();
+    rmSync(images, { recursive: true, force: true });
+  });
+  const data = Math.min(GiB / (quick ? 16 : 4), most);
+  const curves = await measureGrowth({ dir: images, device: target, rounds, data, most, only }, say);
+  const { kind, state } = target;
+  const measured = `${JSON.stringify({ machine: machineFacts(), device: { kind, state }, growth: curves }, undefined, 2)}\n`;
+  writeFileSync(join(folder, 'growth.json'), measured);
+  process.stdout.write(options.json ? measured : growthText(curves));
+}
 
 /** The rows of an image that can run on this machine. @param {string} image  name */
 async function rowsOf(image) {

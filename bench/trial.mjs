@@ -12,6 +12,11 @@ const COMPLAINT = 2000;
  * @property {number} seconds  wall clock
  * @property {number} cpu  seconds, user and system, of all processes of the command
  * @property {number} rss  bytes, peak of the largest process
+ * @property {Own} [own]  what vdistream reports itself
+ *
+ * @typedef {object} Own
+ * @property {number} seconds  from the first call to the result: the rest is the start and the end of the process
+ * @property {import('../src/index.ts').StageTimes} stages
  */
 
 /** @type {import('node:child_process').ChildProcess | undefined} */
@@ -34,9 +39,9 @@ export async function runTrial(argv) {
     child.on('error', reject).on('close', resolve);
   });
   running = undefined;
-  const { status, ...trial } = JSON.parse(out || '{}');
+  const { status, result, ...trial } = JSON.parse(out || '{}');
   if (status !== 0) throw new Error(`${argv.join(' ')}\nexited with status ${status}:\n${complaint}`);
-  return trial;
+  return result?.stages === undefined ? trial : { ...trial, own: { seconds: result.seconds, stages: result.stages } };
 }
 
 export function stopTrial() {

@@ -5,7 +5,6 @@
 
 export const BLOCK = 2 << 20;
 const SECTOR = 512;
-const BITMAP = BLOCK / SECTOR / 8;
 const FOOTER = 512;
 const HEADER = 1024;
 /** Bytes of a child's only parent locator. */
@@ -23,6 +22,7 @@ const CREATOR = 'tap\0';
  * @typedef {object} Vhd
  * @property {number} size  virtual, bytes
  * @property {ReadonlyMap<number, Uint8Array>} blocks  by number, in file order
+ * @property {number} [blockSize]  bytes, by default BLOCK
  * @property {ReadonlyMap<number, Uint8Array>} [bitmaps]  one bit per sector, the most significant first; all set by default
  * @property {Identity} [identity]
  * @property {Identity & { name: string }} [parent]  makes it a differencing VHD
@@ -33,17 +33,19 @@ const NOBODY = { id: new Uint8Array(16).fill(7), timestamp: 0 };
 
 /** Size of the file in bytes. @param {Vhd} vhd */
 export function vhdBytes(vhd) {
-  return firstBlock(vhd) + vhd.blocks.size * (BITMAP + BLOCK) + FOOTER;
+  const { blockSize = BLOCK } = vhd;
+  return firstBlock(vhd) + vhd.blocks.size * (bitmapBytes(blockSize) + blockSize) + FOOTER;
 }
 
 /** The file, piece by piece. @param {Vhd} vhd @returns {Generator<Uint8Array>} */
 export function* vhdParts(vhd) {
-  const { size, blocks, bitmaps, parent } = vhd;
-  const table = Buffer.alloc(tableBytes(size), 0xff);
+  const { blocks, bitmaps, parent, blockSize = BLOCK } = vhd;
+  const table = Buffer.alloc(tableBytes(vhd), 0xff);
+  const full = Buffer.alloc(bitmapBytes(blockSize), 0xff);
   let at = firstBlock(vhd);
   for (const number of blocks.keys()) {
     table.writeUInt32BE(at / SECTOR, number * 4);
-    at += BITMAP + BLOCK;
+    at += full.length + blockSize;
   }
   const footer = makeFooter(vhd);
   yield footer;
@@ -51,21 +53,26 @@ export function* vhdParts(vhd) {
   if (parent) yield Buffer.alloc(LOCATOR).fill(Buffer.from(parent.name, 'utf16le'), 0, parent.name.length * 2);
   yield table;
   for (const number of blocks.keys()) {
-    yield bitmaps?.get(number) ?? Buffer.alloc(BITMAP, 0xff);
+    const bitmap = bitmaps?.get(number) ?? full;
+    yield bitmap;
+    if (bitmap.length < full.length) yield Buffer.alloc(full.length - bitmap.length);
     const data = blocks.get(number) ?? Buffer.alloc(0);
-    yield data.length === BLOCK ? data : Buffer.concat([data, Buffer.alloc(BLOCK - data.length)]);
+    yield data.length === blockSize ? data : Buffer.concat([data, Buffer.alloc(blockSize - data.length)]);
   }
   yield footer;
 }
 
-/** @param {number} size */
-const tableBytes = (size) => Math.ceil((Math.ceil(size / BLOCK) * 4) / SECTOR) * SECTOR;
+/** One bit per sector, in whole sectors. @param {number} blockSize */
+const bitmapBytes = (blockSize) => Math.ceil(blockSize / SECTOR / 8 / SECTOR) * SECTOR;
+
+/** @param {Vhd} vhd */
+const tableBytes = ({ size, blockSize = BLOCK }) => Math.ceil((Math.ceil(size / blockSize) * 4) / SECTOR) * SECTOR;
 
 /** @param {Vhd} vhd */
 const tableOffset = ({ parent }) => FOOTER + HEADER + (parent ? LOCATOR : 0);
 
 /** @param {Vhd} vhd */
-const firstBlock = (vhd) => tableOffset(vhd) + tableBytes(vhd.size);
+const firstBlock = (vhd) => tableOffset(vhd) + tableBytes(vhd);
 
 /** @param {Vhd} vhd */
 function makeFooter({ size, parent, identity: { id, timestamp } = NOBODY }) {
@@ -89,15 +96,15 @@ function makeFooter({ size, parent, identity: { id, timestamp } = NOBODY }) {
 
 /** @param {Vhd} vhd */
 function makeHeader(vhd) {
-  const { size, parent } = vhd;
+  const { size, parent, blockSize = BLOCK } = vhd;
   const header = Buffer.alloc(HEADER);
   header.write('cxsparse', 0, 'latin1');
   header.writeUInt32BE(ABSENT, 8);
   header.writeUInt32BE(ABSENT, 12);
   header.writeBigUInt64BE(BigInt(tableOffset(vhd)), 16);
   header.writeUInt32BE(0x00010000, 24);
-  header.writeUInt32BE(Math.ceil(size / BLOCK), 28);
-  header.writeUInt32BE(BLOCK, 32);
+  header.writeUInt32BE(Math.ceil(size / blockSize), 28);
+  header.writeUInt32BE(blockSize, 32);
   if (parent) {
     header.set(parent.id, 40);
     header.writeUInt32BE(parent.timestamp, 56);

@@ -28,6 +28,7 @@ export { type GlanceOptions, glanceImage } from './glance/image.ts';
 export type { ImageAttributes, Visibility } from './glance/record.ts';
 export { type GlanceUploadOptions, glanceSink } from './glance/upload.ts';
 export { createPool, type Pool, type PoolOptions } from './host/pool.ts';
+export type { StageTime, StageTimes } from './host/stages.ts';
 export type { HttpOptions } from './http/client.ts';
 export { type DownloadOptions, httpImage } from './http/download.ts';
 export { httpSink, type UploadOptions } from './http/upload.ts';

@@ -9,6 +9,7 @@ import { isBzip2 } from '../disk/plausible.ts';
 import { messageOf, unreachable, VdiStreamError } from '../errors.ts';
 import { type Child, startChild } from '../host/child.ts';
 import { errnoOf } from '../host/errno.ts';
+import { type Stages, timedChunks, untimed } from '../host/stages.ts';
 import { bzip2End } from './bzip2-end.ts';
 import { eachFrame, isSkippable, wholeFrames } from './frames.ts';
 import { gunzip } from './gunzip.ts';
@@ -42,12 +43,19 @@ export const inflaterOf = (compression: Compression, inflate: InflateChoice | un
  * The decompressed bytes of `source`. Reading throws COMPRESSION_DATA, COMPRESSION_CHECKSUM, COMPRESSION_TRUNCATED, COMPRESSION_TRAILING,
  * COMPRESSION_MEMORY, COMPRESSION_TOOL, NATIVE_MISSING, and what `source` throws.
  */
-export function decompress(compression: Compression, source: Chunks, inflate?: InflateChoice): Chunks {
+export function decompress(compression: Compression, source: Chunks, inflate?: InflateChoice, stages: Stages = untimed): Chunks {
+  return compression === 'none' ? source : timedChunks(stages, 'inflate', decompressed(compression, source, inflate, stages));
+}
+
+function decompressed(
+  compression: Exclude<Compression, 'none'>,
+  source: Chunks,
+  inflate: InflateChoice | undefined,
+  stages: Stages,
+): Chunks {
   switch (compression) {
-    case 'none':
-      return source;
     case 'gzip':
-      return gunzip(source, inflate);
+      return gunzip(source, inflate, stages);
     case 'zstd':
       return throughZstd(source);
     case 'xz':

@@ -5,6 +5,7 @@
 
 import type { Chunks } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
+import { type Stages, untimed } from '../host/stages.ts';
 import { type CompressedInput, compressedInput } from './compressed-input.ts';
 import { checkTrailer, ID1, skipHeader, skipPadding, trailingAt } from './gzip-member.ts';
 import { type InflateChoice, openInflate } from './inflate.ts';
@@ -16,8 +17,8 @@ import { severalMembers } from './zlib-sync.ts';
  * The bytes of all members of `source`. Throws COMPRESSION_DATA, COMPRESSION_CHECKSUM, COMPRESSION_TRUNCATED or COMPRESSION_TRAILING, with
  * the offset in `source`, COMPRESSION_TOOL if `inflate` cannot be used, MEMORY, THREADS, and what `source` throws.
  */
-export async function* gunzip(source: Chunks, inflate: InflateChoice = 'auto'): Chunks {
-  const codec = await openInflate(inflate);
+export async function* gunzip(source: Chunks, inflate: InflateChoice = 'auto', stages: Stages = untimed): Chunks {
+  const codec = await openInflate(inflate, stages);
   const input = compressedInput(source);
   const slots: Slot[] = [];
   let isTrusted = true;

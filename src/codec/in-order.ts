@@ -14,7 +14,7 @@ interface Running<Slot, Result> {
   settled: boolean;
 }
 
-interface Stages<Slot, Result> {
+interface PieceSteps<Slot, Result> {
   readonly create: () => Slot;
   /**
    * The next piece of the stream into a slot; false at its end. One call at a time. `wanted` resolves once the reader has nothing else to
@@ -31,7 +31,7 @@ interface Stages<Slot, Result> {
  */
 export async function* inOrder<Slot, Result>(
   count: number,
-  { create, fill, work }: Stages<Slot, Result>,
+  { create, fill, work }: PieceSteps<Slot, Result>,
 ): AsyncGenerator<{ readonly slot: Slot; readonly result: Result }, void, void> {
   const free: Slot[] = [];
   const running: Running<Slot, Result>[] = [];

@@ -2,6 +2,7 @@
 
 import { VdiStreamError } from '../errors.ts';
 import { CODECS, loadIsal, native } from '../host/native.ts';
+import type { Stages } from '../host/stages.ts';
 import type { InflateCodec } from './inflate-codec.ts';
 import { nativeInflate } from './native-inflate.ts';
 import { nodeInflate } from './node-inflate.ts';
@@ -33,8 +34,8 @@ function requireIsal(): void {
 }
 
 /** Throws COMPRESSION_TOOL, NATIVE_MISSING, MEMORY. */
-export async function openInflate(choice: InflateChoice): Promise<InflateCodec> {
+export async function openInflate(choice: InflateChoice, stages: Stages): Promise<InflateCodec> {
   const name = inflateName(choice);
   if (name === 'node') return nodeInflate;
-  return name === 'zlib-sync' ? openZlibSync() : nativeInflate(CODECS[name]);
+  return name === 'zlib-sync' ? openZlibSync() : nativeInflate(CODECS[name], stages);
 }

@@ -4,6 +4,7 @@ import { GiB, MiB } from '../bytes.ts';
 import { hostError, orHostError } from '../host/errno.ts';
 import { type CODECS, type Inflater, native } from '../host/native.ts';
 import { readAhead, twoBuffers } from '../host/read-ahead.ts';
+import type { Stages } from '../host/stages.ts';
 import type { CompressedInput } from './compressed-input.ts';
 import { damagedAt, need } from './gzip-member.ts';
 import type { InflateCodec, Packed } from './inflate-codec.ts';
@@ -14,9 +15,10 @@ const WINDOW = 2 * MiB;
 type Codec = (typeof CODECS)[keyof typeof CODECS];
 
 /** Throws MEMORY. */
-export function nativeInflate(codec: Codec): InflateCodec {
+export function nativeInflate(codec: Codec, stages: Stages): InflateCodec {
   const inflater = createInflater(codec);
   const windows = twoBuffers(WINDOW);
+  const onThread = <T>(work: Promise<T>): Promise<T> => stages.during('inflate', orHostError(work));
 
   /** While one window is being used, the next is filled. */
   async function* stream(input: CompressedInput): AsyncGenerator<Uint8Array, number, void> {
@@ -24,7 +26,7 @@ export function nativeInflate(codec: Codec): InflateCodec {
     let crc: number | undefined;
 
     async function inflate(window: Uint8Array): Promise<Uint8Array> {
-      const run = orHostError(inflater.run(input.bytes.subarray(0, GiB), window)); // they count in 32 bits
+      const run = onThread(inflater.run(input.bytes.subarray(0, GiB), window)); // they count in 32 bits
       running = run;
       const { consumed, produced, ended, damaged, crc: whole } = await run;
       if (damaged) throw damagedAt(input.offset + consumed, 'invalid data');
@@ -53,7 +55,7 @@ export function nativeInflate(codec: Codec): InflateCodec {
     return crc ?? 0;
   }
 
-  return { stream, members: (input, output, members) => orHostError(native().inflateMembers(codec, input, output, rangesOf(members))) };
+  return { stream, members: (input, output, members) => onThread(native().inflateMembers(codec, input, output, rangesOf(members))) };
 }
 
 function rangesOf(members: readonly Packed[]): Uint8Array {

@@ -4,9 +4,11 @@ import { inflaterOf } from '../codec/compression.ts';
 import type { InflateName } from '../codec/inflate.ts';
 import { type Guard, VdiStreamError } from '../errors.ts';
 import { createPool, type Pool } from '../host/pool.ts';
+import { createStages, type StageClock } from '../host/stages.ts';
 import { type ChosenDisk, isLate, leafIsLate, onlyDisk } from '../image/chain.ts';
 import { outerCompression } from '../image/content.ts';
 import type { Source } from '../source/source.ts';
+import { timedSource } from '../source/timed.ts';
 import { type OnWarning, type Warning, warner } from '../warnings.ts';
 import { info } from './info.ts';
 import { opensAgain, withSources } from './open.ts';
@@ -38,13 +40,20 @@ export interface Job {
   readonly warnings: readonly Warning[];
   /** What inflates the first source, if it is gzipped. */
   readonly inflate?: InflateName | undefined;
+  readonly stages: StageClock;
   seconds(): number;
 }
 
 /** Begins now. */
 export function createJob({ pool, strict, onWarning }: Pick<DiskOptions, 'pool' | 'strict' | 'onWarning'>): Job {
   const warnings: Warning[] = [];
-  return { pool: pool ?? createPool(), warnings, warn: warner(warnings, { strict, onWarning }), seconds: stopwatch() };
+  return {
+    pool: pool ?? createPool(),
+    warnings,
+    warn: warner(warnings, { strict, onWarning }),
+    seconds: stopwatch(),
+    stages: createStages(),
+  };
 }
 
 /** The seconds since it was made. */
@@ -92,16 +101,17 @@ async function openDisk<T>(
   job: Job,
   use: Use<T>,
 ): Promise<{ readonly result: T } | Late> {
-  const { warn } = job;
+  const { warn, stages } = job;
   // Searching a source for its leaf may take a while, so that is reported. Later, progress counts bytes of the disk.
   let onRead = reading(onProgress);
   const watched = { sha256, signal, onWarning: warn, onRead: (position: number, length: number) => onRead?.(position, length) };
-  return withSources(input, watched, async (sources) => {
+  return withSources(input, watched, async (opened) => {
+    const sources = opened.map((each) => timedSource(each, stages));
     const [source] = sources;
     const inflater = source && inflaterOf(await outerCompression(source.cursor), inflate);
     const anyParent = force?.includes('parent') === true;
     const leafOptions = {
-      image: { choice: { disk, raw, rawBase, manifest, inflate }, virtualSize, single: true, warn },
+      image: { choice: { disk, raw, rawBase, manifest, inflate }, virtualSize, single: true, warn, stages },
       staging,
       anyParent,
     };

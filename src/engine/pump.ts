@@ -6,6 +6,7 @@ import { discard, type Extent } from '../disk/extent.ts';
 import { assert, throwIfCancelled } from '../errors.ts';
 import type { Sums } from '../host/native.ts';
 import type { Pool } from '../host/pool.ts';
+import { type Stages, untimed } from '../host/stages.ts';
 import type { Target } from '../target/target.ts';
 import { createGather } from './gather.ts';
 import { createInFlight, type InFlight } from './in-flight.ts';
@@ -39,7 +40,12 @@ export interface Pumped<T> extends Counts {
  * Writes the extents of a disk. Resolves when all of them are written and the image was read to its end without an error; the target is not
  * synced yet. After the first failure it starts no more writes, and waits for those in flight.
  */
-export async function pump<T>(extents: AsyncGenerator<Extent, T, void>, target: Target, options: PumpOptions): Promise<Pumped<T>> {
+export async function pump<T>(
+  extents: AsyncGenerator<Extent, T, void>,
+  target: Target,
+  options: PumpOptions,
+  stages: Stages = untimed,
+): Promise<Pumped<T>> {
   checkArguments('pump', extents, target);
   checkOptions('pump', options);
   const { size, zero = 'auto', sums, pool, signal, onProgress } = options;
@@ -48,7 +54,7 @@ export async function pump<T>(extents: AsyncGenerator<Extent, T, void>, target: 
     counts[kind] += bytes;
     onProgress?.(counts);
   };
-  const write = createWriter(target, { zero, sums, signal, count });
+  const write = createWriter(target, { zero, sums, signal, count, stages });
   const inFlight = createInFlight();
   const gather = pool && createGather(target, { pool, inFlight, size, zero, sums, signal, count });
   let empties = 0;
@@ -57,14 +63,14 @@ export async function pump<T>(extents: AsyncGenerator<Extent, T, void>, target: 
     if (await gather?.take(extent)) return;
     if (extent.overwrites && gather?.overlaps(extent)) await gather.flush();
     // Writes to the same place must happen in the order of the extents.
-    while (extent.overwrites && inFlight.overlaps(extent)) await inFlight.settled();
+    while (extent.overwrites && inFlight.overlaps(extent)) await stages.during('wait', inFlight.settled());
     if (inFlight.failure !== undefined) return discard(extent);
     if (extent.kind === 'data') inFlight.add(extent, write(extent), () => extent.release());
     else {
       empties++;
       inFlight.add(extent, write(extent), () => empties--);
     }
-    while (empties >= MAX_EMPTY || inFlight.size >= MAX_IN_FLIGHT) await inFlight.settled();
+    while (empties >= MAX_EMPTY || inFlight.size >= MAX_IN_FLIGHT) await stages.during('wait', inFlight.settled());
   }
 
   let covered = 0;

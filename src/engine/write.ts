@@ -6,6 +6,8 @@ import type { InflateName } from '../codec/inflate.ts';
 import type { DiskType } from '../disk/disk.ts';
 import type { Extent } from '../disk/extent.ts';
 import { rejection, VdiStreamError } from '../errors.ts';
+import { timedBuffers } from '../host/pool.ts';
+import type { StageTimes } from '../host/stages.ts';
 import type { ChosenDisk, DiskSummary } from '../image/chain.ts';
 import type { Source } from '../source/source.ts';
 import type { Target, TargetOpener, TargetOptions } from '../target/target.ts';
@@ -50,6 +52,8 @@ export interface WriteResult extends Counts {
   /** Bytes read from the source. */
   readonly bytesRead: number;
   readonly seconds: number;
+  /** Where they went. */
+  readonly stages: StageTimes;
   /** Whether the target was read back from the medium and compared. */
   readonly verified: boolean;
   /** Whether writes bypassed the page cache. */
@@ -127,6 +131,7 @@ export async function writeTo(
   try {
     const { end, ...counts } = await writeAndSync(chosen, target, how, job);
     const { member, type, layers, ignored, virtualSize } = end;
+    const stages = job.stages.times();
     const surplus = chosen.virtualSize - virtualSize;
     await (surplus > 0 ? target.close(virtualSize) : target.close());
     return {
@@ -140,6 +145,7 @@ export async function writeTo(
       bytesRead: bytesRead(sources),
       ...counts,
       seconds: job.seconds(),
+      stages,
       direct: target.direct,
       warnings: job.warnings,
     };
@@ -165,7 +171,7 @@ async function writeAndSync(
   chosen: ChosenDisk,
   target: Target,
   { zero, zeroTail, verify, signal, onProgress }: Omit<WriteToOptions, 'force'>,
-  { pool, warn }: Job,
+  { pool, warn, stages }: Job,
 ): Promise<Written> {
   const { virtualSize: total } = chosen;
   const end = zeroTail && Number.isFinite(target.size) ? Math.max(target.size, total) : total;
@@ -174,20 +180,15 @@ async function writeAndSync(
   const onAllocated = (bytes: number): void => {
     toMove = bytes;
   };
-  const pumped = await pump(chosen.extents(pool, { signal, onAllocated }), target, {
-    size: total,
-    zero,
-    sums,
-    pool,
-    signal,
-    onProgress: ({ bytesWritten, bytesZeroed, bytesSkipped, bytesRewritten }) => {
-      const moved = bytesWritten + bytesRewritten;
-      const done = bytesWritten + bytesZeroed + bytesSkipped;
-      onProgress?.({ phase: 'write', done, total, moved, toMove });
-    },
-  });
-  const tail = end > total ? await pump(emptyRange(total, end), target, { size: end - total, zero, signal }) : undefined;
-  await target.sync();
+  const onCounts = ({ bytesWritten, bytesZeroed, bytesSkipped, bytesRewritten }: Counts): void => {
+    const moved = bytesWritten + bytesRewritten;
+    const done = bytesWritten + bytesZeroed + bytesSkipped;
+    onProgress?.({ phase: 'write', done, total, moved, toMove });
+  };
+  const extents = chosen.extents(timedBuffers(pool, stages), { signal, onAllocated });
+  const pumped = await pump(extents, target, { size: total, zero, sums, pool, signal, onProgress: onCounts }, stages);
+  const tail = end > total ? await pump(emptyRange(total, end), target, { size: end - total, zero, signal }, stages) : undefined;
+  await stages.during('sync', target.sync());
   let verified = false;
   if (sums) {
     const size = Math.min(end, target.size);

@@ -4,6 +4,7 @@ import { KiB } from '../bytes.ts';
 import type { DataExtent, EmptyExtent, Extent } from '../disk/extent.ts';
 import { VdiStreamError } from '../errors.ts';
 import { native, type Sums } from '../host/native.ts';
+import type { Stages } from '../host/stages.ts';
 import type { Target } from '../target/target.ts';
 import { plan, type ZeroPolicy } from './plan.ts';
 import { unalignedTarget } from './unaligned.ts';
@@ -29,6 +30,7 @@ interface WriterOptions {
   /** Receives the checksums of everything that is written. */
   readonly sums?: Sums | undefined;
   readonly signal?: AbortSignal | undefined;
+  readonly stages: Stages;
   /** Called as work completes. */
   readonly count: (kind: keyof Counts, bytes: number) => void;
 }
@@ -36,12 +38,12 @@ interface WriterOptions {
 /** Settles when the extent has been written or has failed, and its bytes are no longer in use. */
 type Writer = (extent: Extent) => Promise<void>;
 
-export function createWriter(target: Target, { zero: policy, sums, signal, count: onCount }: WriterOptions): Writer {
+export function createWriter(target: Target, { zero: policy, sums, signal, stages, count: onCount }: WriterOptions): Writer {
   const unaligned = unalignedTarget(target);
   const count = (kind: keyof Counts, bytes: number, { overwrites }: Extent): void => onCount(overwrites ? 'bytesRewritten' : kind, bytes);
 
   async function writeData(bytes: Uint8Array, offset: number, extent: Extent): Promise<void> {
-    await unaligned.write(bytes, offset, sums);
+    await stages.during('write', unaligned.write(bytes, offset, sums));
     count('bytesWritten', bytes.length, extent);
   }
 
@@ -50,7 +52,7 @@ export function createWriter(target: Target, { zero: policy, sums, signal, count
     // A target can be smaller than the disk only if the size guard was lifted. Empty ranges past its end are dropped.
     const present = Math.max(0, Math.min(length, target.size - offset));
     if (action === 'skip' || present === 0) return count('bytesSkipped', length, extent);
-    await unaligned.zero(offset, present, action === 'write' ? 'write' : 'cheapest', signal);
+    await stages.during('write', unaligned.zero(offset, present, action === 'write' ? 'write' : 'cheapest', signal));
     count('bytesZeroed', present, extent);
     if (present < length) count('bytesSkipped', length - present, extent);
   }
@@ -65,7 +67,7 @@ export function createWriter(target: Target, { zero: policy, sums, signal, count
       count('bytesSkipped', extent.length - bytes.length, extent);
     }
     await subtract(extent);
-    const runs = policy === 'write' ? [] : native().zeroRuns(bytes, ZERO_GRAIN);
+    const runs = policy === 'write' ? [] : stages.run('scan', () => native().zeroRuns(bytes, ZERO_GRAIN));
     const least = plan('zero', policy, target.readsZero, extent.overwrites) === 'zero' ? Math.min(ZERO_WORTH, bytes.length) : 0;
     const work: Promise<void>[] = [];
     let done = 0;
@@ -91,7 +93,7 @@ export function createWriter(target: Target, { zero: policy, sums, signal, count
   /** Removes data that is about to be overwritten from the checksums. */
   async function subtract({ offset, length, overwrites }: Extent): Promise<void> {
     const present = Math.min(length, target.size - offset);
-    if (sums && overwrites && present > 0) await unaligned.subtract(offset, present, sums);
+    if (sums && overwrites && present > 0) await stages.during('write', unaligned.subtract(offset, present, sums));
   }
 
   return (extent) => (extent.kind === 'data' ? writeExtent(extent) : writeEmpty(extent));

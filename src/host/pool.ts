@@ -7,6 +7,7 @@ import { GiB, MiB } from '../bytes.ts';
 import type { Buffers, Lease } from '../disk/extent.ts';
 import { assert, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { allocate } from './memory.ts';
+import type { Stages } from './stages.ts';
 
 export interface PoolOptions {
   /** Number of buffers, by default 6: some are being written while others are filled. */
@@ -76,3 +77,13 @@ export function createPool(options: PoolOptions = {}): Pool {
     },
   };
 }
+
+/** The buffers of a pool; a wait for a free one is the stage `wait`. */
+export const timedBuffers = (pool: Pool, stages: Stages): Buffers => ({
+  size: pool.size,
+  acquire(signal) {
+    const isFree = pool.free > 0;
+    const lease = pool.acquire(signal);
+    return isFree ? lease : stages.during('wait', lease);
+  },
+});

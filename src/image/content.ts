@@ -11,6 +11,7 @@ import type { InflateChoice } from '../codec/inflate.ts';
 import type { Chunks, Cursor, StreamCursor } from '../cursor.ts';
 import { otherFormat } from '../disk/other-formats.ts';
 import { VdiStreamError } from '../errors.ts';
+import type { Stages } from '../host/stages.ts';
 import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
 import { readEnd, warnOfRest } from '../vhd/end.ts';
 import { endsAsFixed, isExactlyFixed } from '../vhd/exact.ts';
@@ -28,6 +29,7 @@ interface StoredBytes {
   /** Creates a stream that is closed with the image. */
   readonly stream: (chunks: Chunks, length?: number) => StreamCursor;
   readonly inflate: InflateChoice | undefined;
+  readonly stages: Stages | undefined;
   /** The name of a member, for errors. */
   readonly member?: string | undefined;
   /** A raw disk may hold anything, so only its length is looked at. */
@@ -75,8 +77,7 @@ async function peel(from: Cursor, stored: StoredBytes): Promise<Peeled> {
     const compression = nextLevel(await cursor.peek(MAGIC_BYTES), levels, stored);
     if (compression === 'none') return { levels, cursor };
     levels.push(compression);
-    const { stream, inflate, member } = stored;
-    cursor = stream(readAs(`${compression} data`, cursor.chunks(), (packed) => namedDecompress(compression, packed, inflate, member)));
+    cursor = stored.stream(readAs(`${compression} data`, cursor.chunks(), (packed) => namedDecompress(compression, packed, stored)));
   }
 }
 
@@ -127,22 +128,17 @@ function nextLevel(magic: Uint8Array, levels: readonly Compression[], { accepts,
 export const isPlain = (front: Uint8Array, member: string | undefined): boolean =>
   front.length > 0 && !hasCookie(front) && otherFormat(front) === undefined && (member !== undefined || !isTarHeader(front));
 
-function unpacked(
-  cursor: Cursor,
-  levels: readonly Compression[],
-  { stream, inflate, member }: StoredBytes,
-  length?: number,
-): Cursor | StreamCursor {
+function unpacked(cursor: Cursor, levels: readonly Compression[], how: StoredBytes, length?: number): Cursor | StreamCursor {
   if (levels.length === 0) return cursor;
   const stored = cursor.seekable ? stoppable(cursor.chunks()) : { chunks: cursor.chunks(), stop: async () => {} };
   async function* chunks(): Chunks {
     try {
-      yield* levels.reduce((packed, level) => namedDecompress(level, packed, inflate, member), stored.chunks);
+      yield* levels.reduce((packed, level) => namedDecompress(level, packed, how), stored.chunks);
     } finally {
       await stored.stop();
     }
   }
-  return stream(chunks(), length);
+  return how.stream(chunks(), length);
 }
 
 /** A program reads ahead, also when its output is no longer wanted. After `stop`, the cursor of a file is not moved any more. */
@@ -167,12 +163,7 @@ function stoppable(source: Chunks): { readonly chunks: Chunks; stop(): Promise<v
 }
 
 /** Sets the member on its own errors, but not on those of the archive around it. */
-async function* namedDecompress(
-  level: Compression,
-  packed: Chunks,
-  inflate: InflateChoice | undefined,
-  member: string | undefined,
-): Chunks {
+async function* namedDecompress(level: Compression, packed: Chunks, { inflate, member, stages }: StoredBytes): Chunks {
   let outer: unknown;
   async function* bytes(): Chunks {
     try {
@@ -183,7 +174,7 @@ async function* namedDecompress(
     }
   }
   try {
-    yield* decompress(level, bytes(), inflate);
+    yield* decompress(level, bytes(), inflate, stages);
   } catch (error) {
     if (error !== outer && error instanceof VdiStreamError) error.member ??= member;
     throw error;

@@ -11,6 +11,7 @@ import type { Compression } from '../codec/compression.ts';
 import { type Chunks, type Cursor, drain, type StreamCursor, streamCursor } from '../cursor.ts';
 import type { Disk } from '../disk/disk.ts';
 import { inMember, type OnFault, VdiStreamError } from '../errors.ts';
+import { type Stages, untimed } from '../host/stages.ts';
 import { isTarHeader, TAR_BLOCK } from '../ova/header.ts';
 import { isPackedMember, isRawName, type Place } from '../ova/select.ts';
 import type { Source } from '../source/source.ts';
@@ -54,6 +55,7 @@ export interface ImageOptions {
   readonly warn: OnWarning;
   /** Handles a wrong digest, or a missing disk that the descriptor lists; by default they are thrown. */
   readonly fault?: OnFault | undefined;
+  readonly stages?: Stages | undefined;
 }
 
 /** The part of a source in a chain of several. */
@@ -95,9 +97,9 @@ export async function openImage(source: Source, options: ImageOptions, layer?: S
     streams.push(cursor);
     return cursor;
   };
-  const { warn } = options;
+  const { warn, stages } = options;
   const mayBeRaw = layer?.mayBeRaw === true;
-  const content = await bare(() => openContent({ cursor: source.cursor, stream, inflate, isRaw: raw, mayBeRaw, warn }));
+  const content = await bare(() => openContent({ cursor: source.cursor, stream, inflate, stages, isRaw: raw, mayBeRaw, warn }));
   const { compression } = content;
   const cursor = content.cursor.isDevice ? await vhdOnDevice(content.cursor, warn) : content.cursor;
   const front = await cursor.peek(TAR_BLOCK);
@@ -123,9 +125,9 @@ async function finish(source: Source, cursor: Cursor): Promise<void> {
 
 async function* archivedDisks(opened: OpenedSource): AsyncGenerator<StoredDisk, Contents, void> {
   const { source, cursor: from, stream, closeMember, options } = opened;
-  const { choice, single = false, virtualSize, measure, warn, fault } = options;
+  const { choice, single = false, virtualSize, measure, warn, fault, stages = untimed } = options;
   const cursor = from.seekable ? from : stream(unlessFixed(from.chunks(), 'a tar'), from.length);
-  const archive = await openArchive(cursor, { choice, single, warn, fault });
+  const archive = await stages.during('tar', openArchive(cursor, { choice, single, warn, fault }));
   const disks = archive.disks((name, body, place, ahead) => {
     const isRaw = choice.raw === true || isRawName(name);
     const inside: OnWarning = (warning) => warn({ ...warning, member: name });
@@ -134,7 +136,17 @@ async function* archivedDisks(opened: OpenedSource): AsyncGenerator<StoredDisk, 
       if (isRaw) return stored;
       const { inflate } = choice;
       const look = stored === body ? ahead : undefined;
-      const content = await openContent({ cursor: stored, ahead: look, stream, inflate, member: name, isRaw, accepts, warn: inside });
+      const content = await openContent({
+        cursor: stored,
+        ahead: look,
+        stream,
+        inflate,
+        stages,
+        member: name,
+        isRaw,
+        accepts,
+        warn: inside,
+      });
       return withSize(content.cursor, { member: name, isRaw }, stream, { virtualSize, measure, warn: inside });
     };
     return {
@@ -155,8 +167,9 @@ async function* archivedDisks(opened: OpenedSource): AsyncGenerator<StoredDisk, 
       }),
     };
   });
-  let next = await disks.next();
-  for (; !next.done; next = await disks.next()) {
+  const following = (): ReturnType<typeof disks.next> => stages.during('tar', disks.next());
+  let next = await following();
+  for (; !next.done; next = await following()) {
     yield next.value;
     if (cursor.seekable) await closeMember();
   }

@@ -94,13 +94,13 @@ async function isCheap([source, ...others]: readonly Source[]): Promise<boolean>
  */
 async function lookAhead(
   sources: readonly Source[],
-  { image: { choice, virtualSize, single, fault }, anyParent }: LeafOptions,
+  { image: { choice, virtualSize, single, fault, stages }, anyParent }: LeafOptions,
   how: 'all' | 'to the leaf',
 ): Promise<Ahead | undefined> {
   // Warnings are reported on the second pass.
   const warn = (): void => {};
   const layers = createLayers({ disk: choice.disk, anyParent, warn });
-  const feed = await openFeed(sources, { choice: { ...choice, manifest: 'ignore' }, virtualSize, single, fault, warn });
+  const feed = await openFeed(sources, { choice: { ...choice, manifest: 'ignore' }, virtualSize, single, fault, warn, stages });
   let allocatedBytes = 0;
   for await (const { open, name, place } of feed.disks) {
     const disk = await open();

@@ -1,0 +1,58 @@
+/** Limits: what no program can beat on this machine, measured in the same run as everything else; rows.mjs defines a row. */
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { shell } from './commands.mjs';
+
+const SOURCE = fileURLToPath(new URL('copy-limit.c', import.meta.url));
+
+export const COPY_LIMIT = 'limit: copy of the allocated bytes, tar';
+export const IGZIP = 'limit: igzip -dc to nowhere';
+export const LIBDEFLATE = 'limit: libdeflate-gunzip to nowhere';
+
+/** @type {string | undefined} */
+let program;
+
+/** Compiled for this process, and removed with it. */
+function copyLimit() {
+  if (program !== undefined) return program;
+  const folder = mkdtempSync(join(tmpdir(), 'vdistream-bench-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  program = join(folder, 'copy-limit');
+  execFileSync('gcc', ['-O2', '-pthread', '-o', program, SOURCE]);
+  return program;
+}
+
+/** 2 MiB pieces, eight at a time. @param {string} tar @param {number} offset  of the VHD in it @param {string} target */
+export const copyCommand = (tar, offset, target) => [copyLimit(), tar, String(offset), target];
+
+/** @type {readonly import('./rows.mjs').Row[]} */
+export const LIMIT_ROWS = [
+  {
+    name: COPY_LIMIT,
+    kind: 'limit',
+    reads: 'tar',
+    images: ['realistic', 'sparse'],
+    needs: ['gcc'],
+    argv: (image, device) => copyCommand(image.tar, image.memberOffset, device),
+  },
+  {
+    name: IGZIP,
+    kind: 'limit',
+    reads: 'gzip',
+    images: ['realistic', 'sparse'],
+    needs: ['igzip'],
+    argv: (image) => shell('igzip -dc "$1" > /dev/null', image.gzip),
+  },
+  {
+    name: LIBDEFLATE,
+    kind: 'limit',
+    reads: 'gzip',
+    images: ['realistic'],
+    needs: ['libdeflate-gunzip'],
+    argv: (image) => shell('libdeflate-gunzip -c "$1" > /dev/null', image.gzip),
+  },
+];
