@@ -13,6 +13,7 @@ import { assert, throwIfCancelled } from '../errors.ts';
 import { native, type Sums } from '../host/native.ts';
 import { eachInParallel } from '../host/parallel.ts';
 import type { Pool } from '../host/pool.ts';
+import type { Stages } from '../host/stages.ts';
 import type { Target } from '../target/target.ts';
 import type { InFlight } from './in-flight.ts';
 import { plan, type ZeroPolicy } from './plan.ts';
@@ -43,12 +44,13 @@ interface GatherOptions {
   readonly zero: ZeroPolicy;
   readonly sums: Sums | undefined;
   readonly signal: AbortSignal | undefined;
+  readonly stages: Stages;
   /** Called once an extent is written, or skipped. */
   readonly count: (kind: keyof Counts, bytes: number) => void;
 }
 
 export function createGather(target: Target, options: GatherOptions): Gather {
-  const { pool, inFlight, size, zero, sums, signal, count } = options;
+  const { pool, inFlight, size, zero, sums, signal, stages, count } = options;
   const span = roundDown(Math.min(MAX_SPAN, pool.size / 4), target.align);
   const end = Math.min(size, target.size);
   const store = createStore(pool, span, roundUp(size, target.align));
@@ -80,7 +82,10 @@ export function createGather(target: Target, options: GatherOptions): Gather {
       throwIfCancelled(signal);
       const memory = memories.pop();
       assert(memory !== undefined, 'there is memory for each span that is being written');
-      await writeSpan(target, { start, runs: covered.runs(start, Math.min(span, roundUp(end, SECTOR) - start)), parts, memory, sums });
+      await stages.during(
+        'write',
+        writeSpan(target, { start, runs: covered.runs(start, Math.min(span, roundUp(end, SECTOR) - start)), parts, memory, sums }),
+      );
       memories.push(memory);
     });
     for (const [kind, bytes] of counts) count(kind, bytes);

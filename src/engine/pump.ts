@@ -56,7 +56,7 @@ export async function pump<T>(
   };
   const write = createWriter(target, { zero, sums, signal, count, stages });
   const inFlight = createInFlight();
-  const gather = pool && createGather(target, { pool, inFlight, size, zero, sums, signal, count });
+  const gather = pool && createGather(target, { pool, inFlight, size, zero, sums, signal, stages, count });
   let empties = 0;
 
   async function take(extent: Extent): Promise<void> {
