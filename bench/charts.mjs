@@ -31,7 +31,7 @@ export function writeReport(publish) {
   /** @type {Result} */
   const measured = JSON.parse(readFileSync(latest, 'utf8'));
   const growth = join(results, 'growth.json');
-  const result = existsSync(growth) ? { ...measured, ...JSON.parse(readFileSync(growth, 'utf8')), machine: measured.machine } : measured;
+  const result = existsSync(growth) ? { ...measured, growth: JSON.parse(readFileSync(growth, 'utf8')).growth } : measured;
   const json = `${JSON.stringify(result, undefined, 2)}\n`;
   const charts = chartsOf(result);
   const folder = join(results, 'report');
