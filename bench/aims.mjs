@@ -1,6 +1,7 @@
 /** Aims: what the project promises, each judged by two rows from the same run. */
 
 import { CHAINS } from './chain-rows.mjs';
+import { COPY_LIMIT, IGZIP } from './limits.mjs';
 
 /**
  * @typedef {import('./report.mjs').ImageResult} ImageResult
@@ -26,6 +27,8 @@ const RATIOS = [
   { text: 'plain tar: 2.5 × the tuned pipeline', other: 'tar | dd, tuned, tar', ours: SAME_JOB, full: TAR, least: 2.5 },
   { text: 'plain tar: at least as fast as qemu-img', other: 'qemu-img convert, tar', ours: SAME_JOB, full: TAR, least: 1 },
   { text: 'plain tar: 20 × the literal pipeline', other: 'tar | dd, literal, tar', ours: SAME_JOB, full: TAR, least: 20 },
+  { text: 'plain tar: 0.9 × the copy limit', other: COPY_LIMIT, ours: SAME_JOB, full: TAR, least: 0.9 },
+  { text: 'tar.gz: igzip to nowhere, within a tenth', other: IGZIP, ours: SAME_JOB_GZIP, full: GZIP, least: 1 / 1.1 },
   { text: 'tar.gz: 2.2 × the tuned pipeline', other: 'tar | dd, tuned, tar.gz', ours: SAME_JOB_GZIP, full: GZIP, least: 2.2 },
 ];
 

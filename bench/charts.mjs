@@ -31,7 +31,7 @@ export function writeReport(publish) {
   /** @type {Result} */
   const measured = JSON.parse(readFileSync(latest, 'utf8'));
   const growth = join(results, 'growth.json');
-  const result = existsSync(growth) ? { ...measured, ...JSON.parse(readFileSync(growth, 'utf8')), machine: measured.machine } : measured;
+  const result = existsSync(growth) ? { ...measured, growth: JSON.parse(readFileSync(growth, 'utf8')).growth } : measured;
   const json = `${JSON.stringify(result, undefined, 2)}\n`;
   const charts = chartsOf(result);
   const folder = join(results, 'report');
@@ -87,7 +87,7 @@ function growthChart(curve) {
   return lineChart(`Growth with ${curve.name}`, slopeText(curve), curve.unit, points);
 }
 
-const HEAD = ['', 'seconds', 'min', 'max', 'CPU s', 'peak MiB', '× limit', 'waits for'];
+const HEAD = ['', 'seconds', 'min', 'max', 'CPU s', 'peak MiB', '× limit', 'bottleneck'];
 
 /** @param {ImageResult} image */
 function tableOf({ rows }) {
@@ -148,9 +148,9 @@ export function pageOf(result) {
 <h1>vdistream: benchmarks</h1>
 <p>${escaped(machineText(result))}</p>
 <p>Medians of interleaved trials, sources in the page cache. Compare ratios, not seconds. A dashed line is the limit that was measured in the
-same run. “waits for” is what the row spent most of its time on.</p>
+same run. The bottleneck is what the row spent most of its time on.</p>
 ${sections.join('\n')}
-${growth.length > 0 ? `<section><h2>Growth</h2><p>Each curve changes one property and keeps the others. The slope is the power of it that the cost for each byte moved follows, after the cost of an image without data is subtracted: 0 is linear in the bytes moved, and more than 0.1 from it is flagged.</p>${figures((name) => name.startsWith('bench-growth-'))}</section>` : ''}
+${growth.length > 0 ? `<section><h2>Growth</h2><p>Each curve changes one property and keeps the others. The slope is the power of it that the cost for each byte moved follows, after the cost of an image without data is subtracted: 0 is linear in the bytes moved, and more than 0.1 from it is flagged. It is unknown if a cost is lost in the noise.</p>${figures((name) => name.startsWith('bench-growth-'))}</section>` : ''}
 ${judged.length > 0 ? `<section><h2>Aims</h2><ul>${judged.join('')}</ul></section>` : ''}
 ${leftOut.length > 0 ? `<section><h2>Left out</h2><ul>${leftOut.map((each) => `<li>${escaped(each)}</li>`).join('')}</ul></section>` : ''}
 <details><summary>All results as JSON</summary><pre tabindex="0">${escaped(JSON.stringify(result, undefined, 2))}</pre></details>

@@ -177,7 +177,7 @@ export function growthText(curves) {
 
 /** @param {Curve} curve */
 export function slopeText({ slope, cpuSlope, flagged }) {
-  const shown = (/** @type {number | undefined} */ value) => (value === undefined ? 'lost in the noise' : value.toFixed(2));
+  const shown = (/** @type {number | undefined} */ value) => (value === undefined ? 'unknown' : value.toFixed(2));
   const verdict = slope === undefined ? 'undecided' : flagged ? 'NOT LINEAR' : 'linear';
-  return `${verdict} in the bytes moved: slope ${shown(slope)}, of CPU ${shown(cpuSlope)}`;
+  return `${verdict}: slope ${shown(slope)}, of CPU ${shown(cpuSlope)}`;
 }

@@ -89,7 +89,7 @@ function quantile(values, share) {
   return lower + ((sorted[Math.ceil(at)] ?? lower) - lower) * (at % 1);
 }
 
-const HEAD = ['', 'trials', 'seconds', 'min', 'max', 'MiB/s', 'CPU s', 'peak MiB', '× ours', 'waits for'];
+const HEAD = ['', 'trials', 'seconds', 'min', 'max', 'MiB/s', 'CPU s', 'peak MiB', '× ours', 'bottleneck'];
 const CHAIN_HEAD = ['× one VHD', 'middle half', '× read', '× written'];
 
 /** @param {Result} result */

@@ -12,7 +12,7 @@ export const STYLE = `
     --ours: #4493f8; --qemu: #d29922; --pipeline: #9198a1; --limit: #f85149;
     --start: #9198a1; --read: #3fb950; --inflate: #ab7df8; --main: #d29922; --write: #4493f8; --sync: #f85149; --rest: #3d444d; } }
   svg text { font: 13px system-ui, sans-serif; fill: var(--ink); } svg text.soft { font-size: 12px; fill: var(--soft); }
-  svg text.title { font-size: 14px; font-weight: 600; } svg .axis { stroke: var(--line); } svg .limit { stroke: var(--limit); stroke-dasharray: 4 3; }
+  svg text.title { font-size: 14px; font-weight: 600; } svg .axis { stroke: var(--line); } svg .limit { stroke: var(--limit); stroke-width: 2; stroke-dasharray: 3 2; }
 `;
 
 /** @typedef {{ readonly label: string, readonly value: number, readonly kind: string }} Bar */
@@ -51,11 +51,14 @@ export function barChart(title, bars, limit) {
     return text(0, y + 10, label) + bar(0, y + 16, value * scale, kind) + text(value * scale + 6, y + 26, shown(value), 'class="soft"');
   });
   const bottom = 30 + bars.length * 40;
-  const line =
-    limit && `<line class="limit" x1="${round(limit.value * scale)}" x2="${round(limit.value * scale)}" y1="26" y2="${bottom}"/>`;
+  // Only through the bars, not through their names.
+  const line = limit && bars.map((_, index) => limitLine(limit.value * scale, 30 + index * 40)).join('');
   const note = limit && text(0, bottom + LINE, `┊ ${limit.label}, ${shown(limit.value)}`, 'class="soft" style="fill: var(--limit)"');
   return chart(title, bottom + LINE + 8, rows.join('') + (line ?? '') + (note ?? ''));
 }
+
+/** @param {number} x @param {number} y */
+const limitLine = (x, y) => `<line class="limit" x1="${round(x)}" x2="${round(x)}" y1="${y + 13}" y2="${y + 31}"/>`;
 
 /**
  * Bars of parts that add up to the whole, and what the colours mean.

@@ -37,6 +37,8 @@ const NOT_RUN: ReadonlyArray<{ readonly text: string; readonly reason: string }>
       'sudo npm run bench                    # 15 minutes and 8 GiB of disk the first time, 10 minutes then',
       'sudo npm run bench -- --quick         # all of it once on small images: 1 minute, 2.5 on a busy machine; too small to judge by',
       'sudo npm run bench -- --only tuned    # some rows; --help has the other options',
+      'sudo npm run bench -- --growth        # how the cost grows with the data, the blocks, the layers and so on',
+      'npm run bench -- --report             # a page and charts of the latest results',
       '',
     ].join('\n'),
     reason: 'takes minutes; CI runs the demo and the quick bench',
@@ -71,6 +73,7 @@ const NOT_RUN: ReadonlyArray<{ readonly text: string; readonly reason: string }>
 const PAGES = [
   'README.md',
   'ARCHITECTURE.md',
+  'BENCHMARKING.md',
   'CONTRIBUTING.md',
   'SECURITY.md',
   'bench/README.md',

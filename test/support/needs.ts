@@ -63,6 +63,7 @@ export type Need =
   | 'zsh'
   | 'fish'
   | 'mandoc'
+  | 'chromium'
   | 'g++'
   | 'ip'
   | 'libisal'
@@ -134,6 +135,7 @@ const NEEDS: Readonly<Record<Exclude<Need, keyof typeof PACKAGES>, () => true | 
   zsh: () => found('zsh') || 'zsh',
   fish: () => found('fish') || 'fish',
   mandoc: () => found('mandoc') || 'mandoc',
+  chromium: () => existsSync('/usr/bin/chromium') || 'chromium',
   gcc: () => found('gcc') || 'gcc',
   libisal: () => native().loadIsal('libisal.so.2') === undefined || 'libisal.so.2 (package libisal2)',
   'igzip_lib.h': () => existsSync('/usr/include/isa-l/igzip_lib.h') || 'igzip_lib.h (package libisal-dev)',
