@@ -33,8 +33,8 @@ describe('on a terminal', () => {
     [80, stalled, 'write  ███████░░░░░░░░░░░░░░░░░░░░░  25% | 64 GiB | 859 MB/s | no data for 12 s'],
     [60, stalled, 'write  ██░░░░░░  25% | 64 GiB | 859 MB/s | no data for 12 s'],
     [200, several, '3/20 images █████░░░░░░░░░░░░░░░░░░░░░░░░░  17% | 8 GiB | 859 MB/s'],
-    [60, several, '3/20 images ███░░░░░░░░░░░░░░░░░░  17% | 8 GiB | 859 MB/s'],
-    [60, { ...several, idle: 12.9 }, '3/20 images   17% | 8 GiB | 859 MB/s | no data for 12 s'],
+    [60, several, '3/20 images ███░░░░░░░░░░░░░░░░░░░░  17% | 8 GiB | 859 MB/s'],
+    [60, { ...several, idle: 12.9 }, '3/20 images  17% | 8 GiB | 859 MB/s | no data for 12 s'],
     [80, stream, 'read   16 GiB | 1718 MB/s'],
     [80, { ...stream, idle: 3 }, 'read   16 GiB | 1718 MB/s | no data for 3 s'],
   ])('of %i columns the bar shrinks before speed and time do: %j', (columns, pace, line) => {
