@@ -47,12 +47,12 @@ export function parseList(text: string, name: string, sr: string | undefined): L
 
 const usage = (message: string, cause?: unknown): VdiStreamError => new VdiStreamError('USAGE', message, { cause });
 
-/** Adds the line to an error about it. */
+/** Puts the line before the message of an error about it. */
 export function inLine<T>(name: string, line: number, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    throw usage(`${name}: line ${line}: ${messageOf(error)}`, error);
+    throw usage(`${name}: line ${line}: ${messageOf(error)}`, error instanceof VdiStreamError ? error.cause : error);
   }
 }
 

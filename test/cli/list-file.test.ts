@@ -16,7 +16,8 @@ const problem = (text: string, sr?: string): string => {
   try {
     parse(text, sr);
   } catch (error) {
-    if (error instanceof VdiStreamError) return `${error.code}: ${error.message}`;
+    // A cause that is an error of vdistream would be printed once more.
+    if (error instanceof VdiStreamError && !(error.cause instanceof VdiStreamError)) return `${error.code}: ${error.message}`;
     throw error;
   }
   throw new Error(`${text} is accepted`);

@@ -13,6 +13,10 @@ const quarter: Pace = {
   idle: 0,
 };
 const stalled: Pace = { ...quarter, idle: 12.9 };
+const several: Pace = {
+  ...quarter,
+  progress: { phase: 'write', done: 8 * GIB, total: 0, moved: 8 * GIB, toMove: 0, images: { ended: 3, count: 20, share: 0.172 } },
+};
 const stream: Pace = {
   ...quarter,
   progress: { phase: 'read', done: 16 * GIB, total: 0, moved: 16 * GIB, toMove: 0 },
@@ -28,6 +32,9 @@ describe('on a terminal', () => {
     [40, quarter, 'write   25% | 859 MB/s | 00:30 left'],
     [80, stalled, 'write  ███████░░░░░░░░░░░░░░░░░░░░░  25% | 64 GiB | 859 MB/s | no data for 12 s'],
     [60, stalled, 'write  ██░░░░░░  25% | 64 GiB | 859 MB/s | no data for 12 s'],
+    [200, several, '3/20 images █████░░░░░░░░░░░░░░░░░░░░░░░░░  17% | 8 GiB | 859 MB/s'],
+    [60, several, '3/20 images ███░░░░░░░░░░░░░░░░░░░░  17% | 8 GiB | 859 MB/s'],
+    [60, { ...several, idle: 12.9 }, '3/20 images  17% | 8 GiB | 859 MB/s | no data for 12 s'],
     [80, stream, 'read   16 GiB | 1718 MB/s'],
     [80, { ...stream, idle: 3 }, 'read   16 GiB | 1718 MB/s | no data for 3 s'],
   ])('of %i columns the bar shrinks before speed and time do: %j', (columns, pace, line) => {
