@@ -64,6 +64,7 @@ const XE: Table = { program: path, timeout: number, grace: number, pause: number
 const xe: Check = (value) => problemOf(value, XE, 'xe.');
 const IMPORT_DEVICE: Table = { ...WRITE, sr: filled, rawVdi: flag, xe };
 const IMPORT: Table = { ...IMPORT_DEVICE, name: anyText };
+const { disk: _disk, virtualSize: _virtualSize, ...IMPORT_DISKS } = IMPORT;
 const HTTP: Table = { headers, ca: filled, connectTimeout: milliseconds, idleTimeout: milliseconds, retries: number };
 const GLANCE: Table = { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) };
 const IMAGE: Table = {
@@ -100,6 +101,7 @@ const ACCEPTED = {
   writeDisk: WRITE,
   verifyDisk: DISK,
   importImage: IMPORT,
+  importDisks: IMPORT_DISKS,
   importToDevice: IMPORT_DEVICE,
   dryRunWrite: WRITE,
   dryRunImport: IMPORT,
@@ -130,6 +132,7 @@ type CallName = keyof typeof ACCEPTED;
 
 const REQUIRED: Readonly<Partial<Record<CallName, readonly string[]>>> = {
   importImage: ['sr'],
+  importDisks: ['sr'],
   dryRunImport: ['sr'],
   glanceImage: ['endpoints'],
   glanceSink: ['endpoints', 'diskFormat', 'containerFormat'],

@@ -3,7 +3,7 @@
 import type { DiskEnd, DiskFacts, DiskType, Identity } from '../disk/disk.ts';
 import { VdiStreamError } from '../errors.ts';
 import { MAX_LAYERS, type Place, placeOf } from '../ova/select.ts';
-import { checkBase, checkLink, isOver, type Link } from '../vhd/links.ts';
+import { checkBase, checkLink, isOver, type Link, type LinkFacts } from '../vhd/links.ts';
 import type { OnWarning } from '../warnings.ts';
 import { quoted } from './tree.ts';
 
@@ -33,6 +33,8 @@ export interface Layers {
    */
   complete(size?: number): void;
   readonly count: number;
+  /** What is known of the layers so far, leaf first. */
+  links(): readonly LinkFacts[];
   /** The topmost layer so far; undefined before the first. */
   leaf(): Leaf | undefined;
 }
@@ -75,6 +77,7 @@ export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
     get count() {
       return added.size;
     },
+    links: () => sorted().map(({ facts }) => facts),
     leaf() {
       const [leaf] = sorted();
       if (leaf === undefined) return undefined;
@@ -132,11 +135,12 @@ function rankOf(disk: Omit<AddedLayer, 'rank'>, layers: readonly AddedLayer[], l
   }
   if (isOver(base.facts, facts)) return base.rank + 1;
   if (isOver(facts, leaf.facts)) return leaf.rank - 1;
-  // Its ID is compared at its end. That of a raw disk is never right, unless the parent is raw.
-  const isUnnamed = facts.type === 'raw' || (facts.type === 'fixed' && facts.identity === undefined);
-  if (base.facts.parent !== undefined && isUnnamed) return base.rank + 1;
+  if (base.facts.parent !== undefined && isUnidentified(facts)) return base.rank + 1;
   throw unlinked(disk, layers);
 }
+
+/** Its ID is compared at its end. That of a raw disk is never right, unless the parent is raw. */
+export const isUnidentified = ({ type, identity }: LinkFacts): boolean => type === 'raw' || (type === 'fixed' && identity === undefined);
 
 /**
  * For a disk that is next to none of `layers`. If a layer between them may follow, nobody knows; two disks without a parent, or over the same

@@ -9,7 +9,7 @@ import type { ImportDeviceOptions, ImportOptions } from './options.ts';
 import { withOwnDevice, withPrepared } from './prepare.ts';
 import { createReaper } from './reap.ts';
 import { createRecords } from './record.ts';
-import { withVdi } from './vdi.ts';
+import { withVdis } from './vdi.ts';
 import { createXeToolstack } from './xe-toolstack.ts';
 
 /** Sizes in bytes. `target` is the device that the disk was written to, detached by now. */
@@ -42,13 +42,13 @@ export async function importImage(given: DiskInput, allOptions: ImportOptions): 
     { ...options, dryRun: false },
     async ({ wanted, readsZero, chosen, sources, job, signal }) => {
       const { sr, name } = wanted;
-      const imported = await withVdi(
+      const imported = await withVdis(
         toolstack,
-        wanted,
-        async ({ vdi, size, target }) => {
-          const written = await writeTo(target, chosen, sources, { zero, zeroTail: true, verify, force, signal, onProgress }, job);
-          return { ...written, vdi, sr, name, vdiSize: size };
-        },
+        (fill) =>
+          fill(wanted, async ({ vdi, size, target }) => {
+            const written = await writeTo(target, chosen, sources, { zero, zeroTail: true, verify, force, signal, onProgress }, job);
+            return { ...written, vdi, sr, name, vdiSize: size };
+          }),
         // An explicit `zero` policy applies even if new disks read as zero.
         { readsZero: readsZero && zero === undefined, records: createRecords(xe?.records), signal, onWarning: job.warn },
       );
