@@ -38,6 +38,11 @@ export const OPTIONS = {
       upload: { sentence: 'of the image that is created', default: 'none' },
     },
   },
+  'all-disks': {
+    sentence: 'create a VDI for every disk of the archive, in one pass: all of them or none',
+    commands: ['import'],
+    page: 'import.md#all-disks-of-an-archive',
+  },
   'raw-vdi': {
     sentence: 'create a plain volume instead of a VHD: no tapdisk, no snapshots, no clones',
     commands: ['import'],

@@ -5,12 +5,16 @@
 
 import { VdiStreamError } from '../errors.ts';
 import { isOver, isOverRaw, linkId } from '../vhd/links.ts';
-import { isLeaf, isUnidentified, type LayerFacts, type Layers, mayBeLeaf } from './layers.ts';
+import { isLeaf, isUnidentified, type LayerFacts, type Layers, type Leaf, mayBeLeaf } from './layers.ts';
 import type { Ahead } from './leaf.ts';
 import type { StoredDisk } from './stored.ts';
 import { quoted } from './tree.ts';
 
 export interface PlannedDisk extends Ahead {
+  readonly leaf: Leaf;
+  readonly layers: number;
+  /** The leaf; undefined for a bare disk. */
+  readonly member: string | undefined;
   /** The names of its layers. */
   readonly members: ReadonlySet<string>;
 }

@@ -1,6 +1,6 @@
 /** Plan of a series: which layers make each disk of an archive, and how large it is, from their metadata alone. */
 
-import { VdiStreamError } from '../errors.ts';
+import { assert, VdiStreamError } from '../errors.ts';
 import type { Source } from '../source/source.ts';
 import { openFeed } from './feed.ts';
 import type { PlannedDisk } from './grouping.ts';
@@ -16,6 +16,7 @@ export interface SeriesPlan {
 }
 
 interface PlannedLayer extends TreeNode {
+  readonly member: string | undefined;
   readonly facts: LayerFacts;
   readonly allocatedBytes: number;
 }
@@ -32,11 +33,11 @@ export async function planSeries(sources: readonly Source[], { choice, anyParent
   const found: PlannedLayer[] = [];
   let next = await feed.disks.next();
   for (; !next.done; next = await feed.disks.next()) {
-    const { name, place, open } = next.value;
+    const { name, member, place, open } = next.value;
     const disk = await open();
     const { type, parent, virtualSize, allocatedBytes } = disk;
     const identity = disk.identity ?? (await disk.skip()).identity;
-    found.push({ name, place, facts: { type, parent, virtualSize, identity }, allocatedBytes });
+    found.push({ name, member, place, facts: { type, parent, virtualSize, identity }, allocatedBytes });
   }
   await feed.close();
   const [raw, ...more] = found.filter(({ facts }) => facts.type === 'raw');
@@ -58,7 +59,9 @@ function planned(branch: Branch<PlannedLayer>, anyParent: boolean): PlannedDisk 
   for (const [index, { name, facts }] of branch.entries()) layers.add(name, places[index], facts);
   layers.complete();
   const leaf = layers.leaf();
+  assert(leaf !== undefined, 'a branch has a leaf');
   return {
+    member: branch[0].member,
     members: new Set(branch.map(({ name }) => name)),
     size: branch[0].facts.virtualSize,
     leaf,
