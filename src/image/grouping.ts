@@ -5,7 +5,7 @@
 
 import { VdiStreamError } from '../errors.ts';
 import { isOver, isOverRaw, linkId } from '../vhd/links.ts';
-import { isLeaf, isUnidentified, type LayerFacts, type Layers, type Leaf, mayBeLeaf } from './layers.ts';
+import { isLeaf, type LayerFacts, type Layers, type Leaf, mayBeLeaf } from './layers.ts';
 import type { Ahead } from './leaf.ts';
 import type { StoredDisk } from './stored.ts';
 import { quoted } from './tree.ts';
@@ -95,8 +95,8 @@ export function streamGrouping(): Grouping {
       throw tooLate(name, 'its parent came before it, as part of another disk');
     }
     if (base.parent === undefined) return false;
-    // Whether it is the parent is compared at its end.
-    if (isUnidentified(facts)) return true;
+    // It has its ID at its end, where that is compared.
+    if (facts.type === 'fixed' && facts.identity === undefined) return true;
     throw tooLate(name, 'it comes before the parent of the disk before it');
   }
 
@@ -116,6 +116,8 @@ export function streamGrouping(): Grouping {
         current.leafIsHere ||= isLeaf(next.place, 0);
         return true;
       }
+      // A parent whose chain begins here. It is not opened, so that it can be staged.
+      if (next.place !== undefined && !mayBeLeaf(next.place, 0) && isWhole(current.layers)) return false;
       if (!current.leafIsHere) throw tooLate(next.name, 'it comes before the leaf of the disk before it');
       return byLink(next.name, await next.open(), current.layers);
     },
@@ -136,6 +138,8 @@ export function streamGrouping(): Grouping {
     },
   };
 }
+
+const isWhole = ({ links }: Layers): boolean => links().at(-1)?.parent === undefined;
 
 const tooLate = (member: string, why: string): VdiStreamError =>
   new VdiStreamError('DISK_ORDER', `${quoted(member)} cannot be read in this pass: ${why}`, { member });

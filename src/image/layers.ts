@@ -135,12 +135,11 @@ function rankOf(disk: Omit<AddedLayer, 'rank'>, layers: readonly AddedLayer[], l
   }
   if (isOver(base.facts, facts)) return base.rank + 1;
   if (isOver(facts, leaf.facts)) return leaf.rank - 1;
-  if (base.facts.parent !== undefined && isUnidentified(facts)) return base.rank + 1;
+  // Its ID is compared at its end. That of a raw disk is never right, unless the parent is raw.
+  const isUnnamed = facts.type === 'raw' || (facts.type === 'fixed' && facts.identity === undefined);
+  if (base.facts.parent !== undefined && isUnnamed) return base.rank + 1;
   throw unlinked(disk, layers);
 }
-
-/** Its ID is compared at its end. That of a raw disk is never right, unless the parent is raw. */
-export const isUnidentified = ({ type, identity }: LinkFacts): boolean => type === 'raw' || (type === 'fixed' && identity === undefined);
 
 /**
  * For a disk that is next to none of `layers`. If a layer between them may follow, nobody knows; two disks without a parent, or over the same
