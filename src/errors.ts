@@ -275,7 +275,7 @@ export const ERRORS = {
     atFault: 'image',
     meaning: 'The archive holds several disks, and none was chosen.',
     advice: 'Choose one of them by its name.',
-    cli: 'Choose one with --disk NAME.',
+    cli: 'Choose one with --disk NAME. `import --all-disks` imports all of them.',
   },
   DISK_ORDER: {
     exit: 1,

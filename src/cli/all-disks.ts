@@ -16,14 +16,16 @@ interface Invocation {
   readonly inputs: readonly Input[];
 }
 
-interface Outcome {
-  readonly result: object;
+interface Lines {
   readonly stdout: readonly string[];
   readonly stderr: readonly string[];
 }
 
 /** Throws USAGE for an option that is about one disk. */
-export async function importAllDisks({ values, inputs }: Invocation, optionsOf: () => ImportOptions): Promise<Outcome> {
+export async function importAllDisks(
+  { values, inputs }: Invocation,
+  optionsOf: () => ImportOptions,
+): Promise<Lines & { readonly result: object }> {
   for (const name of ['disk', 'virtual-size', 'device'] as const) {
     if (values.text(name) !== undefined)
       throw new VdiStreamError('USAGE', `--${name} is about one disk, so it cannot be used with --all-disks`);

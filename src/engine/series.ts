@@ -13,7 +13,7 @@ import type { DiskInput } from './options.ts';
 import { reading } from './progress.ts';
 
 /** `disk` and `virtualSize` are about one disk. */
-export type DisksOptions = Omit<DiskOptions, 'disk' | 'virtualSize'>;
+export type AllDisksOptions = Omit<DiskOptions, 'disk' | 'virtualSize'>;
 
 /** An opened series. */
 export interface OpenedSeries {
@@ -28,7 +28,7 @@ export interface OpenedSeries {
  * Opens the sources and the series of their disks, and always closes the sources. If the size of the first disk is not known in time, a source
  * that can be opened again is fetched twice.
  */
-export async function withSeries<T>(input: DiskInput, options: DisksOptions, use: (opened: OpenedSeries) => Promise<T>): Promise<T> {
+export async function withSeries<T>(input: DiskInput, options: AllDisksOptions, use: (opened: OpenedSeries) => Promise<T>): Promise<T> {
   const { raw, rawBase, manifest, inflate, staging, sha256, signal, onProgress, force, pool, strict, onWarning } = options;
   const job = createJob({ pool, strict, onWarning });
   const { warn } = job;

@@ -19,7 +19,7 @@ export interface PlannedDisk extends Ahead {
   readonly members: ReadonlySet<string>;
 }
 
-export interface Grouping {
+interface Grouping {
   /** A disk begins with `first`, and its layers will be in `layers`. Returns what is known of it. Throws DISK_DUPLICATE and DISK_ORDER. */
   begin(first: StoredDisk, layers: Layers): PlannedDisk | undefined;
   /** Whether `next` is a layer of the disk at hand. All before it have been read. Throws DISK_DUPLICATE and DISK_ORDER. */
@@ -80,26 +80,6 @@ export function streamGrouping(): Grouping {
     return undefined;
   }
 
-  /** By unique ID. */
-  function byLink(name: string, facts: LayerFacts, { links, leaf: top }: Layers): boolean {
-    const layers = links();
-    const [leaf, base] = [layers[0], layers.at(-1)];
-    if (leaf === undefined || base === undefined) return false;
-    if (isOver(base, facts)) return true;
-    if (isOver(facts, leaf)) {
-      if (facts.virtualSize === top()?.virtualSize) return true;
-      throw tooLate(name, 'it is a layer over the disk before it, and has another size');
-    }
-    const parent = facts.parent?.uniqueId;
-    if (parent !== undefined && (ids.has(parent) || layers.some((layer) => linkId(layer) === parent))) {
-      throw tooLate(name, 'its parent came before it, as part of another disk');
-    }
-    if (base.parent === undefined) return false;
-    // It has its ID at its end, where that is compared.
-    if (facts.type === 'fixed' && facts.identity === undefined) return true;
-    throw tooLate(name, 'it comes before the parent of the disk before it');
-  }
-
   return {
     begin({ name, place }, layers) {
       // The others have been added by `continues`.
@@ -117,9 +97,9 @@ export function streamGrouping(): Grouping {
         return true;
       }
       // A parent whose chain begins here. It is not opened, so that it can be staged.
-      if (next.place !== undefined && !mayBeLeaf(next.place, 0) && isWhole(current.layers)) return false;
+      if (next.place !== undefined && !mayBeLeaf(next.place, 0) && hasBase(current.layers)) return false;
       if (!current.leafIsHere) throw tooLate(next.name, 'it comes before the leaf of the disk before it');
-      return byLink(next.name, await next.open(), current.layers);
+      return isLinked(next.name, await next.open(), current.layers, ids);
     },
     end() {
       if (current === undefined) return;
@@ -139,7 +119,27 @@ export function streamGrouping(): Grouping {
   };
 }
 
-const isWhole = ({ links }: Layers): boolean => links().at(-1)?.parent === undefined;
+/** Whether a disk is the parent of the disk with `layers`, or a layer over it, by unique ID. `ids` are those of the disks before. */
+function isLinked(name: string, facts: LayerFacts, { links, leaf: top }: Layers, ids: ReadonlySet<string>): boolean {
+  const layers = links();
+  const [leaf, base] = [layers[0], layers.at(-1)];
+  if (leaf === undefined || base === undefined) return false;
+  if (isOver(base, facts)) return true;
+  if (isOver(facts, leaf)) {
+    if (facts.virtualSize === top()?.virtualSize) return true;
+    throw tooLate(name, 'it is a layer over the disk before it, and has another size');
+  }
+  const parent = facts.parent?.uniqueId;
+  if (parent !== undefined && (ids.has(parent) || layers.some((layer) => linkId(layer) === parent))) {
+    throw tooLate(name, 'its parent came before it, as part of another disk');
+  }
+  if (base.parent === undefined) return false;
+  // It has its ID at its end, where that is compared.
+  if (facts.type === 'fixed' && facts.identity === undefined) return true;
+  throw tooLate(name, 'it comes before the parent of the disk before it');
+}
+
+const hasBase = ({ links }: Layers): boolean => links().at(-1)?.parent === undefined;
 
 const tooLate = (member: string, why: string): VdiStreamError =>
   new VdiStreamError('DISK_ORDER', `${quoted(member)} cannot be read in this pass: ${why}`, { member });

@@ -63,12 +63,12 @@ export async function dryRunImportDisks(given: DiskInput, allOptions: ImportDisk
   });
 }
 
-interface Found {
+interface Listing {
   readonly found: readonly Omit<ListedDisk, 'name'>[];
   readonly ignored: readonly string[];
 }
 
-async function disksOf({ disks, plan: planned, job }: OpenedSeries, signal: AbortSignal): Promise<Found> {
+async function disksOf({ disks, plan: planned, job }: OpenedSeries, signal: AbortSignal): Promise<Listing> {
   if (planned !== undefined) {
     const found = planned.disks.map(({ member, leaf, layers, size, allocatedBytes }) => ({
       member,

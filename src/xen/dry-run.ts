@@ -60,14 +60,14 @@ export async function dryRunImport(given: DiskInput, allOptions: ImportOptions):
   );
 }
 
-interface Answered extends Pick<SrDryRun, 'sr' | 'host' | 'readsZero' | 'leftOvers'> {
+interface SrAnswers extends Pick<SrDryRun, 'sr' | 'host' | 'readsZero' | 'leftOvers'> {
   readonly raw: boolean;
 }
 
 /** `size`: bytes that the disks have. Throws SR_FULL. */
 export async function srDryRun(
   toolstack: Toolstack,
-  { sr, raw, host, readsZero, leftOvers: found }: Answered,
+  { sr, raw, host, readsZero, leftOvers: found }: SrAnswers,
   size: number,
   signal: AbortSignal,
 ): Promise<SrDryRun> {

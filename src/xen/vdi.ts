@@ -52,7 +52,7 @@ export async function withVdis<T>(toolstack: Toolstack, work: (fill: FillVdi) =>
     });
     throwIfCancelled(signal);
     // Fails unless the tags are certain to be gone: otherwise a later clean-up would remove the VDIs as left-overs.
-    await eachInParallel(unfinished, UNTAGGED_AT_A_TIME, (vdi) => untag(toolstack, vdi));
+    await eachInParallel(unfinished, UNTAGGED_AT_A_TIME, (vdi) => removeTag(toolstack, vdi));
     for (const { tag } of unfinished) await forget(records, tag);
     return result;
   } catch (cause) {
@@ -98,7 +98,7 @@ async function fill<T>(
   return result;
 }
 
-async function untag(toolstack: Toolstack, unfinished: UnfinishedVdi): Promise<void> {
+async function removeTag(toolstack: Toolstack, unfinished: UnfinishedVdi): Promise<void> {
   const { uuid, tag } = unfinished;
   if (uuid === undefined) return;
   await toolstack.untag(uuid, tag.text);

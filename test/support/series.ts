@@ -3,7 +3,7 @@
 import { gzipSync } from 'node:zlib';
 import { expect } from 'vitest';
 import { pump } from '../../src/engine/pump.ts';
-import { type DisksOptions, withSeries } from '../../src/engine/series.ts';
+import { type AllDisksOptions, withSeries } from '../../src/engine/series.ts';
 import { createPool, type SourceInput } from '../../src/index.ts';
 import { type Chain, chainOf, chunked, stored } from './chains.ts';
 import { testFolder } from './folder.ts';
@@ -25,7 +25,7 @@ interface Read {
 const pool = createPool({ count: 4, size: 64 * 1024 });
 
 /** Everything that the disks hold. */
-export const readSeries = (input: SourceInput, options: DisksOptions = {}): Promise<Read> =>
+export const readSeries = (input: SourceInput, options: AllDisksOptions = {}): Promise<Read> =>
   withSeries(input, { ...options, pool }, async ({ disks, job }) => {
     const found: DiskContent[] = [];
     let next = await disks.next();
