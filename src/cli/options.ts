@@ -139,7 +139,7 @@ export const OPTIONS = {
     page: 'images.md#odd-images',
     override: { check: { sentence: 'exit with status 1 for warnings, too' } },
   },
-  sha256: { argument: 'HEX', sentence: 'compare the bytes of SRC, as stored, with this SHA-256', commands: READERS, group: 'image' },
+  sha256: { argument: 'HEX', sentence: 'compare the bytes of SRC, as stored, with this SHA-256', commands: READERS, group: 'source' },
   'virtual-size': {
     argument: 'BYTES',
     sentence: 'size of a raw disk, a fixed VHD, or a chain with a late leaf, in a stream',
