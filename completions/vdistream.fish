@@ -46,6 +46,7 @@ complete -c vdistream -n '__fish_seen_subcommand_from write verify export upload
 complete -c vdistream -n '__fish_seen_subcommand_from verify' -l force -x -a 'parent type size' -d 'lift a guard'
 complete -c vdistream -n '__fish_seen_subcommand_from import' -l sr -x -d 'create the VDI on this storage repository'
 complete -c vdistream -n '__fish_seen_subcommand_from import' -l name -x -d 'name-label of the VDI'
+complete -c vdistream -n '__fish_seen_subcommand_from import' -l all-disks -d 'create a VDI for every disk of the archive, in one pass: all of them or none'
 complete -c vdistream -n '__fish_seen_subcommand_from import' -l raw-vdi -d 'create a plain volume instead of a VHD: no tapdisk, no snapshots, no clones'
 complete -c vdistream -n '__fish_seen_subcommand_from import' -l device -r -F -d 'write to this device, which you have attached; create no VDI'
 complete -c vdistream -n '__fish_seen_subcommand_from import' -l list -r -F -d 'import all images of a list, one per line with its SR; - is standard input'

@@ -68,6 +68,7 @@ const IMPORT: Table = { ...IMPORT_DEVICE, name: anyText };
 export const MAX_JOBS = 16;
 const OF_EACH = must('given for each image', () => false);
 const JOBS = must(`a whole number from 1 to ${MAX_JOBS}`, (value) => isWhole(value, 1) && Number(value) <= MAX_JOBS);
+const { disk: _disk, virtualSize: _virtualSize, ...IMPORT_DISKS } = IMPORT;
 const HTTP: Table = { headers, ca: filled, connectTimeout: milliseconds, idleTimeout: milliseconds, retries: number };
 const GLANCE: Table = { ...HTTP, endpoints: strings, version: must('1 or 2', (value) => value === 1 || value === 2) };
 const IMAGE: Table = {
@@ -115,9 +116,11 @@ const ACCEPTED = {
     sha256,
     virtualSize: whole(1),
   },
+  importDisks: IMPORT_DISKS,
   importToDevice: IMPORT_DEVICE,
   dryRunWrite: WRITE,
   dryRunImport: IMPORT,
+  dryRunImportDisks: IMPORT_DISKS,
   dryRunImportToDevice: IMPORT_DEVICE,
   exportDisk: EXPORT,
   vdiDisk: { xe },
@@ -146,7 +149,9 @@ type CallName = keyof typeof ACCEPTED;
 const REQUIRED: Readonly<Partial<Record<CallName, readonly string[]>>> = {
   importImage: ['sr'],
   'an image of importImages': ['sr'],
+  importDisks: ['sr'],
   dryRunImport: ['sr'],
+  dryRunImportDisks: ['sr'],
   glanceImage: ['endpoints'],
   glanceSink: ['endpoints', 'diskFormat', 'containerFormat'],
   uploadImage: ['endpoints'],

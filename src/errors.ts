@@ -283,7 +283,15 @@ export const ERRORS = {
     atFault: 'image',
     meaning: 'The archive holds several disks, and none was chosen.',
     advice: 'Choose one of them by its name.',
-    cli: 'Choose one with --disk NAME.',
+    cli: 'Choose one with --disk NAME. `import --all-disks` imports all of them.',
+  },
+  DISK_ORDER: {
+    exit: 1,
+    atFault: 'image',
+    meaning:
+      'Not all disks of the archive can be read one after another in one pass: a layer of one chain lies between those of another or comes too late, two disks share a parent, or it is not certain which disk a layer belongs to.',
+    advice: 'Import each disk on its own, by its name.',
+    cli: 'Import each disk on its own, with --disk NAME instead of --all-disks.',
   },
   DISK_DUPLICATE: {
     exit: 1,

@@ -97,6 +97,11 @@ export const WARNINGS = {
     meaning:
       'The OVF descriptor is odd in something that no disk depends on: a unit, a size, an ID, its encoding, the case of a file name.',
   },
+  DISK_LEFT_OUT: {
+    about: 'image',
+    meaning:
+      'Of all disks of an archive, this one is left out: the OVF descriptor does not list it, or lists it without a file, as a disk that starts empty.',
+  },
   MANIFEST_LATE: {
     about: 'image',
     meaning: 'The manifest came after a member that had been read without a digest, so that member was not checked.',

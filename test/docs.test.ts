@@ -277,6 +277,22 @@ describe('docs/cli/', () => {
     expect([...fields('Result of a dry run of write'), ...named(ofDevice)].sort()).toEqual(keys(toDevice));
   });
 
+  onHost('lists every field of the results of all disks, and no other', async () => {
+    const { disks, ...others } = await json('vdistream import image.ova.gz --sr $SR --all-disks --json');
+    const [disk] = disks as unknown as object[];
+    expect(['disks', ...keys(others)]).toEqual(fields('Result of import of all disks'));
+    expect(keys(disk)).toEqual(fields('Result of write', 'Result of import'));
+    const dryRun = await json('vdistream import image.ova --sr $SR --all-disks --dry-run --json');
+    const shared = [
+      ...(section('Result of a dry run of all disks')
+        .split('|')[0]
+        ?.matchAll(/`(\w+)`/g) ?? []),
+    ].map(([, name = '']) => name);
+    expect(keys(dryRun)).toEqual([...shared, ...fields('Result of a dry run of all disks')].sort());
+    const [listed] = dryRun.disks as unknown as object[];
+    expect(keys(listed)).toEqual(['allocatedBytes', 'layers', 'member', 'name', 'type', 'virtualSize']);
+  });
+
   onHost('lists every field of the result of a reap, and no other', async () => {
     // Of a process of another boot, so that it is a left-over VDI, no matter what runs here.
     const token = '0'.repeat(32);

@@ -16,7 +16,7 @@ const RESULTS = [
   ['CheckResult', 'CheckedDisk', 'Finding'],
   ['WriteResult', 'VerifyResult', 'ImportResult'],
   ['ReapResult', 'LeftOver', 'LeftOverVbd'],
-  ['DiskDryRun', 'WriteDryRun', 'ImportDryRun', 'DeviceDryRun'],
+  ['DiskDryRun', 'WriteDryRun', 'ImportDryRun', 'ImportDisksDryRun', 'ListedDisk', 'SrDryRun', 'DeviceDryRun'],
   ['Progress', 'Warning'],
 ].flat();
 

@@ -15,6 +15,7 @@ import type { OnWarning } from '../warnings.ts';
 import { dryRunImport, dryRunImportToDevice } from '../xen/dry-run.ts';
 import { importImage, importToDevice } from '../xen/import.ts';
 import { reap } from '../xen/reap.ts';
+import { importAllDisks } from './all-disks.ts';
 import type { CommandName } from './commands.ts';
 import { deviceDryRunTable, importDryRunTable, writeDryRunTable } from './dry-run-tables.ts';
 import { withCliAdvice } from './error-text.ts';
@@ -136,6 +137,7 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
 
   import(call) {
     const isDryRun = call.values.flag('dry-run');
+    if (call.values.flag('all-disks')) return importAllDisks(call, () => srOptions(call));
     if (call.values.text('device') === undefined) return isDryRun ? dryRunToSr(call) : importToSr(call);
     return isDryRun ? dryRunToOwnDevice(call) : importToOwnDevice(call);
   },

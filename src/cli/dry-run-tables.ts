@@ -1,11 +1,11 @@
 /** What a dry run has found, as text for people. */
 
 import type { DiskDryRun, WriteDryRun } from '../engine/dry-run.ts';
-import type { DeviceDryRun, ImportDryRun } from '../xen/dry-run.ts';
+import type { DeviceDryRun, ImportDryRun, SrDryRun } from '../xen/dry-run.ts';
 import { human } from './sizes.ts';
 import { row } from './tables.ts';
 
-const NOTHING = 'Nothing was written. This is what would be:';
+export const NOTHING = 'Nothing was written. This is what would be:';
 
 const table = (rows: readonly string[]): string[] => [NOTHING, '', ...rows];
 
@@ -15,16 +15,20 @@ export const deviceDryRunTable = (found: DeviceDryRun): string[] =>
   table([...diskRows(found), ...targetRows(found), row('attached', found.attached ? 'yes, to this Dom0' : 'no, so all guards apply')]);
 
 export function importDryRunTable(found: ImportDryRun): string[] {
-  const { sr, srType, host, name, rawVdi, readsZero, leftOvers } = found;
-  return table([
-    ...diskRows(found),
+  return table([...diskRows(found), ...srRows(found, `"${found.name}"`)]);
+}
+
+/** `vdi`: which one, or which ones. */
+export function srRows(found: SrDryRun & Pick<DiskDryRun, 'zero' | 'emptyRegions'>, vdi: string): string[] {
+  const { sr, srType, host, rawVdi, readsZero, leftOvers } = found;
+  return [
     row('host', host),
     row('SR', `${sr} (${srType})`),
     row('free', freeText(found)),
-    row('VDI', `"${name}", ${rawVdi ? 'raw' : 'a VHD, if the SR has them'}; new disks ${readsZero ? 'read as zero' : 'may hold old data'}`),
+    row('VDI', `${vdi}, ${rawVdi ? 'raw' : 'a VHD, if the SR has them'}; new disks ${readsZero ? 'read as zero' : 'may hold old data'}`),
     row('empty', regions(found)),
     ...leftOvers.map(({ vdi, pid }) => row('left-over', `${vdi} (pid ${pid}) would be removed first`)),
-  ]);
+  ];
 }
 
 function diskRows({ member, type, layers, virtualSize, allocatedBytes }: DiskDryRun): string[] {
@@ -52,10 +56,10 @@ function targetRows(found: WriteDryRun): string[] {
 
 const REGIONS = { skip: 'skipped', zero: 'zeroed', write: 'written as zeros' };
 
-const regions = ({ zero, emptyRegions, readsZero }: DiskDryRun & { readonly readsZero: boolean }): string =>
+const regions = ({ zero, emptyRegions, readsZero }: Pick<DiskDryRun, 'zero' | 'emptyRegions'> & { readonly readsZero: boolean }): string =>
   `${REGIONS[emptyRegions]} (policy ${zero}; the target ${readsZero ? 'reads as zero' : 'is not known to read as zero'})`;
 
-function freeText({ freeBytes, shortfall }: ImportDryRun): string {
+function freeText({ freeBytes, shortfall }: SrDryRun): string {
   if (freeBytes === undefined) return 'unknown: the SR does not report it';
   const lacking = shortfall === 0 ? '' : `; the disk at its full size needs ${shortfall} bytes (${human(shortfall)}) more`;
   return `${freeBytes} bytes (${human(freeBytes)})${lacking}`;

@@ -40,6 +40,11 @@ export const OPTIONS = {
       upload: { sentence: 'of the image that is created', default: 'none' },
     },
   },
+  'all-disks': {
+    sentence: 'create a VDI for every disk of the archive, in one pass: all of them or none',
+    commands: ['import'],
+    page: 'import.md#all-disks-of-an-archive',
+  },
   'raw-vdi': {
     sentence: 'create a plain volume instead of a VHD: no tapdisk, no snapshots, no clones',
     commands: ['import'],
@@ -137,7 +142,7 @@ export const OPTIONS = {
     page: 'images.md#odd-images',
     override: { check: { sentence: 'exit with status 1 for warnings, too' } },
   },
-  sha256: { argument: 'HEX', sentence: 'compare the bytes of SRC, as stored, with this SHA-256', commands: READERS, group: 'image' },
+  sha256: { argument: 'HEX', sentence: 'compare the bytes of SRC, as stored, with this SHA-256', commands: READERS, group: 'source' },
   'virtual-size': {
     argument: 'BYTES',
     sentence: 'size of a raw disk, a fixed VHD, or a chain with a late leaf, in a stream',

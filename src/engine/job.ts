@@ -85,13 +85,13 @@ export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: U
 }
 
 /** The size of the disk comes too late to write it: CHAIN_ORDER or DISK_SIZE_UNKNOWN. */
-interface Late {
+export interface Late {
   readonly late: VdiStreamError;
   /** All sources are files: a member of a compressed archive is a stream even there. */
   readonly canGoBack: boolean;
 }
 
-const whyLate = ({ code }: VdiStreamError): string =>
+export const whyLate = ({ code }: VdiStreamError): string =>
   code === 'CHAIN_ORDER' ? 'the leaf, which has the size of the disk, does not come first' : 'the size of the disk is at its end';
 
 async function openDisk<T>(
@@ -124,7 +124,7 @@ async function openDisk<T>(
   });
 }
 
-function lateSize(error: unknown): VdiStreamError {
+export function lateSize(error: unknown): VdiStreamError {
   if (error instanceof VdiStreamError && error.code === 'DISK_SIZE_UNKNOWN') return error;
   throw error;
 }

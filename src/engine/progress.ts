@@ -35,3 +35,31 @@ export function reading(onProgress: OnProgress | undefined): ((read: number, len
   if (onProgress === undefined) return undefined;
   return (read, length) => onProgress({ phase: 'read', done: read, total: length, moved: read, toMove: length });
 }
+
+type ByteCounts = Omit<Progress, 'phase'>;
+
+const NO_BYTES: ByteCounts = { done: 0, total: 0, moved: 0, toMove: 0 };
+
+const plus = (a: ByteCounts, b: ByteCounts): ByteCounts => ({
+  done: a.done + b.done,
+  total: a.total + b.total,
+  moved: a.moved + b.moved,
+  toMove: a.toMove + b.toMove,
+});
+
+/** Adds up the progress of several disks, by phase. Returns the callback of the next disk, whose bytes come after those of the last. */
+export function summedProgress(onProgress: OnProgress | undefined): () => OnProgress | undefined {
+  const earlier = new Map<Progress['phase'], ByteCounts>();
+  let latest = new Map<Progress['phase'], ByteCounts>();
+  return () => {
+    for (const [phase, counts] of latest) earlier.set(phase, plus(counts, earlier.get(phase) ?? NO_BYTES));
+    latest = new Map();
+    return (
+      onProgress &&
+      (({ phase, ...counts }) => {
+        latest.set(phase, counts);
+        onProgress({ phase, ...plus(counts, earlier.get(phase) ?? NO_BYTES) });
+      })
+    );
+  };
+}

@@ -3,6 +3,7 @@
 import { type Cursor, drain, streamCursor, within } from '../cursor.ts';
 import { formatError, XVA } from '../disk/other-formats.ts';
 import { inMember, type OnFault } from '../errors.ts';
+import { TAR_BLOCK } from '../ova/header.ts';
 import type { Digester } from '../ova/manifest.ts';
 import { createPackage, type OvfPackage } from '../ova/package.ts';
 import { type NamedDisks, type Place, placeOf, plainName } from '../ova/select.ts';
@@ -10,14 +11,17 @@ import { type Member, readTar } from '../ova/tar.ts';
 import type { OnWarning } from '../warnings.ts';
 import type { ImageChoice } from './choice.ts';
 import { type Chooser, chooserOf } from './chooser.ts';
-import { type Contents, createContents } from './contents.ts';
+import { type Contents, createContents, otherDiskError } from './contents.ts';
 import { rawChooser } from './raw-chooser.ts';
 import { type SurveyedDisk, surveyDisks } from './survey.ts';
+import { quoted } from './tree.ts';
 
 interface ArchiveOptions {
   readonly choice: ImageChoice;
   /** Refuse an archive of several disks. */
   readonly single: boolean;
+  /** Choose every disk; throw FORMAT_OTHER for a disk in another format. */
+  readonly allDisks: boolean;
   readonly warn: OnWarning;
   /** Handles a fault of the descriptor or the manifest that reading can continue past; by default it is thrown. */
   readonly fault?: OnFault | undefined;
@@ -39,15 +43,17 @@ interface Reading {
   readonly cursor: Cursor;
   readonly choice: ImageChoice;
   readonly single: boolean;
+  readonly allDisks: boolean;
   readonly pack: OvfPackage;
   readonly disks: Set<string>;
   readonly contents: Contents;
 }
 
 /** Checks the members of a seekable archive now; throws what `disks` would. */
-export async function openArchive(cursor: Cursor, { choice, single, warn, fault }: ArchiveOptions): Promise<Archive> {
+export async function openArchive(cursor: Cursor, { choice, single, allDisks, warn, fault }: ArchiveOptions): Promise<Archive> {
   const pack = createPackage(choice.manifest ?? 'if-present', warn, fault);
-  const reading: Reading = { cursor, choice, single, pack, disks: new Set(), contents: createContents() };
+  const contents = createContents(allDisks ? leftOut(pack, warn) : undefined);
+  const reading: Reading = { cursor, choice, single, allDisks, pack, disks: new Set(), contents };
   const surveyed = cursor.seekable ? await survey(reading, warn) : undefined;
   // Digests need the bytes in the order of the archive.
   const leafFirst = surveyed !== undefined && pack.manifest === undefined;
@@ -79,23 +85,39 @@ export async function openArchive(cursor: Cursor, { choice, single, warn, fault 
 
 /** Reads the headers of the archive: first for the descriptor, then for the disks. */
 async function survey(reading: Reading, warn: OnWarning): Promise<readonly SurveyedDisk[]> {
-  const { cursor, choice, single, pack, contents } = reading;
+  const { cursor, choice, single, allDisks, pack, contents } = reading;
   for await (const _ of members(reading, warn));
   await cursor.moveTo(0);
   const { named } = pack;
   const { disks, refuseSeveral } = await surveyDisks(
     members(reading, () => {}),
-    { choice, named, contents },
+    { choice, allDisks, named, contents },
   );
+  if (allDisks) warnOfEmptyDisks(pack, warn);
   pack.finish(choice.disk === undefined ? new Set(disks.map(({ name }) => name)) : undefined);
   if (single) refuseSeveral();
   await cursor.moveTo(0);
   return disks;
 }
 
-function chooserFor({ choice, pack, contents }: Reading): Chooser {
+function chooserFor({ choice, allDisks, pack, contents }: Reading): Chooser {
   const named = (): NamedDisks | undefined => pack.named;
-  return choice.raw && choice.disk === undefined ? rawChooser(contents, named) : chooserOf(choice, named);
+  return choice.raw && choice.disk === undefined ? rawChooser(contents, named, allDisks) : chooserOf(choice, named, allDisks);
+}
+
+/** What to do about a disk that no VDI would hold, where all disks are wanted. Throws FORMAT_OTHER unless a descriptor lists the disks. */
+function leftOut(pack: OvfPackage, warn: OnWarning): (name: string, format: string | undefined) => void {
+  return (name, format) => {
+    if (pack.named === undefined && format === undefined) return;
+    if (pack.named === undefined) throw otherDiskError(name, format ?? '');
+    warn({ code: 'DISK_LEFT_OUT', message: 'the OVF does not list this disk, so it is left out', member: name });
+  };
+}
+
+function warnOfEmptyDisks({ named }: OvfPackage, warn: OnWarning): void {
+  for (const id of named?.empty ?? []) {
+    warn({ code: 'DISK_LEFT_OUT', message: `the disk ${quoted(id)} of the OVF has no file: it starts empty, and is left out` });
+  }
 }
 
 function surveyedChooser(disks: readonly SurveyedDisk[]): Chooser {
@@ -123,7 +145,7 @@ async function* members({ cursor, pack }: Pick<Reading, 'cursor' | 'pack'>, warn
 type MakeDisk<T> = (name: string, body: Cursor, ahead?: Cursor) => T;
 
 async function* inTarOrder<T>(reading: Reading, chooser: Chooser, warn: OnWarning, make: MakeDisk<T>): AsyncGenerator<T, void, void> {
-  const { pack, disks, choice, contents } = reading;
+  const { pack, disks, choice, allDisks, contents } = reading;
   let held: { readonly name: string; readonly bytes: Uint8Array } | undefined;
   for await (const member of members(reading, warn)) {
     const name = plainName(member.name);
@@ -138,7 +160,7 @@ async function* inTarOrder<T>(reading: Reading, chooser: Chooser, warn: OnWarnin
         yield make(name, body, member.body);
       } else if (decision === 'held') held = { name, bytes: await body.read(member.size) };
       else if (!reading.cursor.seekable) {
-        contents.ignore(name, member.offset);
+        contents.ignore(name, member.offset, allDisks ? await body.peek(TAR_BLOCK) : undefined);
         refuseOthers(reading);
       }
       if (digests !== undefined) await drain(body);
@@ -152,6 +174,7 @@ async function* inTarOrder<T>(reading: Reading, chooser: Chooser, warn: OnWarnin
     yield make(held.name, bytesCursor(held.bytes));
   }
   pack.finish(choice.disk === undefined ? disks : undefined);
+  if (allDisks && !reading.cursor.seekable) warnOfEmptyDisks(pack, warn);
 }
 
 /** In a stream; a survey does so before anything is read. */

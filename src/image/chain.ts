@@ -76,21 +76,26 @@ export async function onlyDisk(sources: readonly Source[], options: LeafOptions)
   const { image, anyParent } = options;
   const { choice, warn } = image;
   const found = await findLeaf(sources, options);
-  const { first, ahead } = found;
+  const { first } = found;
   if (first.done) throw first.value.noDisk(sources[0]?.name ?? '', choice.disk);
   if (found.isLate) return { lateAfter: first.value.name };
-  const disk = await first.value.open();
-  const layers = createLayers({ disk: choice.disk, anyParent, warn });
-  const { name, member, place } = first.value;
+  return chosenDisk(first.value, found, createLayers({ disk: choice.disk, anyParent, warn }));
+}
+
+/** The disk that begins with `first`, and has the others in `rest` as its layers. `layers` has none yet. */
+export async function chosenDisk(first: StoredDisk, rest: Pick<Found, 'disks' | 'ahead'>, layers: Layers): Promise<ChosenDisk> {
+  const { ahead } = rest;
+  const disk = await first.open();
+  const { name, member, place } = first;
   const leaf = ahead === undefined ? { name, type: disk.type } : ahead.leaf;
   return {
     member: member === undefined ? undefined : leaf?.name,
     type: leaf?.type,
-    layers: ahead === undefined && place === undefined && first.value.leafFirst ? 1 : ahead?.layers,
+    layers: ahead === undefined && place === undefined && first.leafFirst ? 1 : ahead?.layers,
     virtualSize: ahead?.size ?? disk.virtualSize,
     allocatedBytes: Math.max(disk.allocatedBytes, ahead?.allocatedBytes ?? 0),
-    rewrites: !first.value.leafFirst,
-    extents: (buffers, flattening = {}) => flattened(first.value, disk, found, layers, buffers, flattening),
+    rewrites: !first.leafFirst,
+    extents: (buffers, flattening = {}) => flattened(first, disk, rest, layers, buffers, flattening),
   };
 }
 
@@ -98,7 +103,7 @@ export async function onlyDisk(sources: readonly Source[], options: LeafOptions)
 async function* flattened(
   first: StoredDisk,
   disk: Disk,
-  { disks, ahead }: Found,
+  { disks, ahead }: Pick<Found, 'disks' | 'ahead'>,
   layers: Layers,
   buffers: Buffers,
   { signal, onAllocated }: FlattenOptions,

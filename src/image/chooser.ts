@@ -1,11 +1,11 @@
 /** Chooser: which members of an archive in a stream are disks, decided as they come, from what has come before. */
 
 import { VdiStreamError } from '../errors.ts';
-import { checkReadable, isNamedParent, isRawName, isRequested, isVhdName, type NamedDisks, placeOf } from '../ova/select.ts';
+import { checkReadable, isDiskName, isNamedParent, isRawName, isRequested, isVhdName, type NamedDisks, placeOf } from '../ova/select.ts';
 import type { Member } from '../ova/tar.ts';
 import { isOverRaw, type LinkFacts, linkId } from '../vhd/links.ts';
 import type { ImageChoice } from './choice.ts';
-import { memberLinks } from './peek.ts';
+import { beginsAsVhd, memberLinks } from './peek.ts';
 import { quoted } from './tree.ts';
 
 /** Held: a small file that is the disk only if nothing better comes. */
@@ -19,7 +19,7 @@ export interface Chooser {
 }
 
 /** `named` are the disks of the descriptor, as soon as it has come. Throws CHAIN_ORDER, TAR_SPARSE, TAR_NOT_A_FILE. */
-export function chooserOf({ disk, inflate, rawBase }: ImageChoice, named: () => NamedDisks | undefined): Chooser {
+export function chooserOf({ disk, inflate, rawBase }: ImageChoice, named: () => NamedDisks | undefined, allDisks = false): Chooser {
   const parents = createParents();
   const byNumber = disk !== undefined && placeOf(disk) !== undefined;
   let hasVhd = false;
@@ -28,13 +28,14 @@ export function chooserOf({ disk, inflate, rawBase }: ImageChoice, named: () => 
     if (disk !== undefined) return isRequested(name, disk) || isNamedParent(name, disk);
     const listed = named();
     if (listed !== undefined) return listed.has(name);
+    if (allDisks) return isDiskName(name);
     return isVhdName(name) || (isRawName(name) && (!hasVhd || parents.awaitsRaw(rawBase === true)));
   };
 
   return {
     async choose(member, name) {
       const plain = name.replace(/\/$/, '');
-      const chosen = isChosen(plain);
+      const chosen = isChosen(plain) || (allDisks && named() === undefined && (await beginsAsVhd(member)));
       if (chosen) checkReadable(member);
       else if (member.type !== 'file' || byNumber || !(isVhdName(plain) || isRawName(plain))) return 'other';
       const facts = await memberLinks(plain, member.body, inflate);

@@ -2,6 +2,7 @@
 
 import { CONVERT, otherFormat } from '../disk/other-formats.ts';
 import { VdiStreamError } from '../errors.ts';
+import { isDiskName } from '../ova/select.ts';
 import { quoted } from './tree.ts';
 
 export interface Contents {
@@ -20,13 +21,17 @@ export interface Contents {
 /** Limits on what is kept about a hostile archive. */
 const MAX_IGNORED = 100;
 
+export const otherDiskError = (member: string, format: string): VdiStreamError =>
+  new VdiStreamError('FORMAT_OTHER', `the disk of the archive is ${format}, not VHD`, { member, offset: 0, advice: CONVERT });
+
 /** A disk in a format that is not read. */
 interface OtherDisk {
   readonly name: string;
   readonly format: string;
 }
 
-export function createContents(): Contents {
+/** `onDisk` is called for each disk among the files: `format` is set for one that cannot be read. */
+export function createContents(onDisk?: (name: string, format: string | undefined) => void): Contents {
   const files = new Map<string, number>();
   let other: OtherDisk | undefined;
   const inOrder = (): string[] => [...files].sort(([, a], [, b]) => a - b).map(([name]) => name);
@@ -36,16 +41,14 @@ export function createContents(): Contents {
     },
     ignore(name, at, front) {
       if (files.size < MAX_IGNORED) files.set(name, at);
-      other ??= otherDisk(name, front);
+      const found = otherDisk(name, front);
+      other ??= found;
+      if (found !== undefined || isDiskName(name)) onDisk?.(name, found?.format);
     },
     noDisk(source, wanted) {
       if (wanted !== undefined) return new VdiStreamError('DISK_NOT_FOUND', `${source} has no member "${wanted}"`);
       if (other === undefined) return new VdiStreamError('DISK_NONE', `${source} holds no VHD`);
-      return new VdiStreamError('FORMAT_OTHER', `the disk of the archive is ${other.format}, not VHD`, {
-        member: other.name,
-        offset: 0,
-        advice: CONVERT,
-      });
+      return otherDiskError(other.name, other.format);
     },
     refuseOthers(disk) {
       if (other === undefined) return;

@@ -52,6 +52,8 @@ export interface ImageOptions {
   readonly measure?: boolean | undefined;
   /** Refuse an archive of several disks, before anything is read if it can seek. */
   readonly single?: boolean | undefined;
+  /** Every disk of an archive is read, also what is ignored where one is chosen; a disk in another format is refused. */
+  readonly allDisks?: boolean | undefined;
   readonly warn: OnWarning;
   /** Handles a wrong digest, or a missing disk that the descriptor lists; by default they are thrown. */
   readonly fault?: OnFault | undefined;
@@ -125,9 +127,9 @@ async function finish(source: Source, cursor: Cursor): Promise<void> {
 
 async function* archivedDisks(opened: OpenedSource): AsyncGenerator<StoredDisk, Contents, void> {
   const { source, cursor: from, stream, closeMember, options } = opened;
-  const { choice, single = false, virtualSize, measure, warn, fault, stages = untimed } = options;
+  const { choice, single = false, allDisks = false, virtualSize, measure, warn, fault, stages = untimed } = options;
   const cursor = from.seekable ? from : stream(unlessFixed(from.chunks(), 'a tar'), from.length);
-  const archive = await stages.during('tar', openArchive(cursor, { choice, single, warn, fault }));
+  const archive = await stages.during('tar', openArchive(cursor, { choice, single, allDisks, warn, fault }));
   const disks = archive.disks((name, body, place, ahead) => {
     const isRaw = choice.raw === true || isRawName(name);
     const inside: OnWarning = (warning) => warn({ ...warning, member: name });

@@ -3,7 +3,7 @@
 import type { DiskEnd, DiskFacts, DiskType, Identity } from '../disk/disk.ts';
 import { VdiStreamError } from '../errors.ts';
 import { MAX_LAYERS, type Place, placeOf } from '../ova/select.ts';
-import { checkBase, checkLink, isOver, type Link } from '../vhd/links.ts';
+import { checkBase, checkLink, isOver, type Link, type LinkFacts } from '../vhd/links.ts';
 import type { OnWarning } from '../warnings.ts';
 import { quoted } from './tree.ts';
 
@@ -33,6 +33,8 @@ export interface Layers {
    */
   complete(size?: number): void;
   readonly count: number;
+  /** What is known of the layers so far, leaf first. */
+  links(): readonly LinkFacts[];
   /** The topmost layer so far; undefined before the first. */
   leaf(): Leaf | undefined;
 }
@@ -75,6 +77,7 @@ export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
     get count() {
       return added.size;
     },
+    links: () => sorted().map(({ facts }) => facts),
     leaf() {
       const [leaf] = sorted();
       if (leaf === undefined) return undefined;

@@ -22,7 +22,7 @@ export interface LeafOptions {
 }
 
 /** What is known about the leaf in advance. */
-interface Ahead {
+export interface Ahead {
   /** Bytes of the disk. */
   readonly size: number;
   /** Undefined if only its size is known. */
@@ -85,7 +85,7 @@ async function isOfOtherSize({ place, leafFirst, open }: StoredDisk, size: numbe
 }
 
 /** Whether reading the metadata of all layers is cheap: nothing has to be decompressed. */
-async function isCheap([source, ...others]: readonly Source[]): Promise<boolean> {
+export async function isCheap([source, ...others]: readonly Source[]): Promise<boolean> {
   return others.length > 0 || source === undefined || (await outerCompression(source.cursor)) === 'none';
 }
 
@@ -122,7 +122,7 @@ async function rewind(feed: Feed, sources: readonly Source[]): Promise<void> {
 }
 
 /** The same layers, with those that precede the leaf moved after it. */
-async function* leafFirst(
+export async function* leafFirst(
   first: StoredDisk,
   disks: Feed['disks'],
   leafRank: number,

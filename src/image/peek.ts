@@ -6,8 +6,13 @@ import type { InflateChoice } from '../codec/inflate.ts';
 import { type Chunks, type Cursor, streamCursor } from '../cursor.ts';
 import { MAGIC } from '../disk/magic.ts';
 import { isRawName } from '../ova/select.ts';
+import type { Member } from '../ova/tar.ts';
+import { FOOTER_SIZE, hasCookie } from '../vhd/footer.ts';
 import { peekLinks } from '../vhd/head.ts';
 import type { LinkFacts } from '../vhd/links.ts';
+
+/** Whether a member begins like a VHD, whatever its name. A fixed one does not. */
+export const beginsAsVhd = async ({ type, body }: Member): Promise<boolean> => type === 'file' && hasCookie(await body.peek(FOOTER_SIZE));
 
 /** Of a gzipped member: it holds footer and header of any VHD in the usual order. */
 const PACKED_BYTES = 16 * 1024;

@@ -1,6 +1,6 @@
 /** RawChooser: which member of an archive is the raw disk that the caller speaks of: the one named so, else the only file. */
 
-import { checkReadable, isPackageFile, isRawName, type NamedDisks } from '../ova/select.ts';
+import { checkReadable, isDiskName, isPackageFile, isRawName, type NamedDisks } from '../ova/select.ts';
 import type { Chooser } from './chooser.ts';
 import type { Contents } from './contents.ts';
 
@@ -8,7 +8,8 @@ import type { Contents } from './contents.ts';
 const MAX_HELD = 64 * 1024;
 
 /** `named` are the disks of the descriptor, as soon as it has come. Throws DISK_AMBIGUOUS, TAR_SPARSE, TAR_NOT_A_FILE. */
-export function rawChooser(contents: Contents, named: () => NamedDisks | undefined): Chooser {
+export function rawChooser(contents: Contents, named: () => NamedDisks | undefined, allDisks = false): Chooser {
+  const isDisk = allDisks ? isDiskName : isRawName;
   let found = false;
   /** Files that are not named as raw disks: only the first can be the only one. */
   let files = 0;
@@ -23,7 +24,7 @@ export function rawChooser(contents: Contents, named: () => NamedDisks | undefin
   return {
     async choose(member, name) {
       const listed = named();
-      if (listed?.has(name) || (listed === undefined && isRawName(name))) {
+      if (listed?.has(name) || (listed === undefined && isDisk(name))) {
         checkReadable(member);
         refuseOthers();
         found = true;

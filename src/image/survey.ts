@@ -3,6 +3,7 @@
 import { VdiStreamError } from '../errors.ts';
 import {
   checkReadable,
+  isDiskName,
   isPackageFile,
   isRawName,
   isRequested,
@@ -15,7 +16,7 @@ import {
 import type { Member } from '../ova/tar.ts';
 import type { ImageChoice } from './choice.ts';
 import type { Contents } from './contents.ts';
-import { memberLinks } from './peek.ts';
+import { beginsAsVhd, memberLinks } from './peek.ts';
 import { type Branch, branchesOf, branchPlaces, shownTree, type TreeNode } from './tree.ts';
 
 /** A limit on what is kept about a hostile archive. */
@@ -23,6 +24,8 @@ const MAX_DISKS = 1024;
 
 interface SurveyOptions {
   readonly choice: ImageChoice;
+  /** Every disk is wanted. */
+  readonly allDisks: boolean;
   /** The disks that the descriptor lists, if there is one. */
   readonly named: NamedDisks | undefined;
   readonly contents: Contents;
@@ -77,13 +80,14 @@ interface Candidates {
 
 async function vhds(
   members: AsyncIterable<Member>,
-  { choice: { disk, inflate, rawBase }, named, contents }: SurveyOptions,
+  { choice: { disk, inflate, rawBase }, allDisks, named, contents }: SurveyOptions,
 ): Promise<Candidates> {
   const nodes: SurveyedNode[] = [];
   for await (const member of members) {
     const name = plainName(member.name).replace(/\/$/, '');
-    const isCandidate = isVhdName(name) || isRawName(name) || named?.has(name) || (disk !== undefined && isRequested(name, disk));
-    if (isCandidate) {
+    const isNamed = isVhdName(name) || isRawName(name) || named?.has(name) || (disk !== undefined && isRequested(name, disk));
+    const isOther = allDisks && (isDiskName(name) || (named === undefined && (await beginsAsVhd(member))));
+    if (isNamed || isOther) {
       limit(nodes, name);
       const place = placeOf(name);
       nodes.push({ name, place, member, facts: member.type === 'file' ? await memberLinks(name, member.body, inflate) : undefined });
@@ -93,21 +97,22 @@ async function vhds(
   const wanted = nodes.filter(({ name }) => {
     if (disk !== undefined) return isRequested(name, disk);
     if (named !== undefined) return named.has(name);
-    return isVhdName(name) || !hasVhd;
+    return allDisks || isVhdName(name) || !hasVhd;
   });
   const [raw, ...others] = nodes.filter(({ facts }) => facts?.type === 'raw');
   return { nodes, wanted, rawBase: rawBase && others.length === 0 ? raw : undefined };
 }
 
 /** The one that is named so, else the only file. */
-async function rawFile(members: AsyncIterable<Member>, { named, contents }: SurveyOptions): Promise<Candidates> {
+async function rawFile(members: AsyncIterable<Member>, { allDisks, named, contents }: SurveyOptions): Promise<Candidates> {
+  const isDisk = allDisks ? isDiskName : isRawName;
   const nodes: SurveyedNode[] = [];
   let only: SurveyedNode | undefined;
   let files = 0;
   for await (const member of members) {
     const name = plainName(member.name);
     const node: SurveyedNode = { name, place: undefined, member, facts: undefined };
-    if (named === undefined ? isRawName(name.replace(/\/$/, '')) : named.has(name)) {
+    if (named === undefined ? isDisk(name.replace(/\/$/, '')) : named.has(name)) {
       limit(nodes, name);
       nodes.push(node);
     } else if (member.type === 'file') {

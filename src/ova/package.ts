@@ -133,8 +133,12 @@ interface DescribedDisks extends NamedDisks {
  */
 function disksOf({ disks }: Ovf, folder: string, warn: OnWarning): DescribedDisks | undefined {
   const names = new Set<string>();
-  for (const { file } of disks) {
-    if (file === undefined) continue;
+  const empty: string[] = [];
+  for (const { diskId = '', file } of disks) {
+    if (file === undefined) {
+      empty.push(diskId);
+      continue;
+    }
     if (file.chunked) throw new VdiStreamError('OVF_CHUNKED', 'the disk is split into chunks, according to the OVF', { member: file.href });
     names.add(folder + file.href);
   }
@@ -143,6 +147,7 @@ function disksOf({ disks }: Ovf, folder: string, warn: OnWarning): DescribedDisk
   /** Members that were found in another case. */
   const found = new Map<string, string>();
   return {
+    empty,
     has(name) {
       if (names.has(name)) return true;
       // Windows, where many descriptors are written, does not distinguish case.

@@ -18,7 +18,10 @@ const baseName = (name: string): string => name.slice(lastSlash(name) + 1);
 const isSwap = (name: string): boolean => baseName(name).toLowerCase() === 'swap.vhd';
 
 /** Hyper-V names the layers of its checkpoints .avhd. */
-export const isVhdName = (name: string): boolean => /\.a?vhd(?:\.(?:gz|zst|xz|bz2|lz4))?$/i.test(name) && !isSwap(name);
+const VHD_NAME = /\.a?vhd(?:\.(?:gz|zst|xz|bz2|lz4))?$/i;
+
+/** A disk that is chosen by its name; the swap disk is not. */
+export const isVhdName = (name: string): boolean => VHD_NAME.test(name) && !isSwap(name);
 
 const PACKED_NAMES = { gzip: /$/, zstd: /\.zstd?$/i, xz: /\.xz$/i, bzip2: /\.bz2$/i, lz4: /\.lz4$/i, none: /^$/ } as const;
 
@@ -30,6 +33,9 @@ export const isPackedMember = (name: string, compression: keyof typeof PACKED_NA
 
 /** A raw disk; Nova's raw_tgz images have disk.raw. */
 export const isRawName = (name: string): boolean => /\.(?:raw|img)$/i.test(name);
+
+/** Any disk, the swap disk too. */
+export const isDiskName = (name: string): boolean => VHD_NAME.test(name) || isRawName(name);
 
 /** A descriptor, manifest or certificate file of an OVF package: never a disk, whether it is used or not. */
 export const isPackageFile = (name: string): boolean => /\.(?:ovf|mf|cert)$/i.test(name);
@@ -69,6 +75,8 @@ export const isRequested = (name: string, disk: string): boolean => name === pla
 /** The disks that a descriptor names. */
 export interface NamedDisks {
   has(name: string): boolean;
+  /** IDs of those without a file. */
+  readonly empty: readonly string[];
 }
 
 /** Whether a member is a parent of the requested disk, by number or by the old names. */

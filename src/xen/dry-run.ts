@@ -8,17 +8,16 @@ import { VdiStreamError } from '../errors.ts';
 import type { ImportDeviceOptions, ImportOptions } from './options.ts';
 import { orCancellation, withOwnDevice, withPrepared } from './prepare.ts';
 import { createReaper, type LeftOver } from './reap.ts';
+import type { Toolstack } from './toolstack.ts';
 import { createXeToolstack } from './xe-toolstack.ts';
 import { isLvm } from './zero-rule.ts';
 
-/** Sizes in bytes. The VDI would be created with `virtualSize`, which the storage repository may round up. */
-export interface ImportDryRun extends DiskDryRun {
+/** What is known of the SR before an import. Sizes in bytes. */
+export interface SrDryRun {
   readonly sr: string;
   readonly srType: string;
   /** uuid of this host. */
   readonly host: string;
-  /** name-label of the VDI. */
-  readonly name: string;
   readonly rawVdi: boolean;
   /** Whether new disks of the SR read as zero. */
   readonly readsZero: boolean;
@@ -28,6 +27,12 @@ export interface ImportDryRun extends DiskDryRun {
   readonly shortfall: number;
   /** VDIs that killed imports left behind, and that the import would remove first. */
   readonly leftOvers: readonly LeftOver[];
+}
+
+/** Sizes in bytes. The VDI would be created with `virtualSize`, which the storage repository may round up. */
+export interface ImportDryRun extends DiskDryRun, SrDryRun {
+  /** name-label of the VDI. */
+  readonly name: string;
 }
 
 /**
@@ -45,22 +50,36 @@ export async function dryRunImport(given: DiskInput, allOptions: ImportOptions):
     createReaper(toolstack, xe),
     input,
     { ...options, dryRun: true },
-    async ({ host, wanted, chosen, job, signal, ...found }) => {
+    async ({ wanted, chosen, job, signal, ...found }) => {
       const { sr, name, size, raw } = wanted;
-      const leftOvers = found.leftOvers.filter(({ owner }) => owner === 'dead');
-      const srType = await orCancellation(toolstack.srType(sr, signal), cancel);
-      const freeBytes = await orCancellation(toolstack.freeSpace(sr, signal), cancel);
-      const shortfall = freeBytes === undefined ? 0 : Math.max(0, size - freeBytes);
-      // A volume has its full size while it is written. Elsewhere a disk may need less, and removing left-over VDIs frees space.
-      if (shortfall > 0 && isLvm(srType.toLowerCase()) && leftOvers.length === 0) {
-        throw new VdiStreamError('SR_FULL', `SR ${sr} has ${freeBytes} bytes free, but the disk needs ${size}`);
-      }
+      const facts = await orCancellation(srDryRun(toolstack, { ...found, sr, raw }, size, signal), cancel);
       // As in an import, an explicit `zero` policy applies even if new disks read as zero.
       const regions = { zero, readsZero: found.readsZero && zero === undefined, warnings: job.warnings };
-      const disk = diskDryRun(chosen, regions);
-      return { sr, srType, host, name, rawVdi: raw, readsZero: found.readsZero, freeBytes, shortfall, leftOvers, ...disk };
+      return { ...facts, name, ...diskDryRun(chosen, regions) };
     },
   );
+}
+
+interface SrAnswers extends Pick<SrDryRun, 'sr' | 'host' | 'readsZero' | 'leftOvers'> {
+  readonly raw: boolean;
+}
+
+/** `size`: bytes that the disks have. Throws SR_FULL. */
+export async function srDryRun(
+  toolstack: Toolstack,
+  { sr, raw, host, readsZero, leftOvers: found }: SrAnswers,
+  size: number,
+  signal: AbortSignal,
+): Promise<SrDryRun> {
+  const leftOvers = found.filter(({ owner }) => owner === 'dead');
+  const srType = await toolstack.srType(sr, signal);
+  const freeBytes = await toolstack.freeSpace(sr, signal);
+  const shortfall = freeBytes === undefined ? 0 : Math.max(0, size - freeBytes);
+  // A volume has its full size while it is written. Elsewhere a disk may need less, and removing left-over VDIs frees space.
+  if (shortfall > 0 && isLvm(srType.toLowerCase()) && leftOvers.length === 0) {
+    throw new VdiStreamError('SR_FULL', `SR ${sr} has ${freeBytes} bytes free, but the image needs ${size}`);
+  }
+  return { sr, srType, host, rawVdi: raw, readsZero, freeBytes, shortfall, leftOvers };
 }
 
 export interface DeviceDryRun extends WriteDryRun {

@@ -11,7 +11,7 @@ import { createReaper, type Reaper } from './reap.ts';
 import { createRecords, type Records } from './record.ts';
 import { sourceDigest } from './source-digest.ts';
 import type { Toolstack } from './toolstack.ts';
-import { withVdi } from './vdi.ts';
+import { withVdis } from './vdi.ts';
 import type { XeOptions } from './xe.ts';
 import { createXeToolstack } from './xe-toolstack.ts';
 
@@ -68,13 +68,13 @@ export function importWith(
         sources.map(({ identity }) => identity),
         { disk, raw, rawBase, rawVdi, sha256 },
       );
-      const imported = await withVdi(
+      const imported = await withVdis(
         toolstack,
-        wanted,
-        async ({ vdi, size, target }) => {
-          const written = await writeTo(target, chosen, sources, { zero, zeroTail: true, verify, force, signal, onProgress }, job);
-          return { ...written, vdi, sr, name, vdiSize: size };
-        },
+        (fill) =>
+          fill(wanted, async ({ vdi, size, target }) => {
+            const written = await writeTo(target, chosen, sources, { zero, zeroTail: true, verify, force, signal, onProgress }, job);
+            return { ...written, vdi, sr, name, vdiSize: size };
+          }),
         // An explicit `zero` policy applies even if new disks read as zero.
         { readsZero: readsZero && zero === undefined, records, source, signal, onWarning: job.warn },
       );

@@ -13,5 +13,8 @@ export interface ImportOptions extends Omit<WriteOptions, 'zeroTail'> {
   readonly xe?: XeOptions | undefined;
 }
 
+/** `disk` and `virtualSize` are about one disk. `name` is that of the first VDI; the others have their number after it. */
+export type ImportDisksOptions = Omit<ImportOptions, 'disk' | 'virtualSize'>;
+
 /** `sr` is only used to find out whether its new disks read as zero. */
 export type ImportDeviceOptions = Omit<ImportOptions, 'sr' | 'name'> & { readonly sr?: string | undefined };

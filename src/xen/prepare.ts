@@ -5,6 +5,7 @@ import type { SourceInput } from '../engine/input.ts';
 import { type Job, withDisk } from '../engine/job.ts';
 import { targetOpener } from '../engine/open.ts';
 import type { DiskInput } from '../engine/options.ts';
+import { type OpenedSeries, withSeries } from '../engine/series.ts';
 import { refuseToSum, type WriteOptions } from '../engine/write.ts';
 import { messageOf, rejection, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { createPool, type Pool } from '../host/pool.ts';
@@ -13,7 +14,7 @@ import type { ChosenDisk } from '../image/chain.ts';
 import type { Source } from '../source/source.ts';
 import type { OnWarning, Warning } from '../warnings.ts';
 import { settleUdev } from './device.ts';
-import type { ImportDeviceOptions, ImportOptions } from './options.ts';
+import type { ImportDeviceOptions, ImportDisksOptions, ImportOptions } from './options.ts';
 import { type OwnDevice, ownDevice } from './own-device.ts';
 import type { LeftOver, Reaper } from './reap.ts';
 import type { NewVdi, Toolstack } from './toolstack.ts';
@@ -58,6 +59,53 @@ export async function withPrepared<T>(
 ): Promise<T> {
   const { signal: cancel, pool = sharedPool() } = disk;
   const sr = parseSrUuid(given);
+  return whileAsking(toolstack, reaper, { sr, raw, dryRun, cancel }, (signal, answered) =>
+    withDisk(input, { ...disk, signal, pool }, async (chosen, sources, job) => {
+      if (verify) refuseToSum(chosen.virtualSize);
+      const answers = await answered(job);
+      return use({ ...answers, wanted: { sr, name, size: chosen.virtualSize, raw }, chosen, sources, job, signal });
+    }),
+  );
+}
+
+interface PreparedSeries extends Answers {
+  /** uuid of the SR. */
+  readonly sr: string;
+  /** Of the VDIs: their common name, or that of the source. */
+  readonly name: string | undefined;
+  readonly source: string;
+  readonly raw: boolean;
+  readonly opened: OpenedSeries;
+  readonly signal: AbortSignal;
+}
+
+/** The same for all disks of an archive. */
+export async function withPreparedSeries<T>(
+  toolstack: Toolstack,
+  reaper: Reaper,
+  input: DiskInput,
+  { sr: given, name, rawVdi: raw = false, dryRun, ...disks }: Omit<ImportDisksOptions, 'xe'> & { readonly dryRun: boolean },
+  use: (prepared: PreparedSeries) => Promise<T>,
+): Promise<T> {
+  const { signal: cancel, pool = sharedPool() } = disks;
+  const sr = parseSrUuid(given);
+  return whileAsking(toolstack, reaper, { sr, raw, dryRun, cancel }, (signal, answered) =>
+    withSeries(input, { ...disks, signal, pool }, async (opened) => {
+      const answers = await answered(opened.job);
+      return use({ ...answers, sr, name, source: defaultName(input), raw, opened, signal });
+    }),
+  );
+}
+
+type AskOptions = Pick<QueryOptions, 'sr' | 'raw' | 'dryRun'> & { readonly cancel: AbortSignal | undefined };
+
+/** Asks the toolstack while `work` opens the image; `answered` resolves with the answers, and reports its warnings to the job. */
+async function whileAsking<T>(
+  toolstack: Toolstack,
+  reaper: Reaper,
+  { sr, raw, dryRun, cancel }: AskOptions,
+  work: (signal: AbortSignal, answered: (job: Job) => Promise<Answers>) => Promise<T>,
+): Promise<T> {
   const stop = new AbortController();
   const signal = cancel === undefined ? stop.signal : AbortSignal.any([cancel, stop.signal]);
   // This does not need the image, whose first bytes may take a while. If either fails, it stops the other.
@@ -65,12 +113,11 @@ export async function withPrepared<T>(
   const asking = orCancellation(ask(toolstack, reaper, { sr, raw, dryRun, signal, onWarning: early.warn }), cancel);
   asking.catch(() => stop.abort()); // the error is thrown where it is awaited
   try {
-    return await withDisk(input, { ...disk, signal, pool }, async (chosen, sources, job) => {
+    return await work(signal, async (job) => {
       early.passTo(job.warn);
-      if (verify) refuseToSum(chosen.virtualSize);
       const { left, ...answers } = await asking;
       for (const message of left) job.warn({ code: 'REAP_LEFT', message });
-      return use({ ...answers, wanted: { sr, name, size: chosen.virtualSize, raw }, chosen, sources, job, signal });
+      return answers;
     });
   } catch (error) {
     // If asking stopped the rest, throw its error.
@@ -116,7 +163,7 @@ export const orCancellation = <T>(work: Promise<T>, signal: AbortSignal | undefi
     throw rejection(error, signal);
   });
 
-interface AskOptions {
+interface QueryOptions {
   readonly sr: string;
   readonly raw: boolean;
   readonly dryRun: boolean;
@@ -128,7 +175,7 @@ interface AskOptions {
 async function ask(
   toolstack: Toolstack,
   reaper: Reaper,
-  { sr, raw, dryRun, signal, onWarning }: AskOptions,
+  { sr, raw, dryRun, signal, onWarning }: QueryOptions,
 ): Promise<Answers & { readonly left: readonly string[] }> {
   const queries = [toolstack.host(signal), newDisksReadZero(toolstack, sr, raw, signal)] as const;
   const answers = Promise.all(queries);

@@ -43,7 +43,10 @@ describe('options of the command line are', () => {
 
   test('what the command line advises instead, unless the case has an advice of its own', () => {
     const error = new VdiStreamError('DISK_AMBIGUOUS', 'two');
-    expect([error.advice, cliAdvice(error)]).toEqual(['Choose one of them by its name.', 'Choose one with --disk NAME.']);
+    expect([error.advice, cliAdvice(error)]).toEqual([
+      'Choose one of them by its name.',
+      'Choose one with --disk NAME. `import --all-disks` imports all of them.',
+    ]);
     const special = new VdiStreamError('DISK_AMBIGUOUS', 'two', { advice: 'Ask.' });
     expect([special.advice, cliAdvice(special), special.toJSON().advice]).toEqual(['Ask.', 'Ask.', 'Ask.']);
     expect(cliAdvice(new VdiStreamError('DISK_EMPTY', 'empty'))).toBe(ERRORS.DISK_EMPTY.advice);
