@@ -51,7 +51,9 @@ ${SRC}.SH COMMANDS
 Every command also accepts \\fB\\-\\-help\\fR.
 ${commands.join('')}.SH IMAGE OPTIONS
 For every command that reads an image:
-${group('image')}.SH SOURCE OPTIONS
+${group('image')}.SH MANY IMAGES
+For \\fBimport\\fR:
+${group('many')}.SH SOURCE OPTIONS
 For every command that reads an image:
 ${group('source')}.SH OUTPUT OPTIONS
 For every command:

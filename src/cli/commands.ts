@@ -86,7 +86,7 @@ logical volume, a file (created if missing, sparse), or null: to measure how fas
     usage: 'SRC... --sr UUID [OPTIONS]',
     operands: ['SRC'],
     description: `Writes the disk in an image to a new VDI, and prints its UUID. Removes the VDI if anything fails.
-With --list, without SRC: many images; the exit status is 200 plus the number of those that failed.`,
+Many images (--list), or all disks of an archive (--all-disks): see \`vdistream help many\`.`,
     examples: ['vdistream import glance:ID --glance http://10.0.0.1:9292 --sr UUID --verify'],
     exit: EXIT_STATUSES,
   },

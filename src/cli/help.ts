@@ -9,6 +9,7 @@ const SRC = 'SRC is a file, - (standard input), a URL or glance:ID: see `vdistre
 /** Undefined if there is no such page. */
 export function helpPage(name: string | undefined): string | undefined {
   if (name === 'sources') return sourcesPage();
+  if (name === 'many') return manyPage();
   return isCommand(name) ? commandPage(name, COMMANDS[name]) : undefined;
 }
 
@@ -22,6 +23,7 @@ ${aligned(rows)}
 
   vdistream COMMAND --help    the options of a command
   vdistream help sources      what SRC can be: a file, a URL, an image of Glance
+  vdistream help many         how to import many images, or all disks of an archive
   vdistream completion SHELL  a completion script for bash, zsh or fish
   vdistream --version         versions, the platform, the addon, and what decompresses
 
@@ -33,7 +35,7 @@ Examples:
 }
 
 function commandPage(name: CommandName, { usage, operands, description, examples, exit }: Command): string {
-  const options = optionsOf(name).filter(({ group }) => group !== 'source');
+  const options = optionsOf(name).filter(({ group }) => group !== 'source' && group !== 'many');
   const about = operands.includes('SRC') ? `${description}\n${SRC}` : description;
   return `Usage: vdistream ${name} ${usage}
 
@@ -68,6 +70,23 @@ ${exampleLines([
   'vdistream write https://images.example.org/image.ova disk.raw --ca ca.pem --headers headers.txt',
   'vdistream info glance:ID --glance http://glance:9292 --cache /var/cache/images --cache-size 20G',
 ])}
+`;
+}
+
+function manyPage(): string {
+  const options = allOptions().filter(({ group }) => group === 'many');
+  return `Usage: vdistream import --list FILE [--sr UUID] [OPTIONS]
+       vdistream import ARCHIVE --all-disks --sr UUID [OPTIONS]
+
+The other options of import apply to every image. A list can be imported again: what is there is skipped.
+
+${optionLines(options)}
+
+A line of FILE is IMAGE SR, or {"image": "...", "sr": "...", "name": "..."}. Empty lines and those that begin with # are skipped.
+
+${exampleLines(['vdistream import --list images.txt --jobs 4 --verify', 'vdistream import machine.ova --all-disks --name web --sr UUID'])}
+
+Exit status of a list: 0 if all images are there; else 200 and the number that failed, at most 250.
 `;
 }
 

@@ -41,8 +41,11 @@ export function importsMany(values: Values): boolean {
   refuse('name', 'put "name" into the JSON objects of the list');
   refuse('sha256', 'put "sha256" into the JSON objects of the list');
   refuse('device', 'it is one device, and the list creates VDIs');
-  if (values.flag('dry-run')) {
-    throw new VdiStreamError('USAGE', '--dry-run cannot be used with --list: it checks one image');
+  for (const [option, reason] of [
+    ['dry-run', 'it checks one image'],
+    ['all-disks', 'it reads one archive'],
+  ] as const) {
+    if (values.flag(option)) throw new VdiStreamError('USAGE', `--${option} cannot be used with --list: ${reason}`);
   }
   return true;
 }

@@ -23,5 +23,5 @@ export interface Option {
   readonly override?: Readonly<Partial<Record<CommandName, Partial<Pick<Option, 'sentence' | 'default' | 'values' | 'page'>>>>>;
 }
 
-/** `image`: which disk of SRC, and what it must be. `source`: how SRC is fetched. `output`: what is printed. */
-type OptionGroup = 'image' | 'source' | 'output';
+/** `image`: which disk of SRC, and what it must be. `source`: how SRC is fetched. `many`: many images or disks. `output`: what is printed. */
+type OptionGroup = 'image' | 'source' | 'many' | 'output';

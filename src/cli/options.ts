@@ -7,7 +7,7 @@ import { MANIFEST_MODES } from '../ova/member-digests.ts';
 import type { CommandName } from './commands.ts';
 import type { Option } from './option.ts';
 import { EXPORT_OPTIONS } from './options-of-export.ts';
-import { LIST_OPTIONS } from './options-of-list.ts';
+import { MANY_OPTIONS } from './options-of-many.ts';
 import { OUTPUT_OPTIONS } from './options-of-output.ts';
 import { UPLOAD_OPTIONS } from './options-of-upload.ts';
 
@@ -40,11 +40,6 @@ export const OPTIONS = {
       upload: { sentence: 'of the image that is created', default: 'none' },
     },
   },
-  'all-disks': {
-    sentence: 'create a VDI for every disk of the archive, in one pass: all of them or none',
-    commands: ['import'],
-    page: 'import.md#all-disks-of-an-archive',
-  },
   'raw-vdi': {
     sentence: 'create a plain volume instead of a VHD: no tapdisk, no snapshots, no clones',
     commands: ['import'],
@@ -57,7 +52,7 @@ export const OPTIONS = {
     path: 'file',
     page: 'import.md#a-device-of-your-own',
   },
-  ...LIST_OPTIONS,
+  ...MANY_OPTIONS,
   verify: {
     sentence: 'read everything back after writing, and compare checksums',
     commands: ['write', 'import', 'export'],

@@ -36,7 +36,7 @@ describe('help and usage', () => {
       const { status, stdout, stderr } = await cli([...command.filter((word) => typeof word === 'string'), '--help']);
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
       const lines = stdout.split('\n');
-      expect(lines.length).toBeLessThanOrEqual(36);
+      expect(lines.length).toBeLessThanOrEqual(30);
       expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(100);
       expect(stdout).toMatch(/Examples?:\n {2}\S/);
     },
