@@ -17,7 +17,7 @@ export interface Cursor {
   readonly length: number | undefined;
   /** Whether `moveTo` can go back, and whether several `fill` calls may run concurrently. */
   readonly seekable: boolean;
-  /** The next `count` bytes without moving; fewer only at the end. At most 64 KiB. */
+  /** The next `count` bytes without moving; fewer only at the end. At most 64 KiB. Valid until the next peek or read. */
   peek(count: number): Promise<Uint8Array>;
   /** Exactly `count` bytes. Throws SOURCE_TRUNCATED. */
   read(count: number): Promise<Uint8Array>;

@@ -2,7 +2,7 @@
 /** The command line: arguments in, one result or one error out, and an exit status. */
 
 import { rejection, VdiStreamError } from '../errors.ts';
-import { optimizeLater } from '../host/v8.ts';
+import { keepYoungSpaceSmall, optimizeLater } from '../host/v8.ts';
 import { didYouMean, listed } from '../words.ts';
 import { COMMANDS, isCommand } from './commands.ts';
 import { completionScript, isShell, SHELLS } from './completion.ts';
@@ -13,6 +13,7 @@ import { run } from './run.ts';
 import { versions } from './versions.ts';
 
 optimizeLater();
+keepYoungSpaceSmall();
 
 async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;

@@ -1,4 +1,4 @@
-/** V8: when it optimises code. */
+/** V8: when it optimises code, and how much memory it uses for young objects. */
 
 import { setFlagsFromString } from 'node:v8';
 
@@ -9,5 +9,15 @@ import { setFlagsFromString } from 'node:v8';
  * to stderr, and need none: the flags that replaced it save nothing there (bench).
  */
 export function optimizeLater(): void {
-  if (process.versions.v8.startsWith('11.')) setFlagsFromString('--interrupt-budget=1000000');
+  if (isOfNode20) setFlagsFromString('--interrupt-budget=1000000');
 }
+
+/**
+ * Young objects get 32 MiB once many of them have been made, a quarter of what a run may use, for archives of many members say. In Node 20,
+ * the space for them stays as small as it starts if it grows by a factor of 1: 25 MiB less for 20,000 members, and no more CPU for a plain image.
+ */
+export function keepYoungSpaceSmall(): void {
+  if (isOfNode20) setFlagsFromString('--semi-space-growth-factor=1');
+}
+
+const isOfNode20 = process.versions.v8.startsWith('11.');

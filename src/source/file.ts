@@ -97,8 +97,11 @@ interface PeekWindow {
 /** A peek soon after the last one reads on: the headers of an archive of many small files are not read one by one. */
 function createWindow(read: (into: readonly Uint8Array[], at: number) => Promise<void>, length: number): PeekWindow {
   let start = 0;
-  let held = new Uint8Array(0);
+  let held: Uint8Array = new Uint8Array(0);
   let end = 0;
+  // Used in turn, so that an archive of many files leaves no garbage. What was peeked at stays valid while the next window is read.
+  const [first, second] = twoBuffers(WINDOW);
+  let idle = [first, second];
 
   const find = (at: number, count: number): Uint8Array | undefined =>
     at >= start && at + count <= start + held.length ? held.subarray(at - start, at - start + count) : undefined;
@@ -110,8 +113,10 @@ function createWindow(read: (into: readonly Uint8Array[], at: number) => Promise
       end = at + count;
       const found = find(at, count);
       if (found !== undefined) return found;
-      const bytes = new Uint8Array(isNear ? Math.max(count, Math.min(WINDOW, length - at)) : count);
+      const buffer = isNear && count <= WINDOW ? idle.shift() : undefined;
+      const bytes = buffer?.subarray(0, length - at) ?? new Uint8Array(count);
       await read([bytes], at);
+      if (buffer !== undefined) idle = [...idle, buffer];
       start = at;
       held = bytes;
       return bytes.subarray(0, count);
