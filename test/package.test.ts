@@ -2,7 +2,18 @@
 
 import { execFile, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -18,12 +29,13 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const prebuilt = `prebuilds/${process.platform}-${process.arch}.node`;
 const isal = `prebuilds/${process.platform}-${process.arch}.libisal.so.2`;
 const isalTest = testWith('libisal', 'objdump');
-const hasIsal = isalTest === test;
 const data = Buffer.alloc(3000, 'some data');
 const SIZE = 4 << 20;
 
 let folder = '';
 let installed = '';
+let checkout = '';
+let tarball = '';
 let packed: string[] = [];
 
 beforeAll(async () => {
@@ -31,14 +43,18 @@ beforeAll(async () => {
   installed = join(folder, 'node_modules/vdistream');
   writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
   writeFileSync(join(folder, 'image.vhd'), dynamicVhd({ size: SIZE, blocks: new Map([[1, data]]) }));
-  // What prepack and prepare do, but for the build: other tests are using dist/ and build/.
-  await run(process.execPath, ['scripts/prebuild.mjs'], { cwd: root });
-  if (hasIsal) await run(process.execPath, ['scripts/isal.mjs'], { cwd: root });
-  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], { cwd: root });
+  // `npm pack` changes files of the checkout, which other tests are using.
+  checkout = join(folder, 'checkout');
+  const left = new Set(['node_modules', '.git', 'test', 'prebuilds', 'samples'].map((name) => join(root, name)));
+  cpSync(root, checkout, { recursive: true, preserveTimestamps: true, filter: (path) => !left.has(path) });
+  symlinkSync(join(root, 'node_modules'), join(checkout, 'node_modules'));
+  const pack = ['pack', '--json', '--foreground-scripts=false', '--pack-destination', folder];
+  const { stdout } = await run('npm', pack, { cwd: checkout });
   const [{ filename, files }] = JSON.parse(stdout);
   packed = files.map((file: { path: string }) => file.path).sort();
   const quiet = ['--no-audit', '--no-fund', '--prefer-offline'];
-  await run('npm', ['install', '--ignore-scripts', ...quiet, join(folder, filename)], { cwd: folder });
+  tarball = join(folder, filename);
+  await run('npm', ['install', '--ignore-scripts', ...quiet, tarball], { cwd: folder });
 });
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -58,7 +74,7 @@ test('the package holds the compiled library, the bundled programs, the addon, t
       .map((entry) => relative(root, join(entry.parentPath, entry.name))),
   );
   const documents = ['ARCHITECTURE.md', 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', ...pages];
-  const prebuilds = readdirSync(join(root, 'prebuilds')).map((name) => `prebuilds/${name}`);
+  const prebuilds = readdirSync(join(checkout, 'prebuilds')).map((name) => `prebuilds/${name}`);
   expect(packed).toContain(prebuilt);
   expect(packed).toEqual([...modules, 'dist/cli/main.js', 'dist/plugin/main.js', ...documents, ...prebuilds].sort());
 });
@@ -79,9 +95,24 @@ isalTest('it needs no newer C library than glibc 2.14', async () => {
   expect(Math.max(...versions)).toBeLessThanOrEqual(14);
 });
 
-test('installing runs nothing: there is no install script, and nothing makes npm run node-gyp', () => {
+test('packing compiles nothing that is built, and leaves the checkout as it was', () => {
+  const [before = 0, after = 0] = [root, checkout].map((place) => statSync(join(place, 'build/Release/vdistream.node')).mtimeMs);
+  // A copy has the time of its original but for its fractions.
+  expect(Math.abs(after - before)).toBeLessThan(1000);
+  expect(readFileSync(join(checkout, 'package.json'), 'utf8')).toBe(readFileSync(join(root, 'package.json'), 'utf8'));
+  expect(existsSync(join(checkout, '.package.json'))).toBe(false);
+});
+
+test('publint and arethetypeswrong find nothing to complain about', async () => {
+  const bin = (name: string): string => join(root, 'node_modules/.bin', name);
+  expect((await run(bin('publint'), ['run', '--strict', tarball])).stdout).toContain('All good!');
+  // Rejects with its report if there are problems.
+  await run(bin('attw'), ['--profile', 'esm-only', tarball]);
+});
+
+test('installing runs nothing: there is no script, and nothing makes npm run node-gyp', () => {
   const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
-  for (const name of ['preinstall', 'install', 'postinstall']) expect(manifest.scripts).not.toHaveProperty(name);
+  for (const name of ['scripts', 'devDependencies']) expect(manifest).not.toHaveProperty(name);
   expect(manifest.gypfile).toBe(false);
   expect(existsSync(join(installed, 'binding.gyp'))).toBe(false);
   const { packages } = JSON.parse(readFileSync(join(folder, 'node_modules/.package-lock.json'), 'utf8'));
@@ -143,7 +174,7 @@ test('the bundle for Dom0, unpacked into a folder, runs with nothing in its envi
   const place = join(folder, 'opt');
   mkdirSync(place);
   const bundle = join(place, 'vdistream-dom0.tar.gz');
-  await run('npm', ['run', 'bundle:dom0', '--', process.execPath, bundle], { cwd: root });
+  await run('npm', ['run', 'bundle:dom0', '--', process.execPath, bundle], { cwd: checkout });
   await run('tar', ['-xzf', bundle, '-C', place]);
   expect(readdirSync(join(place, 'vdistream/bin')).sort()).toEqual(['node', 'vdistream', 'vdistream-plugin']);
   // As /usr/local/bin has it.
