@@ -7,6 +7,7 @@ import type { Source } from './source.ts';
 export function timedSource(source: Source, stages: Stages): Source {
   return {
     name: source.name,
+    identity: source.identity,
     cursor: timedCursor(source.cursor, stages),
     sharesBytesWith: (path) => source.sharesBytesWith(path),
     bytesRead: () => source.bytesRead(),

@@ -111,6 +111,12 @@ describe('write', () => {
       seconds: expect.any(Number),
       verified: true,
       direct: expect.any(Boolean),
+      stages: Object.fromEntries(
+        ['read', 'inflate', 'tar', 'decode', 'scan', 'wait', 'write', 'sync'].map((name) => [
+          name,
+          { busy: expect.any(Number), waiting: expect.any(Number) },
+        ]),
+      ),
       warnings: [],
     });
   });
