@@ -10,8 +10,9 @@ import { chmod, link, lstat, realpath, rename, stat, unlink } from 'node:fs/prom
 import { basename, dirname, join } from 'node:path';
 import { VdiStreamError } from '../errors.ts';
 import { codeOf, guarded, ioError, isErrno } from './errno.ts';
-import type { Native, Opened } from './native.ts';
+import type { Native } from './native.ts';
 import { isAt, syncFolder } from './open-file.ts';
+import type { Opened } from './opened.ts';
 import { type Reservation, reserveName } from './reservation.ts';
 
 interface NewFile {

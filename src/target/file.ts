@@ -3,7 +3,8 @@
 import { roundUp } from '../bytes.ts';
 import { guarded } from '../host/errno.ts';
 import { lockFile } from '../host/file-lock.ts';
-import type { Native, Opened } from '../host/native.ts';
+import type { Native } from '../host/native.ts';
+import type { Opened } from '../host/opened.ts';
 import type { OnWarning } from '../warnings.ts';
 import { reopened } from './claim.ts';
 import { ioOf } from './io.ts';

@@ -5,7 +5,8 @@ import { MiB } from '../bytes.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { descriptorUse } from '../host/descriptor-use.ts';
 import { guarded } from '../host/errno.ts';
-import type { Native, Opened } from '../host/native.ts';
+import type { Native } from '../host/native.ts';
+import type { Opened } from '../host/opened.ts';
 import type { Target } from './target.ts';
 
 type Io = Pick<Target, 'write' | 'read' | 'zero' | 'sync' | 'uncache' | 'nextData'>;

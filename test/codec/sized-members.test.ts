@@ -10,7 +10,7 @@ import type { InflateName } from '../../src/codec/inflate.ts';
 import { sizedMembers } from '../../src/codec/sized-members.ts';
 import type { Chunks } from '../../src/cursor.ts';
 import { VdiStreamError } from '../../src/errors.ts';
-import { native } from '../../src/host/native.ts';
+import { loadAddon } from '../../src/host/native.ts';
 import { chunkSizes, collect, noise, reusing } from '../support/chunks.ts';
 import { failure } from '../support/failure.ts';
 import { gzipMember, le16, le32, sizedMember, subfield } from '../support/gzip-members.ts';
@@ -192,7 +192,7 @@ test('a reader that stops closes the source, and waits for no source that has st
 
 test('without threads it fails with THREADS', async () => {
   const inflateMembers = vi
-    .spyOn(native(), 'inflateMembers')
+    .spyOn(loadAddon().addon, 'inflateMembers')
     .mockRejectedValue(Object.assign(new Error('thread: no'), { operation: 'thread', errno: 11 }));
   try {
     const { code } = await failure(collect(gunzip(reusing(sizedMember(noise(100, 1), 'IG')))));
@@ -205,7 +205,7 @@ test('without threads it fails with THREADS', async () => {
 testWith('bgzip')('what bgzip writes is read, and inflated on all cores', async () => {
   const content = Buffer.concat([noise(6 << 20, 4), Buffer.alloc(4 << 20, 'text ')]);
   const gz = execFileSync('bgzip', ['-c'], { input: content, maxBuffer: 1 << 28 });
-  const whole = vi.spyOn(native(), 'inflateMembers');
+  const whole = vi.spyOn(loadAddon().addon, 'inflateMembers');
   expect(Buffer.compare(await collect(gunzip(reusing(gz, [100_000]), 'zlib')), content)).toBe(0);
   expect(whole.mock.calls.length).toBeGreaterThan(4);
   whole.mockRestore();

@@ -5,7 +5,7 @@ import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync, w
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { test } from 'vitest';
-import { native } from '../../src/host/native.ts';
+import { addonIfAny } from '../../src/host/native.ts';
 
 const found = (program: string): boolean =>
   (process.env.PATH ?? '').split(delimiter).some((folder) => {
@@ -44,6 +44,7 @@ function attaches(): boolean {
 }
 
 export type Need =
+  | 'addon'
   | 'root'
   | 'loop'
   | 'corpus'
@@ -135,7 +136,8 @@ const NEEDS: Readonly<Record<Exclude<Need, keyof typeof PACKAGES>, () => true | 
   fish: () => found('fish') || 'fish',
   mandoc: () => found('mandoc') || 'mandoc',
   gcc: () => found('gcc') || 'gcc',
-  libisal: () => native().loadIsal('libisal.so.2') === undefined || 'libisal.so.2 (package libisal2)',
+  addon: () => addonIfAny() !== undefined || 'the native addon',
+  libisal: () => addonIfAny()?.loadIsal('libisal.so.2') === undefined || 'libisal.so.2 (package libisal2)',
   'igzip_lib.h': () => existsSync('/usr/include/isa-l/igzip_lib.h') || 'igzip_lib.h (package libisal-dev)',
   ip: () => found('ip') || 'ip (package iproute2)',
   'g++': () => found('g++') || 'g++',
