@@ -117,7 +117,7 @@ function missingProgram(need: keyof typeof PACKAGES): true | string {
 /** True, or what is missing. */
 const NEEDS: Readonly<Record<Exclude<Need, keyof typeof PACKAGES>, () => true | string>> = {
   root: () => isRoot() || 'root (with CAP_SYS_ADMIN)',
-  loop: () => hasLoops() || 'loop devices',
+  loop: () => (addonIfAny() !== undefined && hasLoops()) || 'loop devices, and the addon to use them',
   corpus: () => existsSync(corpusIndex) || 'the corpus of disks by other programs (VDISTREAM_CORPUS, or ../shared/corpus)',
   fuse: () => existsSync('/dev/fuse') || '/dev/fuse',
   'qemu-img': () => found('qemu-img') || 'qemu-img (package qemu-utils)',
