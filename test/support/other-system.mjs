@@ -6,42 +6,57 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 
-const system = process.env.VDISTREAM_TEST_SYSTEM ?? '';
+const system = process.env.VDISTREAM_TEST_SYSTEM;
+if (system !== 'darwin' && system !== 'win32') throw new Error('VDISTREAM_TEST_SYSTEM is darwin or win32');
 
 const HIDDEN = { darwin: /^\/(?:proc|sys|run)(?:\/|$)/, win32: /^\/(?:proc|sys|run|dev)(?:\/|$)/ }[system];
-if (HIDDEN === undefined) throw new Error('VDISTREAM_TEST_SYSTEM is darwin or win32');
 
-const missing = (path) => Object.assign(new Error(`ENOENT: no such file or directory, '${path}'`), { code: 'ENOENT', errno: -2, path });
-const isHidden = (path) => typeof path === 'string' && HIDDEN.test(path);
-/** The way in which a call reports an error: by throwing, to its callback, by rejecting. */
-function hiding(call, fail) {
-  const replaced = function (...args) {
-    return isHidden(args[0]) ? fail(missing(args[0]), args) : call.apply(this, args);
+/**
+ * @param {string} code
+ * @param {string} path
+ */
+const systemError = (code, path) => Object.assign(new Error(`${code}: ${path}`), { code, path });
+
+/**
+ * Replaces a call: for a hidden path, `fail` reports the error in the way of that call.
+ * @param {object} owner
+ * @param {string} name
+ * @param {(error: Error, args: unknown[]) => unknown} fail
+ */
+function hide(owner, name, fail) {
+  const call = Reflect.get(owner, name);
+  /** @param {unknown[]} args */
+  const replaced = (...args) => {
+    const [path] = args;
+    if (typeof path === 'string' && HIDDEN.test(path)) return fail(systemError('ENOENT', path), args);
+    return Reflect.apply(call, owner, args);
   };
-  return Object.assign(replaced, call);
+  // With what `promisify` looks for.
+  Object.defineProperties(replaced, Object.getOwnPropertyDescriptors(call));
+  Reflect.set(owner, name, replaced);
 }
 
-const BY_PATH = ['access', 'lstat', 'mkdir', 'open', 'opendir', 'readFile', 'readdir', 'readlink', 'realpath', 'stat', 'statfs'];
-for (const name of BY_PATH) {
-  fs.promises[name] = hiding(fs.promises[name], (error) => Promise.reject(error));
-  fs[`${name}Sync`] = hiding(fs[`${name}Sync`], (error) => {
+for (const name of ['access', 'lstat', 'mkdir', 'open', 'opendir', 'readFile', 'readdir', 'readlink', 'realpath', 'stat', 'statfs']) {
+  hide(fs.promises, name, (error) => Promise.reject(error));
+  hide(fs, `${name}Sync`, (error) => {
     throw error;
   });
-  fs[name] = hiding(fs[name], (error, args) => void process.nextTick(args.at(-1), error));
+  hide(fs, name, (error, args) => {
+    const callback = args.at(-1);
+    if (typeof callback === 'function') process.nextTick(() => callback(error));
+  });
 }
 
 Object.defineProperty(process, 'platform', { value: system });
 if (system === 'win32') {
-  for (const name of ['getuid', 'geteuid', 'getgid', 'getegid']) process[name] = undefined;
-  const { openSync } = fs;
-  // Windows opens no folder as a file.
+  for (const name of ['getuid', 'geteuid', 'getgid', 'getegid']) Reflect.set(process, name, undefined);
   const { open } = fs.promises;
-  fs.promises.open = async (path, ...rest) => {
-    const handle = await open(path, ...rest);
-    if (!(await handle.stat()).isDirectory()) return handle;
-    await handle.close();
-    throw Object.assign(new Error(`EISDIR: illegal operation on a directory, open '${path}'`), { code: 'EISDIR', errno: -4068 });
+  // Windows opens no folder as a file.
+  fs.promises.open = async (path, flags, mode) => {
+    const file = await open(path, flags, mode);
+    if (!(await file.stat()).isDirectory()) return file;
+    await file.close();
+    throw systemError('EISDIR', String(path));
   };
-  fs.openSync = openSync;
 }
 syncBuiltinESMExports();
