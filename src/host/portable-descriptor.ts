@@ -2,7 +2,7 @@
 
 import { close, fstat, fsync, ftruncate } from 'node:fs';
 import { promisify } from 'node:util';
-import { forget, removeLock } from './portable-lock.ts';
+import { forgetDescriptor, removeLock } from './portable-lock.ts';
 import { operationError, systemError } from './system-error.ts';
 
 const calls = { close: promisify(close), fstat: promisify(fstat), fsync: promisify(fsync), truncate: promisify(ftruncate) };
@@ -15,7 +15,7 @@ const failed =
 
 /** Its lock ends with it. */
 export async function closeFile(fd: number): Promise<void> {
-  const lock = forget(fd);
+  const lock = forgetDescriptor(fd);
   try {
     await calls.close(fd).catch(failed('close'));
   } finally {
@@ -32,17 +32,17 @@ export const link = async (): Promise<void> => {
   throw systemError('EOPNOTSUPP', 'link');
 };
 
-const sizeOf = async (fd: number, operation: string): Promise<number> => (await calls.fstat(fd).catch(failed(operation))).size;
+const fileSize = async (fd: number, operation: string): Promise<number> => (await calls.fstat(fd).catch(failed(operation))).size;
 
 /** All is data: `node:fs` cannot ask for holes. */
-export const seekData = async (fd: number, offset: number): Promise<number> => Math.min(offset, await sizeOf(fd, 'seekData'));
+export const seekData = async (fd: number, offset: number): Promise<number> => Math.min(offset, await fileSize(fd, 'seekData'));
 
-export const seekHole = (fd: number): Promise<number> => sizeOf(fd, 'seekHole');
+export const seekHole = (fd: number): Promise<number> => fileSize(fd, 'seekHole');
 
 const PAGE = 4096;
 
 /** All pages stay: `node:fs` cannot drop them from the page cache. */
 export async function uncache(fd: number, offset: number, length: number): Promise<number> {
-  const end = Math.min(offset + length, await sizeOf(fd, 'uncache'));
+  const end = Math.min(offset + length, await fileSize(fd, 'uncache'));
   return Math.max(0, Math.ceil((end - offset) / PAGE));
 }

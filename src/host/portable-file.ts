@@ -10,7 +10,7 @@ import { operationError, systemError } from './system-error.ts';
 const calls = { close: promisify(close), fstat: promisify(fstat), open: promisify(open), stat: promisify(stat) };
 
 /** Through the page cache, and never without a name. Throws NATIVE_MISSING for a block device. */
-export async function openFile(path: string, { write, create, unnamed = false }: OpenFlags): Promise<Opened> {
+export async function openPortable(path: string, { write, create, unnamed = false }: OpenFlags): Promise<Opened> {
   if (unnamed) throw systemError('EOPNOTSUPP', 'open');
   try {
     // Opening a device can already rewind a tape.

@@ -11,7 +11,7 @@ const calls = { fstat: promisify(fstat), read: promisify(readAt), write: promisi
 /** libuv counts the bytes of a call in 31 bits. */
 const LONGEST = GiB;
 
-export async function read(fd: number, into: Uint8Array, offset: number, sums?: BigUint64Array): Promise<void> {
+export async function readWhole(fd: number, into: Uint8Array, offset: number, sums?: BigUint64Array): Promise<void> {
   for (let filled = 0; filled < into.length; ) {
     const length = Math.min(into.length - filled, LONGEST);
     const at = offset + filled;
@@ -34,7 +34,7 @@ async function isPartialSector(fd: number, end: number, left: number): Promise<b
   return found.isFile() && end >= found.size;
 }
 
-export async function write(fd: number, bytes: Uint8Array, offset: number, sums?: BigUint64Array): Promise<void> {
+export async function writeWhole(fd: number, bytes: Uint8Array, offset: number, sums?: BigUint64Array): Promise<void> {
   if (sums !== undefined) addSums(sums, bytes, offset);
   for (let written = 0; written < bytes.length; ) {
     const length = Math.min(bytes.length - written, LONGEST);
@@ -47,13 +47,13 @@ export async function write(fd: number, bytes: Uint8Array, offset: number, sums?
   }
 }
 
-const ZEROS = new Uint8Array(MiB);
+const ZERO_PIECE = new Uint8Array(MiB);
 
 /** `node:fs` cannot punch holes. What is cut off and grown again reads as zero, but only at the end of a file. */
 export const ZERO_METHODS: readonly string[] = ['write'];
 
 /** Resolves with the index of the method. */
-export async function zero(fd: number, offset: number, length: number): Promise<number> {
-  for (let at = 0; at < length; at += ZEROS.length) await write(fd, ZEROS.subarray(0, length - at), offset + at);
+export async function zeroRange(fd: number, offset: number, length: number): Promise<number> {
+  for (let at = 0; at < length; at += ZERO_PIECE.length) await writeWhole(fd, ZERO_PIECE.subarray(0, length - at), offset + at);
   return 0;
 }

@@ -55,7 +55,7 @@ async function isTaken(folder: string, file: string, own: string, mode: 'r' | 'w
 }
 
 /** To be called before the descriptor is closed, since its number may belong to another file then. Returns the path for `removeLock`. */
-export function forget(fd: number): string | undefined {
+export function forgetDescriptor(fd: number): string | undefined {
   const path = held.get(fd);
   held.delete(fd);
   readers.delete(fd);

@@ -1,15 +1,15 @@
 /** Portable: what the addon does, by `node:fs`, for files only. The counterpart of the addon on a system that has none. */
 
 import { closeFile, link, seekData, seekHole, sync, truncate, uncache } from './portable-descriptor.ts';
-import { openFile } from './portable-file.ts';
-import { read, write, ZERO_METHODS, zero } from './portable-io.ts';
+import { openPortable } from './portable-file.ts';
+import { readWhole, writeWhole, ZERO_METHODS, zeroRange } from './portable-io.ts';
 import { lock } from './portable-lock.ts';
 import { firstDifference, firstNonZero, zeroRuns } from './portable-scan.ts';
 import { addSums, takeSums } from './portable-sums.ts';
 import { systemError } from './system-error.ts';
 
 /** Of no alignment, which only O_DIRECT needs. Throws ENOMEM. */
-function allocate(length: number): ArrayBuffer {
+function unalignedMemory(length: number): ArrayBuffer {
   try {
     return new ArrayBuffer(length);
   } catch (cause) {
@@ -18,8 +18,8 @@ function allocate(length: number): ArrayBuffer {
 }
 
 export const portable = {
-  allocate,
-  open: openFile,
+  allocate: unalignedMemory,
+  open: openPortable,
   close: closeFile,
   sync,
   truncate,
@@ -28,9 +28,9 @@ export const portable = {
   seekData,
   seekHole,
   uncache,
-  read,
-  write,
-  zero,
+  read: readWhole,
+  write: writeWhole,
+  zero: zeroRange,
   zeroMethods: ZERO_METHODS,
   zeroRuns,
   firstDifference,
