@@ -85,7 +85,7 @@ export interface Native {
 }
 
 /** What only the addon has: hashes, inflating and deflating on threads of its own. Without it, `node:crypto` and `node:zlib` do that. */
-export interface Addon extends Native {
+interface Addon extends Native {
   readonly Inflater: new (codec: Codec) => Inflater;
   /** By OpenSSL's name of the hash; a RangeError if it has none. Undefined in a build of Node that does not export its OpenSSL. */
   readonly Hasher: (new (name: string) => Hasher) | undefined;

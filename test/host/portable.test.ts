@@ -9,7 +9,10 @@ import { loadAddon } from '../../src/host/native.ts';
 import { ownerText, thisOwner } from '../../src/host/owner.ts';
 import { portable } from '../../src/host/portable.ts';
 import { defaultLockFolder, preparePrivateFolder } from '../../src/host/private-folder.ts';
+import { cli } from '../support/cli.ts';
 import { testFolder } from '../support/folder.ts';
+import { loopDevice } from '../support/loop.ts';
+import { fixedVhd } from '../support/make-vhd.mjs';
 import { testWith } from '../support/needs.ts';
 
 const addonTest = testWith('addon');
@@ -161,4 +164,18 @@ test('a lock that a killed process has left is removed', async () => {
   expect(await portable.lock(fd)).toBe(1);
   expect(existsSync(dead)).toBe(false);
   await portable.close(fd);
+});
+
+testWith('loop')('a block device needs the addon', async () => {
+  const device = loopDevice({ size: 1 << 20 });
+  const image = join(testFolder(), 'image.vhd');
+  writeFileSync(image, fixedVhd(Buffer.alloc(1 << 20, 'x')));
+  try {
+    const opening = portable.open(device.path, { write: false, direct: true, exclusive: false, create: false });
+    await expect(opening).rejects.toMatchObject({ code: 'NATIVE_MISSING', device: device.path });
+    const { status, stderr } = await cli(['write', image, device.path], { env: { ...process.env, VDISTREAM_NATIVE: '0' } });
+    expect([status, stderr]).toEqual([1, expect.stringContaining('which only the native addon can use')]);
+  } finally {
+    device.detach();
+  }
 });
