@@ -54,9 +54,9 @@ export const ERRORS = {
   NATIVE_MISSING: {
     exit: 1,
     atFault: 'host',
-    meaning: 'The native addon could not be loaded.',
+    meaning: 'The native addon could not be loaded, and a block device or a VDI needs it. Files are read and written without it.',
     advice:
-      'Reinstall vdistream for this platform, or run `npm run build` in a checkout. For a Xen host, see https://github.com/vdistream/vdistream/blob/main/docs/dom0-install.md',
+      'On Linux, reinstall vdistream, or run `npm run build` in a checkout. For a Xen host, see https://github.com/vdistream/vdistream/blob/main/docs/dom0-install.md. On other systems there is no addon: write to a file instead.',
   },
   LOCK_FILE: {
     exit: 1,

@@ -119,6 +119,11 @@ test('installing runs nothing: there is no script, and nothing makes npm run nod
   expect(Object.keys(packages).filter((name) => packages[name].hasInstallScript)).toEqual([]);
 });
 
+test('it can be installed on any system', () => {
+  const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
+  for (const field of ['os', 'cpu', 'libc']) expect(manifest).not.toHaveProperty(field);
+});
+
 test('its only dependencies are cli-progress, sax, tar-stream and undici, and theirs', () => {
   const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
   expect(Object.keys(manifest.dependencies)).toEqual(['cli-progress', 'sax', 'tar-stream', 'undici']);

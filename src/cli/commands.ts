@@ -147,6 +147,10 @@ export const ENVIRONMENT: readonly EnvironmentVariable[] = [
   },
   { name: 'VDISTREAM_LOCKS', meaning: 'The folder for locks of imports and exports, if it is not `/run/vdistream`.' },
   { name: 'VDISTREAM_RECORDS', meaning: 'The folder for records of unfinished imports and exports, if it is not `/var/lib/vdistream`.' },
+  {
+    name: 'VDISTREAM_NATIVE',
+    meaning: 'If `0`, the native addon is not loaded. Then only files are read and written, as on a system without it.',
+  },
   { name: 'VDISTREAM_DEBUG', meaning: 'If not empty, a bug in vdistream is reported with its stack.' },
   { name: 'NO_COLOR', meaning: 'Has no effect: vdistream prints no colours. On a terminal, it only moves the cursor.' },
 ];

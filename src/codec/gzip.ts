@@ -4,10 +4,9 @@ import { promisify } from 'node:util';
 import { deflateRaw } from 'node:zlib';
 import { KiB, MiB } from '../bytes.ts';
 import type { Chunks } from '../cursor.ts';
-import { VdiStreamError } from '../errors.ts';
 import { cancellable } from '../host/cancel.ts';
 import { orHostError } from '../host/errno.ts';
-import { CODECS, type Deflated, loadIsal, native } from '../host/native.ts';
+import { addonIfAny, CODECS, type Deflated, loadIsal } from '../host/native.ts';
 import { compressedInput } from './compressed-input.ts';
 import { addToCrc, FRAME_END, FRAME_START, frame } from './gzip-member.ts';
 import { inOrder, slotCount } from './in-order.ts';
@@ -61,9 +60,10 @@ export async function* gzip(source: Chunks, { level = 1, signal }: GzipOptions =
 const plain = ({ input, filled }: Portion): Uint8Array => input.subarray(0, filled);
 
 function openDeflate(level: number): Deflate {
-  if (!hasAddon()) return (slot) => nodeDeflate(level, slot);
+  const addon = addonIfAny();
+  if (addon === undefined) return (slot) => nodeDeflate(level, slot);
   const [codec, at] = codecFor(level);
-  return (slot) => orHostError(native().deflate(codec, at, plain(slot), slot.output.subarray(FRAME_START, -FRAME_END)));
+  return (slot) => orHostError(addon.deflate(codec, at, plain(slot), slot.output.subarray(FRAME_START, -FRAME_END)));
 }
 
 /**
@@ -73,16 +73,6 @@ function openDeflate(level: number): Deflate {
 function codecFor(level: number): readonly [codec: (typeof CODECS)[keyof typeof CODECS], level: number] {
   if (level > 3 || loadIsal().from === undefined) return [CODECS.zlib, level];
   return [CODECS.isal, level === 1 ? 2 : 3];
-}
-
-function hasAddon(): boolean {
-  try {
-    native();
-    return true;
-  } catch (error) {
-    if (error instanceof VdiStreamError && error.code === 'NATIVE_MISSING') return false;
-    throw error;
-  }
 }
 
 const deflateWhole = promisify<Uint8Array, { level: number }, Buffer>(deflateRaw);

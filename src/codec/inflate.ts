@@ -1,7 +1,7 @@
 /** Which library inflates: ISA-L or zlib in the addon, `node:zlib`, or zlib-sync. */
 
 import { VdiStreamError } from '../errors.ts';
-import { CODECS, loadIsal, native } from '../host/native.ts';
+import { addonIfAny, CODECS, loadAddon, loadIsal } from '../host/native.ts';
 import type { Stages } from '../host/stages.ts';
 import type { InflateCodec } from './inflate-codec.ts';
 import { nativeInflate } from './native-inflate.ts';
@@ -16,16 +16,12 @@ export type InflateName = Exclude<InflateChoice, 'auto'>;
 /** What `choice` is on this host. Throws COMPRESSION_TOOL, NATIVE_MISSING. */
 export function inflateName(choice: InflateChoice = 'auto'): InflateName {
   if (choice !== 'auto') {
-    if (choice === 'zlib' || choice === 'isal') native();
+    if (choice === 'zlib' || choice === 'isal') loadAddon();
     if (choice === 'isal') requireIsal();
     return choice;
   }
-  try {
-    return loadIsal().from === undefined ? 'zlib' : 'isal';
-  } catch (error) {
-    if (error instanceof VdiStreamError && error.code === 'NATIVE_MISSING') return 'node';
-    throw error;
-  }
+  if (addonIfAny() === undefined) return 'node';
+  return loadIsal().from === undefined ? 'zlib' : 'isal';
 }
 
 function requireIsal(): void {

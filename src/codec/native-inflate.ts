@@ -2,7 +2,7 @@
 
 import { GiB, MiB } from '../bytes.ts';
 import { hostError, orHostError } from '../host/errno.ts';
-import { type CODECS, type Inflater, native } from '../host/native.ts';
+import { type CODECS, type Inflater, loadAddon } from '../host/native.ts';
 import { readAhead, twoBuffers } from '../host/read-ahead.ts';
 import type { Stages } from '../host/stages.ts';
 import type { CompressedInput } from './compressed-input.ts';
@@ -55,7 +55,10 @@ export function nativeInflate(codec: Codec, stages: Stages): InflateCodec {
     return crc ?? 0;
   }
 
-  return { stream, members: (input, output, members) => onThread(native().inflateMembers(codec, input, output, rangesOf(members))) };
+  return {
+    stream,
+    members: (input, output, members) => onThread(loadAddon().addon.inflateMembers(codec, input, output, rangesOf(members))),
+  };
 }
 
 function rangesOf(members: readonly Packed[]): Uint8Array {
@@ -70,7 +73,7 @@ function rangesOf(members: readonly Packed[]): Uint8Array {
 /** Throws MEMORY. */
 function createInflater(codec: Codec): Inflater {
   try {
-    return new (native().Inflater)(codec);
+    return new (loadAddon().addon.Inflater)(codec);
   } catch (cause) {
     throw hostError(cause) ?? cause;
   }

@@ -1,5 +1,6 @@
 /** Errno: system errors, from Node and from the addon, whose errors have `errno`, `operation` and `offset`. */
 
+import { constants } from 'node:os';
 import { type ErrorCode, messageOf, VdiStreamError } from '../errors.ts';
 
 /** The `code` of a Node system error, such as `ENOENT`; empty for anything else. */
@@ -11,22 +12,10 @@ export function errnoOf(cause: unknown): number | undefined {
   return Math.abs(cause.errno);
 }
 
-const ERRNO = {
-  ENOENT: 2,
-  EBUSY: 16,
-  EEXIST: 17,
-  EISDIR: 21,
-  EINVAL: 22,
-  ENOSPC: 28,
-  ENOLCK: 37,
-  ENOSYS: 38,
-  EOPNOTSUPP: 95,
-} as const;
-
-/** Whether `cause` is a system error with one of these names. */
-export function isErrno(cause: unknown, ...names: ReadonlyArray<keyof typeof ERRNO>): boolean {
-  const errno = errnoOf(cause);
-  return names.some((name) => errno === ERRNO[name]);
+/** Whether `cause` is a system error with one of these names. The addon reports its number on this system, `node:fs` its name too. */
+export function isErrno(cause: unknown, ...names: ReadonlyArray<keyof typeof constants.errno>): boolean {
+  const [code, errno] = [codeOf(cause), errnoOf(cause)];
+  return names.some((name) => code === name || errno === constants.errno[name]);
 }
 
 /** THREADS or MEMORY if the addon could not do its work at all for want of them. */
@@ -40,8 +29,9 @@ export function hostError(cause: unknown): VdiStreamError | undefined {
 /** Awaits `work`, and turns its error into a `hostError` if it is one. */
 export const orHostError = <T>(work: Promise<T>): Promise<T> => work.catch((cause: unknown) => Promise.reject(hostError(cause) ?? cause));
 
-/** A VdiStreamError with `code`, TARGET_FULL for ENOSPC, or a `hostError`, with the errno and offset from the addon. */
+/** `cause` if it is typed; otherwise a VdiStreamError with `code`, TARGET_FULL for ENOSPC, or a `hostError`, with the errno and offset from the addon. */
 export function ioError(code: ErrorCode, path: string, cause: unknown): VdiStreamError {
+  if (cause instanceof VdiStreamError) return cause;
   const ofHost = hostError(cause);
   if (ofHost !== undefined) return ofHost;
   const reason = messageOf(cause);

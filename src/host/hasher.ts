@@ -3,9 +3,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { MiB } from '../bytes.ts';
-import { VdiStreamError } from '../errors.ts';
 import { hostError, orHostError } from './errno.ts';
-import { type Hasher, native } from './native.ts';
+import { addonIfAny, type Hasher } from './native.ts';
 
 /** By the name that node:crypto has for it. Undefined if Node does not have it, or must not use it, as MD5 may be (FIPS). Throws MEMORY. */
 export function createHasher(algorithm: string): Hasher | undefined {
@@ -19,14 +18,13 @@ export function createHasher(algorithm: string): Hasher | undefined {
 }
 
 function threaded(algorithm: string): Hasher | undefined {
+  const create = addonIfAny()?.Hasher;
+  if (create === undefined) return undefined;
   try {
-    const { Hasher } = native();
-    if (Hasher === undefined) return undefined;
-    const hasher = new Hasher(algorithm);
+    const hasher = new create(algorithm);
     return { update: (bytes) => orHostError(hasher.update(bytes)), digest: () => hasher.digest() };
   } catch (error) {
-    const isMissing = error instanceof RangeError || (error instanceof VdiStreamError && error.code === 'NATIVE_MISSING');
-    if (isMissing) return undefined;
+    if (error instanceof RangeError) return undefined;
     throw hostError(error) ?? error;
   }
 }

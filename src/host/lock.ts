@@ -2,13 +2,14 @@
  * Lock: mutual exclusion between the processes of a host, in containers too, as long as they share the folder.
  *
  * A lock is a file with an open file description lock (fcntl_locking(2)), which the kernel releases when its holder ends, even if it is
- * killed. The file belongs to the user of the process, and no other user can open it. It has the owner text of its holder, who removes it
+ * killed; without the addon, with a lock of `portable-lock.ts`. The file belongs to the user of the process, and no other user can open it. It has the owner text of its holder, who removes it
  * before releasing the lock. Whoever then gets the lock of the removed file opens the path again.
  */
 
-import { constants, futimesSync } from 'node:fs';
-import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { constants, fstat, ftruncate, futimesSync, open as openRaw, write } from 'node:fs';
+import { open, unlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
 import { orCancelled } from './cancel.ts';
@@ -16,6 +17,7 @@ import { codeOf, errnoOf, guarded } from './errno.ts';
 import { native } from './native.ts';
 import { isAt } from './open-file.ts';
 import { ownerText, parseOwner, thisOwner } from './owner.ts';
+import { effectiveUser, isOwn } from './user.ts';
 import { createWakeup } from './wakeup.ts';
 
 export interface LockOptions {
@@ -29,6 +31,9 @@ export interface LockOptions {
 /** Woken when it has become the first. */
 type Waiter = ReturnType<typeof createWakeup>;
 
+/** On a descriptor without a FileHandle: `native()` closes it, and so releases its lock. */
+const calls = { open: promisify(openRaw), fstat: promisify(fstat), truncate: promisify(ftruncate), write: promisify(write) };
+
 /** The callers of this process that wait for or hold each lock, in the order of their calls. */
 const queues = new Map<string, Waiter[]>();
 
@@ -36,8 +41,8 @@ const queues = new Map<string, Waiter[]>();
  * Runs `work` while holding the lock on the file `path`, whose folder exists. Within this process, callers get the lock in the order of their
  * calls. Work that takes longer than others wait calls `progress` now and then.
  *
- * Rejects with CANCELLED if the signal fires while waiting, with LOCK_TIMEOUT after `limit`, with LOCK_FILE if the file cannot be used, with
- * NATIVE_MISSING, otherwise as `work` does. Not reentrant: work that requests its own lock waits until the limit.
+ * Rejects with CANCELLED if the signal fires while waiting, with LOCK_TIMEOUT after `limit`, with LOCK_FILE if the file cannot be used,
+ * otherwise as `work` does. Not reentrant: work that requests its own lock waits until the limit.
  */
 export async function withLock<T>(path: string, work: (progress: () => void) => Promise<T>, options: LockOptions = {}): Promise<T> {
   const queue = queues.get(path) ?? [];
@@ -45,11 +50,11 @@ export async function withLock<T>(path: string, work: (progress: () => void) => 
   const waiter = createWakeup();
   queue.push(waiter);
   try {
-    const file = await acquire(path, waiter, options);
+    const fd = await acquire(path, waiter, options);
     try {
-      return await work(progressOn(file));
+      return await work(progressOn(fd));
     } finally {
-      await release(path, file);
+      await release(path, fd);
     }
   } finally {
     queue.splice(queue.indexOf(waiter), 1);
@@ -66,15 +71,15 @@ const SHORTEST = 2;
 const LONGEST = 100;
 
 /** Polls, because a thread that blocks in the kernel cannot be cancelled. */
-async function acquire(path: string, waiter: Waiter, { limit = LIMIT, signal, onWarning }: LockOptions): Promise<FileHandle> {
+async function acquire(path: string, waiter: Waiter, { limit = LIMIT, signal, onWarning }: LockOptions): Promise<number> {
   const began = performance.now();
   let unchanged = { state: '', since: began };
   let isReported = false;
   for (let delay = SHORTEST; ; delay = Math.min(2 * delay, LONGEST)) {
     throwIfCancelled(signal);
     const isFirst = queues.get(path)?.[0] === waiter;
-    const file = isFirst ? await tryAcquire(path) : undefined;
-    if (file !== undefined) return file;
+    const fd = isFirst ? await tryAcquire(path) : undefined;
+    if (fd !== undefined) return fd;
     const now = performance.now();
     const { holder, state } = await holderOf(path);
     if (state !== unchanged.state) unchanged = { state, since: now };
@@ -88,45 +93,45 @@ async function acquire(path: string, waiter: Waiter, { limit = LIMIT, signal, on
 }
 
 /** Undefined if another process, or another copy of this library, holds the lock. */
-async function tryAcquire(path: string): Promise<FileHandle | undefined> {
+async function tryAcquire(path: string): Promise<number | undefined> {
   for (;;) {
-    const file = await openLock(path);
+    const fd = await openLock(path);
     let isHeld = false;
     try {
-      const locked = await guarded('LOCK_FILE', path, native().lock(file.fd));
+      const locked = await guarded('LOCK_FILE', path, native().lock(fd));
       if (locked === 0) return undefined;
-      isHeld = await isAt(path, file.fd);
+      isHeld = await isAt(path, fd);
       if (!isHeld) continue; // its last holder has removed it
-      await writeHolder(file);
-      return file;
+      await writeHolder(fd);
+      return fd;
     } finally {
-      if (!isHeld) await file.close();
+      if (!isHeld) await native().close(fd);
     }
   }
 }
 
-async function writeHolder(file: FileHandle): Promise<void> {
+async function writeHolder(fd: number): Promise<void> {
   try {
-    await file.truncate();
-    await file.write(`${ownerText(thisOwner())}\n`, 0);
+    await calls.truncate(fd, 0);
+    await calls.write(fd, `${ownerText(thisOwner())}\n`, 0);
   } catch {
     // The file system is full: those who wait cannot say who holds the lock.
   }
 }
 
 /** Throws LOCK_FILE for a link, and for a file of another user, who could hold the lock as long as they want. */
-async function openLock(path: string): Promise<FileHandle> {
+async function openLock(path: string): Promise<number> {
   const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
-  let file: FileHandle;
+  let fd: number;
   try {
-    file = await open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+    fd = await calls.open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
   } catch (cause) {
     throw lockFileError(path, cause);
   }
-  const found = await file.stat();
-  if (found.isFile() && found.uid === process.geteuid?.()) return file;
-  await file.close();
-  const what = found.isFile() ? `belongs to user ${found.uid}, not to user ${process.geteuid?.()}` : 'is not a regular file';
+  const found = await calls.fstat(fd);
+  if (found.isFile() && isOwn(found)) return fd;
+  await native().close(fd);
+  const what = found.isFile() ? `belongs to user ${found.uid}, not to user ${effectiveUser()}` : 'is not a regular file';
   throw new VdiStreamError('LOCK_FILE', `the lock file ${path} ${what}`);
 }
 
@@ -135,26 +140,26 @@ function lockFileError(path: string, cause: unknown): VdiStreamError {
   return new VdiStreamError('LOCK_FILE', `the lock file ${path} cannot be used: ${reason}`, { errno: errnoOf(cause), cause });
 }
 
-async function release(path: string, file: FileHandle): Promise<void> {
+async function release(path: string, fd: number): Promise<void> {
   try {
     // Somebody may have removed it, and then the path is the lock of another holder.
-    if (await isAt(path, file.fd)) await unlink(path);
+    if (await isAt(path, fd)) await unlink(path);
   } catch {
     // The next holder uses the same file.
   } finally {
-    await file.close();
+    await native().close(fd);
   }
 }
 
 /** Sets the modification time of the lock file, at most once a second. */
-function progressOn(file: FileHandle): () => void {
+function progressOn(fd: number): () => void {
   let next = 0;
   return () => {
     if (performance.now() < next) return;
     next = performance.now() + SILENT;
     const now = Date.now() / 1000;
     try {
-      futimesSync(file.fd, now, now);
+      futimesSync(fd, now, now);
     } catch {
       // Those who wait may give up earlier.
     }

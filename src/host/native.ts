@@ -1,34 +1,13 @@
 /**
- * Loads the native addon, a prebuilt binary from the package or the build of a checkout, and declares the types of its calls.
+ * Native: the calls on devices, files and memory that the addon makes: a prebuilt binary from the package or the build of a checkout.
+ * Where it cannot be loaded, its counterpart by `node:fs` does for files what the addon does for files and block devices.
  */
 
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { VdiStreamError } from '../errors.ts';
-
-/** What the kernel reports about an opened device or file. Sizes in bytes. */
-export interface Opened {
-  readonly fd: number;
-  readonly kind: 'block' | 'file' | 'other';
-  /** False if O_DIRECT was requested but the file system does not support it. */
-  readonly direct: boolean;
-  readonly size: number;
-  /** The smallest unit of O_DIRECT I/O. */
-  readonly sector: number;
-  readonly major: number;
-  readonly minor: number;
-}
-
-interface OpenFlags {
-  readonly write: boolean;
-  readonly direct: boolean;
-  /** O_EXCL on a block device: fails with EBUSY if it is mounted or in use. */
-  readonly exclusive: boolean;
-  /** Creates a new file; fails with EEXIST if there is one. */
-  readonly create: boolean;
-  /** Creates a file without a name in the folder `path`; EOPNOTSUPP, EISDIR or ENOENT if the file system has none. */
-  readonly unnamed?: boolean;
-}
+import type { Opened, OpenFlags } from './opened.ts';
+import { portable } from './portable.ts';
 
 /** The result of one call of `Inflater.run`. */
 interface Inflated {
@@ -103,6 +82,10 @@ export interface Native {
   addSums(sums: Sums, bytes: Uint8Array, offset: number): void;
   /** Subtracts what `addSums` or a write has added. */
   takeSums(sums: Sums, bytes: Uint8Array, offset: number): void;
+}
+
+/** What only the addon has: hashes, inflating and deflating on threads of its own. Without it, `node:crypto` and `node:zlib` do that. */
+interface Addon extends Native {
   readonly Inflater: new (codec: Codec) => Inflater;
   /** By OpenSSL's name of the hash; a RangeError if it has none. Undefined in a build of Node that does not export its OpenSSL. */
   readonly Hasher: (new (name: string) => Hasher) | undefined;
@@ -118,28 +101,40 @@ export interface Native {
 }
 
 interface LoadedAddon {
-  readonly addon: Native;
+  readonly addon: Addon;
   /** The path of its file. */
   readonly from: string;
 }
 
-let loaded: LoadedAddon | undefined;
+/** Or why it cannot be loaded. */
+let loaded: LoadedAddon | string | undefined;
 
 /** Throws NATIVE_MISSING. */
 export function loadAddon(): LoadedAddon {
   loaded ??= load();
+  if (typeof loaded === 'string') throw new VdiStreamError('NATIVE_MISSING', loaded);
   return loaded;
 }
 
-/** Throws NATIVE_MISSING. */
-export const native = (): Native => loadAddon().addon;
+/** Undefined where it cannot be loaded. */
+export function addonIfAny(): Addon | undefined {
+  loaded ??= load();
+  return typeof loaded === 'string' ? undefined : loaded.addon;
+}
+
+/** The addon, or its counterpart. */
+export const native = (): Native => addonIfAny() ?? portable;
+
+/** Set to 0, it makes this process work as on a system that has no addon. */
+const SWITCH = 'VDISTREAM_NATIVE';
 
 /** A file of the package or of the checkout. */
 const inPackage = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 const PREBUILT = `prebuilds/${process.platform}-${process.arch}`;
 
-function load(): LoadedAddon {
+function load(): LoadedAddon | string {
+  if (process.env[SWITCH] === '0') return `the native addon is switched off by ${SWITCH}=0`;
   const require = createRequire(import.meta.url);
   // The build of a checkout first: if both exist, it is the newer one.
   const places = ['build/Release/vdistream.node', `${PREBUILT}.node`];
@@ -147,14 +142,14 @@ function load(): LoadedAddon {
   for (const place of places) {
     try {
       const from = inPackage(place);
-      const addon: Native = require(from);
+      const addon: Addon = require(from);
       if (addon.Inflater === undefined) throw new Error('this build of Node does not export its zlib');
       return { addon, from };
     } catch (error) {
       reasons.push(`${place}: ${error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)}`);
     }
   }
-  throw new VdiStreamError('NATIVE_MISSING', `no native addon for ${process.platform}-${process.arch}: ${reasons.join('; ')}`);
+  return `no native addon for ${process.platform}-${process.arch}: ${reasons.join('; ')}`;
 }
 
 interface LoadedIsal {
@@ -168,11 +163,11 @@ let isal: LoadedIsal | undefined;
 
 /** ISA-L: the copy in the package, else that of the system. Throws NATIVE_MISSING. */
 export function loadIsal(): LoadedIsal {
-  isal ??= findIsal(native());
+  isal ??= findIsal(loadAddon().addon);
   return isal;
 }
 
-function findIsal(addon: Native): LoadedIsal {
+function findIsal(addon: Addon): LoadedIsal {
   const reasons: string[] = [];
   for (const from of [inPackage(`${PREBUILT}.libisal.so.2`), 'libisal.so.2']) {
     const reason = addon.loadIsal(from);

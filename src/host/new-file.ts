@@ -6,12 +6,14 @@
  * writers away. Where a file system has no unnamed files, and to replace a file, the reservation itself is written.
  */
 
+import { randomUUID } from 'node:crypto';
 import { chmod, link, lstat, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { VdiStreamError } from '../errors.ts';
 import { codeOf, guarded, ioError, isErrno } from './errno.ts';
-import type { Native, Opened } from './native.ts';
+import type { Native } from './native.ts';
 import { isAt, syncFolder } from './open-file.ts';
+import type { Opened } from './opened.ts';
 import { type Reservation, reserveName } from './reservation.ts';
 
 interface NewFile {
@@ -44,7 +46,7 @@ export async function createFile(
   let opened: Opened | undefined;
   try {
     opened = (replace ? undefined : await unnamed(addon, path, folder, direct)) ?? reservation?.opened;
-    if (opened === undefined) throw new VdiStreamError('TARGET_OPEN', `${folder} has no unnamed files for a dry run`, { device: path });
+    opened ??= await unlinked(addon, path, folder, direct);
     return handleOf(addon, opened, reservation, { path, at, folder, replace });
   } catch (error) {
     await reservation?.release();
@@ -76,6 +78,14 @@ async function unnamed(addon: Native, path: string, folder: string, direct: bool
     if (isErrno(cause, 'EOPNOTSUPP', 'EISDIR', 'EINVAL', 'ENOENT')) return undefined;
     throw ioError('TARGET_OPEN', path, cause);
   }
+}
+
+/** For a dry run where the file system has no unnamed files: the folder shows it for a moment. */
+async function unlinked(addon: Native, path: string, folder: string, direct: boolean): Promise<Opened> {
+  const name = join(folder, `.vdistream-${randomUUID()}`);
+  const opened = await guarded('TARGET_OPEN', path, addon.open(name, { write: true, direct, exclusive: true, create: true }));
+  await unlink(name);
+  return opened;
 }
 
 interface Name {

@@ -6,6 +6,8 @@
  *   namespace    /proc/self/ns/pid                 inode number of the pid namespace (pid_namespaces(7))
  *   pid          in that namespace                 reused in time
  *   start        field 22 of /proc/PID/stat        clock ticks from boot to the start of the process (proc_pid_stat(5))
+ *
+ * Without /proc, as on macOS and Windows, only the pid identifies it: a later process may be mistaken for it, and then counts as alive.
  */
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
@@ -24,13 +26,26 @@ let self: Required<Owner> | undefined;
 
 /** This process. */
 export function thisOwner(): Required<Owner> {
-  self ??= {
-    boot: readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),
-    namespace: namespaceOf('self'),
-    pid: process.pid,
-    start: parseStat(readFileSync('/proc/self/stat', 'latin1')).start,
-  };
+  self ??= fromProc() ?? { boot: NO_BOOT, namespace: '1', pid: process.pid, start: '0' };
   return self;
+}
+
+/** In the place of a boot that is not known. */
+const NO_BOOT = '00000000-0000-0000-0000-000000000000';
+
+/** Undefined without /proc. */
+function fromProc(): Required<Owner> | undefined {
+  try {
+    return {
+      boot: readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),
+      namespace: namespaceOf('self'),
+      pid: process.pid,
+      start: parseStat(readFileSync('/proc/self/stat', 'latin1')).start,
+    };
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 /** `pid:[4026531836]` is the link. */
@@ -57,7 +72,8 @@ export function parseOwner(text: string): Owner | undefined {
  */
 export function isAlive({ boot, namespace, pid, start }: Owner): boolean {
   const here = thisOwner();
-  if (boot !== here.boot) return false;
+  if (boot !== here.boot) return boot === NO_BOOT || here.boot === NO_BOOT;
+  if (boot === NO_BOOT) return isThere(pid);
   if (namespace === undefined || !isProcOfThisNamespace()) return true;
   return namespace === here.namespace ? isRunning(pid, start) : isRunningElsewhere(namespace, pid, start);
 }

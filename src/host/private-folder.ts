@@ -5,6 +5,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { type ErrorCode, messageOf, VdiStreamError } from '../errors.ts';
 import { codeOf, errnoOf } from './errno.ts';
+import { effectiveUser, isOwn } from './user.ts';
 
 /**
  * Creates the folder if it is missing. Throws `code` unless it is a folder of the effective user with mode 0700: in any other, somebody
@@ -48,18 +49,18 @@ interface FolderState {
 
 /** What is wrong with the folder, and what to do. */
 function wrongWith(path: string, { isFolder, uid, mode }: FolderState): string | undefined {
-  const user = effectiveUser();
   if (!isFolder) return `${path} is not a folder but a link or a file. Find out who created it, then remove it`;
-  if (uid !== user) return `${path} belongs to user ${uid}, not to user ${user}. Find out who created it, then remove it`;
+  if (effectiveUser() === undefined) return undefined;
+  if (!isOwn({ uid })) return `${path} belongs to user ${uid}, not to user ${effectiveUser()}. Find out who created it, then remove it`;
   if (mode % 0o100 !== 0)
     return `other users may access ${path} (mode ${mode.toString(8)}). Check what is in it, then run: chmod 700 ${path}`;
   return undefined;
 }
 
-const effectiveUser = (): number => process.geteuid?.() ?? userInfo().uid;
-
-/** For locks. It is empty after a reboot. */
+/** For locks. On Linux, it is empty after a reboot. */
 export function defaultLockFolder(): string {
+  // Elsewhere the folder for temporary files belongs to the user, or is in that of the system.
+  if (process.platform !== 'linux') return join(tmpdir(), `vdistream-${effectiveUser() ?? userInfo().username}`);
   if (effectiveUser() === 0) return '/run/vdistream';
   const { XDG_RUNTIME_DIR: runtime = '' } = process.env;
   return isAbsolute(runtime) ? join(runtime, 'vdistream') : join(tmpdir(), `vdistream-${effectiveUser()}`);

@@ -10,8 +10,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { VdiStreamError } from '../errors.ts';
 import { ioError, isErrno } from './errno.ts';
 import { lockFile } from './file-lock.ts';
-import type { Native, Opened } from './native.ts';
+import type { Native } from './native.ts';
 import { isAt } from './open-file.ts';
+import type { Opened } from './opened.ts';
+import { isOwn } from './user.ts';
 
 export interface Reservation {
   readonly path: string;
@@ -77,7 +79,7 @@ async function sweep(addon: Native, folder: string): Promise<void> {
 
 async function removeUnlessHeld(addon: Native, name: string): Promise<void> {
   const found = await lstat(name);
-  if (!found.isFile() || found.uid !== process.geteuid?.()) return;
+  if (!found.isFile() || !isOwn(found)) return;
   const { fd } = await addon.open(name, { write: true, direct: false, exclusive: false, create: false });
   try {
     if ((await addon.lock(fd)) === 1 && (await isAt(name, fd))) await unlink(name);

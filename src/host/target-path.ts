@@ -2,7 +2,7 @@
 
 import type { Stats } from 'node:fs';
 import { lstat, realpath, stat, statfs } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, sep } from 'node:path';
 import { VdiStreamError } from '../errors.ts';
 import { codeOf, ioError } from './errno.ts';
 
@@ -46,7 +46,7 @@ async function refuseToCreate(path: string, cause: unknown): Promise<void> {
   const link = await lstat(path).catch(() => undefined);
   if (link !== undefined)
     throw new VdiStreamError('TARGET_OPEN', `${path} is a symbolic link to a path that does not exist`, { device: path });
-  if (path.endsWith('/')) throw ioError('TARGET_OPEN', path, cause);
+  if (path.endsWith('/') || path.endsWith(sep)) throw ioError('TARGET_OPEN', path, cause);
   // A missing node is a mistake, and a file would fill memory.
   if (await isInDev(path)) throw new VdiStreamError('TARGET_OPEN', `there is no device ${path}`, { device: path, errno: 2, cause });
 }

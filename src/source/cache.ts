@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { checkOpener, checkOptions } from '../arguments.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { isOwn } from '../host/user.ts';
 import type { OnWarning } from '../warnings.ts';
 import { addEntry, evict, isKey, makeRoom, openEntry, removeEntry, touch } from './entries.ts';
 import { removeDeadLocks, withEntryLock } from './entry-lock.ts';
@@ -121,7 +122,7 @@ async function openIntact(image: CachedImage, store: ImageStore, key: Digest): P
 async function isImage(file: FileHandle, { name, keys, length, signal, onRead }: CachedImage, key: Digest): Promise<boolean> {
   const found = await file.stat();
   // Another user could change the bytes after they have been checked.
-  if (!found.isFile() || found.uid !== process.geteuid?.()) return false;
+  if (!found.isFile() || !isOwn(found)) return false;
   if (length !== undefined && found.size !== length) return false;
   const sums = keys.map((digest) => ({ ...digest, hash: createHash(digest.algorithm) }));
   const cursor = fileCursor(file, found.size, name, () => {});

@@ -9,7 +9,8 @@ import { descriptorUse } from '../host/descriptor-use.ts';
 import { deviceId } from '../host/device-stack.ts';
 import { guarded, ioError } from '../host/errno.ts';
 import { kernelText } from '../host/kernel-files.ts';
-import { native, type Opened } from '../host/native.ts';
+import { native } from '../host/native.ts';
+import type { Opened } from '../host/opened.ts';
 import type { OnWarning } from '../warnings.ts';
 import { sharing } from './path.ts';
 

@@ -9,10 +9,11 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VdiStreamError } from '../errors.ts';
 import { type LockOptions, withLock } from '../host/lock.ts';
+import { effectiveUser } from '../host/user.ts';
 import { entryName } from './entries.ts';
 import type { Digest } from './source.ts';
 
-const prefix = (): string => `.vdistream-lock-${process.geteuid?.()}-`;
+const prefix = (): string => `.vdistream-lock-${effectiveUser() ?? 0}-`;
 
 /** Throws CACHE if the lock file cannot be used, and otherwise what `withLock` does. */
 export async function withEntryLock<T>(

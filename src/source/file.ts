@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { type Cursor, totalLength, truncated } from '../cursor.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { errnoOf, guarded } from '../host/errno.ts';
-import { type Native, native } from '../host/native.ts';
+import { native } from '../host/native.ts';
 import { readAhead, twoBuffers } from '../host/read-ahead.ts';
 
 /** Bytes per chunk: large enough to keep a disk busy. */
@@ -124,16 +124,9 @@ function createWindow(read: (into: readonly Uint8Array[], at: number) => Promise
   };
 }
 
-/** The next byte that a hole does not cover; without the addon, all may be data. */
-async function nextData(file: FileHandle, name: string, from: number): Promise<number> {
-  let addon: Native;
-  try {
-    addon = native();
-  } catch {
-    return from;
-  }
-  return guarded('SOURCE_READ', name, addon.seekData(file.fd, from));
-}
+/** The next byte that a hole does not cover. */
+const nextData = (file: FileHandle, name: string, from: number): Promise<number> =>
+  guarded('SOURCE_READ', name, native().seekData(file.fd, from));
 
 /** Fills the buffers of `into` in order, from byte `at` on. Throws SOURCE_READ, and SOURCE_TRUNCATED if the file has become shorter. */
 export async function readFully(file: FileHandle, name: string, into: readonly Uint8Array[], at: number): Promise<void> {

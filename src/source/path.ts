@@ -6,6 +6,7 @@ import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { SECTOR } from '../bytes.ts';
 import { messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { descriptorPath } from '../host/descriptor-path.ts';
 import { deviceId, deviceStack, shareBytes } from '../host/device-stack.ts';
 import { errnoOf } from '../host/errno.ts';
 import { kernelText } from '../host/kernel-files.ts';
@@ -36,7 +37,8 @@ export async function openStandardInput(options: SourceOptions): Promise<Source>
   // `vdistream write - DEV < image.ova`
   const found = fstatSync(0);
   // For a block device, process.stdin ends immediately (libuv, uv_guess_handle).
-  if (found.isFile() || found.isBlockDevice()) return pathSource('/proc/self/fd/0', 'standard input', options);
+  const path = found.isFile() || found.isBlockDevice() ? await descriptorPath(0) : undefined;
+  if (path !== undefined) return pathSource(path, 'standard input', options);
   return { ...nodeStreamSource('standard input', process.stdin, options, async () => {}), sharesBytesWith: sharing(found) };
 }
 

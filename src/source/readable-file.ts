@@ -1,10 +1,12 @@
 /** ReadableFile: a regular file or a block device whose bytes, and not those of a disk in it, can be read at any place. */
 
 import { fstatSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import type { Cursor } from '../cursor.ts';
 import type { Range } from '../disk/disk.ts';
-import { guarded, ioError } from '../host/errno.ts';
+import { VdiStreamError } from '../errors.ts';
+import { openAgain } from '../host/descriptor-path.ts';
+import { guarded } from '../host/errno.ts';
 import { native } from '../host/native.ts';
 import { dataOf, refuseOther, versionOf } from './device-disk.ts';
 import { fileCursor, readFully } from './file.ts';
@@ -39,7 +41,9 @@ export async function openReadableFile(path: string): Promise<ReadableFile> {
   let file: FileHandle;
   try {
     refuseOther(path, kind);
-    file = await open(`/proc/self/fd/${found}`, 'r').catch((cause: unknown) => Promise.reject(ioError('SOURCE_OPEN', path, cause)));
+    const again = await guarded('SOURCE_OPEN', path, openAgain(path, found));
+    if (again === undefined) throw new VdiStreamError('SOURCE_OPEN', `${path} was replaced while it was being opened`, { device: path });
+    file = again;
   } finally {
     await addon.close(found).catch(() => {}); // it was only read
   }

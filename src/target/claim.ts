@@ -9,7 +9,8 @@ import type { ReadRange } from '../disk/probe.ts';
 import { VdiStreamError } from '../errors.ts';
 import { guarded, ioError } from '../host/errno.ts';
 import { allocate } from '../host/memory.ts';
-import type { Native, Opened } from '../host/native.ts';
+import type { Native } from '../host/native.ts';
+import type { Opened } from '../host/opened.ts';
 import type { TargetPath } from '../host/target-path.ts';
 import { refuseClaimed } from './guards.ts';
 

@@ -3,7 +3,8 @@
 import { roundUp } from '../bytes.ts';
 import { guarded } from '../host/errno.ts';
 import { lockFile } from '../host/file-lock.ts';
-import type { Native, Opened } from '../host/native.ts';
+import { addonIfAny, type Native } from '../host/native.ts';
+import type { Opened } from '../host/opened.ts';
 import type { OnWarning } from '../warnings.ts';
 import { reopened } from './claim.ts';
 import { ioOf } from './io.ts';
@@ -67,8 +68,9 @@ function closeOnce(addon: Native, path: string, fd: number, shut: () => Promise<
   };
 }
 
+/** Without the addon there is no O_DIRECT on any file system, so that is nothing to warn of. */
 export function warnIfBuffered(path: string, { direct }: Opened, onWarning: OnWarning | undefined): void {
-  if (direct) return;
+  if (direct || addonIfAny() === undefined) return;
   onWarning?.({
     code: 'TARGET_BUFFERED',
     message: `${path}: the file system does not support O_DIRECT; using synchronous buffered writes`,

@@ -11,7 +11,7 @@ import { VdiStreamError } from '../errors.ts';
 import { deviceId } from '../host/device-stack.ts';
 import { isErrno } from '../host/errno.ts';
 import { kernelText } from '../host/kernel-files.ts';
-import type { Opened } from '../host/native.ts';
+import type { Opened } from '../host/opened.ts';
 import type { TargetPath } from '../host/target-path.ts';
 import { COOKIE } from '../vhd/footer.ts';
 import { deviceContent, fileContent } from './content.ts';

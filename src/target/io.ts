@@ -3,9 +3,11 @@
 import { statfs } from 'node:fs/promises';
 import { MiB } from '../bytes.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { descriptorPath } from '../host/descriptor-path.ts';
 import { descriptorUse } from '../host/descriptor-use.ts';
 import { guarded } from '../host/errno.ts';
-import type { Native, Opened } from '../host/native.ts';
+import type { Native } from '../host/native.ts';
+import type { Opened } from '../host/opened.ts';
 import type { Target } from './target.ts';
 
 type Io = Pick<Target, 'write' | 'read' | 'zero' | 'sync' | 'uncache' | 'nextData'>;
@@ -38,7 +40,11 @@ export function ioOf(addon: Native, path: string, { fd, direct }: Opened): OpenI
 /** tmpfs and ramfs (include/uapi/linux/magic.h): their only medium is the page cache. */
 const IN_MEMORY: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
 
-const isInMemory = async (fd: number): Promise<boolean> => IN_MEMORY.has((await statfs(`/proc/self/fd/${fd}`)).type);
+/** As far as Linux says so. */
+async function isInMemory(fd: number): Promise<boolean> {
+  const path = await descriptorPath(fd);
+  return path !== undefined && IN_MEMORY.has((await statfs(path)).type);
+}
 
 /** Bytes per zeroing call. Less if the call may write zeros, so that Ctrl-C does not have to wait. */
 const CHEAP_STEP = 4096 * MiB;

@@ -6,7 +6,7 @@
 import { statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { kernelText } from '../host/kernel-files.ts';
-import type { Opened } from '../host/native.ts';
+import type { Opened } from '../host/opened.ts';
 import { defaultLockFolder, hasPrivateFolder, preparePrivateFolder } from '../host/private-folder.ts';
 
 interface WriteNote {

@@ -1,5 +1,6 @@
 /** The toolstack of this host, through xe in Dom0. */
 
+import { loadAddon } from '../host/native.ts';
 import { hostLock } from './host-lock.ts';
 import type { Toolstack } from './toolstack.ts';
 import { createXe, type XeOptions } from './xe.ts';
@@ -10,7 +11,9 @@ import { freeSpace, srConfig, srType } from './xe-sr.ts';
 import { attach, createReadOnlyVbd, isAttached, labelVbd, plug, readOnlyVbds, unplug, vbdsOf, writersOf } from './xe-vbd.ts';
 import { createVdi, listTagged, listTags, storedVdi, tagsOf, untag, vdiFacts, vdiSize } from './xe-vdi.ts';
 
+/** Throws NATIVE_MISSING before anything is created on the host: a VDI is attached as a block device. */
 export function createXeToolstack(options: XeOptions = {}): Toolstack {
+  loadAddon();
   const { program, timeout, grace, pause = 1000, inventory = '/etc/xensource-inventory' } = options;
   const xe = createXe({ program, timeout, grace });
   const lock = hostLock('plug', options);

@@ -66,7 +66,7 @@ const settings = fc.record({
 
 describe('every library that inflates', () => {
   test('is one of those that the option names, and `auto` is the first that is here', () => {
-    expect(inflateName()).toBe(inflates.includes('isal') ? 'isal' : 'zlib');
+    expect(inflateName()).toBe(inflates[0]);
     for (const name of inflates) expect(inflateName(name)).toBe(name);
     expect(INFLATES.slice(1)).toEqual(expect.arrayContaining([...inflates]));
   });

@@ -8,6 +8,7 @@ import { deviceTarget, type TargetOpener, verifyDisk, writeDisk } from '../../sr
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
 import { dynamicVhd, fixedVhd } from '../support/make-vhd.mjs';
+import { testWith } from '../support/needs.ts';
 
 const MIB = 1 << 20;
 const TIB = MIB * MIB;
@@ -126,8 +127,11 @@ function sparseImage(folder: string): string {
   return path;
 }
 
+// Only the addon can ask for holes.
+const holeTest = testWith('addon');
+
 describe('the holes of a file of 1 TiB', () => {
-  test('are not read by --verify', async () => {
+  holeTest('are not read by --verify', async () => {
     const folder = testFolder();
     const { opener, read } = counting(join(folder, 'disk.raw'));
     await expect(writeDisk(sparseImage(folder), opener, { verify: true })).resolves.toMatchObject({ verified: true });
@@ -135,7 +139,7 @@ describe('the holes of a file of 1 TiB', () => {
     expect(read()).toBeLessThanOrEqual(16 * MIB);
   });
 
-  test('are not read by verify, and data where the disk is empty is found between them', async () => {
+  holeTest('are not read by verify, and data where the disk is empty is found between them', async () => {
     const folder = testFolder();
     const path = join(folder, 'disk.raw');
     const source = sparseImage(folder);
@@ -148,7 +152,7 @@ describe('the holes of a file of 1 TiB', () => {
     await expect(verifyDisk(source, path)).rejects.toMatchObject({ code: 'VERIFY_MISMATCH', offset: 700_000_000_123 });
   });
 
-  test('are a mismatch where the disk has data', async () => {
+  holeTest('are a mismatch where the disk has data', async () => {
     const folder = testFolder();
     const path = join(folder, 'disk.raw');
     writeFileSync(path, '');

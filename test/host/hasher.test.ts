@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { afterEach, expect, test, vi } from 'vitest';
 import { createHasher } from '../../src/host/hasher.ts';
 import type { Hasher } from '../../src/host/native.ts';
-import { native } from '../../src/host/native.ts';
+import { loadAddon } from '../../src/host/native.ts';
 import { noise } from '../support/chunks.ts';
 
 afterEach(() => {
@@ -11,7 +11,7 @@ afterEach(() => {
 
 /** As in a build of Node that does not export its OpenSSL. */
 const withoutOpenSsl = (): void => {
-  vi.spyOn(native(), 'Hasher', 'get').mockReturnValue(undefined);
+  vi.spyOn(loadAddon().addon, 'Hasher', 'get').mockReturnValue(undefined);
 };
 
 const bytes = noise(3_000_000, 1);
@@ -42,7 +42,7 @@ test('a hash that Node does not have is none', () => {
 });
 
 test('a hasher accepts one update at a time, and none after its digest', async () => {
-  const create = native().Hasher;
+  const create = loadAddon().addon.Hasher;
   if (create === undefined) throw new Error('this Node exports its OpenSSL');
   const hasher = new create('sha512');
   const first = hasher.update(bytes);

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { CODECS, native } from '../../src/host/native.ts';
+import { CODECS, loadAddon, native } from '../../src/host/native.ts';
 import { addonPath } from '../support/faults.ts';
 import { testFolder } from '../support/folder.ts';
 
@@ -27,7 +27,7 @@ test.each(Array.from({ length: SEEDS }, (_, index) => 2 * index + 1))(
 );
 
 test('an inflater runs once at a time', async () => {
-  const inflater = new (native().Inflater)(CODECS.zlib);
+  const inflater = new (loadAddon().addon.Inflater)(CODECS.zlib);
   const first = inflater.run(new Uint8Array(10), new Uint8Array(10));
   expect(() => inflater.run(new Uint8Array(10), new Uint8Array(10))).toThrow(TypeError);
   expect(() => inflater.reset()).toThrow('the last run has not settled yet');

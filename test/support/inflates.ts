@@ -1,10 +1,13 @@
 /** The libraries that inflate, as far as this machine has them. */
 
 import { INFLATES, type InflateName } from '../../src/codec/inflate.ts';
-import { CODECS, native } from '../../src/host/native.ts';
+import { addonIfAny } from '../../src/host/native.ts';
 
 async function isHere(name: InflateName): Promise<boolean> {
-  if (name === 'isal') return native().loadIsal('libisal.so.2') === undefined && CODECS.isal === 1;
+  if (name === 'isal' || name === 'zlib') {
+    const addon = addonIfAny();
+    return addon !== undefined && (name === 'zlib' || addon.loadIsal('libisal.so.2') === undefined);
+  }
   if (name !== 'zlib-sync') return true;
   // It is built for one version of Node.
   return import('zlib-sync').then(

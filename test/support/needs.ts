@@ -5,7 +5,7 @@ import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync, w
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { test } from 'vitest';
-import { native } from '../../src/host/native.ts';
+import { addonIfAny } from '../../src/host/native.ts';
 
 const found = (program: string): boolean =>
   (process.env.PATH ?? '').split(delimiter).some((folder) => {
@@ -44,6 +44,7 @@ function attaches(): boolean {
 }
 
 export type Need =
+  | 'addon'
   | 'root'
   | 'loop'
   | 'corpus'
@@ -117,7 +118,7 @@ function missingProgram(need: keyof typeof PACKAGES): true | string {
 /** True, or what is missing. */
 const NEEDS: Readonly<Record<Exclude<Need, keyof typeof PACKAGES>, () => true | string>> = {
   root: () => isRoot() || 'root (with CAP_SYS_ADMIN)',
-  loop: () => hasLoops() || 'loop devices',
+  loop: () => (addonIfAny() !== undefined && hasLoops()) || 'loop devices, and the addon to use them',
   corpus: () => existsSync(corpusIndex) || 'the corpus of disks by other programs (VDISTREAM_CORPUS, or ../shared/corpus)',
   fuse: () => existsSync('/dev/fuse') || '/dev/fuse',
   'qemu-img': () => found('qemu-img') || 'qemu-img (package qemu-utils)',
@@ -137,7 +138,8 @@ const NEEDS: Readonly<Record<Exclude<Need, keyof typeof PACKAGES>, () => true | 
   mandoc: () => found('mandoc') || 'mandoc',
   chromium: () => existsSync('/usr/bin/chromium') || 'chromium',
   gcc: () => found('gcc') || 'gcc',
-  libisal: () => native().loadIsal('libisal.so.2') === undefined || 'libisal.so.2 (package libisal2)',
+  addon: () => addonIfAny() !== undefined || 'the native addon',
+  libisal: () => addonIfAny()?.loadIsal('libisal.so.2') === undefined || 'libisal.so.2 (package libisal2)',
   'igzip_lib.h': () => existsSync('/usr/include/isa-l/igzip_lib.h') || 'igzip_lib.h (package libisal-dev)',
   ip: () => found('ip') || 'ip (package iproute2)',
   'g++': () => found('g++') || 'g++',
