@@ -57,7 +57,7 @@ complete -c vdistream -n '__fish_seen_subcommand_from import' -l zero -x -a 'aut
 complete -c vdistream -n '__fish_seen_subcommand_from import' -l dry-run -d 'check everything up to the first change, and change nothing'
 complete -c vdistream -n '__fish_seen_subcommand_from import export upload reap' -l xe -r -F -d 'the xe program to run'
 complete -c vdistream -n '__fish_seen_subcommand_from import export upload reap' -l xe-timeout -x -d 'seconds that each xe command may take'
-complete -c vdistream -n '__fish_seen_subcommand_from import' -l json -d 'print a JSON object per image on stdout, and progress as JSON lines on stderr'
+complete -c vdistream -n '__fish_seen_subcommand_from import' -l json -d 'print a JSON object per image on stdout, progress as JSON lines on stderr'
 complete -c vdistream -n '__fish_seen_subcommand_from import' -l quiet -s q -d 'print no progress, no warnings and no summary, only the UUIDs'
 complete -c vdistream -n '__fish_seen_subcommand_from export' -l output -s o -r -F -d 'write the image there'
 complete -c vdistream -n '__fish_seen_subcommand_from export' -l format -x -a 'vhd fixed-vhd raw' -d 'of the disks; vhd leaves out blocks of zeros'

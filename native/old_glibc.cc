@@ -5,8 +5,10 @@
 
 #if defined(__GLIBC__)
 
+#include <dlfcn.h>
 #include <link.h>
-#include <sys/stat.h>
+
+#include <cstdint>
 
 // The version of everything that was there when glibc came to the architecture (sysdeps/unix/sysv/linux/*/shlib-versions).
 #if defined(__x86_64__)
@@ -57,8 +59,40 @@ extern "C" int passed_fstat64(int fd, void* status) { return oldest___fxstat64(k
 extern "C" [[gnu::visibility("hidden")]] char __libc_single_threaded;
 char __libc_single_threaded = 0;
 
-// Since 2.35. The unwinder calls it for an exception. The addon has no handlers, so an exception ends the process either way.
-extern "C" [[gnu::visibility("hidden")]] int passed_dl_find_object(void*, void*) __asm__("_dl_find_object");
-extern "C" int passed_dl_find_object(void*, void*) { return -1; }
+// Since 2.35. The unwinder calls it for an exception, which `new (std::nothrow)` of libstdc++ throws and catches when there is no memory. Before
+// that, the unwinder looked at all objects, as here.
+#if __GLIBC_PREREQ(2, 35)
+namespace {
+
+struct Search {
+  const uintptr_t address;
+  dl_find_object* const found;
+};
+
+// Stops at the object that has the address.
+int look_at(dl_phdr_info* object, size_t, void* data) {
+  const Search& search = *static_cast<Search*>(data);
+  void* frames = nullptr;
+  bool is_inside = false;
+  for (int index = 0; index < object->dlpi_phnum; index++) {
+    const ElfW(Phdr)& segment = object->dlpi_phdr[index];
+    const uintptr_t start = object->dlpi_addr + segment.p_vaddr;
+    if (segment.p_type == PT_LOAD && search.address >= start && search.address - start < segment.p_memsz) is_inside = true;
+    if (segment.p_type == PT_GNU_EH_FRAME) frames = reinterpret_cast<void*>(start);
+  }
+  if (!is_inside) return 0;
+  search.found->dlfo_eh_frame = frames;
+  return frames == nullptr ? -1 : 1;
+}
+
+}  // namespace
+
+extern "C" [[gnu::visibility("hidden")]] int passed_dl_find_object(void* address, dl_find_object* found) __asm__("_dl_find_object");
+extern "C" int passed_dl_find_object(void* address, dl_find_object* found) {
+  *found = {};
+  Search search = {reinterpret_cast<uintptr_t>(address), found};
+  return dl_iterate_phdr(look_at, &search) == 1 ? 0 : -1;
+}
+#endif
 
 #endif

@@ -9,7 +9,7 @@ import { type ImportImagesOptions, type ImportItem, type ImportOutcome, importIm
 import { errorText, outputErrorText } from './error-text.ts';
 import { inLine, type ListedImage, parseList } from './list-file.ts';
 import { createListProgress } from './list-progress.ts';
-import type { Ended } from './log.ts';
+import type { RunEnd } from './log.ts';
 import type { TextName } from './options.ts';
 import { toStderr, toStdout } from './output.ts';
 import type { Values } from './parse.ts';
@@ -58,7 +58,7 @@ const MAX_COUNTED = 50;
 export async function importList(
   call: ListCall,
   options: Omit<ImportImagesOptions, 'jobs' | 'again' | 'onOutcome' | 'onProgress' | 'onWarning'>,
-): Promise<Ended> {
+): Promise<RunEnd> {
   const { values, signal } = call;
   const file = values.text('list') ?? '';
   const images = parseList(await readList(file, signal), file === '-' ? 'the list' : file, values.text('sr'));

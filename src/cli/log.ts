@@ -18,11 +18,11 @@ export interface RunLog {
   readonly onProgress: OnProgress;
   readonly onWarning: OnWarning;
   /** The last line. */
-  end(ending: Ended): void;
+  end(ending: RunEnd): void;
 }
 
 /** How a run ended. */
-export interface Ended {
+export interface RunEnd {
   readonly result?: object | undefined;
   readonly error?: object | undefined;
   /** The exit status. */
@@ -43,7 +43,7 @@ export function openLog(path: string, command: readonly string[], onWarning: OnW
     if (pace !== undefined) write({ progress: { ...pace.progress, seconds: pace.seconds, idle: pace.idle } });
   }, PROGRESS_EVERY);
   timer.unref();
-  const end = ({ result, error, status }: Ended): void => {
+  const end = ({ result, error, status }: RunEnd): void => {
     clearInterval(timer);
     process.off('exit', onExit);
     write({ result, error, status });

@@ -20,7 +20,7 @@ export const OUTPUT_OPTIONS = {
     group: 'output',
     page: 'output.md#json',
     override: {
-      import: { sentence: 'print a JSON object per image on stdout, and progress as JSON lines on stderr' },
+      import: { sentence: 'print a JSON object per image on stdout, progress as JSON lines on stderr' },
       reap: { sentence: 'print one JSON object on stdout' },
     },
   },

@@ -7,7 +7,7 @@ import { ACTIONS, importOptions, type Outcome } from './actions.ts';
 import { COMMANDS, type CommandName } from './commands.ts';
 import { errorObject, exitStatusOf, outputErrorObject, outputErrorText } from './error-text.ts';
 import { importList, importsMany } from './import-list.ts';
-import { type Ended, openLog, type RunLog } from './log.ts';
+import { openLog, type RunEnd, type RunLog } from './log.ts';
 import { toStderr, toStdout } from './output.ts';
 import { parseCommandLine } from './parse.ts';
 import { createReporter } from './reporter.ts';
@@ -51,7 +51,7 @@ const both =
   };
 
 /** A result that could not be printed is a failure: a script would continue without it. */
-async function print({ result, stdout = [], stderr = [], failed = false, toImage = false }: Outcome, json: boolean): Promise<Ended> {
+async function print({ result, stdout = [], stderr = [], failed = false, toImage = false }: Outcome, json: boolean): Promise<RunEnd> {
   if (toImage) {
     toStderr(json ? { json: { result } } : [...stdout, ...stderr]);
     return { result, status: 0 };

@@ -57,7 +57,7 @@ const bootSignature = [510, hex('55aa')] as const;
 const IMAGES = [
   ...at([0, ODD_SIZE - 512, ODD_SIZE - 511], 'a VHD', 'footer', [[0, raw('conectix')]]),
   ...at([0], 'a VHDX image', 'signature', [[0, raw('vhdxfile')]]),
-  ...at([0], 'a qcow image', 'signature', [[0, hex('514649fb 00000003')]]),
+  ...at([0], 'a qcow2 image', 'signature', [[0, hex('514649fb 00000003')]]),
   ...at([0], 'a QED image', 'signature', [[0, hex('51454400')]]),
   ...at([0], 'a VMDK image', 'signature', [[0, hex('4b444d56 01000000')]]),
   ...at([0], 'a VMDK descriptor', 'signature', [[0, raw('# Disk DescriptorFile\nversion=1\n')]]),
@@ -65,7 +65,7 @@ const IMAGES = [
   ...['WithoutFreeSpace', 'WithouFreSpacExt'].flatMap((magic) => at([0], 'a Parallels image', 'signature', [[0, raw(magic)]])),
   ...at([0], 'a ZIP archive', 'signature', [[0, raw('PK\x03\x04')]]),
   ...at([0], 'a RAR archive', 'signature', [[0, hex('526172211a0701')]]),
-  ...at([0], 'a VMA, a backup of Proxmox', 'signature', [[0, hex('564d4100 00000001')]]),
+  ...at([0], 'a VMA (a backup of Proxmox)', 'signature', [[0, hex('564d4100 00000001')]]),
   ...at([0], 'a 7z archive', 'signature', [[0, hex('377abcaf271c')]]),
   ...at([0], 'an XML document', 'signature', [[0, raw('<?xml version="1.0"?>')]]),
   ...['<!DOCTYPE html', '<!doctype html', '<html', '<HTML'].flatMap((magic) => at([0], 'a web page', 'signature', [[0, raw(magic)]])),
