@@ -9,7 +9,7 @@ import { syncBuiltinESMExports } from 'node:module';
 const system = process.env.VDISTREAM_TEST_SYSTEM;
 if (system !== 'darwin' && system !== 'win32') throw new Error('VDISTREAM_TEST_SYSTEM is darwin or win32');
 
-const HIDDEN = { darwin: /^\/(?:proc|sys|run)(?:\/|$)/, win32: /^\/(?:proc|sys|run|dev)(?:\/|$)/ }[system];
+const HIDDEN = { darwin: /^\/(?:proc|sys|run)(?:\/|$)/, win32: /^\/(?:proc|sys|run|dev\/fd)(?:\/|$)/ }[system];
 
 /**
  * @param {string} code
