@@ -35,6 +35,7 @@ export const XVA: NamedFormat = {
 
 export const OTHER_FORMATS: readonly OtherFormat[] = [
   { what: 'a VHDX image', magic: 'vhdxfile', advice: CONVERT },
+  { what: 'a qcow image', magic: 'QFI\xfb\0\0\0\x01', advice: CONVERT },
   { what: 'a qcow2 image', magic: 'QFI\xfb', advice: CONVERT },
   { what: 'a VMDK image', magic: 'KDMV', advice: VMDK_ADVICE },
   { what: 'a VMDK descriptor', magic: '# Disk DescriptorFile', advice: VMDK_ADVICE },

@@ -113,7 +113,7 @@ describe('the advice', () => {
     return Buffer.concat([Buffer.alloc(at), Buffer.from(magic, 'latin1')]);
   };
 
-  test.each([['VHDX'], ['qcow'], ['VMDK image'], ['VMDK descriptor'], ['VirtualBox'], ['QED'], ['Parallels']])(
+  test.each([['VHDX'], ['qcow image'], ['qcow2'], ['VMDK image'], ['VMDK descriptor'], ['VirtualBox'], ['QED'], ['Parallels']])(
     'for %s is qemu-img, with the exact size',
     (name) => {
       expect(adviceOf(magicOf(name))).toContain('qemu-img convert -O vpc -o force_size=on IN OUT.vhd');

@@ -155,7 +155,7 @@ const superblock = `<superblock uuid='' block_size='128' nr_cache_blocks='16' nr
 
 describe('blkid and wipefs do not find what was made by', () => {
   for (const [need, script, expected] of [
-    ['qemu-img', `${create} qcow2 $DISK 8M`, 'a qcow image, signature at byte 0'],
+    ['qemu-img', `${create} qcow2 $DISK 8M`, 'a qcow2 image, signature at byte 0'],
     ['qemu-img', `${create} qcow $DISK 8M`, 'a qcow image, signature at byte 0'],
     ['qemu-img', `${create} qed $DISK 8M`, 'a QED image, signature at byte 0'],
     ['qemu-img', `${create} vmdk $DISK 8M`, 'a VMDK image, signature at byte 0'],

@@ -68,6 +68,7 @@ const CALLS: Readonly<Record<string, Call>> = {
   dryRunImportToDevice: call(library.dryRunImportToDevice),
   importImage: call(library.importImage),
   importDisks: call(library.importDisks),
+  importImages: call(library.importImages),
   importToDevice: call(library.importToDevice),
   exportDisk: call(library.exportDisk),
   uploadImage: call(library.uploadImage),

@@ -73,7 +73,7 @@ const ROWS: readonly Row[] = [
     codes: { pipe: 'FORMAT_END', 'gzip pipe': 'FORMAT_END', 'member pipe': 'FORMAT_END', url: 'FORMAT_END', 'gzip url': 'FORMAT_END' },
   },
   {
-    name: 'a qcow image',
+    name: 'a qcow2 image',
     bytes: Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), noise(100 * KIB, 1)]),
     codes: { otherwise: 'FORMAT_OTHER' },
   },

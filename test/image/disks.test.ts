@@ -72,7 +72,7 @@ describe('a file', () => {
     ['compressed', Buffer.from('\xfd7zXZ\0', 'latin1')],
     ['compressed', Buffer.from('BZh91AY&SY')],
     ['compressed', Buffer.from('\x04\x22\x4d\x18 lz4', 'latin1')],
-    ['a qcow image', Buffer.from('QFI\xfb', 'latin1')],
+    ['a qcow2 image', Buffer.from('QFI\xfb', 'latin1')],
     ['a VMDK image', Buffer.from('KDMV')],
     ['a VHDX image', Buffer.from('vhdxfile')],
     ['a VDI (VirtualBox) image', Buffer.concat([Buffer.alloc(64), Buffer.from('\x7f\x10\xda\xbe', 'latin1')])],

@@ -143,7 +143,7 @@ describe('impossible metadata is refused with its own code and the offset of the
 
   test.each([
     ['a VHDX image', Buffer.concat([Buffer.from('vhdxfile'), noise(2000, 1)])],
-    ['a qcow image', Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), noise(2000, 1)])],
+    ['a qcow2 image', Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), noise(2000, 1)])],
     ['a VMDK image', Buffer.concat([Buffer.from('KDMV'), noise(2000, 1)])],
     ['a web page', Buffer.from('<!DOCTYPE html>\n<html><title>Please log in</title></html>'.padEnd(2000))],
   ])('another format is named: %s', async (name, bytes) => {
