@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { VdiStreamError } from '../errors.ts';
 import type { Opened, OpenFlags } from './opened.ts';
-import { portable } from './portable.ts';
+import { createPortable } from './portable.ts';
 
 /** The result of one call of `Inflater.run`. */
 interface Inflated {
@@ -122,8 +122,15 @@ export function addonIfAny(): Addon | undefined {
   return typeof loaded === 'string' ? undefined : loaded.addon;
 }
 
+let counterpart: Native | undefined;
+
 /** The addon, or its counterpart. */
-export const native = (): Native => addonIfAny() ?? portable;
+export function native(): Native {
+  const addon = addonIfAny();
+  if (addon !== undefined) return addon;
+  counterpart ??= createPortable(typeof loaded === 'string' ? loaded : '');
+  return counterpart;
+}
 
 /** Set to 0, it makes this process work as on a system that has no addon. */
 const SWITCH = 'VDISTREAM_NATIVE';
@@ -134,7 +141,7 @@ const inPackage = (path: string): string => fileURLToPath(new URL(`../../${path}
 const PREBUILT = `prebuilds/${process.platform}-${process.arch}`;
 
 function load(): LoadedAddon | string {
-  if (process.env[SWITCH] === '0') return `the native addon is switched off by ${SWITCH}=0`;
+  if (process.env[SWITCH] === '0') return `no native addon: ${SWITCH}=0 switches it off`;
   const require = createRequire(import.meta.url);
   // The build of a checkout first: if both exist, it is the newer one.
   const places = ['build/Release/vdistream.node', `${PREBUILT}.node`];

@@ -9,16 +9,16 @@ import { operationError, systemError } from './system-error.ts';
 
 const calls = { close: promisify(close), fstat: promisify(fstat), open: promisify(open), stat: promisify(stat) };
 
-/** Through the page cache, and never without a name. Throws NATIVE_MISSING for a block device. */
-export async function openPortable(path: string, { write, create, unnamed = false }: OpenFlags): Promise<Opened> {
+/** Through the page cache, and never without a name. Throws NATIVE_MISSING, with `missing`, for a block device. */
+export async function openPortable(path: string, { write, create, unnamed = false }: OpenFlags, missing: string): Promise<Opened> {
   if (unnamed) throw systemError('EOPNOTSUPP', 'open');
   try {
     // Opening a device can already rewind a tape.
-    if (!create) refuseDevice(path, await calls.stat(path));
+    if (!create) refuseDevice(path, await calls.stat(path), missing);
     const fd = await calls.open(path, modeOf(write, create), 0o644);
     try {
       const found = await calls.fstat(fd);
-      refuseDevice(path, found);
+      refuseDevice(path, found, missing);
       if (!write) markReader(fd);
       return { fd, kind: found.isFile() ? 'file' : 'other', direct: false, size: found.size, sector: 512, major: 0, minor: 0 };
     } catch (error) {
@@ -36,7 +36,9 @@ function modeOf(write: boolean, create: boolean): number {
   return (write ? O_RDWR : O_RDONLY) | O_NONBLOCK | (create ? O_CREAT | O_EXCL : 0);
 }
 
-function refuseDevice(path: string, found: Stats): void {
+function refuseDevice(path: string, found: Stats, missing: string): void {
   if (!found.isBlockDevice()) return;
-  throw new VdiStreamError('NATIVE_MISSING', `${path} is a block device, which only the native addon can use`, { device: path });
+  throw new VdiStreamError('NATIVE_MISSING', `${path} is a block device, which only the addon can use, and there is ${missing}`, {
+    device: path,
+  });
 }

@@ -1,5 +1,6 @@
 /** Portable: what the addon does, by `node:fs`, for files only. The counterpart of the addon on a system that has none. */
 
+import type { OpenFlags } from './opened.ts';
 import { closeFile, link, seekData, seekHole, sync, truncate, uncache } from './portable-descriptor.ts';
 import { openPortable } from './portable-file.ts';
 import { readWhole, writeWhole, ZERO_METHODS, zeroRange } from './portable-io.ts';
@@ -17,9 +18,10 @@ function unalignedMemory(length: number): ArrayBuffer {
   }
 }
 
-export const portable = {
+/** `missing`: why there is no addon, for whoever needs it. */
+export const createPortable = (missing: string) => ({
   allocate: unalignedMemory,
-  open: openPortable,
+  open: (path: string, flags: OpenFlags) => openPortable(path, flags, missing),
   close: closeFile,
   sync,
   truncate,
@@ -37,4 +39,4 @@ export const portable = {
   firstNonZero,
   addSums,
   takeSums,
-};
+});
