@@ -184,6 +184,14 @@ int fcntl64(int fd, int command, ...) {
   if (command != F_OFD_SETLK) return REAL(fcntl64)(fd, command, argument);
   CALL(LOCK, fd, REAL(fcntl64)(fd, command, argument))
 }
+/* What the addon calls, so that it runs with a glibc that has no fcntl64. */
+int fcntl(int fd, int command, ...) {
+  va_list rest;
+  va_start(rest, command);
+  void *argument = va_arg(rest, void *);
+  va_end(rest);
+  return fcntl64(fd, command, argument);
+}
 
 int ioctl(int fd, unsigned long request, ...) {
   va_list rest;

@@ -74,10 +74,12 @@ describe('the calls of an import', () => {
       'vbd-list --minimal uuid=VBD currently-attached=true params=device',
       'vbd-unplug --trace uuid=VBD',
       'vbd-destroy --trace uuid=VBD',
+      expect.stringMatching(/^vdi-param-set --trace uuid=VDI other-config:vdistream-source=[0-9a-f]{64} other-config:vdistream-vdi=VDI$/),
       'vdi-param-remove --trace uuid=VDI param-name=tags param-key=MARK',
     ]);
     expectDisk(bytesOf(host, vdi), content, 2 * ROUNDED);
-    expect(host.state().vdi).toMatchObject([{ tags: [], nameLabel: 'a disk', otherConfig: {} }]);
+    const otherConfig = { 'vdistream-source': expect.any(String), 'vdistream-vdi': vdi };
+    expect(host.state().vdi).toMatchObject([{ tags: [], nameLabel: 'a disk', otherConfig }]);
     assertClean(host, { vdis: [vdi] });
   });
 

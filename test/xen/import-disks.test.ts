@@ -129,7 +129,7 @@ describe('an image with one disk', () => {
       const name = member === undefined ? file : `${file}/${member}`;
       expectDisks(results, [{ ...(member !== undefined && { member }), name, content: member === undefined ? one.content : content }]);
       const single = await importImage(path, { sr, xe: toolstackOf(host), name });
-      const { vdi, seconds, target, bytesRead, ...expected } = single;
+      const { vdi, seconds, stages, target, bytesRead, ...expected } = single;
       expect(results).toEqual([expect.objectContaining(expected)]);
       for (const { uuid } of host.state().vdi) await host.run(['vdi-destroy', `uuid=${uuid}`]);
     }
