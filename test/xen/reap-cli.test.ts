@@ -68,7 +68,8 @@ describe('vdistream reap', () => {
   test('fails with a typed error if the client cannot be started', async () => {
     const script = `
       import { openSync } from 'node:fs';
-      const { reap } = await import(${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)});
+      const { createPool, reap } = await import(${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)});
+      createPool({ count: 1, size: 4096 }); // loads the addon
       try {
         for (;;) openSync('/dev/null');
       } catch {}
