@@ -51,6 +51,7 @@ export type ImportOutcome =
 export async function importImages(items: readonly ImportItem[], allOptions: ImportImagesOptions = {}): Promise<ImportOutcome[]> {
   checkOptions('importImages', allOptions);
   const { xe, jobs = 2, again = false, onOutcome, onProgress, onWarning, ...options } = allOptions;
+  if (!Array.isArray(items)) throw new VdiStreamError('USAGE', 'importImages: the images must be an array');
   const checked = items.map(checkItem);
   const { signal } = options;
   throwIfCancelled(signal);
@@ -87,6 +88,7 @@ export async function importImages(items: readonly ImportItem[], allOptions: Imp
 
 function checkItem(item: ImportItem): ImportItem {
   const call = 'an image of importImages';
+  if (typeof item !== 'object' || item === null) throw new VdiStreamError('USAGE', `${call} must be an object with image and sr`);
   const { image, ...own } = item;
   const input = inputOf(call, image);
   checkOptions(call, own);

@@ -159,6 +159,16 @@ describe('a wrong option is USAGE with its name, and nothing has been written', 
   });
 });
 
+test.each([
+  ['x', /must be an array$/],
+  [{}, /must be an array$/],
+  [[null], /^an image of importImages must be an object/],
+  [[{ sr: SR }], /^an image of importImages: /],
+  [[{ image: 'image.vhd' }], /sr is required$/],
+])('images for importImages that are %j are refused', async (images, message) => {
+  expect(await wrong('importImages', images)).toMatchObject({ code: 'USAGE', message: expect.stringMatching(message) });
+});
+
 test('all words that the command line accepts are accepted by the library', async () => {
   for (const zero of ZERO_POLICIES) await library.writeDisk(image(), 'null:', { zero });
   for (const manifest of MANIFEST_MODES) await library.info(image(), { manifest });
