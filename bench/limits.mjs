@@ -16,18 +16,26 @@ export const LIBDEFLATE = 'limit: libdeflate-gunzip to nowhere';
 /** @type {string | undefined} */
 let program;
 
-/** Compiled for this process, and removed with it. */
-function copyLimit() {
-  if (program !== undefined) return program;
+/** Removed with this process. */
+function ownFolder() {
   const folder = mkdtempSync(join(tmpdir(), 'vdistream-bench-'));
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-  program = join(folder, 'copy-limit');
+  return folder;
+}
+
+/** Compiled once, into `folder` or one of its own. @param {string | undefined} folder */
+function copyLimit(folder) {
+  if (program !== undefined) return program;
+  program = join(folder ?? ownFolder(), 'copy-limit');
   execFileSync('gcc', ['-O2', '-pthread', '-o', program, SOURCE]);
   return program;
 }
 
-/** 2 MiB pieces, eight at a time. @param {string} tar @param {number} offset  of the VHD in it @param {string} target */
-export const copyCommand = (tar, offset, target) => [copyLimit(), tar, String(offset), target];
+/**
+ * 2 MiB pieces, eight at a time.
+ * @param {string} tar @param {number} offset  of the VHD in it @param {string} target @param {string} [folder]  for the compiled program
+ */
+export const copyCommand = (tar, offset, target, folder) => [copyLimit(folder), tar, String(offset), target];
 
 /** @type {readonly import('./rows.mjs').Row[]} */
 export const LIMIT_ROWS = [

@@ -21,7 +21,7 @@ testWith('gcc')('the copy that is the limit leaves the same disk as vdistream', 
   writeFileSync(image, tarOf([['0.vhd', dynamicVhd({ size: 21 * MIB, blocks })]]));
   writeFileSync(copied, '');
   truncateSync(copied, 21 * MIB);
-  const [program = '', ...args] = copyCommand(image, 512, copied);
+  const [program = '', ...args] = copyCommand(image, 512, copied, folder);
   execFileSync(program, args);
   await writeDisk(image, written);
   expect(readFileSync(copied).equals(readFileSync(written))).toBe(true);
