@@ -66,6 +66,17 @@ const IMPORT_DEVICE: Table = { ...WRITE, sr: filled, rawVdi: flag, xe };
 const IMPORT: Table = { ...IMPORT_DEVICE, name: anyText };
 /** Imports at a time. More would only wait for each other: plugs run one at a time. */
 export const MAX_JOBS = 16;
+/** Options of one of many images. */
+export const IMPORT_ITEM: Table = {
+  sr: filled,
+  name: anyText,
+  disk: filled,
+  raw: flag,
+  rawBase: flag,
+  rawVdi: flag,
+  sha256,
+  virtualSize: whole(1),
+};
 const OF_EACH = must('given for each image', () => false);
 const JOBS = must(`a whole number from 1 to ${MAX_JOBS}`, (value) => isWhole(value, 1) && Number(value) <= MAX_JOBS);
 const { disk: _disk, virtualSize: _virtualSize, ...IMPORT_DISKS } = IMPORT;
@@ -106,16 +117,7 @@ const ACCEPTED = {
   verifyDisk: DISK,
   importImage: IMPORT,
   importImages: { ...IMPORT_DEVICE, sr: OF_EACH, sha256: OF_EACH, jobs: JOBS, again: flag, onOutcome: callback },
-  'an image of importImages': {
-    sr: filled,
-    name: anyText,
-    disk: filled,
-    raw: flag,
-    rawBase: flag,
-    rawVdi: flag,
-    sha256,
-    virtualSize: whole(1),
-  },
+  'an image of importImages': IMPORT_ITEM,
   importDisks: IMPORT_DISKS,
   importToDevice: IMPORT_DEVICE,
   dryRunWrite: WRITE,

@@ -30,9 +30,8 @@ interface ListCall {
 /** Throws USAGE for options that need the other form of `import`. */
 export function importsMany(values: Values): boolean {
   if (values.text('list') === undefined) {
-    for (const option of [...(values.text('jobs') === undefined ? [] : ['--jobs']), ...(values.flag('again') ? ['--again'] : [])]) {
-      throw new VdiStreamError('USAGE', `${option} has no effect without --list`);
-    }
+    const needless = values.text('jobs') !== undefined ? '--jobs' : values.flag('again') ? '--again' : undefined;
+    if (needless !== undefined) throw new VdiStreamError('USAGE', `${needless} has no effect without --list`);
     return false;
   }
   const refuse = (option: TextName, advice: string): void => {

@@ -7,7 +7,8 @@
  */
 
 import { resolve } from 'node:path';
-import { anyText, type Check, filled, flag, isWhole, must, path, sha256, type Table } from '../checks.ts';
+import { IMPORT_ITEM } from '../arguments.ts';
+import { type Check, isWhole, must, path, type Table } from '../checks.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { isUrl } from '../http/url.ts';
 import { didYouMean } from '../words.ts';
@@ -90,17 +91,7 @@ function fromWords(written: string): Listed {
 }
 
 const wholeSectors: Check = must('a number of bytes, a multiple of 512', (value) => isWhole(value, 512) && Number(value) % 512 === 0);
-const KEYS: Table = {
-  image: path,
-  sr: filled,
-  name: anyText,
-  disk: filled,
-  raw: flag,
-  rawBase: flag,
-  rawVdi: flag,
-  sha256,
-  virtualSize: wholeSectors,
-};
+const KEYS: Table = { image: path, ...IMPORT_ITEM, virtualSize: wholeSectors };
 
 function fromJson(written: string): Listed {
   const fields = new Map<string, unknown>(Object.entries(parsed(written)));

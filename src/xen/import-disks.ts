@@ -6,14 +6,11 @@ import { bytesRead } from '../engine/job.ts';
 import type { DiskInput } from '../engine/options.ts';
 import { summedProgress } from '../engine/progress.ts';
 import { refuseToSum, writeTo } from '../engine/write.ts';
-import type { ImportResult } from './import.ts';
+import { type ImportResult, importTools } from './import.ts';
 import type { ImportDisksOptions } from './options.ts';
 import { withPreparedSeries } from './prepare.ts';
-import { createReaper } from './reap.ts';
-import { createRecords } from './record.ts';
 import { withVdis } from './vdi.ts';
 import { vdiName } from './vdi-name.ts';
-import { createXeToolstack } from './xe-toolstack.ts';
 
 /**
  * Creates a VDI on a storage repository for each disk of an archive, and writes the disks in the order in which they come. A chain is one disk.
@@ -26,9 +23,9 @@ export async function importDisks(given: DiskInput, allOptions: ImportDisksOptio
   checkOptions('importDisks', allOptions);
   const { xe, ...options } = allOptions;
   const { zero, verify, force } = options;
-  const toolstack = createXeToolstack(xe);
+  const { toolstack, reaper, records } = importTools(xe);
   const nextProgress = summedProgress(options.onProgress);
-  return withPreparedSeries(toolstack, createReaper(toolstack, xe), input, { ...options, dryRun: false }, async (prepared) => {
+  return withPreparedSeries(toolstack, reaper, input, { ...options, dryRun: false }, async (prepared) => {
     const { sr, name: given, source, raw, readsZero, signal, opened } = prepared;
     const { disks, sources, job } = opened;
     /** What was counted before the disk at hand. */
@@ -60,7 +57,7 @@ export async function importDisks(given: DiskInput, allOptions: ImportDisksOptio
         return results.map((result) => ({ ...result, ignored }));
       },
       // An explicit `zero` policy applies even if new disks read as zero.
-      { readsZero: readsZero && zero === undefined, records: createRecords(xe?.records), signal, onWarning: job.warn },
+      { readsZero: readsZero && zero === undefined, records, signal, onWarning: job.warn },
     );
   });
 }

@@ -26,7 +26,6 @@ test('the xe toolstack is created where the options come in, and imported nowher
     'dry-run-disks.ts',
     'dry-run.ts',
     'exported-vdi.ts',
-    'import-disks.ts',
     'import.ts',
     'reap.ts',
     'vdi-disk.ts',
