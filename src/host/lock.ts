@@ -2,8 +2,9 @@
  * Lock: mutual exclusion between the processes of a host, in containers too, as long as they share the folder.
  *
  * A lock is a file with an open file description lock (fcntl_locking(2)), which the kernel releases when its holder ends, even if it is
- * killed; without the addon, with a lock of `portable-lock.ts`. The file belongs to the user of the process, and no other user can open it. It has the owner text of its holder, who removes it
- * before releasing the lock. Whoever then gets the lock of the removed file opens the path again.
+ * killed; without the addon, with a lock of `portable-lock.ts`. The file belongs to the user of the process, and no other user can open it. It
+ * has the owner text of its holder, who removes it before releasing the lock. Whoever then gets the lock of the removed file opens the path
+ * again.
  */
 
 import { constants, fstat, ftruncate, futimesSync, open as openRaw, write } from 'node:fs';

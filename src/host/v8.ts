@@ -13,8 +13,8 @@ export function optimizeLater(): void {
 }
 
 /**
- * Young objects get 32 MiB once many of them have been made, a quarter of what a run may use, for archives of many members say. In Node 20,
- * the space for them stays as small as it starts if it grows by a factor of 1: 25 MiB less for 20,000 members, and no more CPU for a plain image.
+ * Once a run has made many objects, as for an archive of many members, V8 gives young ones 32 MiB: a quarter of what a run may use. In Node 20,
+ * that space keeps its first size if it grows by a factor of 1: 25 MiB less for 20,000 members, and no more CPU for a plain image.
  */
 export function keepYoungSpaceSmall(): void {
   if (isOfNode20) setFlagsFromString('--semi-space-growth-factor=1');
