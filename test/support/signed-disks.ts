@@ -57,6 +57,7 @@ const bootSignature = [510, hex('55aa')] as const;
 const IMAGES = [
   ...at([0, ODD_SIZE - 512, ODD_SIZE - 511], 'a VHD', 'footer', [[0, raw('conectix')]]),
   ...at([0], 'a VHDX image', 'signature', [[0, raw('vhdxfile')]]),
+  ...at([0], 'a qcow image', 'signature', [[0, hex('514649fb 00000001')]]),
   ...at([0], 'a qcow2 image', 'signature', [[0, hex('514649fb 00000003')]]),
   ...at([0], 'a QED image', 'signature', [[0, hex('51454400')]]),
   ...at([0], 'a VMDK image', 'signature', [[0, hex('4b444d56 01000000')]]),
