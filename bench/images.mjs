@@ -42,7 +42,7 @@ const RECIPE = 2;
 
 /** @param {{ quick: boolean }} options @returns {(Recipe | ChainRecipe)[]} */
 export function recipes({ quick }) {
-  const disk = realistic(quick ? { size: GiB, content: 256 * MiB } : { size: 8 * GiB, content: 2700 * MiB });
+  const disk = realistic(quick ? { size: GiB / 2, content: 96 * MiB } : { size: 8 * GiB, content: 2700 * MiB });
   return [
     disk,
     { name: 'chain', size: disk.size, of: disk },

@@ -2,25 +2,14 @@
 
 import { execFile, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { installPackage } from './support/installed-package.ts';
 import { dynamicVhd } from './support/make-vhd.mjs';
 import { testWith } from './support/needs.ts';
 
@@ -36,25 +25,11 @@ let folder = '';
 let installed = '';
 let checkout = '';
 let tarball = '';
-let packed: string[] = [];
+let packed: readonly string[] = [];
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'vdistream-package-'));
-  installed = join(folder, 'node_modules/vdistream');
-  writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
+  ({ folder, installed, checkout, tarball, packed } = await installPackage());
   writeFileSync(join(folder, 'image.vhd'), dynamicVhd({ size: SIZE, blocks: new Map([[1, data]]) }));
-  // `npm pack` changes files of the checkout, which other tests are using.
-  checkout = join(folder, 'checkout');
-  const left = new Set(['node_modules', '.git', 'test', 'prebuilds', 'samples'].map((name) => join(root, name)));
-  cpSync(root, checkout, { recursive: true, preserveTimestamps: true, filter: (path) => !left.has(path) });
-  symlinkSync(join(root, 'node_modules'), join(checkout, 'node_modules'));
-  const pack = ['pack', '--json', '--foreground-scripts=false', '--pack-destination', folder];
-  const { stdout } = await run('npm', pack, { cwd: checkout });
-  const [{ filename, files }] = JSON.parse(stdout);
-  packed = files.map((file: { path: string }) => file.path).sort();
-  const quiet = ['--no-audit', '--no-fund', '--prefer-offline'];
-  tarball = join(folder, filename);
-  await run('npm', ['install', '--ignore-scripts', ...quiet, tarball], { cwd: folder });
 });
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -16,8 +16,7 @@ import { chunkSizes, collect, noise, reusing } from '../support/chunks.ts';
 import { gzipMember } from '../support/gzip-members.ts';
 import { inflates, streaming } from '../support/inflates.ts';
 import { corpusFolder, testWith } from '../support/needs.ts';
-
-const LONG = process.env.VDISTREAM_LONG === '1';
+import { isLong, roundsOf } from '../support/rounds.ts';
 
 /** The bytes, or the code of the error. */
 async function outcome(gz: Uint8Array, inflate: InflateChoice, sizes: readonly number[] = [65_536]): Promise<Buffer | string> {
@@ -78,7 +77,7 @@ describe('every library that inflates', () => {
         for (const name of inflates)
           expect([name, Buffer.compare(await collect(gunzip(reusing(gz, sizes), name)), bytes)]).toEqual([name, 0]);
       }),
-      { numRuns: 20 },
+      { numRuns: roundsOf({ inSuite: 12, long: 1000 }) },
     );
   });
 
@@ -139,7 +138,7 @@ describe('every library that inflates', () => {
           expect(['COMPRESSION_DATA', 'COMPRESSION_CHECKSUM', 'COMPRESSION_TRUNCATED', 'COMPRESSION_TRAILING']).toContain(ofIsal);
         else expect(ofIsal).toBe(found);
       }),
-      { numRuns: LONG ? 20_000 : 120 },
+      { numRuns: roundsOf({ inSuite: 120, long: 20_000 }) },
     );
   });
 
@@ -190,7 +189,7 @@ testWith('corpus')('the corpus, hostile images included, is the same to every li
   }
 });
 
-const longTest = LONG ? test : () => {};
+const longTest = isLong ? test : () => {};
 longTest('a length of more than 32 bits is compared as gzip stores it', { timeout: 300_000 }, async () => {
   const length = 2 ** 32 + 12_345;
   async function* zeros(): Chunks {

@@ -16,6 +16,7 @@ import { failure } from '../support/failure.ts';
 import { gzipMember, le16, le32, sizedMember, subfield } from '../support/gzip-members.ts';
 import { streaming } from '../support/inflates.ts';
 import { testWith } from '../support/needs.ts';
+import { roundsOf } from '../support/rounds.ts';
 
 /** The library of the addon, where it can be loaded. */
 const USUAL: InflateName = streaming.includes('zlib') ? 'zlib' : 'node';
@@ -102,7 +103,7 @@ test('the bytes and the errors are those of the same stream without sizes, howev
         else expect(found).toEqual(expected);
       },
     ),
-    { numRuns: process.env.VDISTREAM_LONG === '1' ? 5000 : 60 },
+    { numRuns: roundsOf({ inSuite: 60, long: 5000 }) },
   );
 });
 

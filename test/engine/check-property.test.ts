@@ -8,6 +8,7 @@ import { WARNINGS } from '../../src/warnings.ts';
 import { stored } from '../support/chains.ts';
 import { chunkSizes, reusing } from '../support/chunks.ts';
 import { testFolder } from '../support/folder.ts';
+import { roundsOf } from '../support/rounds.ts';
 
 /** What writing an image refuses though nothing is wrong with it: the caller has to say more. */
 const ASKS: readonly ErrorCode[] = ['DISK_AMBIGUOUS', 'CHAIN_ORDER', 'CHAIN_SIZE'];
@@ -64,6 +65,6 @@ test.each([
         if (code !== undefined && !ASKS.includes(code)) expect(result.ok, `writing says ${code}`).toBe(false);
       }
     }),
-    { numRuns: Number(process.env.RUNS ?? 150) },
+    { numRuns: roundsOf({ inSuite: 100, long: 5000 }) },
   );
 });

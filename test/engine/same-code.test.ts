@@ -4,6 +4,7 @@ import { check, info, VdiStreamError, writeDisk } from '../../src/index.ts';
 import { testFolder } from '../support/folder.ts';
 import { eachImage } from '../support/images.ts';
 import { type Entry, sample, waysOf } from '../support/packages.ts';
+import { isLong, roundsOf } from '../support/rounds.ts';
 
 /** The code of the error that a call throws, or `ok`. */
 async function codeOf(work: Promise<unknown>): Promise<string> {
@@ -28,7 +29,11 @@ const CHECKED: Readonly<Record<string, string>> = {
   'made/hostile/fixed-that-says-dynamic': 'VHD_FOOTER',
 };
 
-eachImage('write, info and check say the same of $file', { where: () => true }, async (image) => {
+/** Gigabytes of zeros that are inflated three times: only in the long form. */
+const LARGE = 'ova/big9G-pax.ova.gz';
+const isQuick = ({ file }: { readonly file: string }): boolean => isLong || file !== LARGE;
+
+eachImage('write, info and check say the same of $file', { where: isQuick }, async (image) => {
   const input = await image.store(testFolder());
   const code = await codeOf(writeDisk(input, 'null:'));
   expect(code in DESCRIBED ? 'ok' : code, 'info').toBe(await codeOf(info(input)));
@@ -83,6 +88,6 @@ test('write, info and check say the same of any archive, with and without --raw'
         else expect(errors, `check, ${name}`).toContain(code);
       }
     }),
-    { numRuns: 40 },
+    { numRuns: roundsOf({ inSuite: 24, long: 1000 }) },
   );
 });

@@ -8,6 +8,7 @@ import { chainOf, pair, permutations, sampleChain } from '../support/chains.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
 import { type Entry, manifestOf, ovfOf, refused, sample, waysOf, written } from '../support/packages.ts';
+import { roundsOf } from '../support/rounds.ts';
 import { createStack, identity, layerVhd } from '../support/vhd-model.ts';
 
 const other = sample(7);
@@ -75,7 +76,7 @@ describe('layers of any name', () => {
           await expect(check(input()), name).resolves.toMatchObject({ ok: true, findings: [] });
         }
       }),
-      { numRuns: 12 },
+      { numRuns: roundsOf({ inSuite: 8, long: 300 }) },
     );
   });
 

@@ -7,6 +7,7 @@ import { type Chain, chainOf, chainTar, chunked, permutations, stored, storedVhd
 import { chunkSizes } from '../support/chunks.ts';
 import { testFolder } from '../support/folder.ts';
 import { type MemoryTarget, memoryTarget } from '../support/memory-target.ts';
+import { roundsOf } from '../support/rounds.ts';
 import { programs, runProgram } from '../support/stack-programs.ts';
 import { shuffle } from '../support/vhd-model.ts';
 
@@ -115,6 +116,6 @@ test('whatever happened to a stack of snapshots, every archive of it, in every o
       const found = await info(storedVhds(folder, vhds));
       expect(found).toMatchObject({ virtualSize: content.length, disks: [{ virtualSize: content.length }] });
     }),
-    { numRuns: 30 },
+    { numRuns: roundsOf({ inSuite: 20, long: 1000 }) },
   );
 });

@@ -7,9 +7,10 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { addonPath } from '../support/faults.ts';
 import { testFolder } from '../support/folder.ts';
+import { roundsOf } from '../support/rounds.ts';
 
 const program = fileURLToPath(new URL('../support/ending-worker.mjs', import.meta.url));
-const SECONDS = process.env.VDISTREAM_LONG === '1' ? 600 : 20;
+const SECONDS = roundsOf({ inSuite: 12, long: 600 });
 
 test(`workers that are terminated, or exit, while I/O is in flight do not end the process: ${SECONDS} seconds`, {
   timeout: 2000 * SECONDS + 60_000,

@@ -14,7 +14,7 @@ import { roundsOf } from '../support/rounds.ts';
 import { imageServer, stagingProcesses } from '../support/staging-process.ts';
 
 const startProcess = stagingProcesses();
-const ROUNDS = roundsOf({ inSuite: 12, long: 150 });
+const ROUNDS = roundsOf({ inSuite: 8, long: 150 });
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGKILL', 'SIGKILL', 'SIGTERM', 'SIGINT'];
 
 test(

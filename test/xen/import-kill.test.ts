@@ -19,8 +19,8 @@ import { roundsOf } from '../support/rounds.ts';
 const test = testWith('root', 'loop', 'g++');
 
 const MiB = 2 ** 20;
-const KILLS = roundsOf({ inSuite: 100, long: 340 });
-const SIGNALS = roundsOf({ inSuite: 16, long: 60 });
+const KILLS = roundsOf({ inSuite: 80, long: 340 });
+const SIGNALS = roundsOf({ inSuite: 12, long: 60 });
 const ROUNDS = KILLS + SIGNALS;
 /** They alternate: while one waits for its storage, the other uses the processor. */
 const HOSTS = 4;
