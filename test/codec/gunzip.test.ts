@@ -263,7 +263,7 @@ describe.each(['zstd', 'xz', 'bzip2', 'lz4'] as const)('%s', (program) => {
   afterEach(() => {
     process.env.PATH = path;
   });
-  const compress = (content: Uint8Array): Buffer => execFileSync(program, ['-c'], { input: content, maxBuffer: 1 << 28 });
+  const compress = (content: Uint8Array): Buffer => execFileSync(program, ['-1', '-c'], { input: content, maxBuffer: 1 << 28 });
   // From 22.15 on Node does zstd itself and no program is asked.
   const inNode = program === 'zstd' && Reflect.has(process.versions, 'zstd');
   const programTest = testWith(program);
