@@ -66,13 +66,7 @@ describe.each([
     await run('verify', image, 'disk.raw');
   });
 
-  test.each([
-    'out.vhd',
-    'out.tar',
-    'out.tar.gz',
-    'out.ova',
-    'out.raw.gz',
-  ])('export %s, and write it back', async (image) => {
+  test.each(['out.vhd', 'out.tar', 'out.tar.gz', 'out.ova', 'out.raw.gz'])('export %s, and write it back', async (image) => {
     const { run, read } = fresh();
     await run('write', 'chain.tar', 'disk.raw');
     const format = image.startsWith('out.raw') ? ['--raw'] : [];

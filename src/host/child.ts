@@ -2,8 +2,9 @@
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { basename, delimiter, extname, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { systemError } from './system-error.ts';
 
 interface Ended {
   /** The exit status; null if a signal ended it. */
@@ -26,7 +27,8 @@ export interface Child {
  * EMFILE and ENFILE it emits `error` on an object without streams; for ENOENT, EACCES and EAGAIN on one with streams.
  */
 export async function startChild(program: string, args: readonly string[]): Promise<Child> {
-  const child = spawn(program, args, { env: environment(), stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  // On Windows, a detached child would open a window.
+  const child = spawn(located(program), args, { env: environment(), stdio: ['pipe', 'pipe', 'pipe'], detached: true, windowsHide: true });
   if (child.pid === undefined) {
     throw await new Promise((resolve) => {
       child.once('error', resolve);
@@ -43,8 +45,25 @@ export async function startChild(program: string, args: readonly string[]): Prom
 export const findProgram = (program: string): string | undefined =>
   searchPath()
     .split(delimiter)
-    .map((folder) => join(folder, program))
+    .flatMap((folder) => fileNames(program).map((name) => join(folder, name)))
     .find(isExecutable);
+
+const onWindows = (): boolean => process.platform === 'win32';
+
+/** On Windows, the files that can be started without a shell (libuv, src/win/process.c). */
+function fileNames(program: string): readonly string[] {
+  if (!onWindows()) return [program];
+  const withEnding = [`${program}.com`, `${program}.exe`];
+  return extname(program) === '' ? withEnding : [program, ...withEnding];
+}
+
+/** Windows would look into the current folder first, where anybody may have left a program of that name. Throws ENOENT. */
+function located(program: string): string {
+  if (!onWindows() || basename(program) !== program) return program;
+  const path = findProgram(program);
+  if (path === undefined) throw systemError('ENOENT', `spawn ${program}`);
+  return path;
+}
 
 function isExecutable(path: string): boolean {
   try {

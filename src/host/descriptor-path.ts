@@ -2,6 +2,7 @@
 
 import { fstatSync } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
+import { fileId } from './file-id.ts';
 
 /** Undefined where the system has none, as Windows. */
 export async function descriptorPath(fd: number): Promise<string | undefined> {
@@ -14,8 +15,7 @@ export async function descriptorPath(fd: number): Promise<string | undefined> {
 /** The file of `fd`, which was opened at `path`, for reading. Undefined if `path` leads to another file by now. */
 export async function openAgain(path: string, fd: number): Promise<FileHandle | undefined> {
   const file = await open((await descriptorPath(fd)) ?? path, 'r');
-  const [found, expected] = [await file.stat(), fstatSync(fd)];
-  if (found.dev === expected.dev && found.ino === expected.ino) return file;
+  if (fileId(await file.stat()) === fileId(fstatSync(fd))) return file;
   await file.close();
   return undefined;
 }

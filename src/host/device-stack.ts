@@ -11,6 +11,7 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileId } from './file-id.ts';
 import { kernelText, namesIn } from './kernel-files.ts';
 
 interface DeviceStack {
@@ -32,8 +33,6 @@ export async function deviceStack(found: Stats): Promise<DeviceStack | undefined
 
 /** Whether writing to one changes the other. */
 export const shareBytes = (a: DeviceStack, b: DeviceStack): boolean => a.layers.has(b.top) || b.layers.has(a.top);
-
-export const fileId = ({ dev, ino }: Stats): string => `file ${dev}:${ino}`;
 
 /** `MAJOR:MINOR` of the number that stat(2) reports (makedev(3)): 12 bits of the major number are above the low 8 of the minor one. */
 export function deviceId(number: number): string {

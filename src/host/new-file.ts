@@ -139,4 +139,5 @@ async function nameReserved(reservation: string, at: string): Promise<void> {
   await rename(reservation, at);
 }
 
-const NO_LINKS = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK']);
+/** On Windows it is EISDIR: libuv's name for ERROR_INVALID_FUNCTION (src/win/error.c). */
+const NO_LINKS = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EISDIR']);

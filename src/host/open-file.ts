@@ -2,12 +2,12 @@
 
 import { constants, fstatSync } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
+import { fileId } from './file-id.ts';
 
 /** A path to a symbolic link leads to the link. */
 export async function isAt(path: string, fd: number): Promise<boolean> {
   const found = await lstat(path).catch(() => undefined);
-  const { dev, ino } = fstatSync(fd);
-  return found !== undefined && found.dev === dev && found.ino === ino;
+  return found !== undefined && fileId(found) === fileId(fstatSync(fd));
 }
 
 /** Resolves when the names in a folder are on the medium: syncing a file does not sync its name (fsync(2)). */

@@ -8,6 +8,7 @@ import { roundDown, roundUp } from '../bytes.ts';
 import type { ReadRange } from '../disk/probe.ts';
 import { VdiStreamError } from '../errors.ts';
 import { guarded, ioError } from '../host/errno.ts';
+import { fileId } from '../host/file-id.ts';
 import { allocate } from '../host/memory.ts';
 import type { Native } from '../host/native.ts';
 import type { Opened } from '../host/opened.ts';
@@ -36,8 +37,7 @@ export async function reopened(addon: Native, path: string, claim: Opened): Prom
 
 /** The path may lead somewhere else by now, where no guard has looked. */
 async function unlessReplaced(addon: Native, path: string, opened: Opened, expected: Stats | undefined): Promise<Opened> {
-  const { dev, ino } = fstatSync(opened.fd);
-  if (dev === expected?.dev && ino === expected.ino) return opened;
+  if (expected !== undefined && fileId(fstatSync(opened.fd)) === fileId(expected)) return opened;
   await addon.close(opened.fd).catch(() => {});
   throw new VdiStreamError('TARGET_OPEN', `${path} was replaced while it was being opened`, { device: path });
 }

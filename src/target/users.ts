@@ -9,7 +9,8 @@
 
 import type { Stats } from 'node:fs';
 import { readlink, realpath, stat } from 'node:fs/promises';
-import { deviceId, deviceStack, fileId, loopsOver, partitionsOf } from '../host/device-stack.ts';
+import { deviceId, deviceStack, loopsOver, partitionsOf } from '../host/device-stack.ts';
+import { fileId } from '../host/file-id.ts';
 import { kernelText, namesIn } from '../host/kernel-files.ts';
 
 /**

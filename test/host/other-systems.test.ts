@@ -1,13 +1,14 @@
 /** Commands that touch only files run where there is no addon, no /proc, no /sys, and, as on Windows, no user numbers. */
 
-import { spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { testFolder } from '../support/folder.ts';
 import { dynamicVhd } from '../support/make-vhd.mjs';
+import { testWith } from '../support/needs.ts';
 import { tarOf } from '../support/tar.ts';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
@@ -27,12 +28,12 @@ interface Run {
 }
 
 /** A folder with the image, in which the command runs as on another system. */
-function place(name: string) {
+function place(name: string, path = process.env.PATH) {
   const folder = testFolder();
   const temporary = join(folder, 'tmp');
   mkdirSync(temporary);
   writeFileSync(join(folder, 'image.tar.gz'), image);
-  const env = { PATH: process.env.PATH, TMPDIR: temporary, VDISTREAM_NATIVE: '0', VDISTREAM_TEST_SYSTEM: name };
+  const env = { PATH: path, TMPDIR: temporary, VDISTREAM_NATIVE: '0', VDISTREAM_TEST_SYSTEM: name };
   return {
     folder,
     run: (args: readonly string[], stdin?: number): Run =>
@@ -100,5 +101,31 @@ describe.each(['darwin', 'win32'])('as on %s:', (name) => {
     expect(stderr).toContain('NATIVE_MISSING');
     expect(stderr).toContain('docs/dom0-install.md');
     expect(run(['--version']).stdout).toContain('addon: missing');
+  });
+});
+
+describe('on Windows, a program', () => {
+  const packed = (folder: string): void =>
+    writeFileSync(join(folder, 'image.tar.xz'), execFileSync('xz', ['-c'], { input: gunzipSync(image), maxBuffer: 1 << 26 }));
+  const xz = execFileSync('sh', ['-c', 'command -v xz || true'], { encoding: 'utf8' }).trim();
+
+  testWith('xz')('is found in a PATH with semicolons, by its name with .exe', () => {
+    const [empty, programs] = [testFolder(), testFolder()];
+    symlinkSync(xz, join(programs, 'xz.exe'));
+    const { folder, run, isWritten } = place('win32', `${empty};${programs}`);
+    packed(folder);
+    expect(JSON.parse(run(['--version', '--json']).stdout)).toMatchObject({ decoders: { xz: { from: join(programs, 'xz.exe') } } });
+    expect(run(['write', 'image.tar.xz', 'disk.raw'])).toMatchObject({ status: 0 });
+    expect(isWritten('disk.raw')).toBe(true);
+  });
+
+  testWith('xz')('in the current folder is not started', () => {
+    const { folder, run } = place('win32', testFolder());
+    packed(folder);
+    symlinkSync(xz, join(folder, 'xz.exe'));
+    const { status, stderr } = run(['write', 'image.tar.xz', 'disk.raw']);
+    expect(status).toBe(1);
+    expect(stderr).toContain('COMPRESSION_TOOL');
+    expect(stderr).toContain('ENOENT');
   });
 });
