@@ -1,48 +1,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { check, info, VdiStreamError, writeDisk } from '../../src/index.ts';
+import { check, info, writeDisk } from '../../src/index.ts';
+import { codeOf } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
-import { eachImage } from '../support/images.ts';
 import { type Entry, sample, waysOf } from '../support/packages.ts';
-import { isLong, roundsOf } from '../support/rounds.ts';
-
-/** The code of the error that a call throws, or `ok`. */
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return 'ok';
-  } catch (error) {
-    if (error instanceof VdiStreamError) return error.code;
-    throw error;
-  }
-}
-
-/** What `info` does not refuse, and why. */
-const DESCRIBED: Readonly<Record<string, string>> = {
-  DISK_AMBIGUOUS: 'it lists the disks to choose from',
-  CHAIN_PARENT: 'it shows the chain, with a warning',
-};
-
-/** There `check` follows the footer at the end instead, and so finds the fault elsewhere. */
-const CHECKED: Readonly<Record<string, string>> = {
-  'hostile/fixed-marked-dynamic.vhd.gz': 'VHD_FOOTER',
-  'made/hostile/fixed-that-says-dynamic': 'VHD_FOOTER',
-};
-
-/** Gigabytes of zeros that are inflated three times: only in the long form. */
-const LARGE = 'ova/big9G-pax.ova.gz';
-const isQuick = ({ file }: { readonly file: string }): boolean => isLong || file !== LARGE;
-
-eachImage('write, info and check say the same of $file', { where: isQuick }, async (image) => {
-  const input = await image.store(testFolder());
-  const code = await codeOf(writeDisk(input, 'null:'));
-  expect(code in DESCRIBED ? 'ok' : code, 'info').toBe(await codeOf(info(input)));
-  const { findings } = await check(input);
-  const errors = findings.filter(({ severity }) => severity === 'error').map((finding) => finding.code);
-  if (code === 'ok' || code === 'DISK_AMBIGUOUS') expect(errors).toEqual([]);
-  // The check reads on, and so may find something else first.
-  else expect(errors).toContain(CHECKED[image.file] ?? code);
-});
+import { roundsOf } from '../support/rounds.ts';
 
 const vhd = sample(3).vhd;
 const BODIES: readonly Buffer[] = [

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { check, info, type VdiStreamError, type WriteOptions, writeDisk } from '../../src/index.ts';
+import { check, info, type WriteOptions, writeDisk } from '../../src/index.ts';
 import { chainOf, pair, permutations, sampleChain } from '../support/chains.ts';
-import { failure } from '../support/failure.ts';
+import { codeOf, failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
 import { type Entry, manifestOf, ovfOf, refused, sample, waysOf, written } from '../support/packages.ts';
 import { roundsOf } from '../support/rounds.ts';
@@ -38,13 +38,6 @@ function isContiguous(order: readonly number[]): boolean {
     const before = order.slice(0, at);
     return at === 0 || rank === Math.min(...before) - 1 || rank === Math.max(...before) + 1;
   });
-}
-
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  return work.then(
-    () => 'ok',
-    ({ code }: VdiStreamError) => code,
-  );
 }
 
 describe('layers of any name', () => {

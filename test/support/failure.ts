@@ -1,4 +1,4 @@
-/** The typed error of a call that has to fail. */
+/** The typed error of a call that has to fail, or may. */
 
 import { VdiStreamError } from '../../src/errors.ts';
 
@@ -11,4 +11,15 @@ export async function failure(work: Promise<unknown>): Promise<VdiStreamError> {
     throw error;
   }
   throw new Error('this should have failed');
+}
+
+/** The code of the error, or `ok`. */
+export async function codeOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+    return 'ok';
+  } catch (error) {
+    if (error instanceof VdiStreamError) return error.code;
+    throw error;
+  }
 }
