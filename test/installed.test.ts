@@ -53,7 +53,7 @@ describe.each([
 
   test('it says which Node runs it, and whether it has the addon', async () => {
     const { stdout } = await fresh().run('--version');
-    expect(stdout).toContain(process.version);
+    expect(stdout).toContain(`node: ${process.versions.node}\n`);
     expect(/^addon: missing/m.test(stdout)).toBe(native === '0');
   });
 
