@@ -30,7 +30,7 @@ let packed: readonly string[] = [];
 beforeAll(async () => {
   ({ folder, installed, checkout, tarball, packed } = await installPackage());
   writeFileSync(join(folder, 'image.vhd'), dynamicVhd({ size: SIZE, blocks: new Map([[1, data]]) }));
-});
+}, 300_000);
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
