@@ -1,9 +1,11 @@
 /**
  * Turns: `node --import ./bench/turns.mjs PROGRAM` measures the CPU time of the main thread between two turns of its event loop, and appends the
- * longest, in milliseconds, to the file VDISTREAM_BENCH_TURNS at the end. Time in which other programs have the core does not count.
+ * longest, in milliseconds, to the file VDISTREAM_BENCH_TURNS at the end. Time in which other programs have the core does not count, nor do
+ * turns before the program opens its first file: until then it is being loaded.
  */
 
-import { appendFileSync, openSync, readSync } from 'node:fs';
+import fs, { appendFileSync, openSync, readSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 
 const into = process.env.VDISTREAM_BENCH_TURNS;
 // Nanoseconds on a core (Documentation/scheduler/sched-stats.rst), as of the last tick of the kernel, at most 10 ms ago.
@@ -26,6 +28,12 @@ function turn() {
   setImmediate(turn).unref();
 }
 
-// Loading the program is not a turn.
-setImmediate(turn).unref();
+const { open } = fs.promises;
+fs.promises.open = (...args) => {
+  fs.promises.open = open;
+  syncBuiltinESMExports();
+  setImmediate(turn).unref();
+  return open(...args);
+};
+syncBuiltinESMExports();
 if (into !== undefined) process.on('exit', () => appendFileSync(into, `${longest.toFixed(1)}\n`));
