@@ -1,7 +1,7 @@
 /** Aims: what the project promises, each judged by two rows from the same run. */
 
 import { CHAINS } from './chain-rows.mjs';
-import { COPY_LIMIT, IGZIP } from './limits.mjs';
+import { COPY_EIGHT, COPY_LIMIT, IGZIP } from './limits.mjs';
 
 /**
  * @typedef {import('./report.mjs').ImageResult} ImageResult
@@ -17,10 +17,16 @@ const GZIP = 'vdistream, tar.gz';
 const SAME_JOB = 'vdistream --zero=assume-zero, tar';
 const SAME_JOB_GZIP = 'vdistream --zero=assume-zero, tar.gz';
 
+const VERIFY = 'vdistream --verify, tar';
+const EIGHT = 'vdistream, eight at the same time';
+
 const MiB = 2 ** 20;
 const MAX_RSS = 150 * MiB;
 const MAX_EMPTY = 1.5;
 const MAX_CHAIN = 1.2;
+/** Reading back costs at most 0.7 of the write. */
+const MAX_VERIFY = 1.7;
+const MIN_EIGHT = 0.9;
 
 /** @type {readonly { text: string, other: string, ours: string, full: string, least: number }[]} */
 const RATIOS = [
@@ -57,6 +63,10 @@ export function judge(images) {
     return { text, measured: `${ratio}${zeroing}${limit}`, pass: median <= MAX_CHAIN };
   });
 
+  const verify = '--verify: at most 1.7 × the write without it, tar';
+  const verified = row('realistic', VERIFY)?.pairs?.median;
+  const sideBySide = 'eight writes at the same time: 0.9 × the copy limit';
+  const [eightLimit, eight] = [COPY_EIGHT, EIGHT].map((name) => row('eight', name)?.seconds);
   const all = images.flatMap((image) => image.rows).filter((found) => found.kind === 'ours');
   const peak = Math.max(...all.map((found) => found.rss));
   const memory = 'peak memory under 150 MiB, whatever the image';
@@ -65,6 +75,10 @@ export function judge(images) {
   return [
     ...ratios,
     ...chains,
+    verified ? { text: verify, measured: `${verified.toFixed(2)} ×`, pass: verified <= MAX_VERIFY } : missing(verify),
+    eightLimit && eight
+      ? { text: sideBySide, measured: `${(eightLimit / eight).toFixed(2)} ×`, pass: eightLimit / eight >= MIN_EIGHT }
+      : missing(sideBySide),
     all.length > 0 ? { text: memory, measured: `${Math.ceil(peak / MiB)} MiB`, pass: peak < MAX_RSS } : missing(memory),
     empty ? { text: largest, measured: `${empty.seconds.toFixed(2)} s`, pass: empty.seconds < MAX_EMPTY } : missing(largest),
   ];

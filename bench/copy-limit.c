@@ -1,8 +1,9 @@
 // The limit of any copy of a plain image: reads what a dynamic VHD holds, and writes it where it belongs, with nothing in between.
 // Threads take pieces from a list that is complete before the first one starts; the writes are O_DIRECT if the target has it.
 //
-//   copy-limit IMAGE OFFSET TARGET [PIECE_BYTES [DEPTH]]
+//   copy-limit IMAGE OFFSET TARGET [PIECE_BYTES [DEPTH [COPIES STRIDE]]]
 //
+// With COPIES, the disk is written that many times, each copy STRIDE bytes after the one before, and the copies grow at the same pace.
 // IMAGE holds the VHD from byte OFFSET on. Only sectors that are present according to the bitmaps are moved. TARGET `null:` reads only.
 #define _GNU_SOURCE
 #include <endian.h>
@@ -101,6 +102,19 @@ static void plan(uint64_t offset) {
   free(bitmap);
 }
 
+// Piece by piece for all copies, as programs that write them at the same time do.
+static void repeat(size_t copies, uint64_t stride) {
+  struct piece *all = malloc(count * copies * sizeof *all);
+  if (all == NULL) fail("memory");
+  for (size_t i = 0; i < count * copies; i++) {
+    all[i] = pieces[i / copies];
+    all[i].to += i % copies * stride;
+  }
+  free(pieces);
+  pieces = all;
+  count *= copies;
+}
+
 static void *worker(void *unused) {
   char *buffer = aligned_alloc(ALIGN, most);
   if (buffer == NULL) fail("memory");
@@ -118,7 +132,8 @@ static void *worker(void *unused) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 4 || argc > 6) return fprintf(stderr, "copy-limit IMAGE OFFSET TARGET [PIECE_BYTES [DEPTH]]\n"), 2;
+  if (argc < 4 || argc == 7 || argc > 8)
+    return fprintf(stderr, "copy-limit IMAGE OFFSET TARGET [PIECE_BYTES [DEPTH [COPIES STRIDE]]]\n"), 2;
   if (argc > 4) most = strtoull(argv[4], NULL, 10);
   int depth = argc > 5 ? atoi(argv[5]) : 8;
   if (most == 0 || most % ALIGN != 0 || depth < 1 || depth > 256) return fprintf(stderr, "no such size or depth\n"), 2;
@@ -130,6 +145,7 @@ int main(int argc, char **argv) {
     if (target < 0) fail(argv[3]);
   }
   plan(strtoull(argv[2], NULL, 10));
+  if (argc > 7) repeat(strtoull(argv[6], NULL, 10), strtoull(argv[7], NULL, 10));
   pthread_t threads[256];
   for (int i = 0; i < depth; i++)
     if (pthread_create(&threads[i], NULL, worker, NULL) != 0) fail("thread");

@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeChain } from './chain.mjs';
+import { sampleBlocks } from './content.mjs';
 import { makeFilesystem } from './filesystem.mjs';
 import { gzipFile, MEMBER, MEMBER_OFFSET, RawBlocks, writeOva } from './ova.mjs';
 import { BLOCK } from './vhd.mjs';
@@ -10,7 +11,7 @@ import { BLOCK } from './vhd.mjs';
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
 /** Version of the recipes: images of another version are created again. */
-const RECIPE = 2;
+const RECIPE = 3;
 
 /**
  * @typedef {object} Image
@@ -21,8 +22,9 @@ const RECIPE = 2;
  * @property {string} [raw]  path of the disk itself, if it is small enough to keep
  * @property {string} member
  * @property {number} memberOffset  bytes, in the plain tar
- * @property {number} size  virtual, bytes
- * @property {number} allocated  bytes in allocated blocks
+ * @property {number} copies  of the disk, side by side on the device
+ * @property {number} size  virtual, bytes, of all copies
+ * @property {number} allocated  bytes in allocated blocks, of all copies
  * @property {number} tarBytes
  * @property {number} gzipBytes
  * @property {import('./chain.mjs').Chain} [chain]  the same disk as several VHDs
@@ -31,7 +33,8 @@ const RECIPE = 2;
 /**
  * @typedef {object} Recipe
  * @property {string} name
- * @property {number} size
+ * @property {number} size  of one copy
+ * @property {number} [copies]  1 by default
  * @property {(folder: string) => { what: string, blocks: Map<number, Uint8Array>, bitmaps?: Map<number, Uint8Array>, raw?: string }} make
  *
  * @typedef {object} ChainRecipe
@@ -47,6 +50,7 @@ export function recipes({ quick }) {
     disk,
     { name: 'chain', size: disk.size, of: disk },
     sparse({ size: 64 * GiB, count: quick ? 64 : 512 }),
+    eight({ size: 2 * GiB, count: quick ? 32 : 256 }),
     {
       name: 'empty',
       size: 2040 * GiB,
@@ -96,6 +100,25 @@ function sparse({ size, count }) {
 }
 
 /**
+ * A small image, written eight times at the same time.
+ * @param {{ size: number, count: number }} options @returns {Recipe}
+ */
+function eight({ size, count }) {
+  return {
+    name: 'eight',
+    size,
+    copies: 8,
+    make() {
+      const samples = [...sampleBlocks(Array.from({ length: 32 }, (_, index) => index)).values()];
+      const blocks = new Map(
+        Array.from({ length: count }, (_, index) => [index * 2, samples[index % samples.length] ?? new Uint8Array(0)]),
+      );
+      return { what: `${count} blocks, every other of the disk, written to eight parts of the device at the same time`, blocks };
+    },
+  };
+}
+
+/**
  * The image of a recipe, from `dir` if it exists there.
  * @param {Recipe | ChainRecipe} recipe @param {string} dir @param {(line: string) => void} say @returns {Promise<Image>}
  */
@@ -116,6 +139,7 @@ export async function prepareImage(recipe, dir, say) {
 
 /** One VHD in a tar. @param {Recipe} recipe @param {string} folder @returns {Promise<Image>} */
 async function single(recipe, folder) {
+  const { copies = 1 } = recipe;
   const { what, blocks, bitmaps, raw } = recipe.make(folder);
   const tar = join(folder, 'image.tar');
   await writeOva(tar, { size: recipe.size, blocks, ...(bitmaps && { bitmaps }) });
@@ -130,8 +154,9 @@ async function single(recipe, folder) {
     ...(raw && { raw }),
     member: MEMBER,
     memberOffset: MEMBER_OFFSET,
-    size: recipe.size,
-    allocated: blocks.size * BLOCK,
+    copies,
+    size: recipe.size * copies,
+    allocated: blocks.size * BLOCK * copies,
     tarBytes: statSync(tar).size,
     gzipBytes: statSync(gzip).size,
   };

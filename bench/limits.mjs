@@ -10,6 +10,7 @@ import { shell } from './commands.mjs';
 const SOURCE = fileURLToPath(new URL('copy-limit.c', import.meta.url));
 
 export const COPY_LIMIT = 'limit: copy of the allocated bytes, tar';
+export const COPY_EIGHT = 'limit: copy of the allocated bytes, eight times';
 export const IGZIP = 'limit: igzip -dc to nowhere';
 export const LIBDEFLATE = 'limit: libdeflate-gunzip to nowhere';
 
@@ -31,11 +32,21 @@ function copyLimit(folder) {
   return program;
 }
 
+/** As the program has them by default: bytes of a piece, and pieces at a time. */
+const PIECE = 2 << 20;
+const DEPTH = 8;
+
 /**
  * 2 MiB pieces, eight at a time.
  * @param {string} tar @param {number} offset  of the VHD in it @param {string} target @param {string} [folder]  for the compiled program
  */
 export const copyCommand = (tar, offset, target, folder) => [copyLimit(folder), tar, String(offset), target];
+
+/** The same to `copies` parts of the target, each of `stride` bytes. @param {import('./images.mjs').Image} image @param {string} target */
+const copiesCommand = ({ tar, memberOffset, copies, size }, target) => [
+  ...copyCommand(tar, memberOffset, target),
+  ...[PIECE, DEPTH, copies, size / copies].map(String),
+];
 
 /** @type {readonly import('./rows.mjs').Row[]} */
 export const LIMIT_ROWS = [
@@ -46,6 +57,14 @@ export const LIMIT_ROWS = [
     images: ['realistic', 'sparse'],
     needs: ['gcc'],
     argv: (image, device) => copyCommand(image.tar, image.memberOffset, device),
+  },
+  {
+    name: COPY_EIGHT,
+    kind: 'limit',
+    reads: 'tar',
+    images: ['eight'],
+    needs: ['gcc'],
+    argv: copiesCommand,
   },
   {
     name: IGZIP,

@@ -18,7 +18,7 @@ const GiB = 2 ** 30;
  * @property {number} cpu  seconds
  * @property {number} rss  bytes; the largest of all trials, because the peak must fit
  * @property {number | undefined} ratio  of its seconds to those of vdistream on the same file
- * @property {Pairs | undefined} pairs  for a chain: compared with one VHD
+ * @property {Pairs | undefined} pairs  compared with the row that it is `over`: for a chain, one VHD
  * @property {import('./bottleneck.mjs').Parts | undefined} parts  where its seconds went, if it is vdistream
  * @property {Trial[]} trials
  *
@@ -149,7 +149,7 @@ function table(image) {
       mib(row.rss),
       row.ratio === undefined ? '' : row.ratio.toFixed(2),
       row.parts === undefined ? '' : bottleneckText(row.parts),
-      ...(row.pairs ? chainCells(row.pairs) : []),
+      ...(image.layers && row.pairs ? chainCells(row.pairs) : []),
     ];
   });
   const rows = [head, ...body];

@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { CHAIN_ROWS } from './chain-rows.mjs';
-import { ours, shell } from './commands.mjs';
+import { ours, shell, sideBySide } from './commands.mjs';
 import { LIMIT_ROWS } from './limits.mjs';
 
 const INFLATE = fileURLToPath(new URL('inflate.mjs', import.meta.url));
@@ -14,7 +14,7 @@ const INFLATE = fileURLToPath(new URL('inflate.mjs', import.meta.url));
  * @property {'ours' | 'pipeline' | 'qemu' | 'limit'} kind
  * @property {'tar' | 'gzip' | 'raw'} reads  which file of the image; for a chain, the comparable form
  * @property {(image: Image) => readonly string[]} [files]  the files read instead of it
- * @property {string} [over]  name of the row that writes the same disk from one VHD
+ * @property {string} [over]  name of the row that writes the same disk with less work: from one VHD, or without reading it back
  * @property {(image: Image) => Work} [work]  the minimum of work
  * @property {readonly string[]} images  names
  * @property {readonly string[]} [needs]  programs besides tar, gzip and dd
@@ -50,6 +50,15 @@ export const ROWS = [
     images: SINGLE,
     argv: (image, device) => ours('--zero=assume-zero', image.tar, device),
   },
+  {
+    name: 'vdistream --verify, tar',
+    kind: 'ours',
+    reads: 'tar',
+    images: ['realistic'],
+    over: 'vdistream, tar',
+    argv: (image, device) => ours('--verify', image.tar, device),
+  },
+  { name: 'vdistream, eight at the same time', kind: 'ours', reads: 'tar', images: ['eight'], argv: sideBySide },
   {
     name: 'qemu-img convert, tar',
     kind: 'qemu',

@@ -11,7 +11,7 @@ import type { Target } from '../target/target.ts';
 import { mismatch } from './compare.ts';
 
 /** Bytes of disk per checksum. */
-const SUM_SPAN = 2 * MiB;
+export const SUM_SPAN = 2 * MiB;
 
 /** Bytes of a hole after which the target is asked again, so that a large one does not keep the event loop busy. */
 const ASK_EVERY = 512 * MiB;
@@ -29,12 +29,31 @@ export interface ReadBackOptions {
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
 
+/** What was read back while the disk was being written. */
+export interface EarlyReads {
+  /** The checksums of it. */
+  readonly found: Sums;
+  /** Whether the checksum at this index is that of its whole span, as the target has it now. */
+  isWhole(index: number): boolean;
+}
+
 /** Reads [0, size) of the target, including skipped ranges. Throws VERIFY_MISMATCH with the start of the 2 MiB that differ. */
 export async function verifySums(target: Target, size: number, expected: Sums, options: ReadBackOptions): Promise<void> {
   checkArguments('verifySums', target, size, expected);
   checkOptions('verifySums', options);
-  const found = emptySums(size);
-  const { pool, signal } = options;
+  const { pool, signal, onProgress } = options;
+  await verifyRest(target, size, expected, undefined, { pool, signal, onProgress });
+}
+
+/** Likewise, but does not read again what was read early. */
+export async function verifyRest(
+  target: Target,
+  size: number,
+  expected: Sums,
+  early: EarlyReads | undefined,
+  { pool, signal, onProgress }: ReadBackOptions,
+): Promise<void> {
+  const found = early?.found ?? emptySums(size);
   let compared = 0;
 
   async function check(offset: number): Promise<void> {
@@ -42,6 +61,7 @@ export async function verifySums(target: Target, size: number, expected: Sums, o
     const length = lengthOf(offset);
     const lease = await pool.acquire(signal);
     try {
+      found[offset / SUM_SPAN] = 0n;
       for (let done = 0; done < length; done += lease.bytes.length)
         await add(lease.bytes, offset + done, Math.min(length - done, lease.bytes.length));
     } finally {
@@ -59,21 +79,26 @@ export async function verifySums(target: Target, size: number, expected: Sums, o
       throw mismatch(target, offset, `the ${length} bytes from here on differ from what was written`);
     }
     compared += length;
-    options.onProgress?.(compared);
+    onProgress?.(compared);
   }
 
-  /** The starts of the spans that have to be read. Judges the others, which are holes: their sum is 0, like what `found` begins with. */
-  async function* spansWithData(): AsyncGenerator<number, void, void> {
+  /** The starts of the spans that have to be read. Judges the others: those read early, and holes, whose sum is 0. */
+  async function* spansToRead(): AsyncGenerator<number, void, void> {
     let known = 0;
     let data = 0;
     for (let offset = 0; offset < size; offset += SUM_SPAN) {
-      if (offset >= known || data < offset + SUM_SPAN) {
+      const isRead = early?.isWhole(offset / SUM_SPAN) === true;
+      if (offset >= known || (data < offset + SUM_SPAN && !isRead)) {
         throwIfCancelled(signal);
         data = (await target.nextData?.(offset)) ?? offset;
         known = offset + ASK_EVERY;
       }
-      if (data < offset + lengthOf(offset)) yield offset;
-      else judge(offset);
+      if (isRead) judge(offset);
+      else if (data < offset + lengthOf(offset)) yield offset;
+      else {
+        found[offset / SUM_SPAN] = 0n;
+        judge(offset);
+      }
     }
   }
 
@@ -86,5 +111,5 @@ export async function verifySums(target: Target, size: number, expected: Sums, o
   }
 
   // No more at a time than there are buffers.
-  await eachInParallel(spansWithData(), Math.min(pool.count, 8), check);
+  await eachInParallel(spansToRead(), Math.min(pool.count, 8), check);
 }

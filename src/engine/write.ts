@@ -19,7 +19,8 @@ import { type TargetInput, targetOpener } from './open.ts';
 import type { DiskInput } from './options.ts';
 import type { ZeroPolicy } from './plan.ts';
 import { type Pumped, pump } from './pump.ts';
-import { emptySums, verifySums } from './sums.ts';
+import { readingBack } from './read-back.ts';
+import { emptySums, verifyRest } from './sums.ts';
 import type { Counts } from './writer.ts';
 
 /** How to write a target. */
@@ -186,18 +187,16 @@ async function writeAndSync(
     onProgress?.({ phase: 'write', done, total, moved, toMove });
   };
   const extents = chosen.extents(timedBuffers(pool, stages), { signal, onAllocated });
-  const pumped = await pump(extents, target, { size: total, zero, sums, pool, signal, onProgress: onCounts }, stages);
+  const early = sums && target.direct ? readingBack(target, end) : undefined;
+  const pumped = await pump(extents, early?.target ?? target, { size: total, zero, sums, pool, signal, onProgress: onCounts }, stages);
   const tail = end > total ? await pump(emptyRange(total, end), target, { size: end - total, zero, signal }, stages) : undefined;
   await stages.during('sync', target.sync());
   let verified = false;
   if (sums) {
     const size = Math.min(end, target.size);
     verified = await readsMedium(target, size, warn);
-    await verifySums(target, size, sums, {
-      pool,
-      signal,
-      onProgress: (done) => onProgress?.({ phase: 'verify', done, total: size, moved: done, toMove: size }),
-    });
+    const onCompared = (done: number): void => onProgress?.({ phase: 'verify', done, total: size, moved: done, toMove: size });
+    await verifyRest(target, size, sums, early, { pool, signal, onProgress: onCompared });
   }
   return {
     ...pumped,

@@ -7,7 +7,8 @@
 
 import { roundUp, SECTOR, u32be } from '../bytes.ts';
 import { type Cursor, truncated } from '../cursor.ts';
-import { assert, type ErrorCode, VdiStreamError } from '../errors.ts';
+import { type ErrorCode, VdiStreamError } from '../errors.ts';
+import { inSlices } from '../slices.ts';
 import { FOOTER_SIZE, type Footer } from './footer.ts';
 import { HEADER_SIZE, type Header } from './header.ts';
 
@@ -73,16 +74,22 @@ const refuseBlock: BlockFault = (_code, _block, error) => {
  * Checks the table and sorts it into file order. `table` has at least `header.blocks` entries; `end` is the byte at which the last block
  * must have ended: that of the footer at the end, if that could be read first. Passes VHD_BLOCK_METADATA, VHD_BLOCK_OVERLAP and VHD_BLOCK_RANGE to `fault`, which throws them by default.
  */
-export function readBat(table: Uint8Array, footer: Footer, header: Header, end: number, fault: BlockFault = refuseBlock): Bat {
+export async function readBat(
+  table: Uint8Array,
+  footer: Footer,
+  header: Header,
+  end: number,
+  fault: BlockFault = refuseBlock,
+): Promise<Bat> {
   const bitmapBytes = bitmapBytesOf(header);
-  const placed = inFileOrder(table, header.blocks);
+  const placed = await inFileOrder(table, header.blocks);
   const wrong = (code: ErrorCode, block: number, message: () => string): void =>
     fault(code, block, () => new VdiStreamError(code, message(), { offset: header.tableOffset + block * 4 }));
 
   const metadata = metadataParts(footer, header);
   let previousEnd = 0;
   let previousBlock = -1;
-  for (let index = 0; index < placed.count; index++) {
+  function judge(index: number): void {
     const block = placed.block(index);
     const start = placed.sector(index) * SECTOR;
     const stop = start + bitmapBytes + neededBytes(block, footer, header);
@@ -101,6 +108,9 @@ export function readBat(table: Uint8Array, footer: Footer, header: Header, end: 
     previousEnd = stop;
     previousBlock = block;
   }
+  await inSlices(placed.count, (from, to) => {
+    for (let index = from; index < to; index++) judge(index);
+  });
   return {
     bitmapBytes,
     placed,
@@ -109,25 +119,46 @@ export function readBat(table: Uint8Array, footer: Footer, header: Header, end: 
   };
 }
 
-/**
- * Sorts by sector without allocating an object or a BigInt per block: each pair is a 64-bit number, with the sector as its high half and
- * the block as its low half.
- */
-function inFileOrder(table: Uint8Array, blocks: number): Placed {
+/** A radix sort: unlike a sort of the engine it can be done in turns. Blocks in the same place stay in the order of the disk. */
+async function inFileOrder(table: Uint8Array, blocks: number): Promise<Placed> {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
+  const sectorOf = (block: number): number => view.getUint32(block * 4);
   let count = 0;
-  for (let block = 0; block < blocks; block++) if (view.getUint32(block * 4) !== UNUSED) count++;
+  await inSlices(blocks, (from, to) => {
+    for (let block = from; block < to; block++) if (sectorOf(block) !== UNUSED) count++;
+  });
 
-  const pairs = new BigUint64Array(count);
-  const halves = new Uint32Array(pairs.buffer);
-  assert(new Uint8Array(Uint16Array.of(1).buffer)[0] === 1, 'the layout of the pairs needs a little-endian machine');
+  let order = new Uint32Array(count);
   let at = 0;
-  for (let block = 0; block < blocks; block++) {
-    const sector = view.getUint32(block * 4);
-    if (sector === UNUSED) continue;
-    halves[at++] = block;
-    halves[at++] = sector;
-  }
-  pairs.sort();
-  return { count, block: (index) => halves[index * 2] ?? 0, sector: (index) => halves[index * 2 + 1] ?? 0 };
+  let last = 0;
+  let isSorted = true;
+  await inSlices(blocks, (from, to) => {
+    for (let block = from; block < to; block++) {
+      const sector = sectorOf(block);
+      if (sector === UNUSED) continue;
+      order[at++] = block;
+      isSorted &&= sector >= last;
+      last = sector;
+    }
+  });
+  if (!isSorted) for (const shift of [0, 16]) order = await sortedBy(order, (block) => (sectorOf(block) >>> shift) & 0xffff);
+  return { count, block: (index) => order[index] ?? 0, sector: (index) => sectorOf(order[index] ?? 0) };
+}
+
+/** Sorted by 16 bits; what has the same bits stays in its order. */
+async function sortedBy(items: Uint32Array<ArrayBuffer>, keyOf: (item: number) => number): Promise<Uint32Array<ArrayBuffer>> {
+  const starts = new Uint32Array(0x10001);
+  const sorted = new Uint32Array(items.length);
+  await inSlices(items.length, (from, to) => {
+    for (const item of items.subarray(from, to)) starts[keyOf(item) + 1] = (starts[keyOf(item) + 1] ?? 0) + 1;
+  });
+  for (let key = 1; key < starts.length; key++) starts[key] = (starts[key] ?? 0) + (starts[key - 1] ?? 0);
+  await inSlices(items.length, (from, to) => {
+    for (const item of items.subarray(from, to)) {
+      const place = starts[keyOf(item)] ?? 0;
+      sorted[place] = item;
+      starts[keyOf(item)] = place + 1;
+    }
+  });
+  return sorted;
 }

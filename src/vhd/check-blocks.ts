@@ -48,7 +48,7 @@ export async function checkBlocks(cursor: Cursor, footer: Footer, end: EndAhead 
   const misplaced = new Set<number>();
   const listed = limited(report);
   const limit = limitOf(cursor, end);
-  const bat = readBat(table, footer, header, limit, (code, block, error) => {
+  const bat = await readBat(table, footer, header, limit, (code, block, error) => {
     if (misplaced.has(block)) return;
     misplaced.add(block);
     listed.fault(code, error);

@@ -2,6 +2,7 @@
 
 import { KiB, roundUp, SECTOR } from '../bytes.ts';
 import type { Range } from '../disk/disk.ts';
+import { nextTurn, SLICE } from '../slices.ts';
 import { type Bat, bitmapBytesOf, metadataParts } from './bat.ts';
 import type { Batmap } from './batmap.ts';
 import type { Footer } from './footer.ts';
@@ -27,10 +28,10 @@ const ALIGNMENT = 4 * KiB;
 const MAX_LOCATOR = 64 * KiB;
 
 /**
- * The gaps of bytes [from, to), in the order of the file. Each is computed when it is asked for; with `to` Infinity, so is the last one's
- * length. Overlapping parts are no fault here.
+ * The gaps of bytes [from, to), in the order of the file. Each is computed when it is asked for, in turns of the event loop if there are
+ * many blocks before it; with `to` Infinity, the length of the last one is, too. Overlapping parts are no fault here.
  */
-export function* gapsOf({ footer, header, bat, batmap }: Occupied, from: number, to: number): Generator<Gap> {
+export async function* gapsOf({ footer, header, bat, batmap }: Occupied, from: number, to: number): AsyncGenerator<Gap, void, void> {
   const fixed = fixedParts(footer, header, batmap);
   const blockBytes = bitmapBytesOf(header) + header.blockSize;
   const blocks = bat?.placed.count ?? 0;
@@ -39,6 +40,7 @@ export function* gapsOf({ footer, header, bat, batmap }: Occupied, from: number,
     const next = fixed[part];
     const block = bat !== undefined && index < blocks ? bat.placed.sector(index) * SECTOR : Number.POSITIVE_INFINITY;
     const isBlock = next === undefined || block < next.start;
+    if (isBlock && index % SLICE === SLICE - 1) await nextTurn();
     const start = isBlock ? block : next.start;
     if (start >= to) break;
     if (start - at > (isBlock ? ALIGNMENT : 0)) yield { offset: at, length: start - at, isBeforeBlocks: isBlock && index === 0 };
@@ -70,8 +72,8 @@ function fixedParts(footer: Footer, header: Header, batmap: Batmap | undefined):
 }
 
 /** The byte after the last part of the file, at which the footer belongs. */
-export function endOfParts(occupied: Occupied): number {
+export async function endOfParts(occupied: Occupied): Promise<number> {
   let end = 0;
-  for (const { offset } of gapsOf(occupied, 0, Number.POSITIVE_INFINITY)) end = offset;
+  for await (const { offset } of gapsOf(occupied, 0, Number.POSITIVE_INFINITY)) end = offset;
   return end;
 }

@@ -83,7 +83,7 @@ async function readBlockMetadata(
   const header = parseHeader(await cursor.read(HEADER_SIZE), footer);
   const stray = createStray(footer, header);
   await lookBeforeTable(cursor, { footer, header }, stray);
-  const bat = readBat(await readTable(cursor, header), footer, header, limitOf(cursor, end));
+  const bat = await readBat(await readTable(cursor, header), footer, header, limitOf(cursor, end));
   const batmap = await readBatmap(cursor, footer, header, firstByte(bat));
   const emptyTail = end === undefined || type !== 'dynamic' ? undefined : await findEmptyTail(cursor, bat);
   if (end !== undefined && !hasFooter(end)) judgeEmptyTail(emptyTail, end, () => {}, refuse);

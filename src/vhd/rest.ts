@@ -42,13 +42,13 @@ export async function judgeRest(cursor: Cursor, remaining: Remaining, warn: OnWa
 }
 
 async function readToEnd(cursor: Cursor, { occupied, end: ahead, stray }: Remaining): Promise<End> {
-  const partsEnd = endOfParts(occupied);
+  const partsEnd = await endOfParts(occupied);
   if (ahead === undefined) return streamToEnd(cursor, partsEnd, stray);
   const end = hasFooter(ahead) ? ahead : ((await footerAt(cursor, partsEnd)) ?? ahead);
   // A device holds after the last block what it held before, so that need not be read: often it is most of a large volume.
   const to = cursor.isDevice ? Math.min(partsEnd, end.offset) : end.offset;
   let data = 0;
-  for (const gap of gapsOf(occupied, 0, to)) {
+  for await (const gap of gapsOf(occupied, 0, to)) {
     // One hole may cover many gaps.
     if (gap.offset + gap.length > data) data = await lookAtGap(cursor, gap, stray);
   }

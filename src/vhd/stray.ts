@@ -104,13 +104,13 @@ export async function lookAtGap(cursor: Cursor, gap: Gap, stray: Stray): Promise
 /** Looks at the gaps of a stream that come before the table, which is needed to find the others. */
 export async function lookBeforeTable(cursor: Cursor, occupied: Occupied, stray: Stray): Promise<void> {
   if (cursor.seekable) return;
-  for (const gap of gapsOf(occupied, cursor.position, occupied.header.tableOffset)) await lookAtGap(cursor, gap, stray);
+  for await (const gap of gapsOf(occupied, cursor.position, occupied.header.tableOffset)) await lookAtGap(cursor, gap, stray);
 }
 
 /** A cursor over a stream that looks at the gaps it moves past; from where it is now. */
 export function watching(cursor: Cursor, occupied: Occupied, stray: Stray): Cursor {
   const gaps = gapsOf(occupied, cursor.position, Number.POSITIVE_INFINITY);
-  let gap = gaps.next();
+  let next = gaps.next();
   return {
     seekable: false,
     length: cursor.length,
@@ -122,9 +122,11 @@ export function watching(cursor: Cursor, occupied: Occupied, stray: Stray): Curs
     fill: (...into) => cursor.fill(...into),
     chunks: () => cursor.chunks(),
     async moveTo(position) {
+      let gap = await next;
       while (!gap.done && gap.value.offset + gap.value.length <= position) {
         await lookAtGap(cursor, gap.value, stray);
-        gap = gaps.next();
+        next = gaps.next();
+        gap = await next;
       }
       await cursor.moveTo(position);
     },

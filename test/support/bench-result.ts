@@ -28,6 +28,7 @@ const image = {
   tar: '',
   gzip: '',
   member: '0.vhd',
+  copies: 1,
   memberOffset: 512,
   size: 8 * GIB,
   allocated: 2 * GIB,
