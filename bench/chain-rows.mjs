@@ -45,7 +45,7 @@ const work = (read, written) => (image) => {
 /** For a seekable source. */
 const shown = (/** @type {readonly LayerFacts[]} */ layers) => sum(layers, 'shown');
 const all = (/** @type {readonly LayerFacts[]} */ layers) => sum(layers, 'allocated');
-/** A gzip file is inflated up to its leaf, the last layer, for the size of the disk, and then again from its start. */
+/** For a device, a gzip file is inflated up to its leaf, the last layer, for the size of the disk, and then again from its start. */
 const twice = (/** @type {readonly LayerFacts[]} */ layers) => all(layers) + all(layers.slice(1));
 
 const size = (/** @type {Image} */ image) => [`--virtual-size=${image.size}`];
@@ -109,6 +109,15 @@ const GZIP = [
     files: (image) => [chainOf(image).baseFirstGzip],
     over: 'tar.gz',
     work: work(twice, 'present'),
+  },
+  {
+    name: BASE_FIRST,
+    how: 'tar.gz, size given',
+    reads: 'gzip',
+    files: (image) => [chainOf(image).baseFirstGzip],
+    over: 'tar.gz',
+    work: work(all, 'present'),
+    options: size,
   },
   {
     name: BASE_FIRST,

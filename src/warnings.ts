@@ -110,7 +110,7 @@ export const WARNINGS = {
   FETCHED_TWICE: {
     about: 'source',
     meaning:
-      'The size of the disk came too late to write it: the leaf of a chain came after its parent, or a fixed VHD or a raw disk is compressed, and its size is at its end. So the image was fetched twice. The size, or a cache, avoids that; for a chain, a staging folder does too.',
+      'The size of the disk came too late to write it: the leaf of a chain came after its parent, and its size could not be assumed or had been assumed wrongly; or a fixed VHD or a raw disk is compressed, and its size is at its end. So the image was fetched twice. The size, or a cache, avoids that; for a chain, a staging folder does too.',
   },
   HTTP_RETRY: {
     about: 'source',

@@ -1,18 +1,17 @@
 /** A dry run: everything that precedes the first write, and what a write would do after it. */
 
-import { stat } from 'node:fs/promises';
 import { checkOptions, checkPlace } from '../arguments.ts';
 import type { DiskType } from '../disk/disk.ts';
-import { isErrno } from '../host/errno.ts';
 import type { ChosenDisk } from '../image/chain.ts';
-import type { Target, TargetOpener } from '../target/target.ts';
+import type { Source } from '../source/source.ts';
+import type { Target } from '../target/target.ts';
 import type { Warning } from '../warnings.ts';
 import { inputOf } from './input.ts';
-import { withDisk } from './job.ts';
+import { type Job, withDisk } from './job.ts';
 import type { TargetInput } from './open.ts';
 import type { DiskInput } from './options.ts';
 import { plan, type ZeroPolicy } from './plan.ts';
-import { openerFor, openFor, type WriteOptions } from './write.ts';
+import { kindOf, openerFor, openFor, type TargetKind, type WriteOptions } from './write.ts';
 
 /** What is known of a disk before the first write, and how its empty regions would be treated. Sizes in bytes. */
 export interface DiskDryRun {
@@ -35,8 +34,7 @@ export interface DiskDryRun {
 /** Sizes in bytes. */
 export interface WriteDryRun extends DiskDryRun {
   readonly target: string;
-  /** `new-file`: it does not exist yet. Undefined for a target without a path. */
-  readonly kind: 'device' | 'file' | 'new-file' | 'other' | undefined;
+  readonly kind: TargetKind;
   /** As it would be with the disk on it; undefined if it has no end. */
   readonly targetSize: number | undefined;
   /** The smallest unit that can be written. */
@@ -61,7 +59,7 @@ export async function dryRunWrite(given: DiskInput, target: TargetInput, options
   checkOptions('dryRunWrite', options);
   const { zero, zeroTail = false, verify, force } = options;
   const opener = openerFor(target, verify);
-  return withDisk(input, options, async (chosen, sources, job) => {
+  async function use(chosen: ChosenDisk, sources: readonly Source[], job: Job): Promise<WriteDryRun> {
     const kind = await kindOf(opener);
     const opened = await openFor(opener, chosen, sources, { verify, force, purpose: 'dry-run' }, job);
     // Not `close`: an opener that ignores the purpose may have created a file.
@@ -71,7 +69,8 @@ export async function dryRunWrite(given: DiskInput, target: TargetInput, options
       zeroTail,
       ...diskDryRun(chosen, { zero, readsZero: opened.readsZero, warnings: job.warnings }),
     };
-  });
+  }
+  return withDisk(input, options, { use });
 }
 
 interface EmptyRegions {
@@ -101,14 +100,4 @@ function factsOf({ name, size: opened, align, readsZero, direct }: Target, kind:
     direct,
     bytesAfter: hasEnd ? Math.max(0, size - virtualSize) : 0,
   };
-}
-
-async function kindOf({ path }: TargetOpener): Promise<WriteDryRun['kind']> {
-  if (path === undefined) return undefined;
-  try {
-    const found = await stat(path);
-    return found.isBlockDevice() ? 'device' : found.isFile() ? 'file' : 'other';
-  } catch (error) {
-    return isErrno(error, 'ENOENT') ? 'new-file' : 'other';
-  }
 }

@@ -7,6 +7,7 @@ import { createPool, type Pool } from '../host/pool.ts';
 import { createStages, type StageClock } from '../host/stages.ts';
 import { type ChosenDisk, isLate, leafIsLate, onlyDisk } from '../image/chain.ts';
 import { outerCompression } from '../image/content.ts';
+import { printable } from '../quote.ts';
 import type { Source } from '../source/source.ts';
 import { timedSource } from '../source/timed.ts';
 import { type OnWarning, type Warning, warner } from '../warnings.ts';
@@ -18,7 +19,7 @@ import { reading } from './progress.ts';
 export interface DiskOptions extends ReadOptions {
   /**
    * Bytes of the disk. Needed only for a stream that does not give the size in time: a parent precedes its leaf, or the disk is raw or a fixed
-   * VHD. Throws VHD_SIZE or RAW_SIZE if it is wrong.
+   * VHD. With it, a compressed file is not searched for the leaf. Throws CHAIN_SIZE, VHD_SIZE or RAW_SIZE if it is wrong.
    */
   readonly virtualSize?: number | undefined;
   /** A folder for layers that precede their leaf in a stream; nothing is left in it. */
@@ -65,41 +66,60 @@ export function stopwatch(): () => number {
 /** Uses the disk while its sources are open. */
 type Use<T> = (chosen: ChosenDisk, sources: readonly Source[], job: Job) => Promise<T>;
 
+interface DiskUse<T> {
+  readonly use: Use<T>;
+  /** When `use` fails, nothing of it is left. So it can begin with a size that is only assumed, and start again with the right one. */
+  readonly leavesNothing?: boolean | undefined;
+}
+
 /**
  * Opens the sources and their disk, and always closes the sources. If the size is not known in time, since the leaf comes late or the size is
- * at the end of the disk, a source that can be opened again is fetched twice; a pipe throws CHAIN_ORDER or DISK_SIZE_UNKNOWN.
+ * at the end of the disk, a source that can be opened again is fetched twice; a pipe throws CHAIN_ORDER or DISK_SIZE_UNKNOWN. `use` is called
+ * twice if it began with an assumed size, and that is wrong.
  */
-export async function withDisk<T>(input: DiskInput, options: DiskOptions, use: Use<T>): Promise<T> {
+export async function withDisk<T>(input: DiskInput, options: DiskOptions, { use, leavesNothing }: DiskUse<T>): Promise<T> {
   const { disk, raw, rawBase, manifest, inflate, signal, onProgress, pool, strict, onWarning, virtualSize } = options;
   const job = createJob({ pool, strict, onWarning });
 
-  const first = await openDisk(input, options, virtualSize, job, use);
+  const first = await openDisk(input, options, virtualSize, job, { use, leavesNothing });
   if ('result' in first) return first.result;
-  if (!first.canGoBack && !opensAgain(input)) throw first.late;
-  if (!first.canGoBack)
-    job.warn({ code: 'FETCHED_TWICE', message: `${whyLate(first.late)}, so the image is fetched up to there, then again from the start` });
-  const { virtualSize: found } = await info(input, { disk, raw, rawBase, manifest, inflate, signal, onProgress, quick: true });
-  const second = found === undefined ? first : await openDisk(input, options, found, job, use);
+  const { late, canGoBack, leafSize } = first;
+  if (!canGoBack && !opensAgain(input)) throw late;
+  if (!canGoBack)
+    job.warn({ code: 'FETCHED_TWICE', message: `${whyLate(late)}, so the image is fetched up to there, then again from the start` });
+  const size = leafSize ?? (await info(input, { disk, raw, rawBase, manifest, inflate, signal, onProgress, quick: true })).virtualSize;
+  const second = size === undefined ? first : await openDisk(input, options, size, withoutRepeats(job), { use });
   if ('result' in second) return second.result;
   throw second.late;
 }
 
-/** The size of the disk comes too late to write it: CHAIN_ORDER or DISK_SIZE_UNKNOWN. */
+/** The same job for starting again: warnings that it has reported are not reported again. */
+function withoutRepeats(job: Job): Job {
+  const { warn, warnings } = job;
+  const reported = new Set(warnings.map(keyOf));
+  return { ...job, warn: (warning) => (reported.has(keyOf(warning)) ? undefined : warn(warning)) };
+}
+
+const keyOf = ({ code, message, member, offset }: Warning): string => JSON.stringify([code, printable(message), member, offset]);
+
+/** The size of the disk comes too late to write it: CHAIN_ORDER, DISK_SIZE_UNKNOWN, or CHAIN_SIZE if it was assumed wrongly. */
 export interface Late {
   readonly late: VdiStreamError;
   /** All sources are files: a member of a compressed archive is a stream even there. */
   readonly canGoBack: boolean;
+  /** Bytes, if the leaf has come by now. */
+  readonly leafSize?: number | undefined;
 }
 
 export const whyLate = ({ code }: VdiStreamError): string =>
-  code === 'CHAIN_ORDER' ? 'the leaf, which has the size of the disk, does not come first' : 'the size of the disk is at its end';
+  code === 'DISK_SIZE_UNKNOWN' ? 'the size of the disk is at its end' : 'the leaf, which has the size of the disk, does not come first';
 
 async function openDisk<T>(
   input: DiskInput,
   { disk, raw, rawBase, manifest, inflate, sha256, signal, onProgress, staging, force }: DiskOptions,
   virtualSize: number | undefined,
   job: Job,
-  use: Use<T>,
+  { use, leavesNothing }: DiskUse<T>,
 ): Promise<{ readonly result: T } | Late> {
   const { warn, stages } = job;
   // Searching a source for its leaf may take a while, so that is reported. Later, progress counts bytes of the disk.
@@ -110,17 +130,24 @@ async function openDisk<T>(
     const [source] = sources;
     const inflater = source && inflaterOf(await outerCompression(source.cursor), inflate);
     const anyParent = force?.includes('parent') === true;
+    const canGoBack = sources.every(({ cursor }) => cursor.seekable);
     const leafOptions = {
       image: { choice: { disk, raw, rawBase, manifest, inflate }, virtualSize, single: true, warn, stages },
       staging,
       anyParent,
+      assumeSize: leavesNothing && (canGoBack || opensAgain(input)),
     };
-    const canGoBack = sources.every(({ cursor }) => cursor.seekable);
     const chosen = await onlyDisk(sources, leafOptions).catch(lateSize);
     if (chosen instanceof VdiStreamError) return { late: chosen, canGoBack };
     if (isLate(chosen)) return { late: leafIsLate(chosen), canGoBack };
     onRead = undefined;
-    return { result: await use(chosen, sources, { ...job, inflate: inflater }) };
+    try {
+      return { result: await use(chosen, sources, { ...job, inflate: inflater }) };
+    } catch (error) {
+      if (!chosen.isAssumed || !(error instanceof VdiStreamError) || error.left.length > 0) throw error;
+      if (error.code === 'CHAIN_SIZE') return { late: error, canGoBack, leafSize: chosen.leafSize() };
+      return { late: lateSize(error), canGoBack };
+    }
   });
 }
 

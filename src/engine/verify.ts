@@ -4,10 +4,12 @@ import { checkOpenedTarget, checkOptions, checkPlace } from '../arguments.ts';
 import { MiB } from '../bytes.ts';
 import type { InflateName } from '../codec/inflate.ts';
 import { createPool } from '../host/pool.ts';
+import type { ChosenDisk } from '../image/chain.ts';
+import type { Source } from '../source/source.ts';
 import type { Warning } from '../warnings.ts';
 import { comparing, readsMedium } from './compare.ts';
 import { inputOf } from './input.ts';
-import { bytesRead, type DiskOptions, withDisk } from './job.ts';
+import { bytesRead, type DiskOptions, type Job, withDisk } from './job.ts';
 import { type TargetInput, targetOpener } from './open.ts';
 import type { DiskInput } from './options.ts';
 import { pump } from './pump.ts';
@@ -35,7 +37,11 @@ export async function verifyDisk(given: DiskInput, target: TargetInput, options:
   checkPlace('verifyDisk', 'the target', target);
   checkOptions('verifyDisk', options);
   const { force, signal, onProgress } = options;
-  return withDisk(input, options, async (chosen, sources, { pool, warn, warnings, inflate, seconds }) => {
+  async function use(
+    chosen: ChosenDisk,
+    sources: readonly Source[],
+    { pool, warn, warnings, inflate, seconds }: Job,
+  ): Promise<VerifyResult> {
     const { virtualSize: total, rewrites } = chosen;
     const opened = await targetOpener(target).open({ size: total, force, onWarning: warn, purpose: 'compare' });
     checkOpenedTarget(opened.name, opened);
@@ -70,5 +76,6 @@ export async function verifyDisk(given: DiskInput, target: TargetInput, options:
     } finally {
       await opened.close();
     }
-  });
+  }
+  return withDisk(input, options, { use });
 }

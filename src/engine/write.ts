@@ -1,11 +1,13 @@
 /** Writing: from a source to a target, with verification if requested. */
 
+import { stat } from 'node:fs/promises';
 import { checkOpenedTarget, checkOptions, checkPlace } from '../arguments.ts';
 import { TiB } from '../bytes.ts';
 import type { InflateName } from '../codec/inflate.ts';
 import type { DiskType } from '../disk/disk.ts';
 import type { Extent } from '../disk/extent.ts';
 import { rejection, VdiStreamError } from '../errors.ts';
+import { isErrno } from '../host/errno.ts';
 import { timedBuffers } from '../host/pool.ts';
 import type { StageTimes } from '../host/stages.ts';
 import type { ChosenDisk, DiskSummary } from '../image/chain.ts';
@@ -74,13 +76,30 @@ export async function writeDisk(given: DiskInput, target: TargetInput, options: 
   checkOptions('writeDisk', options);
   const { zero, zeroTail, verify, force, signal, onProgress } = options;
   const opener = openerFor(target, verify);
-  return withDisk(input, options, async (chosen, sources, job) => {
-    try {
-      return await writeTo(opener, chosen, sources, { zero, zeroTail, verify, force, signal, onProgress }, job);
-    } catch (error) {
-      throw whileWriting(error, signal);
-    }
+  const leavesNothing = opener.keepsNothing === true || (await kindOf(opener)) === 'new-file';
+  return withDisk(input, options, {
+    leavesNothing,
+    async use(chosen, sources, job) {
+      try {
+        return await writeTo(opener, chosen, sources, { zero, zeroTail, verify, force, signal, onProgress }, job);
+      } catch (error) {
+        throw whileWriting(error, signal);
+      }
+    },
   });
+}
+
+/** `new-file`: it does not exist yet. Undefined for a target without a path. */
+export type TargetKind = 'device' | 'file' | 'new-file' | 'other' | undefined;
+
+export async function kindOf({ path }: TargetOpener): Promise<TargetKind> {
+  if (path === undefined) return undefined;
+  try {
+    const found = await stat(path);
+    return found.isBlockDevice() ? 'device' : found.isFile() ? 'file' : 'other';
+  } catch (error) {
+    return isErrno(error, 'ENOENT') ? 'new-file' : 'other';
+  }
 }
 
 /** What a call rejects with that has written to a target which it does not remove. */

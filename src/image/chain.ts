@@ -31,6 +31,10 @@ export interface ChosenDisk {
   readonly layers: number | undefined;
   /** Whether a later layer may overwrite extents of an earlier one. */
   readonly rewrites: boolean;
+  /** Whether `virtualSize` is an assumption: then `extents` throws CHAIN_SIZE if the leaf has another size. */
+  readonly isAssumed: boolean;
+  /** Bytes of the topmost layer so far. */
+  leafSize(): number | undefined;
   /**
    * Ends only when every source has been read to its end: the iteration throws for a second disk, a missing layer, a bad CRC or digest, or
    * a truncated archive.
@@ -79,7 +83,7 @@ export async function onlyDisk(sources: readonly Source[], options: LeafOptions)
   const { first } = found;
   if (first.done) throw first.value.noDisk(sources[0]?.name ?? '', choice.disk);
   if (found.isLate) return { lateAfter: first.value.name };
-  return chosenDisk(first.value, found, createLayers({ disk: choice.disk, anyParent, warn }));
+  return chosenDisk(first.value, found, createLayers({ disk: choice.disk, anyParent, warn, leafSize: found.ahead?.size }));
 }
 
 /** The disk that begins with `first`, and has the others in `rest` as its layers. `layers` has none yet. */
@@ -95,6 +99,8 @@ export async function chosenDisk(first: StoredDisk, rest: Pick<Found, 'disks' | 
     virtualSize: ahead?.size ?? disk.virtualSize,
     allocatedBytes: Math.max(disk.allocatedBytes, ahead?.allocatedBytes ?? 0),
     rewrites: !first.leafFirst,
+    isAssumed: ahead?.isAssumed === true,
+    leafSize: () => layers.leaf()?.virtualSize,
     extents: (buffers, flattening = {}) => flattened(first, disk, rest, layers, buffers, flattening),
   };
 }

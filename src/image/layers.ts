@@ -16,13 +16,16 @@ interface LayerRules {
   /** Accept parents with any unique ID. */
   readonly anyParent: boolean;
   readonly warn: OnWarning;
+  /** The expected size of the leaf, if known. */
+  readonly leafSize?: number | undefined;
 }
 
 export interface Layers {
   /**
    * Adds a layer and returns its rank. `name` is for messages, `place` its position in the chain. Without one, or in another chain, it must
    * be the parent of the base so far, or a layer over the leaf so far, which then gets a negative rank.
-   * Throws DISK_DUPLICATE, DISK_AMBIGUOUS, CHAIN_DEEP, CHAIN_ORDER, CHAIN_TYPE, CHAIN_PARENT, CHAIN_RAW_SIZE.
+   * Throws DISK_DUPLICATE, DISK_AMBIGUOUS, CHAIN_DEEP, CHAIN_ORDER, CHAIN_TYPE, CHAIN_PARENT, CHAIN_RAW_SIZE; CHAIN_SIZE for a layer that
+   * its name makes the leaf.
    */
   add(name: string, place: Place | undefined, facts: LayerFacts): number;
   /** The layer has been read to its end, including the footer of a fixed disk in a stream. */
@@ -55,7 +58,7 @@ interface AddedLayer extends Link {
   readonly endSize?: number;
 }
 
-export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
+export function createLayers({ disk, anyParent, warn, leafSize }: LayerRules): Layers {
   const leafRank = leafRankOf(disk);
   const added = new Map<number, AddedLayer>();
   /** Ranks of children whose link to their parent has been checked. */
@@ -97,6 +100,8 @@ export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
         link(added.get(rank - 1), layer);
         link(layer, added.get(rank + 1));
       }
+      // That of a fixed disk may be less at its end.
+      if (place !== undefined && rank === leafRank && type !== 'fixed') checkSize(layer, leafSize);
       return rank;
     },
 
@@ -112,10 +117,7 @@ export function createLayers({ disk, anyParent, warn }: LayerRules): Layers {
       refuseGaps(layers, leafRank);
       for (const [index, layer] of layers.entries()) link(layer, layers[index + 1]);
       checkBase(layers);
-      const { facts, endSize } = leaf;
-      if (size !== undefined && facts.virtualSize !== size && endSize !== size) {
-        throw new VdiStreamError('CHAIN_SIZE', `the leaf has ${facts.virtualSize} bytes, not ${size}`, { member: leaf.name });
-      }
+      if (leaf.endSize !== size) checkSize(leaf, size);
     },
   };
 }
@@ -156,6 +158,12 @@ function unlinked({ name, place, facts }: Omit<AddedLayer, 'rank'>, layers: read
     return new VdiStreamError('CHAIN_ORDER', message, { member: name });
   }
   return new VdiStreamError('DISK_AMBIGUOUS', `${both}, and none was chosen`, { member: name });
+}
+
+/** Throws CHAIN_SIZE. */
+function checkSize({ name, facts: { virtualSize } }: AddedLayer, size: number | undefined): void {
+  if (size === undefined || virtualSize === size) return;
+  throw new VdiStreamError('CHAIN_SIZE', `the leaf has ${virtualSize} bytes, not ${size}`, { member: name });
 }
 
 /** Throws CHAIN_GAP. */

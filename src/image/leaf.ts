@@ -1,8 +1,10 @@
 /**
  * The leaf of a chain has the size of the disk, which is needed before the first byte is written. If the leaf does not come first, a seekable
- * source is searched for it; for a stream, the caller passes the size, or the layers before the leaf are kept in a staging folder.
+ * source is searched for it; for a stream, the caller passes the size, or the layers before the leaf are kept in a staging folder. Searching
+ * a compressed file means to decompress it up to the leaf, so there the size may be passed or assumed, too.
  */
 
+import type { Disk } from '../disk/disk.ts';
 import type { Source } from '../source/source.ts';
 import { stage } from '../source/staging.ts';
 import { outerCompression } from './content.ts';
@@ -19,12 +21,16 @@ export interface LeafOptions {
   readonly staging?: string | undefined;
   /** Accept parents with any unique ID. */
   readonly anyParent: boolean;
+  /** If the size of the leaf comes late, assume that it is that of the first layer, rather than read everything up to the leaf twice. */
+  readonly assumeSize?: boolean | undefined;
 }
 
 /** What is known about the leaf in advance. */
 export interface Ahead {
   /** Bytes of the disk. */
   readonly size: number;
+  /** Whether `size` is an assumption: the leaf has not been seen. */
+  readonly isAssumed?: boolean;
   /** Undefined if only its size is known. */
   readonly leaf: Leaf | undefined;
   /** Of all layers, if all have been read; otherwise 0. */
@@ -43,7 +49,7 @@ export interface Found {
 
 /** Opens the sources and finds the leaf. Throws what looking ahead throws. */
 export async function findLeaf(sources: readonly Source[], options: LeafOptions): Promise<Found> {
-  const { image, staging } = options;
+  const { image, staging, assumeSize = false } = options;
   const { choice, virtualSize } = image;
   const leafRank = leafRankOf(choice.disk);
   const canGoBack = sources.every(({ cursor }) => cursor.seekable);
@@ -58,14 +64,15 @@ export async function findLeaf(sources: readonly Source[], options: LeafOptions)
   const first = await disks.next();
   const found: Found = { disks, first, ahead: undefined, isLate: false };
   if (first.done) return found;
-  const givenSize = virtualSize === undefined ? undefined : { size: virtualSize, leaf: undefined, allocatedBytes: 0, layers: undefined };
+  const givenSize = virtualSize === undefined ? undefined : onlySize(virtualSize);
   if (isLeaf(first.value.place, leafRank))
     return { ...found, ahead: (await isOfOtherSize(first.value, virtualSize)) ? givenSize : undefined };
   const mayBe = mayBeLeaf(first.value.place, leafRank);
-  if (canGoBack) {
+  if (canGoBack && (mayBe || givenSize === undefined)) {
     const disk = await first.value.open();
     // A disk without a parent is assumed to be the only one, unless the caller passed a different size.
     if (mayBe && disk.parent === undefined && (virtualSize ?? disk.virtualSize) === disk.virtualSize) return found;
+    if (assumeSize && !mayBe) return { ...found, ahead: assumed(disk) };
     await rewind(feed, sources);
     return open(await lookAhead(sources, options, 'to the leaf'));
   }
@@ -74,8 +81,13 @@ export async function findLeaf(sources: readonly Source[], options: LeafOptions)
     const sorted = leafFirst(first.value, disks, leafRank, staging, sources);
     return { ...found, disks: sorted, first: await sorted.next() };
   }
+  if (assumeSize && !mayBe) return { ...found, ahead: assumed(await first.value.open()) };
   return { ...found, isLate: !mayBe };
 }
+
+const assumed = ({ virtualSize }: Disk): Ahead => ({ ...onlySize(virtualSize), isAssumed: true });
+
+const onlySize = (size: number): Ahead => ({ size, leaf: undefined, allocatedBytes: 0, layers: undefined });
 
 /** Whether a layer over this first member of a stream may follow, as the given size says. */
 async function isOfOtherSize({ place, leafFirst, open }: StoredDisk, size: number | undefined): Promise<boolean> {

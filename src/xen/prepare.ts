@@ -60,11 +60,19 @@ export async function withPrepared<T>(
   const { signal: cancel, pool = sharedPool() } = disk;
   const sr = parseSrUuid(given);
   return whileAsking(toolstack, reaper, { sr, raw, dryRun, cancel }, (signal, answered) =>
-    withDisk(input, { ...disk, signal, pool }, async (chosen, sources, job) => {
-      if (verify) refuseToSum(chosen.virtualSize);
-      const answers = await answered(job);
-      return use({ ...answers, wanted: { sr, name, size: chosen.virtualSize, raw }, chosen, sources, job, signal });
-    }),
+    withDisk(
+      input,
+      { ...disk, signal, pool },
+      {
+        // What it has created is removed.
+        leavesNothing: !dryRun,
+        async use(chosen, sources, job) {
+          if (verify) refuseToSum(chosen.virtualSize);
+          const answers = await answered(job);
+          return use({ ...answers, wanted: { sr, name, size: chosen.virtualSize, raw }, chosen, sources, job, signal });
+        },
+      },
+    ),
   );
 }
 

@@ -1,3 +1,5 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
@@ -26,6 +28,8 @@ interface Way {
   readonly name: string;
   readonly input: () => Input;
   readonly virtualSize?: number;
+  /** The path of a file that does not exist, as the target. */
+  readonly toFile?: string;
 }
 
 const manners = fc.record({
@@ -54,6 +58,8 @@ function waysOf({ vhds, content }: Chain, order: readonly number[], folder: stri
     { name: 'a file', input: () => plainPath },
     { name: 'a stream', input: () => chunked(tar, chunks), virtualSize },
     { name: 'a compressed file', input: () => packedPath },
+    { name: 'a compressed file of known size', input: () => packedPath, virtualSize },
+    { name: 'a compressed file, to a new file', input: () => packedPath, toFile: join(folder, 'disk') },
     { name: 'a compressed stream', input: () => chunked(packed, chunks), virtualSize },
   ];
 }
@@ -78,6 +84,13 @@ test('whatever happened to a stack of snapshots, every archive of it, in every o
       const size = Math.ceil((content.length + 1) / 4096) * 4096;
       const expected = Buffer.concat([content, Buffer.alloc(size - content.length, fill)]);
 
+      async function tryFile({ input }: Way, path: string): Promise<void> {
+        const result = await writeDisk(input(), path, { zero, verify: true, pool });
+        expect(result).toMatchObject({ virtualSize: content.length, verified: true });
+        expect(readFileSync(path).equals(content)).toBe(true);
+        rmSync(path);
+      }
+
       async function tryWay({ name, input, virtualSize }: Way): Promise<void> {
         const target = memoryTarget({ size, align: sector, fill, readsZero, rewrites: true });
         // Nothing here waits for a device, and the memory of buffers is given back between turns of the event loop.
@@ -101,15 +114,16 @@ test('whatever happened to a stack of snapshots, every archive of it, in every o
       }
 
       const check = (way: Way, order: readonly number[]): Promise<void> =>
-        tryWay(way).catch((cause: unknown) => {
+        (way.toFile === undefined ? tryWay(way) : tryFile(way, way.toFile)).catch((cause: unknown) => {
           throw new Error(`${way.name}, order ${order}`, { cause });
         });
 
       const small = vhds.reduce((total, { length }) => total + length, 0) < 2 << 20;
       for (const [position, order] of orders(vhds.length, seed).entries()) {
-        for (const [index, way] of waysOf(chain, order, folder, chunks).entries()) {
+        const ways = waysOf(chain, order, folder, chunks);
+        for (const [index, way] of ways.entries()) {
           // Large cases would take most of the time.
-          if (small || index === (position + seed) % 4) await check(way, order);
+          if (small || index === (position + seed) % ways.length) await check(way, order);
         }
       }
       for (const way of listsOf(chain, folder)) await check(way, [...vhds.keys()]);

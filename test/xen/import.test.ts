@@ -9,7 +9,7 @@ import { type ImportOptions, type ImportResult, importImage, type SourceInput } 
 import { assertClean } from '../stand-in/clean.ts';
 import type { SrOptions } from '../stand-in/control.mjs';
 import { type Host, startHost } from '../stand-in/host.ts';
-import { chainTar, chunked, permutations, sampleChain, storedVhds } from '../support/chains.ts';
+import { chainTar, chunked, pair, permutations, sampleChain, storedVhds } from '../support/chains.ts';
 import { noise } from '../support/chunks.ts';
 import { makeDisk } from '../support/disk.ts';
 import { failure } from '../support/failure.ts';
@@ -193,6 +193,17 @@ describe('in every form of an image', () => {
       const { vdi } = await imported(chunked(gzipSync(chainTar(vhds, [2, 1, 0]))), stale, { ...raw, staging });
       expectDisk(bytesOf(host, vdi), content, VOLUME);
       expect(readdirSync(staging)).toEqual([]);
+    });
+
+    test.each([
+      ['the size of its leaf', pair(), 1],
+      ['another size than its leaf', pair(200, 400), 2],
+    ] as const)('of a compressed file that begins with a layer of %s is read into one VDI', async (_, { vhds, content }, created) => {
+      const before = await creations();
+      const { vdi, vdiSize } = await imported(stored('chain.tar.gz', gzipSync(chainTar(vhds, [1, 0]))), stale, raw);
+      expectDisk(bytesOf(host, vdi), content, vdiSize);
+      // A VDI of the wrong size is removed.
+      expect((await creations()) - before).toBe(created);
     });
 
     test('is flattened from files', async () => {
