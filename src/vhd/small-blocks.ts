@@ -2,8 +2,9 @@
 
 import { KiB } from '../bytes.ts';
 import { cut } from '../disk/cut.ts';
-import type { Range, Wanted } from '../disk/disk.ts';
+import type { ExtentOptions, Range } from '../disk/disk.ts';
 import type { Buffers, DataExtent, EmptyExtent, Extent } from '../disk/extent.ts';
+import { untapped } from '../disk/tap.ts';
 import { clearAbsent } from './bitmap.ts';
 import { type BlockReading, MAX_BLOCK_GAP, MAX_UNWANTED } from './blocks.ts';
 import type { Layout } from './layout.ts';
@@ -17,7 +18,10 @@ export const readsTogether = ({ blockSize, bitmapBytes }: Layout, buffers: Buffe
   blockSize < SMALL && bitmapBytes + blockSize <= buffers.size;
 
 /** The extents of the disk, in the order of the file; the holes of a read come before its data. */
-export async function* smallBlocks(reading: BlockReading, wanted: Wanted | undefined): AsyncGenerator<Extent, void, void> {
+export async function* smallBlocks(
+  reading: BlockReading,
+  { wanted, tap }: Pick<ExtentOptions, 'wanted' | 'tap'>,
+): AsyncGenerator<Extent, void, void> {
   const { cursor, layout } = reading;
   // What a stream has must be read anyway.
   const needs = (index: number): boolean => {
@@ -28,15 +32,14 @@ export async function* smallBlocks(reading: BlockReading, wanted: Wanted | undef
   for (let index = 0; index < layout.count; ) {
     if (needs(index)) {
       const end = endOfRead(reading, index, needs);
-      for (const extent of await readTogether(reading, index, end)) yield extent;
+      yield* untapped(await readTogether(reading, index, end), tap);
       index = end;
     } else {
-      yield* layout.holesBefore(index);
-      yield { kind: 'hole', ...layout.range(index) };
+      yield* untapped([...layout.holesBefore(index), { kind: 'hole', ...layout.range(index) }], tap);
       index++;
     }
   }
-  yield* layout.holesBefore(layout.count);
+  yield* untapped(layout.holesBefore(layout.count), tap);
 }
 
 /** The index after the last block that is read together with the one at `first`. */
