@@ -157,9 +157,10 @@ describe('for any chain of any block sizes, in any order', () => {
         expect(held.subarray(size * SECTOR).every((byte) => byte === (readsZero ? 0 : 0xa5))).toBe(true);
         expect(result.bytesWritten + result.bytesZeroed + result.bytesSkipped).toBe(size * SECTOR);
         expect(pool.free).toBe(pool.count);
+        if (!verify) return;
         // What was written is what `verify` expects, and any byte that changes is found.
         const compared = memoryTarget({ size: room, align, rewrites: true });
-        const opener = { name: 'compared', open: async () => compared };
+        const opener = { name: 'compared', open: async () => ({ ...compared, close: async () => {} }) };
         await compared.write(held, 0);
         await verifyDisk(inputOf(source, image), opener, { pool, virtualSize: size * SECTOR });
         const byte = flipped % (size * SECTOR);
