@@ -8,7 +8,7 @@ import { eachInParallel } from '../host/parallel.ts';
 import type { Pool } from '../host/pool.ts';
 import type { Target } from '../target/target.ts';
 import type { OnWarning } from '../warnings.ts';
-import { memoryOf, SPAN_CALLS, type Span, spanCalls } from './span.ts';
+import { memoryOf, putPart, SPAN_CALLS, type Span, spanCalls } from './span.ts';
 
 export function mismatch(target: Target, offset: number, what: string): VdiStreamError {
   return new VdiStreamError('VERIFY_MISMATCH', `${target.name}: ${what}`, { device: target.name, offset });
@@ -78,7 +78,7 @@ export function comparing(target: Target, pool: Pool, { size, rewrites }: Compar
   }
 
   async function compareSpan(span: Span): Promise<void> {
-    for (const { offset, bytes } of span.parts) memoryOf(span, { offset, length: bytes.length }).set(bytes);
+    for (const part of span.parts) putPart(span, part);
     await eachInParallel(spanCalls(span, target.align), SPAN_CALLS, async ({ offset, length, runs }) => {
       const lease = await pool.acquire();
       try {

@@ -6,11 +6,11 @@
  * span by span, while nothing else is under way on it.
  */
 
-import { KiB, MiB, roundDown } from '../bytes.ts';
+import { isZero, KiB, MiB, roundDown } from '../bytes.ts';
+import type { Range } from '../disk/disk.ts';
 import type { Extent, Lease } from '../disk/extent.ts';
 import { isReady, type Tap } from '../disk/tap.ts';
 import { assert, throwIfCancelled } from '../errors.ts';
-import { native } from '../host/native.ts';
 import { eachInParallel } from '../host/parallel.ts';
 import type { Pool } from '../host/pool.ts';
 import type { Stages } from '../host/stages.ts';
@@ -58,7 +58,7 @@ export function createGather(target: Target, options: GatherOptions): Gather {
   const span = roundDown(Math.min(MAX_SPAN, pool.size / 4), target.align);
   const end = Math.min(size, target.size);
   const store = createStore(pool, span);
-  const counts = new Map<keyof Counts, number>();
+  const counts = { bytesWritten: 0, bytesZeroed: 0, bytesRewritten: 0 };
 
   const isSmall = (offset: number, length: number): boolean => length < Math.min(SMALL, span) && offset + length <= end;
 
@@ -70,21 +70,13 @@ export function createGather(target: Target, options: GatherOptions): Gather {
   /** Copies the data, or zeros. */
   function copy(extent: Extent): void {
     const { kind, offset, length, overwrites = false } = extent;
-    const data = kind === 'data' && (zero === 'write' || native().firstNonZero(extent.bytes) >= 0) ? extent.bytes : undefined;
+    const data = kind === 'data' && (zero === 'write' || !isZero(extent.bytes)) ? extent.bytes : undefined;
     if (data === undefined && plan('zero', zero, target.readsZero, overwrites) === 'skip') {
       count('bytesSkipped', length);
       return;
     }
-    const bytes = store.place(offset, length, overwrites);
-    if (data === undefined) bytes.fill(0);
-    else bytes.set(data);
-    const counted = overwrites ? 'bytesRewritten' : data === undefined ? 'bytesZeroed' : 'bytesWritten';
-    counts.set(counted, (counts.get(counted) ?? 0) + length);
-  }
-
-  function drop(): void {
-    store.clear();
-    counts.clear();
+    store.put({ offset, length }, data, overwrites);
+    counts[overwrites ? 'bytesRewritten' : data === undefined ? 'bytesZeroed' : 'bytesWritten'] += length;
   }
 
   async function useSpans(): Promise<void> {
@@ -98,8 +90,11 @@ export function createGather(target: Target, options: GatherOptions): Gather {
       await stages.during('write', useSpan({ start, parts, memory }));
       memories.push(memory);
     });
-    for (const [kind, bytes] of counts) count(kind, bytes);
-    drop();
+    for (const kind of ['bytesWritten', 'bytesZeroed', 'bytesRewritten'] as const) {
+      if (counts[kind] > 0) count(kind, counts[kind]);
+      counts[kind] = 0;
+    }
+    store.clear();
   }
 
   async function flush(): Promise<void> {
@@ -123,7 +118,7 @@ export function createGather(target: Target, options: GatherOptions): Gather {
     },
     overlaps: (extent) => store.overlaps(extent),
     flush,
-    drop,
+    drop: () => store.clear(),
   };
 }
 
@@ -138,8 +133,8 @@ interface Store {
   hasRoom(length: number): boolean;
   /** False if no buffer can be spared. */
   extend(): Promise<boolean>;
-  /** Where to put the bytes of a range; there must be room. */
-  place(offset: number, length: number, overwrites: boolean): Uint8Array;
+  /** Copies the bytes of a range, or zeros; there must be room. */
+  put(range: Range, bytes: Uint8Array | undefined, overwrites: boolean): void;
   overlaps(extent: Extent): boolean;
   /** Releases all buffers. */
   clear(): void;
@@ -165,30 +160,30 @@ function createStore(pool: Pool, span: number): Store {
       return leases.slice(0, 1).flatMap(({ bytes }) => [bytes.subarray(0, span), bytes.subarray(span, 2 * span)]);
     },
     hasRoom: (length) => used + length <= buffer.length,
-    // At least one buffer is left for whatever waits for one, and half of them for other writes that share the pool.
+    // At least one buffer is left for whatever waits for one, and nearly half of them for other writes that share the pool.
     async extend() {
-      if (pool.free <= (leases.length === 0 ? 1 : pool.count / 2)) return false;
+      if (pool.free <= (leases.length === 0 ? 1 : Math.max(1, pool.count / 2 - 1))) return false;
       const lease = await pool.acquire();
       buffer = lease.bytes;
       used = leases.length === 0 ? 2 * span : 0;
       leases.push(lease);
       return true;
     },
-    place(offset, length, overwrites) {
-      const bytes = buffer.subarray(used, used + length);
-      used += length;
+    put({ offset, length }, bytes, overwrites) {
+      if (bytes === undefined) buffer.fill(0, used, used + length);
+      else buffer.set(bytes, used);
       for (let from = 0; from < length; ) {
         const start = roundDown(offset + from, span);
         const to = Math.min(length, start + span - offset);
-        addPart(start, { offset: offset + from, bytes: to - from === length ? bytes : bytes.subarray(from, to), overwrites });
+        addPart(start, { offset: offset + from, length: to - from, buffer, at: used + from, overwrites });
         from = to;
       }
-      return bytes;
+      used += length;
     },
     overlaps({ offset, length }) {
       const isIn = (at: number, bytes: number): boolean => at < offset + length && offset < at + bytes;
       for (const [start, parts] of spans) {
-        if (isIn(start, span) && parts.some((part) => isIn(part.offset, part.bytes.length))) return true;
+        if (isIn(start, span) && parts.some((part) => isIn(part.offset, part.length))) return true;
       }
       return false;
     },

@@ -15,9 +15,10 @@ const MAX_BRIDGED = 16 * KiB;
 /** Calls under way on a span. */
 export const SPAN_CALLS = 4;
 
-interface SpanPart {
-  readonly offset: number;
-  readonly bytes: Uint8Array;
+interface SpanPart extends Range {
+  /** Where its bytes are: from byte `at` of `buffer` on. No view of them is kept, since there may be one for each sector. */
+  readonly buffer: Uint8Array;
+  readonly at: number;
   /** An earlier write, or an earlier part, has covered these sectors. */
   readonly overwrites: boolean;
 }
@@ -41,17 +42,20 @@ interface SpanCall extends Range {
 export const memoryOf = ({ start, memory }: Span, { offset, length }: Range): Uint8Array =>
   memory.subarray(offset - start, offset - start + length);
 
+/** Copies a part to its place in the memory. */
+export const putPart = ({ start, memory }: Span, { offset, length, buffer, at }: SpanPart): void =>
+  memory.set(buffer.subarray(at, at + length), offset - start);
+
 /** `sums` receives the checksums of the parts. */
 export async function writeSpan(target: Target, span: Span, sums: Sums | undefined): Promise<void> {
   const calls = spanCalls(span, target.align);
   // The checksums of what is overwritten are subtracted, so that is read too.
   const patches = calls.some(hasGaps) || (sums !== undefined && span.parts.some(({ overwrites }) => overwrites));
   if (patches) await eachInParallel(calls, SPAN_CALLS, (call) => target.read(memoryOf(span, call), call.offset));
-  for (const { offset, bytes, overwrites } of span.parts) {
-    const into = memoryOf(span, { offset, length: bytes.length });
-    if (sums && patches && overwrites) native().takeSums(sums, into, offset);
-    into.set(bytes);
-    if (sums && patches) native().addSums(sums, into, offset);
+  for (const part of span.parts) {
+    if (sums && patches && part.overwrites) native().takeSums(sums, memoryOf(span, part), part.offset);
+    putPart(span, part);
+    if (sums && patches) native().addSums(sums, memoryOf(span, part), part.offset);
   }
   await eachInParallel(calls, SPAN_CALLS, (call) => target.write(memoryOf(span, call), call.offset, patches ? undefined : sums));
 }
@@ -77,9 +81,9 @@ export function spanCalls(span: Span, align: number): SpanCall[] {
 function* coveredRuns({ start, parts, memory }: Span): Generator<Range> {
   const sectors = memory.length / SECTOR;
   const covered = new Uint8Array(Math.ceil(sectors / 8));
-  for (const { offset, bytes } of parts) {
+  for (const { offset, length } of parts) {
     const first = (offset - start) / SECTOR;
-    setBits(covered, first, first + bytes.length / SECTOR, true);
+    setBits(covered, first, first + length / SECTOR, true);
   }
   for (const { start: first, end, set } of bitRuns(covered, 0, sectors))
     if (set) yield { offset: start + first * SECTOR, length: (end - first) * SECTOR };
