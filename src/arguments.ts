@@ -41,6 +41,7 @@ import {
   strings,
   sums,
   type Table,
+  tap,
   whole,
   zeroScan,
 } from './checks.ts';
@@ -141,7 +142,7 @@ const ACCEPTED = {
   packOva: { name: anyText, mtime: whole(0) },
   decodeVhd: { onWarning: callback },
   encodeVhd: { type: oneOf('fixed', 'dynamic'), blockSize: powerOfTwoBlock, align, identity: encodedIdentity, scan: zeroScan },
-  overlay: { size: diskSize, signal, given: whole(0) },
+  overlay: { size: diskSize, signal, given: whole(0), tap },
   pump: { size: diskSize, zero: ZERO, sums, pool, signal, onProgress: callback },
   verifySums: { pool, signal, onProgress: callback },
 } as const satisfies Readonly<Record<string, Table>>;

@@ -67,7 +67,13 @@ const ARGUMENTS = {
     buffers: must('a pool', (value) => hasMethod(value, 'acquire') && isPages(field(value, 'size'))),
   },
   rawDisk: { cursor, size: optional(whole(0)), warn: callback },
-  pump: { extents: must('an async generator of extents', (value) => isStream(value) && hasMethod(value, 'next')), target: openedTarget },
+  pump: {
+    extents: must(
+      'an async generator of extents, or a function',
+      (value) => typeof value === 'function' || (isStream(value) && hasMethod(value, 'next')),
+    ),
+    target: openedTarget,
+  },
   emptySums: { size: diskSize },
   verifySums: { target: openedTarget, size: diskSize, sums },
   isTarHeader: { block: bytes },

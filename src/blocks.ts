@@ -19,9 +19,10 @@ export type { Buffers, DataExtent, EmptyExtent, Extent, Lease } from './disk/ext
 export { discard } from './disk/extent.ts';
 export { type Layer, type OverlayOptions, overlay } from './disk/overlay.ts';
 export { rawDisk } from './disk/raw.ts';
+export type { Tap } from './disk/tap.ts';
 export { openSource, targetOpener } from './engine/open.ts';
 export { plan, type ZeroPolicy } from './engine/plan.ts';
-export { type Pumped, type PumpOptions, pump } from './engine/pump.ts';
+export { type Extents, type Pumped, type PumpOptions, pump } from './engine/pump.ts';
 export { emptySums, type ReadBackOptions, verifySums } from './engine/sums.ts';
 export type { Counts } from './engine/writer.ts';
 export type { Sums } from './host/native.ts';

@@ -32,6 +32,7 @@ const ZERO_BYTES = new Uint8Array(64 * KiB);
 
 /** Compares with zeros, many times faster than a loop. */
 export function isZero(bytes: Uint8Array): boolean {
+  if (bytes.length > 0 && bytes[0] !== 0) return false;
   for (let at = 0; at < bytes.length; at += ZERO_BYTES.length) {
     const part = bytes.subarray(at, at + ZERO_BYTES.length);
     if (Buffer.compare(part, ZERO_BYTES.subarray(0, part.length)) !== 0) return false;

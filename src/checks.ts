@@ -65,6 +65,7 @@ export const encodedIdentity = must(
   (value) =>
     ['creator', 'uniqueId'].every((name) => typeof field(value, name) === 'string') && typeof field(value, 'timestamp') === 'number',
 );
+export const tap = must('an object with accepts and take', (value) => hasMethods(value, 'accepts', 'take'));
 export const zeroScan = must('an object with zeroRuns and firstNonZero', (value) => hasMethods(value, 'zeroRuns', 'firstNonZero'));
 
 export const isStream = (value: unknown): boolean => isObject(value) && typeof Reflect.get(value, Symbol.asyncIterator) === 'function';

@@ -28,6 +28,16 @@ export function* bitRuns(bitmap: Uint8Array, first: number, count: number): Gene
 
 export const bitAt = (bitmap: Uint8Array, bit: number): boolean => ((bitmap[bit >> 3] ?? 0) & (0x80 >> (bit & 7))) !== 0;
 
+/** Whether all bits of [start, end) are set. */
+export function areSet(bitmap: Uint8Array, start: number, end: number): boolean {
+  for (let bit = start; bit < end; ) {
+    const isWhole = (bit & 7) === 0 && bit + 8 <= end;
+    if (isWhole ? bitmap[bit >> 3] !== 0xff : !bitAt(bitmap, bit)) return false;
+    bit += isWhole ? 8 : 1;
+  }
+  return true;
+}
+
 /** Sets or clears the bits [start, end). */
 export function setBits(bitmap: Uint8Array, start: number, end: number, value: boolean): void {
   for (let bit = start; bit < end; ) {

@@ -29,7 +29,8 @@ export function* cut(extent: DataExtent, pieces: Iterable<Piece>): Generator<Dat
       assert(from >= 0 && from + length <= extent.length, 'a piece lies in its extent');
       holders++;
       const bytes = extent.bytes.subarray(from, from + length);
-      yield { kind: 'data', offset, length, bytes, ready: extent.ready, release, ...(overwrites === true ? { overwrites } : {}) };
+      const piece = { kind: 'data', offset, length, bytes, ready: extent.ready, release } as const;
+      yield overwrites === true ? { ...piece, overwrites } : piece;
     }
   } finally {
     release();

@@ -2,6 +2,7 @@
 
 import type { OnWarning } from '../warnings.ts';
 import type { Buffers, Extent } from './extent.ts';
+import type { Tap } from './tap.ts';
 
 export type DiskType = 'fixed' | 'dynamic' | 'differencing' | 'raw';
 
@@ -51,6 +52,8 @@ export interface ExtentOptions {
   readonly signal?: AbortSignal | undefined;
   /** Parts that are not wanted may be skipped and returned as holes. By default everything is wanted. */
   readonly wanted?: Wanted | undefined;
+  /** Gets the extents that it accepts, in their order. Those are not yielded. */
+  readonly tap?: Tap | undefined;
 }
 
 /** What is known about a disk once it has been read to its end. */

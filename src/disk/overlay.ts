@@ -20,8 +20,9 @@ import { checkArguments } from '../block-arguments.ts';
 import { assert } from '../errors.ts';
 import { cut, type Piece } from './cut.ts';
 import type { ExtentOptions, Wanted } from './disk.ts';
-import type { Buffers, Extent } from './extent.ts';
+import type { Buffers, EmptyExtent, Extent } from './extent.ts';
 import { createSectorSet, type SectorSet } from './sectors.ts';
+import { isReady, MANY_PIECES, type Tap, untapped } from './tap.ts';
 
 export interface Layer {
   /** 0 is the leaf. */
@@ -43,6 +44,8 @@ export interface OverlayOptions {
   readonly signal?: AbortSignal | undefined;
   /** The rank of a layer that has already provided every byte of the disk. */
   readonly given?: number | undefined;
+  /** As in `ExtentOptions`. */
+  readonly tap?: Tap | undefined;
 }
 
 /**
@@ -56,7 +59,7 @@ export async function* overlay(
 ): AsyncGenerator<Extent, void, void> {
   checkArguments('overlay', layers, buffers);
   checkOptions('overlay', options);
-  const { size, signal, given } = options;
+  const { size, signal, given, tap } = options;
   let groups: Group[] = [];
   if (given !== undefined) {
     const sectors = createSectorSet(size);
@@ -76,18 +79,30 @@ export async function* overlay(
     };
     const wanted: Wanted = (offset, length) => outside(offset, Math.min(offset + length, size), nearer);
 
-    for await (const extent of layer.extents(buffers, { signal, wanted })) {
-      if (extent.kind === 'hole') continue;
-      const pieces = provide(extent.offset, extent.offset + extent.length);
-      if (extent.kind === 'data') yield* cut(extent, pieces);
-      else for (const piece of pieces) yield { kind: 'zero', ...piece };
+    const providedBy = ({ kind, offset, length }: Extent): Piece[] => (kind === 'hole' ? [] : provide(offset, offset + length));
+    const layerTap: Tap | undefined = tap && {
+      accepts: tap.accepts,
+      take(extent) {
+        for (const piece of piecesOf(extent, providedBy(extent))) tap.take(piece);
+      },
+    };
+
+    for await (const extent of layer.extents(buffers, { signal, wanted, tap: layerTap })) {
+      const pieces = providedBy(extent);
+      const usable = tap !== undefined && pieces.length > MANY_PIECES && (await isReady(extent)) ? tap : undefined;
+      yield* untapped(piecesOf(extent, pieces), usable);
     }
-    for (const piece of provide(virtualSize, size)) yield { kind: 'zero', ...piece };
+    yield* untapped(emptyExtents('zero', provide(virtualSize, size)), tap);
     groups = join([...groups, { low: rank, high: rank, sectors: provided }]);
   }
   const sets = groups.map(({ sectors }) => sectors);
-  for (const { offset, length } of outside(0, size, sets)) yield { kind: 'hole', offset, length };
+  yield* untapped(emptyExtents('hole', outside(0, size, sets)), tap);
 }
+
+const piecesOf = (extent: Extent, pieces: readonly Piece[]): Iterable<Extent> =>
+  extent.kind === 'data' ? cut(extent, pieces) : emptyExtents('zero', pieces);
+
+const emptyExtents = (kind: EmptyExtent['kind'], pieces: readonly Piece[]): EmptyExtent[] => pieces.map((piece) => ({ kind, ...piece }));
 
 /** The parts of [offset, end) that are in none of the sets. */
 function outside(offset: number, end: number, sets: readonly SectorSet[]): Piece[] {

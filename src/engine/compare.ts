@@ -4,9 +4,11 @@ import { MiB, roundDown, roundUp, SECTOR } from '../bytes.ts';
 import { createSectorSet } from '../disk/sectors.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { native } from '../host/native.ts';
+import { eachInParallel } from '../host/parallel.ts';
 import type { Pool } from '../host/pool.ts';
 import type { Target } from '../target/target.ts';
 import type { OnWarning } from '../warnings.ts';
+import { memoryOf, putPart, SPAN_CALLS, type Span, spanCalls } from './span.ts';
 
 export function mismatch(target: Target, offset: number, what: string): VdiStreamError {
   return new VdiStreamError('VERIFY_MISMATCH', `${target.name}: ${what}`, { device: target.name, offset });
@@ -31,6 +33,8 @@ interface ComparingOptions {
 
 interface Comparing {
   readonly target: Target;
+  /** Compares the parts of a span, of at most half a buffer. The gaps between them are only read. */
+  compareSpan(span: Span): Promise<void>;
   /** Throws VERIFY_MISMATCH for the first sector that differs from the last data for it. */
   finish(): void;
 }
@@ -73,6 +77,23 @@ export function comparing(target: Target, pool: Pool, { size, rewrites }: Compar
     }
   }
 
+  async function compareSpan(span: Span): Promise<void> {
+    for (const part of span.parts) putPart(span, part);
+    await eachInParallel(spanCalls(span, target.align), SPAN_CALLS, async ({ offset, length, runs }) => {
+      const lease = await pool.acquire();
+      try {
+        const read = lease.bytes.subarray(0, length);
+        await target.read(read, offset);
+        for (const run of runs) {
+          differing?.remove(run.offset, run.length);
+          judge(read.subarray(run.offset - offset, run.offset - offset + run.length), run.offset, memoryOf(span, run));
+        }
+      } finally {
+        lease.release();
+      }
+    });
+  }
+
   const compared: Target = {
     ...target,
     // Any range can be compared, since whole sectors are read.
@@ -94,6 +115,7 @@ export function comparing(target: Target, pool: Pool, { size, rewrites }: Compar
 
   return {
     target: compared,
+    compareSpan,
     finish() {
       for (const { offset, inside } of differing?.runs(0, size) ?? []) {
         if (inside) throw mismatch(target, offset, 'the 512 bytes from here on differ from the image');

@@ -3,14 +3,16 @@
 import { checkOptions } from '../arguments.ts';
 import { checkArguments } from '../block-arguments.ts';
 import { discard, type Extent } from '../disk/extent.ts';
+import type { Tap } from '../disk/tap.ts';
 import { assert, throwIfCancelled } from '../errors.ts';
 import type { Sums } from '../host/native.ts';
 import type { Pool } from '../host/pool.ts';
 import { type Stages, untimed } from '../host/stages.ts';
 import type { Target } from '../target/target.ts';
-import { createGather } from './gather.ts';
+import { createGather, type UseSpan } from './gather.ts';
 import { createInFlight, type InFlight } from './in-flight.ts';
 import type { ZeroPolicy } from './plan.ts';
+import { writeSpan } from './span.ts';
 import { type Counts, createWriter } from './writer.ts';
 
 /** Empty extents need no buffer, so the pool does not limit them. */
@@ -36,17 +38,26 @@ export interface Pumped<T> extends Counts {
   readonly end: T;
 }
 
+/** The extents of a disk, or a function that returns them and gets a tap for the small ones. */
+export type Extents<T> = AsyncGenerator<Extent, T, void> | ((tap: Tap | undefined) => AsyncGenerator<Extent, T, void>);
+
+interface PumpParts {
+  readonly stages?: Stages;
+  /** What is done with small extents that were collected in buffers of `pool`. By default they are written. */
+  readonly useSpan?: UseSpan;
+}
+
 /**
  * Writes the extents of a disk. Resolves when all of them are written and the image was read to its end without an error; the target is not
  * synced yet. After the first failure it starts no more writes, and waits for those in flight.
  */
 export async function pump<T>(
-  extents: AsyncGenerator<Extent, T, void>,
+  given: Extents<T>,
   target: Target,
   options: PumpOptions,
-  stages: Stages = untimed,
+  { stages = untimed, useSpan = (span) => writeSpan(target, span, options.sums) }: PumpParts = {},
 ): Promise<Pumped<T>> {
-  checkArguments('pump', extents, target);
+  checkArguments('pump', given, target);
   checkOptions('pump', options);
   const { size, zero = 'auto', sums, pool, signal, onProgress } = options;
   const counts = { bytesWritten: 0, bytesZeroed: 0, bytesSkipped: 0, bytesRewritten: 0 };
@@ -56,11 +67,12 @@ export async function pump<T>(
   };
   const write = createWriter(target, { zero, sums, signal, count, stages });
   const inFlight = createInFlight();
-  const gather = pool && createGather(target, { pool, inFlight, size, zero, sums, signal, stages, count });
+  const gather = pool && createGather(target, { pool, inFlight, size, zero, useSpan, signal, stages, count });
+  const extents = typeof given === 'function' ? given(gather) : given;
   let empties = 0;
 
   async function take(extent: Extent): Promise<void> {
-    if (await gather?.take(extent)) return;
+    if (await gather?.collect(extent)) return;
     if (extent.overwrites && gather?.overlaps(extent)) await gather.flush();
     // Writes to the same place must happen in the order of the extents.
     while (extent.overwrites && inFlight.overlaps(extent)) await stages.during('wait', inFlight.settled());
@@ -73,7 +85,6 @@ export async function pump<T>(
     while (empties >= MAX_EMPTY || inFlight.size >= MAX_IN_FLIGHT) await stages.during('wait', inFlight.settled());
   }
 
-  let covered = 0;
   let end: { readonly value: T } | undefined;
   try {
     while (inFlight.failure === undefined && end === undefined) {
@@ -81,10 +92,7 @@ export async function pump<T>(
       const next = await nextOrFailure(extents, inFlight);
       if (next === undefined) break;
       if (next.done) end = next;
-      else {
-        if (!next.value.overwrites) covered += next.value.length;
-        await take(next.value);
-      }
+      else await take(next.value);
     }
     await gather?.flush();
   } catch (error) {
@@ -96,7 +104,7 @@ export async function pump<T>(
   gather?.drop();
   if (inFlight.failure !== undefined) throw inFlight.failure.error;
   throwIfCancelled(signal);
-  assert(end !== undefined && covered === size, 'the extents cover the disk');
+  assert(end !== undefined && counts.bytesWritten + counts.bytesZeroed + counts.bytesSkipped === size, 'the extents cover the disk');
   return { ...counts, end: end.value };
 }
 

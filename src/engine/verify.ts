@@ -13,6 +13,7 @@ import { bytesRead, type DiskOptions, type Job, withDisk } from './job.ts';
 import { type TargetInput, targetOpener } from './open.ts';
 import type { DiskInput } from './options.ts';
 import { pump } from './pump.ts';
+import type { Counts } from './writer.ts';
 
 export interface VerifyResult {
   readonly target: string;
@@ -49,15 +50,16 @@ export async function verifyDisk(given: DiskInput, target: TargetInput, options:
       const verified = await readsMedium(opened, total, warn);
       // Reading back needs its own pool: waiting for a buffer of the image's pool would deadlock.
       const compared = comparing(opened, createPool({ count: 4, size: 4 * MiB }), { size: total, rewrites });
-      const { end } = await pump(chosen.extents(pool, { signal }), compared.target, {
-        size: total,
-        zero: 'write',
-        signal,
-        onProgress: ({ bytesWritten, bytesZeroed }) => {
-          const done = bytesWritten + bytesZeroed;
-          onProgress?.({ phase: 'verify', done, total, moved: done, toMove: total });
-        },
-      });
+      const onCounts = ({ bytesWritten, bytesZeroed }: Counts): void => {
+        const done = bytesWritten + bytesZeroed;
+        onProgress?.({ phase: 'verify', done, total, moved: done, toMove: total });
+      };
+      const { end } = await pump(
+        (tap) => chosen.extents(pool, { signal, tap }),
+        compared.target,
+        { size: total, zero: 'write', pool, signal, onProgress: onCounts },
+        { useSpan: compared.compareSpan },
+      );
       compared.finish();
       const { member, layers, ignored, virtualSize } = end;
       return {

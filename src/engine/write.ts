@@ -6,6 +6,7 @@ import { TiB } from '../bytes.ts';
 import type { InflateName } from '../codec/inflate.ts';
 import type { DiskType } from '../disk/disk.ts';
 import type { Extent } from '../disk/extent.ts';
+import type { Tap } from '../disk/tap.ts';
 import { rejection, VdiStreamError } from '../errors.ts';
 import { isErrno } from '../host/errno.ts';
 import { timedBuffers } from '../host/pool.ts';
@@ -205,10 +206,11 @@ async function writeAndSync(
     const done = bytesWritten + bytesZeroed + bytesSkipped;
     onProgress?.({ phase: 'write', done, total, moved, toMove });
   };
-  const extents = chosen.extents(timedBuffers(pool, stages), { signal, onAllocated });
+  const extents = (tap: Tap | undefined) => chosen.extents(timedBuffers(pool, stages), { signal, tap, onAllocated });
   const early = sums && target.direct ? readingBack(target, end) : undefined;
-  const pumped = await pump(extents, early?.target ?? target, { size: total, zero, sums, pool, signal, onProgress: onCounts }, stages);
-  const tail = end > total ? await pump(emptyRange(total, end), target, { size: end - total, zero, signal }, stages) : undefined;
+  const written = early?.target ?? target;
+  const pumped = await pump(extents, written, { size: total, zero, sums, pool, signal, onProgress: onCounts }, { stages });
+  const tail = end > total ? await pump(emptyRange(total, end), target, { size: end - total, zero, signal }, { stages }) : undefined;
   await stages.during('sync', target.sync());
   let verified = false;
   if (sums) {

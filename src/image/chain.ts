@@ -5,6 +5,7 @@
 import type { Disk, DiskType, ExtentOptions, Identity } from '../disk/disk.ts';
 import type { Buffers, Extent } from '../disk/extent.ts';
 import { type Layer, overlay } from '../disk/overlay.ts';
+import type { Tap } from '../disk/tap.ts';
 import { assert, VdiStreamError } from '../errors.ts';
 import { MAX_LAYERS } from '../ova/select.ts';
 import type { Source } from '../source/source.ts';
@@ -14,6 +15,8 @@ import type { StoredDisk } from './stored.ts';
 
 interface FlattenOptions {
   readonly signal?: AbortSignal | undefined;
+  /** As in `ExtentOptions`. */
+  readonly tap?: Tap | undefined;
   /** Called with the bytes that all layers so far hold together. */
   readonly onAllocated?: ((bytes: number) => void) | undefined;
 }
@@ -112,7 +115,7 @@ async function* flattened(
   { disks, ahead }: Pick<Found, 'disks' | 'ahead'>,
   layers: Layers,
   buffers: Buffers,
-  { signal, onAllocated }: FlattenOptions,
+  { signal, tap, onAllocated }: FlattenOptions,
 ): AsyncGenerator<Extent, DiskSummary, void> {
   const size = ahead?.size ?? disk.virtualSize;
   let allocatedBytes = 0;
@@ -139,11 +142,11 @@ async function* flattened(
   // A disk without a parent is most likely the only one. If another follows, that is a layer over it, or an error.
   const isWhole = (ahead === undefined || ahead.layers === 1) && disk.parent === undefined;
   if (isWhole) {
-    yield* start.extents(buffers, { signal });
+    yield* start.extents(buffers, { signal, tap });
     const more = others();
     const next = await more.next();
-    if (!next.done) yield* overlay(startingWith(next.value, more), buffers, { size, signal, given: start.rank });
-  } else yield* overlay(startingWith(start, others()), buffers, { size, signal });
+    if (!next.done) yield* overlay(startingWith(next.value, more), buffers, { size, signal, tap, given: start.rank });
+  } else yield* overlay(startingWith(start, others()), buffers, { size, signal, tap });
 
   const leaf = layers.leaf();
   assert(leaf !== undefined, 'a disk has a leaf');

@@ -5,11 +5,13 @@
  */
 
 import { SECTOR } from '../bytes.ts';
-import { bitRuns } from '../disk/bits.ts';
+import { areSet, bitRuns } from '../disk/bits.ts';
 
 /** Zeros the sectors of `bytes` whose bits are clear. `first` is the sector of the block at which `bytes` begins. */
 export function clearAbsent(bytes: Uint8Array, bitmap: Uint8Array, first: number): void {
-  for (const { start, end, set } of bitRuns(bitmap, first, bytes.length / SECTOR)) {
+  const sectors = bytes.length / SECTOR;
+  if (areSet(bitmap, first, first + sectors)) return;
+  for (const { start, end, set } of bitRuns(bitmap, first, sectors)) {
     if (!set) bytes.fill(0, (start - first) * SECTOR, (end - first) * SECTOR);
   }
 }

@@ -46,9 +46,9 @@ export function dynamicDisk(cursor: Cursor, metadata: BlockMetadata, warn: OnWar
       return finish();
     },
     async *extents(buffers, options = {}) {
-      const { signal, wanted } = options;
-      if (readsTogether(layout, buffers)) yield* smallBlocks({ cursor: from, layout, buffers, signal, see }, wanted);
-      else yield* extentsOf(readBlocks(from, layout, buffers, options, see), type === 'differencing');
+      const { signal, wanted, tap } = options;
+      if (readsTogether(layout, buffers)) yield* smallBlocks({ cursor: from, layout, buffers, signal, see }, { wanted, tap });
+      else yield* extentsOf(readBlocks(from, layout, buffers, options, see), { late: type === 'differencing', tap });
       return finish();
     },
   };

@@ -28,8 +28,10 @@ export interface Layout {
   /** Whether a block follows the previous one in the file on the disk too. */
   isNext(index: number): boolean;
   /** The run of absent blocks that ends at a block, or, for `count`, at the end of the disk. So each run is returned once. */
-  holesBefore(index: number): Generator<EmptyExtent>;
+  holesBefore(index: number): readonly EmptyExtent[];
 }
+
+const NO_HOLES: readonly EmptyExtent[] = [];
 
 export function layoutOf(footer: Footer, header: Header, { placed, bitmapBytes, has }: Bat): Layout {
   const { blockSize, blocks } = header;
@@ -49,13 +51,13 @@ export function layoutOf(footer: Footer, header: Header, { placed, bitmapBytes, 
     dataAt,
     gapBefore: (index) => bitmapAt(index) - (dataAt(index - 1) + blockSize),
     isNext: (index) => index < placed.count && placed.block(index) === placed.block(index - 1) + 1,
-    *holesBefore(index) {
+    holesBefore(index) {
       const end = index < placed.count ? placed.block(index) : blocks;
       const stop = index < placed.count ? end * blockSize : footer.virtualSize;
       let first = end;
       while (first > 0 && !has(first - 1)) first--;
       const offset = first * blockSize;
-      if (offset < stop) yield { kind: 'hole', offset, length: stop - offset };
+      return offset < stop ? [{ kind: 'hole', offset, length: stop - offset }] : NO_HOLES;
     },
   };
 }

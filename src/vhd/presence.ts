@@ -4,6 +4,7 @@ import { ahead } from '../disk/ahead.ts';
 import { cut } from '../disk/cut.ts';
 import { type DataExtent, discard, type EmptyExtent, type Extent } from '../disk/extent.ts';
 import type { SectorRun } from '../disk/sectors.ts';
+import { isReady, MANY_PIECES, type Tap, untapped } from '../disk/tap.ts';
 
 /** A part of the file that has been read, or is being read. */
 export interface Read {
@@ -13,21 +14,32 @@ export interface Read {
   readonly presenceKnown?: boolean;
 }
 
-/** With `late`, presence is known only once a block has been read, so a few are read in advance. */
-export async function* extentsOf(reads: AsyncGenerator<Read, void, void>, late: boolean): AsyncGenerator<Extent, void, void> {
+interface PresenceOptions {
+  /** Presence is known only once a block has been read, so a few are read in advance. */
+  readonly late: boolean;
+  readonly tap: Tap | undefined;
+}
+
+export async function* extentsOf(
+  reads: AsyncGenerator<Read, void, void>,
+  { late, tap }: PresenceOptions,
+): AsyncGenerator<Extent, void, void> {
   // Each block must be complete before it can be cut.
-  for await (const { extent, present, presenceKnown } of late ? ahead(reads, READ_AHEAD, ({ extent }) => discard(extent)) : reads) {
-    if (extent.kind !== 'data' || present === undefined) {
+  for await (const { extent, present: runsOf, presenceKnown } of late ? ahead(reads, READ_AHEAD, ({ extent }) => discard(extent)) : reads) {
+    if (extent.kind !== 'data' || runsOf === undefined) {
       yield extent;
       continue;
     }
     if (!presenceKnown) await readyOrReleased(extent);
-    const runs = [...present()];
-    yield* cut(
-      extent,
-      runs.filter(({ inside }) => inside),
+    const runs = [...runsOf()];
+    const usable = tap !== undefined && runs.length > MANY_PIECES && (await isReady(extent)) ? tap : undefined;
+    const present = runs.filter(({ inside }) => inside);
+    yield* untapped(cut(extent, present), usable);
+    const absent = runs.filter(({ inside }) => !inside);
+    yield* untapped(
+      absent.map(({ offset, length }) => ({ kind: 'hole', offset, length })),
+      usable,
     );
-    for (const { offset, length, inside } of runs) if (!inside) yield { kind: 'hole', offset, length };
   }
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createPool, type Extent, emptySums, pump } from '../../src/blocks.ts';
-import { type DiskInput, type WriteOptions, type WriteResult, writeDisk, type ZeroPolicy } from '../../src/index.ts';
+import { type DiskInput, verifyDisk, type WriteOptions, type WriteResult, writeDisk, type ZeroPolicy } from '../../src/index.ts';
 import { noise, reusing } from '../support/chunks.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
@@ -119,12 +119,13 @@ describe('for any chain of any block sizes, in any order', () => {
     zero: fc.constantFrom<ZeroPolicy>('auto', 'write'),
     readsZero: fc.boolean(),
     verify: fc.boolean(),
+    flipped: fc.nat(),
     pool: fc.record({ count: fc.integer({ min: 2, max: 6 }), size: fc.constantFrom(4 * KIB, 16 * KIB, 64 * KIB) }),
   });
 
   test('the target equals a plain model, nothing after the disk changes, and each byte is counted once', async () => {
     await fc.assert(
-      fc.asyncProperty(scenarios, async ({ size, layers, form, order, source, align, zero, readsZero, verify, pool: shape }) => {
+      fc.asyncProperty(scenarios, async ({ size, layers, form, order, source, align, zero, readsZero, verify, flipped, pool: shape }) => {
         const [{ blockSize } = { blockSize: 512 }] = layers;
         const stack = createStack({ kind: 'dynamic', size, blockSize });
         for (const [index, layer] of layers.entries()) {
@@ -155,6 +156,17 @@ describe('for any chain of any block sizes, in any order', () => {
         expect(held.subarray(0, size * SECTOR).equals(stack.content())).toBe(true);
         expect(held.subarray(size * SECTOR).every((byte) => byte === (readsZero ? 0 : 0xa5))).toBe(true);
         expect(result.bytesWritten + result.bytesZeroed + result.bytesSkipped).toBe(size * SECTOR);
+        expect(pool.free).toBe(pool.count);
+        if (!verify) return;
+        // What was written is what `verify` expects, and any byte that changes is found.
+        const compared = memoryTarget({ size: room, align, rewrites: true });
+        const opener = { name: 'compared', open: async () => ({ ...compared, close: async () => {} }) };
+        await compared.write(held, 0);
+        await verifyDisk(inputOf(source, image), opener, { pool, virtualSize: size * SECTOR });
+        const byte = flipped % (size * SECTOR);
+        compared.flip(byte);
+        const { code, offset = -1 } = await failure(verifyDisk(inputOf(source, image), opener, { pool, virtualSize: size * SECTOR }));
+        expect([code, Math.floor(offset / SECTOR)]).toEqual(['VERIFY_MISMATCH', Math.floor(byte / SECTOR)]);
         expect(pool.free).toBe(pool.count);
       }),
       { numRuns: 200 },

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { createPool, emptySums, verifySums } from '../../src/blocks.ts';
 import { native } from '../../src/host/native.ts';
-import { deviceTarget, type TargetOpener, verifyDisk, writeDisk } from '../../src/index.ts';
+import { deviceTarget, verifyDisk, writeDisk } from '../../src/index.ts';
+import { countedTarget } from '../support/counted-target.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
 import { dynamicVhd, fixedVhd } from '../support/make-vhd.mjs';
@@ -94,28 +95,6 @@ test('the checksums of a disk do not depend on chunk boundaries, and change if t
   expect(swapped).not.toEqual(whole);
 });
 
-/** The target at `path`, which counts the bytes that are read from it. */
-function counting(path: string): { readonly opener: TargetOpener; read(): number } {
-  let bytesRead = 0;
-  const opener = deviceTarget(path);
-  return {
-    read: () => bytesRead,
-    opener: {
-      ...opener,
-      async open(options) {
-        const target = await opener.open(options);
-        return {
-          ...target,
-          read(into, offset, sums) {
-            bytesRead += into.length;
-            return target.read(into, offset, sums);
-          },
-        };
-      },
-    },
-  };
-}
-
 /** The first, some middle and the last block of 1 TiB. */
 const SPARSE_BLOCKS = [0, 1, 300_000, TIB / (2 * MIB) - 1];
 
@@ -133,10 +112,10 @@ const holeTest = testWith('addon');
 describe('the holes of a file of 1 TiB', () => {
   holeTest('are not read by --verify', async () => {
     const folder = testFolder();
-    const { opener, read } = counting(join(folder, 'disk.raw'));
+    const { opener, counts } = countedTarget(join(folder, 'disk.raw'));
     await expect(writeDisk(sparseImage(folder), opener, { verify: true })).resolves.toMatchObject({ verified: true });
-    expect(read()).toBeGreaterThanOrEqual(8 * MIB);
-    expect(read()).toBeLessThanOrEqual(16 * MIB);
+    expect(counts.bytesRead).toBeGreaterThanOrEqual(8 * MIB);
+    expect(counts.bytesRead).toBeLessThanOrEqual(16 * MIB);
   });
 
   holeTest('are not read by verify, and data where the disk is empty is found between them', async () => {
@@ -144,10 +123,10 @@ describe('the holes of a file of 1 TiB', () => {
     const path = join(folder, 'disk.raw');
     const source = sparseImage(folder);
     await writeDisk(source, path);
-    const { opener, read } = counting(path);
+    const { opener, counts } = countedTarget(path);
     await expect(verifyDisk(source, opener)).resolves.toMatchObject({ verified: true, bytesCompared: TIB });
-    expect(read()).toBeGreaterThanOrEqual(8 * MIB);
-    expect(read()).toBeLessThanOrEqual(16 * MIB);
+    expect(counts.bytesRead).toBeGreaterThanOrEqual(8 * MIB);
+    expect(counts.bytesRead).toBeLessThanOrEqual(16 * MIB);
     await flip(path, 700_000_000_123);
     await expect(verifyDisk(source, path)).rejects.toMatchObject({ code: 'VERIFY_MISMATCH', offset: 700_000_000_123 });
   });
