@@ -12,7 +12,7 @@ import { quote } from './quote.ts';
 export const NOT_XML = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u;
 
 /** Characters per write to sax. It checks its buffers (64 Ki characters of one comment or value) once per write. */
-const SLICE = 1024;
+const PIECE = 1024;
 
 interface XmlReader {
   /** Tags are QualifiedTags. */
@@ -78,8 +78,8 @@ export function readStrictXml(text: string, reader: XmlReader): void {
   parser.ontext = (piece) => reader.text?.(piece);
   parser.oncdata = (piece) => reader.text?.(piece);
 
-  for (let at = 0; at < text.length; at += SLICE) {
-    parser.write(text.slice(at, at + SLICE));
+  for (let at = 0; at < text.length; at += PIECE) {
+    parser.write(text.slice(at, at + PIECE));
     // sax reports both only at their end, and until then its time grows with the square of their length.
     checkAttributes(pending(parser, 'attribList'));
     if (pending(parser, 'sgmlDecl') > '[CDATA['.length) refuseDeclaration();

@@ -94,7 +94,24 @@ export function comparing(target: Target, pool: Pool, { size, rewrites }: Compar
     });
   }
 
-  const compared: Target = {
+  return {
+    target: comparedTarget(target, compare, (offset, length) => differing?.remove(offset, length)),
+    compareSpan,
+    finish() {
+      for (const { offset, inside } of differing?.runs(0, size) ?? []) {
+        if (inside) throw mismatch(target, offset, 'the 512 bytes from here on differ from the image');
+      }
+    },
+  };
+}
+
+/** The target into which a disk is pumped. `matches`: bytes that are known to be right. */
+function comparedTarget(
+  target: Target,
+  compare: (offset: number, length: number, expected: Uint8Array | undefined) => Promise<void>,
+  matches: (offset: number, length: number) => void,
+): Target {
+  return {
     ...target,
     // Any range can be compared, since whole sectors are read.
     align: SECTOR,
@@ -104,22 +121,12 @@ export function comparing(target: Target, pool: Pool, { size, rewrites }: Compar
       for (let at = offset; at < end; ) {
         throwIfCancelled(signal);
         const data = Math.min(end, (await target.nextData?.(at)) ?? at);
-        differing?.remove(at, data - at);
+        matches(at, data - at);
         const stop = Math.min(end, data + STEP);
         await compare(data, stop - data, undefined);
         at = stop;
       }
     },
     sync: async () => {},
-  };
-
-  return {
-    target: compared,
-    compareSpan,
-    finish() {
-      for (const { offset, inside } of differing?.runs(0, size) ?? []) {
-        if (inside) throw mismatch(target, offset, 'the 512 bytes from here on differ from the image');
-      }
-    },
   };
 }

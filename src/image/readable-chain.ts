@@ -108,7 +108,7 @@ function addFound(runs: FileRun[], run: FileRun): void {
 }
 
 /** A part of a file that is read as a whole. */
-interface Span {
+interface Stretch {
   readonly file: ReadableFile;
   readonly at: number;
   readonly length: number;
@@ -121,8 +121,8 @@ const MAX_GAP = 32 * KiB;
 const MAX_SCATTERED = 256 * KiB;
 
 /** Joins small runs that are near each other in their file. */
-function joined(runs: readonly FileRun[]): Span[] {
-  const spans: Span[] = [];
+function joined(runs: readonly FileRun[]): Stretch[] {
+  const spans: Stretch[] = [];
   for (const run of runs) {
     const { file, at, length } = run;
     const last = spans.at(-1);
@@ -136,7 +136,7 @@ function joined(runs: readonly FileRun[]): Span[] {
 }
 
 /** `bytesOf` is where a run goes. */
-async function readSpan({ file, at, length, runs }: Span, scratch: Scratch, bytesOf: (run: Range) => Uint8Array): Promise<void> {
+async function readSpan({ file, at, length, runs }: Stretch, scratch: Scratch, bytesOf: (run: Range) => Uint8Array): Promise<void> {
   const [first, ...others] = runs;
   if (first !== undefined && others.length === 0) return file.read(bytesOf(first), at);
   const buffer = scratch.pop() ?? new Uint8Array(MAX_SCATTERED);
