@@ -47,8 +47,8 @@ function orders(count: number, seed: number): readonly number[][] {
   return count <= 3 ? all : shuffle(all, seed).slice(0, 4);
 }
 
-/** An archive in one order of its members, as everything that can be given. */
-function waysOf({ vhds, content }: Chain, order: readonly number[], folder: string, chunks: readonly number[]): Way[] {
+/** An archive in one order of its members, as everything that can be given; `isNew`: the compressed file is written to a new file. */
+function waysOf({ vhds, content }: Chain, order: readonly number[], folder: string, chunks: readonly number[], isNew: boolean): Way[] {
   const tar = chainTar(vhds, order);
   const packed = gzipSync(tar, { level: 1 });
   const plainPath = stored(folder, 'chain.tar', tar);
@@ -57,9 +57,9 @@ function waysOf({ vhds, content }: Chain, order: readonly number[], folder: stri
   return [
     { name: 'a file', input: () => plainPath },
     { name: 'a stream', input: () => chunked(tar, chunks), virtualSize },
-    { name: 'a compressed file', input: () => packedPath },
-    { name: 'a compressed file of known size', input: () => packedPath, virtualSize },
-    { name: 'a compressed file, to a new file', input: () => packedPath, toFile: join(folder, 'disk') },
+    isNew
+      ? { name: 'a compressed file, to a new file', input: () => packedPath, toFile: join(folder, 'disk') }
+      : { name: 'a compressed file', input: () => packedPath },
     { name: 'a compressed stream', input: () => chunked(packed, chunks), virtualSize },
   ];
 }
@@ -120,10 +120,10 @@ test('whatever happened to a stack of snapshots, every archive of it, in every o
 
       const small = vhds.reduce((total, { length }) => total + length, 0) < 2 << 20;
       for (const [position, order] of orders(vhds.length, seed).entries()) {
-        const ways = waysOf(chain, order, folder, chunks);
-        for (const [index, way] of ways.entries()) {
+        const isNew = (position + seed) % 8 < 4;
+        for (const [index, way] of waysOf(chain, order, folder, chunks, isNew).entries()) {
           // Large cases would take most of the time.
-          if (small || index === (position + seed) % ways.length) await check(way, order);
+          if (small || index === (position + seed) % 4) await check(way, order);
         }
       }
       for (const way of listsOf(chain, folder)) await check(way, [...vhds.keys()]);
