@@ -1,6 +1,6 @@
 /**
- * Tap: takes small extents over as they are decoded. An extent that is yielded costs promises in each function that it passes through; for
- * a single sector these cost more than everything else.
+ * Tap: receives small extents as they are decoded. An extent that is yielded costs promises in each function that it passes through; for a
+ * single sector these cost more than everything else.
  */
 
 import type { Extent } from './extent.ts';

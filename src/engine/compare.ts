@@ -1,14 +1,14 @@
 /** Comparing: a target that compares data with its content, byte by byte, instead of writing it. */
 
 import { MiB, roundDown, roundUp, SECTOR } from '../bytes.ts';
-import { createSectorSet } from '../disk/sectors.ts';
+import { createSectorSet, type SectorSet } from '../disk/sectors.ts';
 import { throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { native } from '../host/native.ts';
 import { eachInParallel } from '../host/parallel.ts';
 import type { Pool } from '../host/pool.ts';
 import type { Target } from '../target/target.ts';
 import type { OnWarning } from '../warnings.ts';
-import { memoryOf, putPart, SPAN_CALLS, type Span, spanCalls } from './span.ts';
+import { type GatheredSpan, memoryOf, putPart, SPAN_CALLS, spanCalls } from './span.ts';
 
 export function mismatch(target: Target, offset: number, what: string): VdiStreamError {
   return new VdiStreamError('VERIFY_MISMATCH', `${target.name}: ${what}`, { device: target.name, offset });
@@ -34,7 +34,7 @@ interface ComparingOptions {
 interface Comparing {
   readonly target: Target;
   /** Compares the parts of a span, of at most half a buffer. The gaps between them are only read. */
-  compareSpan(span: Span): Promise<void>;
+  compareSpan(span: GatheredSpan): Promise<void>;
   /** Throws VERIFY_MISMATCH for the first sector that differs from the last data for it. */
   finish(): void;
 }
@@ -46,9 +46,9 @@ interface Comparing {
 export function comparing(target: Target, pool: Pool, { size, rewrites }: ComparingOptions): Comparing {
   // Sectors that differ from the image so far: at most one bit per sector.
   const differing = rewrites ? createSectorSet(roundUp(size, target.align)) : undefined;
+  const judge = judgeOf(target, differing);
 
   async function compare(offset: number, length: number, expected: Uint8Array | undefined): Promise<void> {
-    differing?.remove(offset, length);
     for (let done = 0; done < length; ) {
       const lease = await pool.acquire();
       try {
@@ -65,19 +65,7 @@ export function comparing(target: Target, pool: Pool, { size, rewrites }: Compar
     }
   }
 
-  function judge(bytes: Uint8Array, offset: number, expected: Uint8Array | undefined): void {
-    for (let from = 0; from < bytes.length; ) {
-      const rest = bytes.subarray(from);
-      const found = expected ? native().firstDifference(rest, expected.subarray(from)) : native().firstNonZero(rest);
-      if (found < 0) return;
-      if (differing === undefined) throw mismatch(target, offset + from + found, 'this byte differs from the image');
-      const sector = roundDown(from + found, SECTOR);
-      differing.add(offset + sector, SECTOR);
-      from = sector + SECTOR;
-    }
-  }
-
-  async function compareSpan(span: Span): Promise<void> {
+  async function compareSpan(span: GatheredSpan): Promise<void> {
     for (const part of span.parts) putPart(span, part);
     await eachInParallel(spanCalls(span, target.align), SPAN_CALLS, async ({ offset, length, runs }) => {
       const lease = await pool.acquire();
@@ -85,7 +73,6 @@ export function comparing(target: Target, pool: Pool, { size, rewrites }: Compar
         const read = lease.bytes.subarray(0, length);
         await target.read(read, offset);
         for (const run of runs) {
-          differing?.remove(run.offset, run.length);
           judge(read.subarray(run.offset - offset, run.offset - offset + run.length), run.offset, memoryOf(span, run));
         }
       } finally {
@@ -128,5 +115,24 @@ function comparedTarget(
       }
     },
     sync: async () => {},
+  };
+}
+
+/** Compares bytes that were read at an offset, whole sectors, with those that are expected; zeros if these are undefined. */
+type Judge = (bytes: Uint8Array, offset: number, expected: Uint8Array | undefined) => void;
+
+/** Throws VERIFY_MISMATCH for the first byte that differs. With `differing`, it puts the sectors that differ into that set instead. */
+function judgeOf(target: Target, differing: SectorSet | undefined): Judge {
+  return (bytes, offset, expected) => {
+    differing?.remove(offset, bytes.length);
+    for (let from = 0; from < bytes.length; ) {
+      const rest = bytes.subarray(from);
+      const found = expected ? native().firstDifference(rest, expected.subarray(from)) : native().firstNonZero(rest);
+      if (found < 0) return;
+      if (differing === undefined) throw mismatch(target, offset + from + found, 'this byte differs from the image');
+      const sector = roundDown(from + found, SECTOR);
+      differing.add(offset + sector, SECTOR);
+      from = sector + SECTOR;
+    }
   };
 }

@@ -17,7 +17,7 @@ import type { Stages } from '../host/stages.ts';
 import type { Target } from '../target/target.ts';
 import type { InFlight } from './in-flight.ts';
 import { plan, type ZeroPolicy } from './plan.ts';
-import type { Span } from './span.ts';
+import type { GatheredSpan } from './span.ts';
 import type { Counts } from './writer.ts';
 
 /** A larger write costs hardly less per byte. */
@@ -38,7 +38,7 @@ interface Gather extends Tap {
 }
 
 /** Writes the parts of a span to the target, or compares them with it. */
-export type UseSpan = (span: Span) => Promise<void>;
+export type UseSpan = (span: GatheredSpan) => Promise<void>;
 
 interface GatherOptions {
   readonly pool: Pool;
@@ -122,7 +122,7 @@ export function createGather(target: Target, options: GatherOptions): Gather {
   };
 }
 
-type SpanParts = Span['parts'][number][];
+type SpanParts = GatheredSpan['parts'][number][];
 
 /** What waits to be written. */
 interface Store {

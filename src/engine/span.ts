@@ -23,7 +23,7 @@ interface SpanPart extends Range {
   readonly overwrites: boolean;
 }
 
-export interface Span {
+export interface GatheredSpan {
   /** A sector boundary of the target. */
   readonly start: number;
   /** In their order: the last of those that overlap counts. */
@@ -39,15 +39,15 @@ interface SpanCall extends Range {
 }
 
 /** The memory of a range of the span. */
-export const memoryOf = ({ start, memory }: Span, { offset, length }: Range): Uint8Array =>
+export const memoryOf = ({ start, memory }: GatheredSpan, { offset, length }: Range): Uint8Array =>
   memory.subarray(offset - start, offset - start + length);
 
 /** Copies a part to its place in the memory. */
-export const putPart = ({ start, memory }: Span, { offset, length, buffer, at }: SpanPart): void =>
+export const putPart = ({ start, memory }: GatheredSpan, { offset, length, buffer, at }: SpanPart): void =>
   memory.set(buffer.subarray(at, at + length), offset - start);
 
 /** `sums` receives the checksums of the parts. */
-export async function writeSpan(target: Target, span: Span, sums: Sums | undefined): Promise<void> {
+export async function writeSpan(target: Target, span: GatheredSpan, sums: Sums | undefined): Promise<void> {
   const calls = spanCalls(span, target.align);
   // The checksums of what is overwritten are subtracted, so that is read too.
   const patches = calls.some(hasGaps) || (sums !== undefined && span.parts.some(({ overwrites }) => overwrites));
@@ -63,7 +63,7 @@ export async function writeSpan(target: Target, span: Span, sums: Sums | undefin
 const hasGaps = ({ length, runs }: SpanCall): boolean => runs.reduce((sum, run) => sum + run.length, 0) < length;
 
 /** The covered runs as sectors of `align` bytes. Those that are close together are one call. */
-export function spanCalls(span: Span, align: number): SpanCall[] {
+export function spanCalls(span: GatheredSpan, align: number): SpanCall[] {
   const calls: { offset: number; length: number; readonly runs: Range[] }[] = [];
   for (const run of coveredRuns(span)) {
     const from = roundDown(run.offset, align);
@@ -78,7 +78,7 @@ export function spanCalls(span: Span, align: number): SpanCall[] {
 }
 
 /** Ascending, as long as possible. */
-function* coveredRuns({ start, parts, memory }: Span): Generator<Range> {
+function* coveredRuns({ start, parts, memory }: GatheredSpan): Generator<Range> {
   const sectors = memory.length / SECTOR;
   const covered = new Uint8Array(Math.ceil(sectors / 8));
   for (const { offset, length } of parts) {

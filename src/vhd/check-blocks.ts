@@ -1,6 +1,6 @@
 /** Checks what a dynamic or differencing VHD has between its footers: header, locators, BAT, batmap and bitmaps. */
 
-import { SECTOR, startsWith, u32be } from '../bytes.ts';
+import { KiB, SECTOR, startsWith, u32be } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
 import { bitAt, bitRuns } from '../disk/bits.ts';
 import type { ErrorCode, VdiStreamError } from '../errors.ts';
@@ -19,6 +19,9 @@ import { createStray, lookBeforeTable } from './stray.ts';
 
 /** Findings about blocks, of one kind, that are listed; the rest are counted. */
 const MAX_LISTED = 10;
+
+/** Bytes from one bitmap to the next. */
+const NEAR = 16 * KiB;
 
 /** What a check has read before the rest of the VHD, which it reads last. */
 interface CheckedBlocks {
@@ -68,6 +71,8 @@ export async function checkBlocks(cursor: Cursor, footer: Footer, end: EndAhead 
     const at = bat.placed.sector(index) * SECTOR;
     if (!cursor.seekable && at < cursor.position) continue;
     await from.moveTo(at);
+    // The bitmaps of small blocks are near each other, and a file is peeked at in windows, so many are read at a time.
+    if (bat.bitmapBytes + header.blockSize <= NEAR) await from.peek(bat.bitmapBytes);
     const bitmap = await from.read(bat.bitmapBytes);
     const stop = at + bat.bitmapBytes + neededBytes(block, footer, header);
     const isLast = see !== undefined && index === bat.placed.count - 1;

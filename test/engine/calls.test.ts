@@ -1,10 +1,13 @@
 /** What images cost, in calls on the target and in extents that pass through the pipeline: counted, since time depends on the machine. */
 
 import { truncateSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { createPool, decodeVhd, type Extent, type Layer, openSource, overlay, pump } from '../../src/blocks.ts';
 import { type DiskInput, verifyDisk, writeDisk } from '../../src/index.ts';
+import { fileCursor } from '../../src/source/file.ts';
+import { checkVhd } from '../../src/vhd/check.ts';
 import { noise, reusing } from '../support/chunks.ts';
 import { countedTarget } from '../support/counted-target.ts';
 import { failure } from '../support/failure.ts';
@@ -138,6 +141,18 @@ describe('small extents reach the pump without being yielded', () => {
     expect(yielded).toBeLessThanOrEqual(16);
     expect(pool.free).toBe(pool.count);
   });
+});
+
+test('the bitmaps of tiny blocks are checked with a read for many of them', async () => {
+  const image = tinyBlocks();
+  const file = await open(saved('image', image));
+  const readv = vi.spyOn(file, 'readv');
+  const faults: Error[] = [];
+  const cursor = fileCursor(file, image.length, 'image', () => {});
+  await checkVhd(cursor, { fault: (error) => faults.push(error), warn: () => {}, now: 0 });
+  expect(faults).toEqual([]);
+  expect(readv.mock.calls.length).toBeLessThanOrEqual(image.length / (32 * KIB));
+  await file.close();
 });
 
 test('a byte that differs between sectors that are compared later is not forgotten', async () => {
