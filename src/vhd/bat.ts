@@ -7,6 +7,7 @@
 
 import { roundUp, SECTOR, u32be } from '../bytes.ts';
 import { type Cursor, truncated } from '../cursor.ts';
+import { bitAt, bitRuns, setBits } from '../disk/bits.ts';
 import { type ErrorCode, VdiStreamError } from '../errors.ts';
 import { inSlices } from '../slices.ts';
 import { FOOTER_SIZE, type Footer } from './footer.ts';
@@ -18,6 +19,8 @@ export interface Bat {
   readonly bitmapBytes: number;
   /** Allocated blocks in file order. */
   readonly placed: Placed;
+  /** One bit per block of the disk. */
+  readonly present: Uint8Array;
   readonly has: (block: number) => boolean;
   /** The byte at which a block begins in the file, with its bitmap. */
   readonly start: (block: number) => number;
@@ -82,7 +85,8 @@ export async function readBat(
   fault: BlockFault = refuseBlock,
 ): Promise<Bat> {
   const bitmapBytes = bitmapBytesOf(header);
-  const placed = await inFileOrder(table, header.blocks);
+  const present = await presentIn(table, header.blocks);
+  const placed = await inFileOrder(table, header.blocks, present);
   const wrong = (code: ErrorCode, block: number, message: () => string): void =>
     fault(code, block, () => new VdiStreamError(code, message(), { offset: header.tableOffset + block * 4 }));
 
@@ -114,19 +118,26 @@ export async function readBat(
   return {
     bitmapBytes,
     placed,
-    has: (block) => u32be(table, block * 4) !== UNUSED,
+    present,
+    has: (block) => bitAt(present, block),
     start: (block) => u32be(table, block * 4) * SECTOR,
   };
 }
 
+async function presentIn(table: Uint8Array, blocks: number): Promise<Uint8Array> {
+  const present = new Uint8Array(Math.ceil(blocks / 8));
+  await inSlices(blocks, (from, to) => {
+    for (let block = from; block < to; block++) if (u32be(table, block * 4) !== UNUSED) setBits(present, block, block + 1, true);
+  });
+  return present;
+}
+
 /** A radix sort: unlike a sort of the engine it can be done in turns. Blocks in the same place stay in the order of the disk. */
-async function inFileOrder(table: Uint8Array, blocks: number): Promise<Placed> {
+async function inFileOrder(table: Uint8Array, blocks: number, present: Uint8Array): Promise<Placed> {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
   const sectorOf = (block: number): number => view.getUint32(block * 4);
   let count = 0;
-  await inSlices(blocks, (from, to) => {
-    for (let block = from; block < to; block++) if (sectorOf(block) !== UNUSED) count++;
-  });
+  for (const { start, end, set } of bitRuns(present, 0, blocks)) if (set) count += end - start;
 
   let order = new Uint32Array(count);
   let at = 0;
@@ -134,8 +145,8 @@ async function inFileOrder(table: Uint8Array, blocks: number): Promise<Placed> {
   let isSorted = true;
   await inSlices(blocks, (from, to) => {
     for (let block = from; block < to; block++) {
+      if (!bitAt(present, block)) continue;
       const sector = sectorOf(block);
-      if (sector === UNUSED) continue;
       order[at++] = block;
       isSorted &&= sector >= last;
       last = sector;

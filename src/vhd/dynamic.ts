@@ -5,6 +5,7 @@
 
 import { SECTOR } from '../bytes.ts';
 import type { Cursor } from '../cursor.ts';
+import { bitRuns } from '../disk/bits.ts';
 import type { Disk, DiskEnd, Range } from '../disk/disk.ts';
 import { refuse } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
@@ -40,7 +41,7 @@ export function dynamicDisk(cursor: Cursor, metadata: BlockMetadata, warn: OnWar
     identity: identityOf(footer),
     parent: header.parent,
     allocatedBytes: allocatedBytes(footer, header, bat),
-    allocated: () => allocatedRanges(footer, header, bat.has),
+    allocated: () => allocatedRanges(footer, header, bat),
     async skip() {
       if (see !== undefined) await seeBlocks(from, layout, see);
       return finish();
@@ -85,15 +86,9 @@ function allocatedBytes(footer: Footer, header: Header, bat: Bat): number {
 }
 
 /** The allocated blocks: ascending and merged. */
-export function* allocatedRanges(footer: Footer, header: Header, has: Bat['has']): Generator<Range> {
-  let start = -1;
-  for (let block = 0; block <= header.blocks; block++) {
-    const allocated = block < header.blocks && has(block);
-    if (allocated && start < 0) start = block;
-    if (!allocated && start >= 0) {
-      const end = Math.min(block * header.blockSize, footer.virtualSize);
-      yield { offset: start * header.blockSize, length: end - start * header.blockSize };
-      start = -1;
-    }
+export function* allocatedRanges(footer: Footer, header: Header, { present }: Bat): Generator<Range> {
+  for (const { start, end, set } of bitRuns(present, 0, header.blocks)) {
+    const offset = start * header.blockSize;
+    if (set) yield { offset, length: Math.min(end * header.blockSize, footer.virtualSize) - offset };
   }
 }

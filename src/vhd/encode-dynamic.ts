@@ -7,7 +7,7 @@
  */
 
 import { isZero, roundUp, SECTOR } from '../bytes.ts';
-import { bitAt, setBits } from '../disk/bits.ts';
+import { bitAt, bitRuns, setBits } from '../disk/bits.ts';
 import type { DiskFacts } from '../disk/disk.ts';
 import type { Extent } from '../disk/extent.ts';
 import { VdiStreamError } from '../errors.ts';
@@ -46,7 +46,7 @@ export function dynamicLayout(disk: Pick<DiskFacts, 'virtualSize' | 'allocated'>
     setBits(map, Math.floor(offset / blockSize), Math.ceil((offset + length) / blockSize), true);
   }
   let count = 0;
-  for (let block = 0; block < blocks; block++) if (bitAt(map, block)) count++;
+  for (const { start, end, set } of bitRuns(map, 0, blocks)) if (set) count += end - start;
 
   const tableOffset = roundUp(FOOTER_SIZE + HEADER_SIZE, align);
   const tableEnd = tableOffset + tableBytes(blocks);

@@ -44,7 +44,7 @@ function blockPlacement({ footer, header, bat }: BlockMetadata, readAt: ReadAt, 
   }
 
   return {
-    allocated: () => allocatedRanges(footer, header, has),
+    allocated: () => allocatedRanges(footer, header, bat),
     async runs(ranges) {
       const parts = ranges.flatMap((range) => [...partsOf(range, blockSize)]);
       const bitmaps = await bitmapsOf(new Set(parts.map(({ block }) => block)));
