@@ -139,5 +139,5 @@ async function nameReserved(reservation: string, at: string): Promise<void> {
   await rename(reservation, at);
 }
 
-/** On Windows it is EISDIR: libuv's name for ERROR_INVALID_FUNCTION (src/win/error.c). */
+/** On Windows it is EISDIR: libuv's name for ERROR_INVALID_FUNCTION. */
 const NO_LINKS = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EISDIR']);
