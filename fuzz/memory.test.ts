@@ -6,6 +6,7 @@ import { runInNewContext } from 'node:vm';
 import { constants, gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Chunks } from '../src/cursor.ts';
+import { addonIfAny } from '../src/host/native.ts';
 import { info, VdiStreamError, writeDisk } from '../src/index.ts';
 import { collect, noise } from '../test/support/chunks.ts';
 import { dynamicParts, makeFooter, makeHeader } from '../test/support/make-vhd.mjs';
@@ -24,6 +25,8 @@ async function cost(
   call: (input: string | Chunks) => Promise<{ virtualSize: number | undefined }>,
   input: string | Chunks,
 ): Promise<[string, number]> {
+  // Twice: a thread of V8 frees the buffers that the first one found.
+  collectGarbage();
   collectGarbage();
   const before = used();
   let most = before;
@@ -79,6 +82,8 @@ const toNull = (input: string | Chunks): Promise<{ virtualSize: number }> => wri
 /** Memory of the pool and two inflate windows, and garbage that has not been collected yet. */
 const WRITING = 120 * MIB;
 const LOOKING = 40 * MIB;
+/** Of V8 only where there is no addon to allocate it. */
+const POOL = addonIfAny() === undefined ? 48 * MIB : 0;
 
 describe('a header that claims a huge size does not make vdistream allocate it', () => {
   test.each<[string, Uint8Array, string]>([
@@ -90,10 +95,11 @@ describe('a header that claims a huge size does not make vdistream allocate it',
     ['a long name of 64 MiB', Buffer.concat([tarHeader({ type: 'L', size: 64 << 20 }), noise(5000, 1)]), 'TAR_EXTENSION'],
     ['a pax header of 64 MiB', Buffer.concat([tarHeader({ type: 'x', size: 64 << 20 }), noise(5000, 1)]), 'TAR_EXTENSION'],
   ])('%s', async (_, bytes, expected) => {
-    for (const call of [(input: string | Chunks) => info(input, { quick: true }), toNull]) {
+    const quick = (input: string | Chunks) => info(input, { quick: true });
+    for (const [call, limit] of [[quick, LOOKING] as const, [toNull, LOOKING + POOL] as const]) {
       const [outcome, grown] = await cost(call, zeros(bytes, bytes.length));
       expect(outcome).toBe(expected);
-      expect(grown).toBeLessThan(LOOKING);
+      expect(grown).toBeLessThan(limit);
     }
   });
 

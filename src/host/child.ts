@@ -50,7 +50,7 @@ export const findProgram = (program: string): string | undefined =>
 
 const onWindows = (): boolean => process.platform === 'win32';
 
-/** On Windows, the files that can be started without a shell (libuv's uv_spawn). */
+/** On Windows, the files that libuv can start without a shell. */
 function fileNames(program: string): readonly string[] {
   if (!onWindows()) return [program];
   const withEnding = [`${program}.com`, `${program}.exe`];

@@ -6,7 +6,6 @@ import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import { compressedInput } from '../../src/codec/compressed-input.ts';
 import { gunzip } from '../../src/codec/gunzip.ts';
-import type { InflateName } from '../../src/codec/inflate.ts';
 import { sizedMembers } from '../../src/codec/sized-members.ts';
 import type { Chunks } from '../../src/cursor.ts';
 import { VdiStreamError } from '../../src/errors.ts';
@@ -14,15 +13,12 @@ import { loadAddon } from '../../src/host/native.ts';
 import { chunkSizes, collect, noise, reusing } from '../support/chunks.ts';
 import { failure } from '../support/failure.ts';
 import { gzipMember, le16, le32, sizedMember, subfield } from '../support/gzip-members.ts';
-import { streaming } from '../support/inflates.ts';
+import { streaming, usualInflate } from '../support/inflates.ts';
 import { testWith } from '../support/needs.ts';
 import { roundsOf } from '../support/rounds.ts';
 
-/** The library of the addon, where it can be loaded. */
-const USUAL: InflateName = streaming.includes('zlib') ? 'zlib' : 'node';
-
 /** The bytes, or the code of the error and its offset. */
-async function outcome(gz: Uint8Array, sizes: readonly number[] = [65_536], inflate = USUAL): Promise<unknown> {
+async function outcome(gz: Uint8Array, sizes: readonly number[] = [65_536], inflate = usualInflate): Promise<unknown> {
   try {
     return await collect(gunzip(reusing(gz, sizes), inflate));
   } catch (error) {
@@ -210,7 +206,7 @@ testWith('addon', 'bgzip')('what bgzip writes is read, and inflated on all cores
   const content = Buffer.concat([noise(6 << 20, 4), Buffer.alloc(4 << 20, 'text ')]);
   const gz = execFileSync('bgzip', ['-c'], { input: content, maxBuffer: 1 << 28 });
   const whole = vi.spyOn(loadAddon().addon, 'inflateMembers');
-  expect(Buffer.compare(await collect(gunzip(reusing(gz, [100_000]), USUAL)), content)).toBe(0);
+  expect(Buffer.compare(await collect(gunzip(reusing(gz, [100_000]), usualInflate)), content)).toBe(0);
   expect(whole.mock.calls.length).toBeGreaterThan(4);
   whole.mockRestore();
   const more = await collect(gunzip(reusing(Buffer.concat([gz, gzipSync('after')]))));

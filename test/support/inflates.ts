@@ -22,3 +22,6 @@ export const inflates: readonly InflateName[] = (await Promise.all(names.map(asy
 
 /** Those that read several members. */
 export const streaming = inflates.filter((name) => name !== 'zlib-sync');
+
+/** The library of the addon, where it can be loaded. */
+export const usualInflate: InflateName = streaming.includes('zlib') ? 'zlib' : 'node';
