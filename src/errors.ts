@@ -577,7 +577,7 @@ export const ERRORS = {
     exit: 1,
     atFault: 'caller',
     meaning: 'The NBD server does not have the export, or refuses to serve it.',
-    advice: 'Check the name of the export; `nbdinfo --list` or `qemu-nbd --list` shows those of a server.',
+    advice: 'Check the name of the export: nbdinfo and qemu-nbd can list those of a server.',
   },
   NBD_PROTOCOL: {
     exit: 1,

@@ -22,6 +22,8 @@ import {
 import { bytesAt } from '../support/readable.ts';
 
 const ONCE = { retries: 0 };
+/** Milliseconds, enough for a handshake on a busy machine. */
+const PATIENCE = 3000;
 
 const opening = async (script: Script, options: NbdOptions = ONCE): Promise<unknown> =>
   failure(nbdDisk((await nbdStandIn(script)).uri, options).open({}));
@@ -162,7 +164,7 @@ describe('a reply', () => {
   });
 
   test('that does not come is NBD_DROPPED', async () => {
-    expect(await reading({ reply: () => null }, { retries: 0, idleTimeout: 100 })).toMatchObject({ code: 'NBD_DROPPED' });
+    expect(await reading({ reply: () => null }, { retries: 0, idleTimeout: PATIENCE })).toMatchObject({ code: 'NBD_DROPPED' });
   });
 
   test('that stops in the middle is NBD_DROPPED', async () => {
@@ -190,8 +192,8 @@ describe('a reply', () => {
 
   test('that is not needed is not waited for: a connection may be idle for longer than the timeout', async () => {
     const server = await nbdStandIn();
-    const disk = await nbdDisk(server.uri, { idleTimeout: 50, retries: 0 }).open({});
-    await sleep(200);
+    const disk = await nbdDisk(server.uri, { idleTimeout: PATIENCE, retries: 0 }).open({});
+    await sleep(PATIENCE + 500);
     expect(Buffer.compare(await wholeOf(disk), CONTENT)).toBe(0);
     await server.idle();
     expect(server.requests.map(({ command }) => command)).toEqual([0, 2]);
