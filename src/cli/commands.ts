@@ -77,7 +77,8 @@ logical volume, a file (created if missing, sparse), or null: to measure how fas
     summary: 'compare a block device or a file with an image',
     usage: 'SRC... TARGET [OPTIONS]',
     operands: ['SRC', 'TARGET'],
-    description: 'Compares TARGET with the disk in an image, empty regions included. Reports the first difference.',
+    description: `Compares TARGET with the disk in an image, empty regions included. Reports the first difference.
+TARGET is as for \`write\`, or nbd://HOST/EXPORT.`,
     examples: ['vdistream verify image.ova /dev/sm/backend/SR/VDI'],
     exit: EXIT_STATUSES,
   },

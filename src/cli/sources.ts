@@ -1,8 +1,9 @@
 /** SRC, DISK and OUT: a path, a URL, a URI of NBD, or an image of Glance. */
 
 import { readFileSync } from 'node:fs';
+import { comparableTarget } from '../engine/comparable.ts';
 import type { DiskSource } from '../engine/export-options.ts';
-import type { SinkInput } from '../engine/open.ts';
+import type { SinkInput, TargetInput } from '../engine/open.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { type GlanceOptions, glanceImage } from '../glance/image.ts';
 import type { HttpOptions } from '../http/client.ts';
@@ -40,6 +41,10 @@ export const disksFrom = (sources: readonly string[], values: Values): DiskSourc
   });
 
 const VDI = 'vdi:';
+
+/** What `verify` compares with. */
+export const comparedTarget = (target: string, values: Values): TargetInput =>
+  isNbdUri(target) ? comparableTarget(nbdDisk(target, { ca: certificatesOf(values) })) : target;
 
 /** Where `export` writes. */
 export function sinkFrom(values: Values): SinkInput {

@@ -19,10 +19,11 @@ import { deviceTarget } from '../target/device.ts';
 import { NULL_TARGET, nullTarget } from '../target/null.ts';
 import type { TargetOpener } from '../target/target.ts';
 import { withAdvice } from './advice.ts';
+import { comparableTarget } from './comparable.ts';
 import type { DiskSource } from './export-options.ts';
 import { type SourceInput, sourceOf } from './input.ts';
 
-/** The path of a device, a volume or a file, `null:`, or an opener. */
+/** The path of a device, a volume or a file, `null:`, the URI of an NBD export to compare with, or an opener. */
 export type TargetInput = string | TargetOpener;
 
 /** Throws USAGE for what is most likely a mistake. */
@@ -32,6 +33,7 @@ export function targetOpener(target: TargetInput): TargetOpener {
   if (target === '-') throw new VdiStreamError('USAGE', 'a disk cannot be written to standard output; for a file called "-", use ./-');
   if (target === 'null')
     throw new VdiStreamError('USAGE', 'did you mean null:, which discards everything? For a file called "null", use ./null');
+  if (isNbdUri(target)) return comparableTarget(nbdDisk(target));
   refuseScheme(target, 'a disk is written to a device or a file');
   return target === NULL_TARGET ? nullTarget : deviceTarget(target);
 }

@@ -37,7 +37,7 @@ export async function verifyDisk(given: DiskInput, target: TargetInput, options:
   const { force, signal, onProgress } = options;
   return withDisk(input, options, async (chosen, sources, { pool, warn, warnings, inflate, seconds }) => {
     const { virtualSize: total, rewrites } = chosen;
-    const opened = await targetOpener(target).open({ size: total, force, onWarning: warn, purpose: 'compare' });
+    const opened = await targetOpener(target).open({ size: total, force, onWarning: warn, signal, purpose: 'compare' });
     checkOpenedTarget(opened.name, opened);
     try {
       const verified = await readsMedium(opened, total, warn);

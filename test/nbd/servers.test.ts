@@ -5,7 +5,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import type { ReadableDisk } from '../../src/disk/readable.ts';
-import { exportDisk, type NbdOptions, nbdDisk, type Warning } from '../../src/index.ts';
+import { dryRunWrite, exportDisk, type NbdOptions, nbdDisk, verifyDisk, type Warning, writeDisk } from '../../src/index.ts';
 import { noise } from '../support/chunks.ts';
 import { failure } from '../support/failure.ts';
 import { testFolder } from '../support/folder.ts';
@@ -200,4 +200,21 @@ testWith('qemu-nbd')('a disk that is closed is not read', async () => {
   await disk.close();
   await disk.close();
   expect(await failure(disk.read(new Uint8Array(512), 0))).toMatchObject({ code: 'USAGE' });
+});
+
+testWith('qemu-img', 'qemu-nbd')('an image is compared with an export, which is never written', async () => {
+  const { path } = await sparseDisk();
+  const vhd = join(testFolder(), 'disk.vhd');
+  execFileSync('qemu-img', ['convert', '-O', 'vpc', '-o', 'force_size', path, vhd]);
+  const uri = (await qemuNbd(path, '-f', 'raw')).uri();
+  expect(await verifyDisk(vhd, uri)).toMatchObject({ target: uri, bytesCompared: SIZE, verified: true });
+  expect(await failure(writeDisk(vhd, uri))).toMatchObject({ code: 'USAGE' });
+  expect(await failure(dryRunWrite(vhd, uri))).toMatchObject({ code: 'USAGE' });
+
+  const { path: other } = denseDisk();
+  const different = (await qemuNbd(other, '-f', 'raw')).uri();
+  expect(await failure(verifyDisk(vhd, different))).toMatchObject({ code: 'VERIFY_MISMATCH' });
+  const { path: short } = denseDisk(MIB);
+  const small = (await qemuNbd(short, '-f', 'raw')).uri();
+  expect(await failure(verifyDisk(vhd, small))).toMatchObject({ code: 'TARGET_SMALL' });
 });

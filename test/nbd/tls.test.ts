@@ -103,6 +103,7 @@ testWith('openssl', 'qemu-nbd')('the command line reads with TLS, with --ca', as
   const secure = uri.replace('nbd:', 'nbds:');
   const exported = await cli(['export', secure, '-o', out, '--ca', join(place, 'ca.pem'), '--verify']);
   expect(exported).toMatchObject({ status: 0, stderr: '' });
+  expect(await cli(['verify', out, secure, '--ca', join(place, 'ca.pem')])).toMatchObject({ status: 0, stderr: '' });
   expect(await cli(['export', secure, '-o', join(place, 'b.vhd')])).toMatchObject({
     status: 1,
     stderr: expect.stringContaining('--ca FILE'),

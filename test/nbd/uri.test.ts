@@ -1,7 +1,11 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { redactUrl } from '../../src/http/url.ts';
 import { nbdDisk } from '../../src/index.ts';
 import { parseNbdUri } from '../../src/nbd/uri.ts';
+import { cli } from '../support/cli.ts';
+import { testFolder } from '../support/folder.ts';
 
 // The examples of https://github.com/NetworkBlockDevice/nbd/blob/master/doc/uri.md, and some more.
 test.each([
@@ -62,4 +66,15 @@ test('the reference of a session, which XAPI has in the name of an export, is in
   ]) {
     expect(() => nbdDisk(wrong)).toThrow(expect.not.objectContaining({ message: expect.stringContaining('5ec2e7') }));
   }
+});
+
+test('the command line prints and logs no reference of a session', async () => {
+  const folder = testFolder();
+  const [log, out] = [join(folder, 'log'), join(folder, 'out.vhd')];
+  const uri = `nbd+unix:///%2F1234%3Fsession_id%3D5ec2e7?socket=${folder}/none`;
+  const { status, stdout, stderr } = await cli(['export', uri, '-o', out, '--log', log, '--json']);
+  expect(status).toBe(1);
+  const printed = `${stdout}${stderr}${readFileSync(log, 'utf8')}`;
+  expect(printed).toContain('NBD_CONNECT');
+  expect(printed).not.toContain('5ec2e7');
 });
