@@ -127,6 +127,7 @@ const ACCEPTED = {
   dryRunImportToDevice: IMPORT_DEVICE,
   exportDisk: EXPORT,
   vdiDisk: { xe },
+  nbdDisk: { ca: filled, connectTimeout: milliseconds, idleTimeout: milliseconds, retries: number },
   reap: { sr: filled, dryRun: flag, xe, signal, onWarning: callback },
   httpSink: { ...HTTP, expected: statuses, answerTimeout: milliseconds },
   httpImage: { ...HTTP, digest, length: whole(0), wait: callback },

@@ -559,6 +559,46 @@ export const ERRORS = {
     meaning: 'The connection dropped, and the image on the server has changed since.',
     advice: 'Try again once the upload has finished.',
   },
+  NBD_CONNECT: {
+    exit: 1,
+    atFault: 'source',
+    remedies: ['again'],
+    meaning: 'The NBD server could not be reached.',
+    advice: 'Check the address, and that the server runs and is reachable from this host.',
+  },
+  NBD_TLS: {
+    exit: 1,
+    atFault: 'source',
+    meaning: 'The connection to the NBD server could not be encrypted: its certificate is not trusted, or only one side uses TLS.',
+    advice: 'Pass the certificate of the authority that signed it, as `ca`. Verification cannot be turned off.',
+    cli: 'Pass the certificate of the authority that signed it: --ca FILE. Verification cannot be turned off.',
+  },
+  NBD_REFUSED: {
+    exit: 1,
+    atFault: 'caller',
+    meaning: 'The NBD server does not have the export, or refuses to serve it.',
+    advice: 'Check the name of the export: nbdinfo and qemu-nbd can list those of a server.',
+  },
+  NBD_PROTOCOL: {
+    exit: 1,
+    atFault: 'source',
+    meaning: 'What answers is no NBD server, or it broke the protocol.',
+    advice: 'Check the port. If it is that of an NBD server, the server has a bug: nothing that it sent was used.',
+  },
+  NBD_IO: {
+    exit: 1,
+    atFault: 'source',
+    meaning: 'The NBD server could not read its disk.',
+    advice: 'Check the log of the server, and the storage of the disk.',
+  },
+  NBD_DROPPED: {
+    exit: 1,
+    atFault: 'source',
+    remedies: ['again'],
+    meaning: 'The connection to the NBD server dropped or stalled, again and again.',
+    advice: 'Check the network between this host and the server, and the log of the server.',
+  },
+
   GLANCE_ANSWER: {
     exit: 1,
     atFault: 'source',

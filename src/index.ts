@@ -32,6 +32,7 @@ export type { StageTime, StageTimes } from './host/stages.ts';
 export type { HttpOptions } from './http/client.ts';
 export { type DownloadOptions, httpImage } from './http/download.ts';
 export { httpSink, type UploadOptions } from './http/upload.ts';
+export { type NbdOptions, nbdDisk } from './nbd/disk.ts';
 export type { ManifestMode } from './ova/member-digests.ts';
 export type { Sink, SinkOpener, SinkOptions } from './sink/sink.ts';
 export { type CacheOptions, cachedImage } from './source/cache.ts';

@@ -116,6 +116,10 @@ export const WARNINGS = {
     about: 'source',
     meaning: 'The server did not answer, or the connection dropped. The request is retried, and the download resumes where it stopped.',
   },
+  NBD_RETRY: {
+    about: 'source',
+    meaning: 'The connection to an NBD server dropped. It is made again, and what was not answered is requested again.',
+  },
   LOCK_WAIT: {
     about: 'host',
     meaning:

@@ -102,11 +102,14 @@ const isListed = (block: Block): boolean => NOT_RUN.some(({ text }) => text === 
 const isCode = ({ language }: Pick<Block, 'language'>): boolean => language === 'js' || language === 'ts';
 const fileOf = ({ line, language }: Block): string => `block-${line}.m${language}`;
 
-function hasJq(): boolean {
+/** Programs that blocks run and that not every machine has. */
+const PROGRAMS = ['jq', 'qemu-nbd'];
+
+function has(program: string): boolean {
   try {
-    return execFileSync('jq', ['--version']).length > 0;
+    return execFileSync(program, ['--version']).length > 0;
   } catch {
-    if (process.env.CI === 'true') throw new Error('in CI nothing is skipped, but jq is not there');
+    if (process.env.CI === 'true') throw new Error(`in CI nothing is skipped, but ${program} is not there`);
     return false;
   }
 }
@@ -157,7 +160,7 @@ describe.each(PAGES)('%s', (page) => {
     }
     if (language !== 'sh') continue;
     here(`the sh block of line ${line} runs`, async ({ skip }) => {
-      if (/\bjq\b/.test(text) && !hasJq()) skip('needs jq');
+      for (const program of PROGRAMS) if (new RegExp(`\\b${program}\\b`).test(text) && !has(program)) skip(`needs ${program}`);
       await reader.shell(text);
       assertUnplugged(reader);
     });

@@ -21,7 +21,7 @@ import { deviceDryRunTable, importDryRunTable, writeDryRunTable } from './dry-ru
 import { withCliAdvice } from './error-text.ts';
 import { stdoutColumns } from './output.ts';
 import type { Values } from './parse.ts';
-import { disksFrom, glanceService, type Input, imageFrom, namesOf, sinkFrom } from './sources.ts';
+import { comparedTarget, disksFrom, glanceService, type Input, imageFrom, namesOf, sinkFrom } from './sources.ts';
 import {
   checkTable,
   exportSummary,
@@ -133,7 +133,10 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
 
   write: (call) => (call.values.flag('dry-run') ? dryRunToTarget(call) : write(call)),
 
-  verify: action(async (call) => verifyDisk(call.inputs, call.target, diskOptions(call)), unlessQuiet(verifySummary)),
+  verify: action(
+    async (call) => verifyDisk(call.inputs, comparedTarget(call.target, call.values), diskOptions(call)),
+    unlessQuiet(verifySummary),
+  ),
 
   import(call) {
     const isDryRun = call.values.flag('dry-run');

@@ -77,7 +77,8 @@ logical volume, a file (created if missing, sparse), or null: to measure how fas
     summary: 'compare a block device or a file with an image',
     usage: 'SRC... TARGET [OPTIONS]',
     operands: ['SRC', 'TARGET'],
-    description: 'Compares TARGET with the disk in an image, empty regions included. Reports the first difference.',
+    description: `Compares TARGET with the disk in an image, empty regions included. Reports the first difference.
+TARGET is as for \`write\`, or nbd://HOST/EXPORT.`,
     examples: ['vdistream verify image.ova /dev/sm/backend/SR/VDI'],
     exit: EXIT_STATUSES,
   },
@@ -95,11 +96,12 @@ Many images (--list), or all disks of an archive (--all-disks): see \`vdistream 
     usage: 'DISK... -o OUT [OPTIONS]',
     operands: ['DISK'],
     description: `Reads disks, and writes an image of them to OUT: a VHD, a raw disk, a tar or an OVA, maybe
-compressed. DISK is a block device, a logical volume, a raw file, a VHD chain (leaf first) or
-vdi:UUID. OUT is a file, - (standard output), null: or a URL; its name decides the form:
-.vhd, .raw, .tar, .ova, .tar.gz, .vhd.gz. A file appears only once it is complete.`,
+compressed. DISK is a block device, a logical volume, a raw file, a VHD chain (leaf first),
+vdi:UUID or nbd://HOST/EXPORT. OUT is a file, - (standard output), null: or a URL; its name decides
+the form: .vhd, .raw, .tar, .ova, .tar.gz, .vhd.gz. A file appears only once it is complete.`,
     examples: [
       'vdistream export vdi:UUID -o image.tar.gz',
+      'vdistream export nbds://HOST/EXPORT -o disk.vhd.gz --ca ca.pem',
       'vdistream export /dev/vg/root /dev/vg/data -o machine.ova --verify',
       'vdistream export /dev/vg/root -o - | ssh HOST vdistream import - --sr UUID',
     ],

@@ -1,14 +1,17 @@
-/** SRC and OUT: a path, a URL, or an image of Glance. */
+/** SRC, DISK and OUT: a path, a URL, a URI of NBD, or an image of Glance. */
 
 import { readFileSync } from 'node:fs';
+import { comparableTarget } from '../engine/comparable.ts';
 import type { DiskSource } from '../engine/export-options.ts';
-import type { SinkInput } from '../engine/open.ts';
+import type { SinkInput, TargetInput } from '../engine/open.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { type GlanceOptions, glanceImage } from '../glance/image.ts';
 import type { HttpOptions } from '../http/client.ts';
 import { httpImage } from '../http/download.ts';
 import { httpSink } from '../http/upload.ts';
 import { isUrl } from '../http/url.ts';
+import { nbdDisk } from '../nbd/disk.ts';
+import { isNbdUri } from '../nbd/uri.ts';
 import { type LocalCopy, withLocalCopy } from '../source/local-copy.ts';
 import type { Opener } from '../source/source.ts';
 import { vdiDisk } from '../xen/vdi-disk.ts';
@@ -32,9 +35,16 @@ export function inputsFrom(sources: readonly string[], values: Values): Input[] 
 
 /** What `export` reads. */
 export const disksFrom = (sources: readonly string[], values: Values): DiskSource[] =>
-  sources.map((source) => (source.startsWith(VDI) ? vdiDisk(source.slice(VDI.length), { xe: xeOptions(values) }) : source));
+  sources.map((source) => {
+    if (source.startsWith(VDI)) return vdiDisk(source.slice(VDI.length), { xe: xeOptions(values) });
+    return isNbdUri(source) ? nbdDisk(source, { ca: certificatesOf(values) }) : source;
+  });
 
 const VDI = 'vdi:';
+
+/** What `verify` compares with. */
+export const comparedTarget = (target: string, values: Values): TargetInput =>
+  isNbdUri(target) ? comparableTarget(nbdDisk(target, { ca: certificatesOf(values) })) : target;
 
 /** Where `export` writes. */
 export function sinkFrom(values: Values): SinkInput {
@@ -55,9 +65,11 @@ export function imageFrom(operands: readonly string[], values: Values): { readon
   return { disks: disksFrom(disks, values), id: isImage ? last.slice('glance:'.length) : undefined };
 }
 
-function httpOptions(values: Values): HttpOptions {
+const httpOptions = (values: Values): HttpOptions => ({ headers: headersOf(values.text('headers')), ca: certificatesOf(values) });
+
+function certificatesOf(values: Values): string | undefined {
   const ca = values.text('ca');
-  return { headers: headersOf(values.text('headers')), ca: ca === undefined ? undefined : readText(ca) };
+  return ca === undefined ? undefined : readText(ca);
 }
 
 const glance = (id: string, values: Values, http: HttpOptions): Opener => glanceImage(id, glanceService(values, http));

@@ -12,7 +12,7 @@ export interface ReadableDisk {
   readonly size: number;
   /** The smallest unit that can be read: what `read` gets starts at a multiple of it, and so do buffers. */
   readonly align: number;
-  /** Fills `into`; what lies past the end of the disk reads as zero. Throws SOURCE_READ. */
+  /** Fills `into`; what lies past the end of the disk reads as zero. Throws SOURCE_READ, or an error of its kind. */
   read(into: Uint8Array, offset: number): Promise<void>;
   /** Ascending ranges outside of which the disk is known to read as zero. */
   mayHold(signal?: AbortSignal): AsyncIterable<Range>;

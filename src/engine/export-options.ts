@@ -7,7 +7,7 @@ import type { OnWarning, Warning } from '../warnings.ts';
 import type { ExportForm, FormOptions } from './export-form.ts';
 import type { OnProgress } from './progress.ts';
 
-/** The path of a device, a volume or a file, or an opener. */
+/** The path of a device, a volume or a file, the URI of an NBD export, or an opener. */
 export type DiskSource = string | DiskOpener;
 
 /** One disk, or several for one image. The layers of a VHD chain follow each other, leaf first, and are one disk. */

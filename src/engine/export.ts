@@ -18,7 +18,7 @@ import { EPOCH } from '../vhd/footer.ts';
 import { applianceName, type ExportForm, exportForm, memberNames } from './export-form.ts';
 import type { DisksInput, ExportedDisk, ExportOptions, ExportResult } from './export-options.ts';
 import { createJob, type Job } from './job.ts';
-import { type SinkInput, sinkOpener } from './open.ts';
+import { diskSource, type SinkInput, sinkOpener } from './open.ts';
 import { exporting } from './progress.ts';
 import { scan } from './scan.ts';
 import { scannedDisk } from './scanned-disk.ts';
@@ -40,7 +40,13 @@ export async function exportDisk(given: DisksInput, output: SinkInput, options: 
   const sink = sinkOpener(output);
   const anyParent = force.includes('parent');
   await refuseEarly(sink, options);
-  const disks = await openDisks(isSeveral(given) ? given : [given], { raw, rawBase, anyParent, signal, onWarning: job.warn });
+  const disks = await openDisks((isSeveral(given) ? given : [given]).map(diskSource), {
+    raw,
+    rawBase,
+    anyParent,
+    signal,
+    onWarning: job.warn,
+  });
   const exported = await exportOpened(disks, sink, options, job).catch(async (error: unknown) => {
     throw await afterCleanUp(error, () => closeDisks(disks));
   });

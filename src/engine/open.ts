@@ -6,6 +6,8 @@ import { rejection, VdiStreamError } from '../errors.ts';
 import { httpImage } from '../http/download.ts';
 import { httpSink } from '../http/upload.ts';
 import { isUrl, refuseScheme } from '../http/url.ts';
+import { nbdDisk } from '../nbd/disk.ts';
+import { isNbdUri } from '../nbd/uri.ts';
 import { fileSink } from '../sink/file.ts';
 import { nullSink } from '../sink/null.ts';
 import type { SinkOpener } from '../sink/sink.ts';
@@ -17,9 +19,11 @@ import { deviceTarget } from '../target/device.ts';
 import { NULL_TARGET, nullTarget } from '../target/null.ts';
 import type { TargetOpener } from '../target/target.ts';
 import { withAdvice } from './advice.ts';
+import { comparableTarget } from './comparable.ts';
+import type { DiskSource } from './export-options.ts';
 import { type SourceInput, sourceOf } from './input.ts';
 
-/** The path of a device, a volume or a file, `null:`, or an opener. */
+/** The path of a device, a volume or a file, `null:`, the URI of an NBD export to compare with, or an opener. */
 export type TargetInput = string | TargetOpener;
 
 /** Throws USAGE for what is most likely a mistake. */
@@ -29,8 +33,17 @@ export function targetOpener(target: TargetInput): TargetOpener {
   if (target === '-') throw new VdiStreamError('USAGE', 'a disk cannot be written to standard output; for a file called "-", use ./-');
   if (target === 'null')
     throw new VdiStreamError('USAGE', 'did you mean null:, which discards everything? For a file called "null", use ./null');
+  if (isNbdUri(target)) return comparableTarget(nbdDisk(target));
   refuseScheme(target, 'a disk is written to a device or a file');
   return target === NULL_TARGET ? nullTarget : deviceTarget(target);
+}
+
+/** What an export reads: an opener for a URI, else a path, whose kind is detected by content. Throws USAGE. */
+export function diskSource(disk: DiskSource): DiskSource {
+  if (typeof disk !== 'string') return disk;
+  if (isNbdUri(disk)) return nbdDisk(disk);
+  refuseScheme(disk, 'a disk is read from a device, a file or nbd://');
+  return disk;
 }
 
 /** The path of a file, a URL for an HTTP PUT, `-` for standard output, `null:`, or an opener. */

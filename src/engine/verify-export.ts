@@ -1,8 +1,7 @@
 /** Verifying an export: its image is read back, and compared with the disks. */
 
 import type { ReadableDisk } from '../disk/readable.ts';
-import { assert } from '../errors.ts';
-import type { Target, TargetOpener } from '../target/target.ts';
+import { comparable } from './comparable.ts';
 import type { ExportedDisk } from './export-options.ts';
 import type { OnProgress } from './progress.ts';
 import { verifyDisk } from './verify.ts';
@@ -21,26 +20,7 @@ export async function verifyExport(
   { raw, signal, onProgress }: VerifyExportOptions,
 ): Promise<void> {
   for (const [index, disk] of disks.entries()) {
-    await verifyDisk(image, comparable(disk), { disk: exported[index]?.member, raw, signal, onProgress });
+    const target = { name: disk.name, open: async () => comparable(disk) };
+    await verifyDisk(image, target, { disk: exported[index]?.member, raw, signal, onProgress });
   }
-}
-
-/** A disk as the target that an image is compared with. */
-function comparable(disk: ReadableDisk): TargetOpener {
-  const { name, size, align } = disk;
-  const neverWritten = async (): Promise<void> => assert(false, 'a disk that is exported is never written');
-  const target: Target = {
-    name,
-    size,
-    align,
-    readsZero: false,
-    direct: true,
-    read: (into, offset) => disk.read(into, offset),
-    write: neverWritten,
-    zero: neverWritten,
-    sync: neverWritten,
-    close: async () => {},
-    abandon: async () => {},
-  };
-  return { name, open: async () => target };
 }

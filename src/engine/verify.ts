@@ -44,7 +44,7 @@ export async function verifyDisk(given: DiskInput, target: TargetInput, options:
     { pool, warn, warnings, inflate, seconds }: Job,
   ): Promise<VerifyResult> {
     const { virtualSize: total, rewrites } = chosen;
-    const opened = await targetOpener(target).open({ size: total, force, onWarning: warn, purpose: 'compare' });
+    const opened = await targetOpener(target).open({ size: total, force, onWarning: warn, signal, purpose: 'compare' });
     checkOpenedTarget(opened.name, opened);
     try {
       const verified = await readsMedium(opened, total, warn);

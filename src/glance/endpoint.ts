@@ -2,8 +2,9 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasRemedy, VdiStreamError } from '../errors.ts';
+import { pauseAfter, RETRIES } from '../host/backoff.ts';
 import { orCancelled } from '../host/cancel.ts';
-import { pauseAfter, RETRIES, retryWarning } from '../http/retry.ts';
+import { retryWarning } from '../http/retry.ts';
 import { parseUrl, redactUrl } from '../http/url.ts';
 import type { OnWarning } from '../warnings.ts';
 

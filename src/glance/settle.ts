@@ -2,8 +2,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VdiStreamError } from '../errors.ts';
+import { pauseAfter } from '../host/backoff.ts';
 import { orCancelled } from '../host/cancel.ts';
-import { pauseAfter } from '../http/retry.ts';
 import type { ImageRecord } from './metadata.ts';
 
 interface Waiting {

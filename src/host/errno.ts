@@ -48,3 +48,9 @@ export async function guarded<T>(code: ErrorCode, path: string, work: Promise<T>
     throw ioError(code, path, cause);
   }
 }
+
+/** Each address of a host fails for its own reason, and Node's AggregateError has no message. */
+export function reasonOf(cause: unknown): string {
+  if (cause instanceof AggregateError && cause.errors.length > 0) return cause.errors.map(reasonOf).join('; ');
+  return messageOf(cause);
+}

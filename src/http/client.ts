@@ -2,6 +2,7 @@
 
 import type { Chunks } from '../cursor.ts';
 import { VdiStreamError } from '../errors.ts';
+import { trustedCertificates } from '../host/certificates.ts';
 import { NETWORK } from './address.ts';
 import { type Connection, exchange, type HttpAnswer, type Method } from './exchange.ts';
 import { checkHeaders, type HeaderFields, parseUrl, redactUrl, redirectTarget } from './url.ts';
@@ -115,20 +116,4 @@ function errorCodeOf(status: number): 'HTTP_AUTH' | 'HTTP_NOT_FOUND' | 'HTTP_SER
   if (status === 401 || status === 403) return 'HTTP_AUTH';
   if (status === 404 || status === 410) return 'HTTP_NOT_FOUND';
   return status === 408 || status === 429 || status >= 500 ? 'HTTP_SERVER' : 'HTTP_STATUS';
-}
-
-/** Node's certificates plus those in `pem`. Throws USAGE if it has none; Node would silently accept that. */
-async function trustedCertificates(pem: string | undefined): Promise<readonly string[] | undefined> {
-  if (pem === undefined) return undefined;
-  const [{ rootCertificates }, { X509Certificate }] = await Promise.all([import('node:tls'), import('node:crypto')]);
-  const certificates = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  const invalid = (cause?: unknown): VdiStreamError =>
-    new VdiStreamError('USAGE', 'the CA file has no valid certificate in PEM format', { cause });
-  if (certificates.length === 0) throw invalid();
-  try {
-    for (const certificate of certificates) new X509Certificate(certificate);
-  } catch (cause) {
-    throw invalid(cause);
-  }
-  return [...rootCertificates, ...certificates];
 }

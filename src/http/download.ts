@@ -3,6 +3,7 @@
 import { checkOptions, checkText } from '../arguments.ts';
 import type { Chunks } from '../cursor.ts';
 import { hasRemedy, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { RETRIES } from '../host/backoff.ts';
 import type { Digest, Opener, SourceIdentity } from '../source/source.ts';
 import { digestsOf, streamSource } from '../source/stream.ts';
 import { createHttp, type Http, type HttpOptions, statusError } from './client.ts';
@@ -18,7 +19,7 @@ import {
   UNPROVABLE,
   validatorOf,
 } from './range.ts';
-import { createRetries, RETRIES, type Retries, silenceAfter } from './retry.ts';
+import { createRetries, type Retries, silenceAfter } from './retry.ts';
 import { parseUrl, redactUrl } from './url.ts';
 
 export interface DownloadOptions extends HttpOptions {

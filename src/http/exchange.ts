@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
 import type { Chunks } from '../cursor.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
-import { codeOf, errnoOf } from '../host/errno.ts';
+import { codeOf, errnoOf, reasonOf } from '../host/errno.ts';
 import { checkedLookup, literalAddress, type Network } from './address.ts';
 import { type AnswerHead, type Incoming, type Phase, receive } from './incoming.ts';
 import { type HeaderFields, redactUrl } from './url.ts';
@@ -204,9 +204,3 @@ const NO_TLS = /wrong.version.number|packet.length.too.long|ERR_SSL_HTTP_REQUEST
 const NO_HTTP = ['HTTPParserError', 'HeadersOverflowError', 'ResponseContentLengthMismatchError'];
 
 const inSeconds = (milliseconds: number): string => `${milliseconds / 1000} s`;
-
-/** Each address of a host fails for its own reason, and Node's AggregateError has no message. */
-function reasonOf(cause: unknown): string {
-  if (cause instanceof AggregateError && cause.errors.length > 0) return cause.errors.map(reasonOf).join('; ');
-  return messageOf(cause);
-}

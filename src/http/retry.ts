@@ -3,18 +3,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MiB } from '../bytes.ts';
 import { VdiStreamError } from '../errors.ts';
+import { pauseAfter } from '../host/backoff.ts';
 import { orCancelled } from '../host/cancel.ts';
 import type { OnWarning, Warning } from '../warnings.ts';
 import type { EarlyEnd } from './exchange.ts';
-
-/** Retries per server in a row without a byte of progress. */
-export const RETRIES = 5;
-
-/**
- * Milliseconds to pause once all servers have failed `round` times: half a second, doubled each round, at most 15 s, like Nova between its
- * own attempts (call_plugin_serialized_with_retry in nova/virt/xenapi/client/session.py).
- */
-export const pauseAfter = (round: number): number => Math.min(500 * 2 ** (round - 1), 15_000);
 
 /**
  * Milliseconds to wait for the next byte of a response, after as many responses as `endings` have ended at this byte in a row. Where the

@@ -13,11 +13,14 @@ export function refuseScheme(text: string, accepted: string): void {
   throw new VdiStreamError('USAGE', `${redactUrl(text)} is a URL, but ${accepted}; for a file with this name, use ./`);
 }
 
-/** For messages: scheme, host and path only. User, query and fragment may hold secrets. */
+/**
+ * For messages: scheme, host and path only. User, query and fragment may hold secrets, and so may an encoded query: the URI of an NBD export
+ * has that of XAPI's name for it, with the reference of a session.
+ */
 export function redactUrl(url: string): string {
   if (!URL.canParse(url)) return 'an invalid URL';
   const { protocol, host, pathname } = new URL(url);
-  return `${protocol}//${host}${pathname}`;
+  return `${protocol}//${host}${pathname.replace(/%3f.*/is, '')}`;
 }
 
 /** A word of a command line, with each secret that it may hold left out: of a URL all but what `redactUrl` shows, of a header the value. */

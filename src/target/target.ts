@@ -25,6 +25,8 @@ export interface TargetOptions {
   /** Guards to lift, by name. */
   readonly force?: readonly Guard[] | undefined;
   readonly onWarning?: OnWarning | undefined;
+  /** Ends the connection to a target on the network, whenever it fires. */
+  readonly signal?: AbortSignal | undefined;
   /**
    * `compare`: nothing is created, and the guards against overwriting do not run. `dry-run`: all guards run, but nothing is created, changed
    * or opened for writing. By default `write`.

@@ -74,6 +74,7 @@ const CALLS: Readonly<Record<string, Call>> = {
   uploadImage: call(library.uploadImage),
   reap: call(library.reap),
   vdiDisk: call(library.vdiDisk),
+  nbdDisk: call(library.nbdDisk),
   httpImage: call(library.httpImage),
   httpSink: call(library.httpSink),
   glanceImage: call(library.glanceImage),

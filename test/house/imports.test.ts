@@ -10,7 +10,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['src/disk'],
   ['src/vhd', 'src/ova', 'src/host'],
   ['src/codec', 'src/source', 'src/sink', 'src/target'],
-  ['src/http'],
+  ['src/http', 'src/nbd'],
   ['src/glance', 'src/image'],
   ['src/engine'],
   ['src/xen'],

@@ -1,8 +1,9 @@
 /** A server whose file is shorter than it announces. */
 
 import { describe, expect, test } from 'vitest';
+import { pauseAfter } from '../../src/host/backoff.ts';
 import { httpImage } from '../../src/http/download.ts';
-import { pauseAfter, silenceAfter } from '../../src/http/retry.ts';
+import { silenceAfter } from '../../src/http/retry.ts';
 import { digest, ETAG, fast, fetched, image, inTurn, starts } from '../support/download.ts';
 import { failure } from '../support/failure.ts';
 import { httpServer, type Reply, type Seen } from '../support/http-server.ts';

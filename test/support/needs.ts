@@ -102,6 +102,8 @@ const PACKAGES = {
   igzip: 'isal',
   bgzip: 'tabix',
   objdump: 'binutils',
+  'qemu-nbd': 'qemu-utils',
+  nbdkit: 'nbdkit',
   bzip2: 'bzip2',
   lz4: 'lz4',
   pzstd: 'zstd',
