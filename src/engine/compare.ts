@@ -82,7 +82,7 @@ export function comparing(target: Target, pool: Pool, { size, rewrites }: Compar
   }
 
   return {
-    target: comparedTarget(target, compare, (offset, length) => differing?.remove(offset, length)),
+    target: judgedTarget(target, compare, (offset, length) => differing?.remove(offset, length)),
     compareSpan,
     finish() {
       for (const { offset, inside } of differing?.runs(0, size) ?? []) {
@@ -93,7 +93,7 @@ export function comparing(target: Target, pool: Pool, { size, rewrites }: Compar
 }
 
 /** The target into which a disk is pumped. `matches`: bytes that are known to be right. */
-function comparedTarget(
+function judgedTarget(
   target: Target,
   compare: (offset: number, length: number, expected: Uint8Array | undefined) => Promise<void>,
   matches: (offset: number, length: number) => void,
