@@ -36,7 +36,7 @@ interface Span {
 
 /** The parts are written in their order: the last of those that overlap is what the target has in the end. */
 export async function writeSpan(target: Target, { start, runs, parts, memory, sums }: Span): Promise<void> {
-  const calls = merged(runs, target.align);
+  const calls = merged(runs, target.align, target.writeOnly ? 0 : MAX_BRIDGED);
   const at = ({ offset, length }: Range): Uint8Array => memory.subarray(offset - start, offset - start + length);
   // The checksums of what is overwritten are subtracted, so that is read too.
   const patches = calls.some(({ hasGaps }) => hasGaps) || (sums !== undefined && parts.some(({ overwrites }) => overwrites));
@@ -55,14 +55,14 @@ interface WriteCall extends Range {
 }
 
 /** The covered runs as whole sectors of the target. Those that are close together are one call. */
-function merged(runs: Iterable<SectorRun>, align: number): WriteCall[] {
+function merged(runs: Iterable<SectorRun>, align: number, bridged: number): WriteCall[] {
   const calls: WriteCall[] = [];
   for (const { offset, length, inside } of runs) {
     if (!inside) continue;
     const from = roundDown(offset, align);
     const to = roundUp(offset + length, align);
     const last = calls.at(-1);
-    if (last !== undefined && from - (last.offset + last.length) <= MAX_BRIDGED) {
+    if (last !== undefined && from - (last.offset + last.length) <= bridged) {
       calls[calls.length - 1] = { offset: last.offset, length: to - last.offset, hasGaps: true };
     } else calls.push({ offset: from, length: to - from, hasGaps: to - from > length });
   }

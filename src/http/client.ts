@@ -118,7 +118,7 @@ function errorCodeOf(status: number): 'HTTP_AUTH' | 'HTTP_NOT_FOUND' | 'HTTP_SER
 }
 
 /** Node's certificates plus those in `pem`. Throws USAGE if it has none; Node would silently accept that. */
-async function trustedCertificates(pem: string | undefined): Promise<readonly string[] | undefined> {
+export async function trustedCertificates(pem: string | undefined): Promise<readonly string[] | undefined> {
   if (pem === undefined) return undefined;
   const [{ rootCertificates }, { X509Certificate }] = await Promise.all([import('node:tls'), import('node:crypto')]);
   const certificates = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
