@@ -35,6 +35,9 @@ _vdistream() {
     *:--jobs) return ;;
     *:--xe) paths=-f ;;
     *:--xe-timeout) return ;;
+    *:--xapi) return ;;
+    *:--credentials) paths=-f ;;
+    *:--fingerprint) return ;;
     *:--output) paths=-f ;;
     *:--format) words='vhd fixed-vhd raw' ;;
     *:--container) words='none tar ova' ;;
@@ -54,7 +57,7 @@ _vdistream() {
     check:*) words='--disk --raw --raw-base --manifest --strict --sha256 --glance --glance-version --headers --ca --staging --cache --cache-size --inflate --log --json --quiet -q --help' paths=-f ;;
     write:*) words='--verify --zero --zero-tail --dry-run --force --disk --raw --raw-base --manifest --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --inflate --log --json --quiet -q --help' paths=-f ;;
     verify:*) words='--force --disk --raw --raw-base --manifest --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --inflate --log --json --quiet -q --help' paths=-f ;;
-    import:*) words='--sr --name --raw-vdi --device --all-disks --list --jobs --again --verify --zero --dry-run --force --xe --xe-timeout --disk --raw --raw-base --manifest --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --inflate --log --json --quiet -q --help' paths=-f ;;
+    import:*) words='--sr --name --raw-vdi --device --all-disks --list --jobs --again --verify --zero --dry-run --force --xe --xe-timeout --xapi --credentials --fingerprint --disk --raw --raw-base --manifest --strict --sha256 --virtual-size --glance --glance-version --headers --ca --staging --cache --cache-size --inflate --log --json --quiet -q --help' paths=-f ;;
     export:*) words='--output -o --format --container --compress --block-size --align --single-pass --name --verify --force --xe --xe-timeout --raw --raw-base --headers --ca --log --json --quiet -q --help' ;;
     upload:*) words='--format --container --compress --block-size --create --property --visibility --store --as-is --glance-formats --name --force --xe --xe-timeout --raw --raw-base --glance --glance-version --headers --ca --log --json --quiet -q --help' ;;
     reap:*) words='--sr --dry-run --xe --xe-timeout --log --json --quiet -q --help' ;;

@@ -65,6 +65,9 @@ const XE: Table = { program: path, timeout: number, grace: number, pause: number
 const xe: Check = (value) => problemOf(value, XE, 'xe.');
 const IMPORT_DEVICE: Table = { ...WRITE, sr: filled, rawVdi: flag, xe };
 const IMPORT: Table = { ...IMPORT_DEVICE, name: anyText };
+const TIMES: Table = { timeout: milliseconds, grace: milliseconds, detachTimeout: milliseconds, pause: milliseconds };
+const XAPI: Table = { url: filled, user: filled, password: filled, session: filled, ca: filled, fingerprints: strings, ...TIMES };
+const xapi: Check = (value) => problemOf(value, XAPI, 'xapi.') ?? (field(value, 'url') === undefined ? 'an object with url' : undefined);
 /** Imports at a time. More would only wait for each other: plugs run one at a time. */
 export const MAX_JOBS = 16;
 /** Options of one of many images. */
@@ -116,7 +119,7 @@ const ACCEPTED = {
   check: READ,
   writeDisk: WRITE,
   verifyDisk: DISK,
-  importImage: IMPORT,
+  importImage: { ...IMPORT, xapi },
   importImages: { ...IMPORT_DEVICE, sr: OF_EACH, sha256: OF_EACH, jobs: JOBS, again: flag, onOutcome: callback },
   'an image of importImages': IMPORT_ITEM,
   importDisks: IMPORT_DISKS,

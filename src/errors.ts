@@ -691,6 +691,33 @@ export const ERRORS = {
     meaning: 'No object has this UUID, or it has been removed since.',
     advice: 'Check `xe sr-list` and `xe vdi-list`.',
   },
+  XAPI_CONNECTION: {
+    exit: 1,
+    atFault: 'toolstack',
+    remedies: ['again'],
+    meaning: 'A host of the pool cannot be reached, closed the connection, or did not answer in time. It may still be working on the call.',
+    advice: 'Check the address, and whether xapi runs there: `systemctl status xapi`.',
+  },
+  XAPI_TLS: {
+    exit: 1,
+    atFault: 'toolstack',
+    meaning: 'The certificate of a host is not trusted, or has another fingerprint. Nothing was sent to that host.',
+    advice:
+      'Pass the certificate that signed it, as `ca`, or the SHA-256 of that of each host in `fingerprints`. Verification cannot be turned off.',
+    cli: 'Pass the certificate that signed it with --ca FILE, or the SHA-256 of that of each host with --fingerprint. Verification cannot be turned off.',
+  },
+  XAPI_LOGIN: {
+    exit: 1,
+    atFault: 'caller',
+    meaning: 'XAPI rejected the user, the password or the session, or the user may not import disks.',
+    advice: 'Check the credentials. With role-based access control, an import needs the role VM admin.',
+  },
+  XAPI_FAILED: {
+    exit: 1,
+    atFault: 'toolstack',
+    meaning: 'XAPI refused a call, or a transfer failed, for a reason that has no code in this table.',
+    advice: 'The message quotes XAPI. Check /var/log/xensource.log and /var/log/SMlog of the host.',
+  },
   DOM0_UNKNOWN: {
     exit: 1,
     atFault: 'host',

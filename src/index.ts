@@ -51,4 +51,5 @@ export type { LeftOverVbd } from './xen/left-over-vbd.ts';
 export type { ImportDeviceOptions, ImportDisksOptions, ImportOptions } from './xen/options.ts';
 export { type LeftOver, type OperatorCommands, type ReapOptions, type ReapResult, reap } from './xen/reap.ts';
 export { type VdiDiskOptions, vdiDisk } from './xen/vdi-disk.ts';
+export type { XapiOptions } from './xen/xapi-options.ts';
 export type { XeOptions } from './xen/xe.ts';

@@ -127,6 +127,10 @@ async function runCode({ folder, run }: Reader, block: Block): Promise<void> {
 const needsXen = ({ language, text }: Block): boolean => (language === 'sh' || isCode({ language })) && /\bSR\b|\bxe\b/.test(text);
 const onHost = testWith('root', 'loop', 'g++');
 
+/** They speak to a pool over the network. */
+const needsPool = ({ text }: Block): boolean => /\bPOOL\b/.test(text);
+const onPool = testWith('openssl');
+
 /** Everything that was plugged is unplugged; the disks stay. */
 function assertUnplugged({ host }: Reader): void {
   if (host !== undefined) assertClean(host, { vdis: host.state().vdi.map(({ uuid }) => uuid) });
@@ -136,9 +140,10 @@ describe.each(PAGES)('%s', (page) => {
   const blocks = BLOCKS.filter((block) => block.page === page && !isListed(block));
   const code = blocks.filter(isCode);
   const xen = blocks.some(needsXen) && onHost !== test.skip;
+  const remote = blocks.some(needsPool) && onPool !== test.skip;
   let reader: Reader;
   beforeAll(async () => {
-    reader = await newReader({ xen });
+    reader = await newReader({ xen, remote });
   });
   afterAll(() => reader.close());
 
@@ -151,7 +156,7 @@ describe.each(PAGES)('%s', (page) => {
 
   for (const block of blocks) {
     const { language, line, text } = block;
-    const here = needsXen(block) ? onHost : test;
+    const here = needsXen(block) ? onHost : needsPool(block) ? onPool : test;
     if (isCode(block)) {
       here(`the ${language} block of line ${line} runs`, async () => {
         await runCode(reader, block);

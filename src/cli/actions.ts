@@ -15,6 +15,7 @@ import type { OnWarning } from '../warnings.ts';
 import { dryRunImport, dryRunImportToDevice } from '../xen/dry-run.ts';
 import { importImage, importToDevice } from '../xen/import.ts';
 import { reap } from '../xen/reap.ts';
+import type { XapiOptions } from '../xen/xapi-options.ts';
 import { importAllDisks } from './all-disks.ts';
 import type { CommandName } from './commands.ts';
 import { deviceDryRunTable, importDryRunTable, writeDryRunTable } from './dry-run-tables.ts';
@@ -47,6 +48,7 @@ import {
   xeOptions,
   zeroPolicy,
 } from './values.ts';
+import { xapiOptions } from './xapi.ts';
 
 interface Invocation {
   readonly values: Values;
@@ -92,11 +94,12 @@ const unlessQuiet =
 
 const showWritten = unlessQuiet(writeSummary);
 
-const importToSr = action(
-  async (call) => importImage(call.inputs, srOptions(call)),
-  // The UUID is the result: on stdout alone, a script can read it.
-  (result, call) => ({ stdout: [result.vdi], ...(!isQuiet(call) && { stderr: importSummary(result) }) }),
-);
+const importToSr = (xapi: XapiOptions | undefined): Action =>
+  action(
+    async (call) => importImage(call.inputs, { ...srOptions(call), xapi }),
+    // The UUID is the result: on stdout alone, a script can read it.
+    (result, call) => ({ stdout: [result.vdi], ...(!isQuiet(call) && { stderr: importSummary(result) }) }),
+  );
 
 const importToOwnDevice = action(async (call) => importToDevice(call.inputs, deviceOf(call), deviceOptions(call)), showWritten);
 
@@ -139,9 +142,9 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
   ),
 
   import(call) {
-    const isDryRun = call.values.flag('dry-run');
+    const [xapi, isDryRun] = [xapiOptions(call.values), call.values.flag('dry-run')];
     if (call.values.flag('all-disks')) return importAllDisks(call, () => srOptions(call));
-    if (call.values.text('device') === undefined) return isDryRun ? dryRunToSr(call) : importToSr(call);
+    if (call.values.text('device') === undefined) return isDryRun ? dryRunToSr(call) : importToSr(xapi)(call);
     return isDryRun ? dryRunToOwnDevice(call) : importToOwnDevice(call);
   },
 

@@ -83,10 +83,11 @@ TARGET is as for \`write\`, or nbd://HOST/EXPORT.`,
     exit: EXIT_STATUSES,
   },
   import: {
-    summary: 'create a VDI on this Xen host and write the disk in an image to it',
+    summary: 'create a VDI on this Xen host, or in a pool, and write the disk in an image to it',
     usage: 'SRC... --sr UUID [OPTIONS]',
     operands: ['SRC'],
     description: `Writes the disk in an image to a new VDI, and prints its UUID. Removes the VDI if anything fails.
+Runs in Dom0, or with --xapi on any machine.
 Many images (--list), or all disks of an archive (--all-disks): see \`vdistream help many\`.`,
     examples: ['vdistream import glance:ID --glance http://10.0.0.1:9292 --sr UUID --verify'],
     exit: EXIT_STATUSES,
@@ -142,6 +143,9 @@ interface EnvironmentVariable {
 
 export const ENVIRONMENT: readonly EnvironmentVariable[] = [
   { name: 'OS_TOKEN', meaning: 'The token for Glance, sent as `X-Auth-Token` to the image service only.' },
+  { name: 'XAPI_USER', meaning: 'The user for the pool of `--xapi`.' },
+  { name: 'XAPI_PASSWORD', meaning: 'The password of that user.' },
+  { name: 'XAPI_SESSION', meaning: 'In place of both: the reference of a session that is open, and stays open.' },
   { name: 'VDISTREAM_XE', meaning: 'The `xe` program to run. `--xe` overrides it.' },
   {
     name: 'VDISTREAM_INVENTORY',

@@ -40,6 +40,7 @@ export function importsMany(values: Values): boolean {
   refuse('name', 'put "name" into the JSON objects of the list');
   refuse('sha256', 'put "sha256" into the JSON objects of the list');
   refuse('device', 'it is one device, and the list creates VDIs');
+  refuse('xapi', 'import the images one by one');
   for (const [option, reason] of [
     ['dry-run', 'it checks one image'],
     ['all-disks', 'it reads one archive'],

@@ -10,6 +10,7 @@ import { EXPORT_OPTIONS } from './options-of-export.ts';
 import { MANY_OPTIONS } from './options-of-many.ts';
 import { OUTPUT_OPTIONS } from './options-of-output.ts';
 import { UPLOAD_OPTIONS } from './options-of-upload.ts';
+import { XAPI_OPTIONS } from './options-of-xapi.ts';
 
 const READERS = ['info', 'check', 'write', 'verify', 'import'] as const;
 const WITH_TARGET = ['write', 'verify', 'import'] as const;
@@ -99,6 +100,7 @@ export const OPTIONS = {
     commands: WITH_TOOLSTACK,
     default: '300',
   },
+  ...XAPI_OPTIONS,
   disk: {
     argument: 'NAME',
     sentence: 'use this member of the archive, with its parents',

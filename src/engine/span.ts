@@ -48,7 +48,7 @@ export const putPart = ({ start, memory }: GatheredSpan, { offset, length, buffe
 
 /** `sums` receives the checksums of the parts. */
 export async function writeSpan(target: Target, span: GatheredSpan, sums: Sums | undefined): Promise<void> {
-  const calls = spanCalls(span, target.align);
+  const calls = spanCalls(span, target.align, target.writeOnly ? 0 : MAX_BRIDGED);
   // The checksums of what is overwritten are subtracted, so that is read too.
   const patches = calls.some(hasGaps) || (sums !== undefined && span.parts.some(({ overwrites }) => overwrites));
   if (patches) await eachInParallel(calls, SPAN_CALLS, (call) => target.read(memoryOf(span, call), call.offset));
@@ -63,13 +63,13 @@ export async function writeSpan(target: Target, span: GatheredSpan, sums: Sums |
 const hasGaps = ({ length, runs }: SpanCall): boolean => runs.reduce((sum, run) => sum + run.length, 0) < length;
 
 /** The covered runs as sectors of `align` bytes. Those that are close together are one call. */
-export function spanCalls(span: GatheredSpan, align: number): SpanCall[] {
+export function spanCalls(span: GatheredSpan, align: number, bridged = MAX_BRIDGED): SpanCall[] {
   const calls: { offset: number; length: number; readonly runs: Range[] }[] = [];
   for (const run of coveredRuns(span)) {
     const from = roundDown(run.offset, align);
     const to = roundUp(run.offset + run.length, align);
     const last = calls.at(-1);
-    if (last !== undefined && from - (last.offset + last.length) <= MAX_BRIDGED) {
+    if (last !== undefined && from - (last.offset + last.length) <= bridged) {
       last.length = to - last.offset;
       last.runs.push(run);
     } else calls.push({ offset: from, length: to - from, runs: [run] });

@@ -45,6 +45,8 @@ export interface Target {
   readonly readsZero: boolean;
   /** Whether writes bypass the page cache. */
   readonly direct: boolean;
+  /** Nothing can be read back: `read` throws. */
+  readonly writeOnly?: true | undefined;
   /** With `sums`, adds the checksums of the bytes. Throws TARGET_WRITE or TARGET_FULL. */
   write(bytes: Uint8Array, offset: number, sums?: Sums): Promise<void>;
   /** Makes a range read as zero, by the cheapest call that the target supports or by writing. */

@@ -39,7 +39,7 @@ export interface ImportDryRun extends DiskDryRun, SrDryRun {
  * Does what `importImage` does before it creates the VDI: opens the image, finds the disk and its size, and asks the toolstack about the host
  * and the SR. Removes no left-over VDI. Rejects as `importImage` would up to there, and with SR_FULL if the VDI is certain not to fit.
  */
-export async function dryRunImport(given: DiskInput, allOptions: ImportOptions): Promise<ImportDryRun> {
+export async function dryRunImport(given: DiskInput, allOptions: Omit<ImportOptions, 'xapi'>): Promise<ImportDryRun> {
   const input = inputOf('dryRunImport', given);
   checkOptions('dryRunImport', allOptions);
   const { xe, ...options } = allOptions;
@@ -60,18 +60,19 @@ export async function dryRunImport(given: DiskInput, allOptions: ImportOptions):
   );
 }
 
-interface SrAnswers extends Pick<SrDryRun, 'sr' | 'host' | 'readsZero' | 'leftOvers'> {
+interface SrAnswers extends Pick<SrDryRun, 'sr' | 'readsZero' | 'leftOvers'> {
   readonly raw: boolean;
 }
 
 /** `size`: bytes that the disks have. Throws SR_FULL. */
 export async function srDryRun(
   toolstack: Toolstack,
-  { sr, raw, host, readsZero, leftOvers: found }: SrAnswers,
+  { sr, raw, readsZero, leftOvers: found }: SrAnswers,
   size: number,
   signal: AbortSignal,
 ): Promise<SrDryRun> {
   const leftOvers = found.filter(({ owner }) => owner === 'dead');
+  const host = await toolstack.host(signal);
   const srType = await toolstack.srType(sr, signal);
   const freeBytes = await toolstack.freeSpace(sr, signal);
   const shortfall = freeBytes === undefined ? 0 : Math.max(0, size - freeBytes);

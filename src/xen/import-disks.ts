@@ -23,7 +23,7 @@ export async function importDisks(given: DiskInput, allOptions: ImportDisksOptio
   checkOptions('importDisks', allOptions);
   const { xe, ...options } = allOptions;
   const { zero, verify, force } = options;
-  const { toolstack, reaper, records } = importTools(xe);
+  const { toolstack, reaper, takeOwnership } = importTools(xe);
   const nextProgress = summedProgress(options.onProgress);
   return withPreparedSeries(toolstack, reaper, input, { ...options, dryRun: false }, async (prepared) => {
     const { sr, name: given, source, raw, readsZero, signal, opened } = prepared;
@@ -57,7 +57,7 @@ export async function importDisks(given: DiskInput, allOptions: ImportDisksOptio
         return results.map((result) => ({ ...result, ignored }));
       },
       // An explicit `zero` policy applies even if new disks read as zero.
-      { readsZero: readsZero && zero === undefined, records, signal, onWarning: job.warn },
+      { readsZero: readsZero && zero === undefined, takeOwnership, signal, onWarning: job.warn },
     );
   });
 }

@@ -9,9 +9,9 @@ import { rejection, throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { eachInParallel } from '../host/parallel.ts';
 import type { SourceIdentity } from '../source/source.ts';
 import type { OnWarning, Warning } from '../warnings.ts';
-import { type ImportResult, type ImportTools, importTools, importWith } from './import.ts';
+import { type Dom0Tools, type ImportResult, importTools, importWith } from './import.ts';
 import type { ImportOptions } from './options.ts';
-import { parseOwnerTag } from './owner-tag.ts';
+import { isOwnerTag } from './owner-tag.ts';
 import { orCancellation } from './prepare.ts';
 import { sourceDigest } from './source-digest.ts';
 import type { Toolstack } from './toolstack.ts';
@@ -24,7 +24,7 @@ export interface ImportItem extends Pick<ImportOptions, 'disk' | 'raw' | 'rawBas
   readonly sr: string;
 }
 
-export interface ImportImagesOptions extends Omit<ImportOptions, 'sr' | 'name' | 'sha256' | 'onProgress' | 'onWarning'> {
+export interface ImportImagesOptions extends Omit<ImportOptions, 'sr' | 'name' | 'sha256' | 'onProgress' | 'onWarning' | 'xapi'> {
   /** How many images are imported at a time, at most 16; 2 by default. */
   readonly jobs?: number | undefined;
   /** Import images that are on their SR already once more, instead of skipping them. */
@@ -103,9 +103,9 @@ async function probe(toolstack: Toolstack, sr: string, signal: AbortSignal | und
   });
 }
 
-type OneImport = Omit<ImportOptions, 'xe'>;
+type OneImport = Omit<ImportOptions, 'xe' | 'xapi'>;
 
-function importer(tools: ImportTools, again: boolean): (image: DiskInput, options: OneImport) => Promise<ImportOutcome> {
+function importer(tools: Dom0Tools, again: boolean): (image: DiskInput, options: OneImport) => Promise<ImportOutcome> {
   /** The last import from each source to each SR. */
   const last = new Map<string, Promise<unknown>>();
   const importAnew = async (image: DiskInput, options: OneImport): Promise<ImportOutcome> => ({
@@ -151,7 +151,7 @@ async function findImported(
 ): Promise<string | undefined> {
   for (const vdi of await toolstack.listBySource(source, sr, signal)) {
     const tags = await toolstack.tagsOf(vdi, signal);
-    if (tags.every((tag) => parseOwnerTag(tag) === undefined)) return vdi;
+    if (!tags.some(isOwnerTag)) return vdi;
   }
   return undefined;
 }

@@ -5,13 +5,17 @@ import { inputOf } from '../engine/input.ts';
 import { bytesRead } from '../engine/job.ts';
 import type { DiskInput } from '../engine/options.ts';
 import { type WriteResult, writeDisk, writeTo } from '../engine/write.ts';
+import { VdiStreamError } from '../errors.ts';
 import type { ImportDeviceOptions, ImportOptions } from './options.ts';
+import { recordedOwnership, type TakeOwnership } from './ownership.ts';
 import { withOwnDevice, withPrepared } from './prepare.ts';
 import { createReaper, type Reaper } from './reap.ts';
-import { createRecords, type Records } from './record.ts';
+import { createRecords } from './record.ts';
 import { sourceDigest } from './source-digest.ts';
-import type { Toolstack } from './toolstack.ts';
+import type { ImportToolstack, Toolstack } from './toolstack.ts';
 import { withVdis } from './vdi.ts';
+import { remoteOwnership } from './xapi-ownership.ts';
+import { withXapi } from './xapi-toolstack.ts';
 import type { XeOptions } from './xe.ts';
 import { createXeToolstack } from './xe-toolstack.ts';
 
@@ -34,27 +38,40 @@ export interface ImportResult extends WriteResult {
 export async function importImage(given: DiskInput, allOptions: ImportOptions): Promise<ImportResult> {
   const input = inputOf('importImage', given);
   checkOptions('importImage', allOptions);
-  const { xe, ...options } = allOptions;
-  return importWith(importTools(xe), input, options);
+  const { xe, xapi, ...options } = allOptions;
+  if (xapi === undefined) return importWith(importTools(xe), input, options);
+  if (options.verify) throw new VdiStreamError('USAGE', 'a VDI that is written through xapi cannot be read back, so it cannot be verified');
+  return withXapi(xapi, options.signal, (toolstack) =>
+    importWith({ toolstack, reaper: undefined, takeOwnership: remoteOwnership }, input, options),
+  );
 }
 
-/** What all imports to one host need. */
-export interface ImportTools {
+/** What all imports to one host or pool need. */
+interface ImportTools {
+  readonly toolstack: ImportToolstack;
+  readonly reaper: Reaper | undefined;
+  readonly takeOwnership: TakeOwnership;
+}
+
+export interface Dom0Tools extends ImportTools {
   readonly toolstack: Toolstack;
   readonly reaper: Reaper;
-  readonly records: Records;
 }
 
-export function importTools(xe: XeOptions | undefined): ImportTools {
+export function importTools(xe: XeOptions | undefined): Dom0Tools {
   const toolstack = createXeToolstack(xe);
-  return { toolstack, reaper: createReaper(toolstack, xe), records: createRecords(xe?.records) };
+  return {
+    toolstack,
+    reaper: createReaper(toolstack, xe),
+    takeOwnership: recordedOwnership(toolstack, createRecords(xe?.records)),
+  };
 }
 
 /** One import, with checked arguments. */
 export function importWith(
-  { toolstack, reaper, records }: ImportTools,
+  { toolstack, reaper, takeOwnership }: ImportTools,
   input: DiskInput,
-  options: Omit<ImportOptions, 'xe'>,
+  options: Omit<ImportOptions, 'xe' | 'xapi'>,
 ): Promise<ImportResult> {
   const { zero, verify, force, onProgress, disk, raw, rawBase, rawVdi, sha256 } = options;
   return withPrepared(
@@ -76,7 +93,7 @@ export function importWith(
             return { ...written, vdi, sr, name, vdiSize: size };
           }),
         // An explicit `zero` policy applies even if new disks read as zero.
-        { readsZero: readsZero && zero === undefined, records, source, signal, onWarning: job.warn },
+        { readsZero: readsZero && zero === undefined, takeOwnership, source, signal, onWarning: job.warn },
       );
       return { ...imported, bytesRead: bytesRead(sources), seconds: job.seconds() };
     },

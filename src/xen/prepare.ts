@@ -17,7 +17,7 @@ import { settleUdev } from './device.ts';
 import type { ImportDeviceOptions, ImportDisksOptions, ImportOptions } from './options.ts';
 import { type OwnDevice, ownDevice } from './own-device.ts';
 import type { LeftOver, Reaper } from './reap.ts';
-import type { NewVdi, Toolstack } from './toolstack.ts';
+import type { ImportToolstack, NewVdi, Toolstack } from './toolstack.ts';
 import { parseSrUuid } from './uuid.ts';
 import { newDisksReadZero } from './zero-rule.ts';
 
@@ -30,8 +30,6 @@ const sharedPool = (): Pool => {
 };
 
 interface Answers {
-  /** uuid of this host. */
-  readonly host: string;
   /** Whether a new VDI reads as zero. */
   readonly readsZero: boolean;
   /** The unfinished VDIs of earlier imports to this SR. */
@@ -47,12 +45,12 @@ interface Prepared extends Answers {
 }
 
 /** `dryRun`: left-over VDIs are listed, and not removed. */
-type PrepareOptions = Omit<ImportOptions, 'xe'> & { readonly dryRun: boolean };
+type PrepareOptions = Omit<ImportOptions, 'xe' | 'xapi'> & { readonly dryRun: boolean };
 
-/** Opens the disk while it asks the toolstack, and closes the sources after `use`. */
+/** Opens the disk while it asks the toolstack, and closes the sources after `use`. Without a reaper, left-over VDIs stay. */
 export async function withPrepared<T>(
-  toolstack: Toolstack,
-  reaper: Reaper,
+  toolstack: ImportToolstack,
+  reaper: Reaper | undefined,
   input: DiskInput,
   { sr: given, name = defaultName(input), rawVdi: raw = false, verify, dryRun, ...disk }: PrepareOptions,
   use: (prepared: Prepared) => Promise<T>,
@@ -109,8 +107,8 @@ type AskOptions = Pick<QueryOptions, 'sr' | 'raw' | 'dryRun'> & { readonly cance
 
 /** Asks the toolstack while `work` opens the image; `answered` resolves with the answers, and reports its warnings to the job. */
 async function whileAsking<T>(
-  toolstack: Toolstack,
-  reaper: Reaper,
+  toolstack: ImportToolstack,
+  reaper: Reaper | undefined,
   { sr, raw, dryRun, cancel }: AskOptions,
   work: (signal: AbortSignal, answered: (job: Job) => Promise<Answers>) => Promise<T>,
 ): Promise<T> {
@@ -181,21 +179,22 @@ interface QueryOptions {
 
 /** `left`: what could not be removed of the left-over VDIs, or why there is no list of them. */
 async function ask(
-  toolstack: Toolstack,
-  reaper: Reaper,
+  toolstack: ImportToolstack,
+  reaper: Reaper | undefined,
   { sr, raw, dryRun, signal, onWarning }: QueryOptions,
 ): Promise<Answers & { readonly left: readonly string[] }> {
-  const queries = [toolstack.host(signal), newDisksReadZero(toolstack, sr, raw, signal)] as const;
+  const queries = [toolstack.checkHost(sr, signal), newDisksReadZero(toolstack, sr, raw, signal)] as const;
   const answers = Promise.all(queries);
   // If one command fails, the other must not outlive the import.
   await Promise.allSettled([answers, ...queries]);
-  const [host, readsZero] = await answers;
+  const [, readsZero] = await answers;
+  if (reaper === undefined) return { readsZero, leftOvers: [], left: [] };
   const reaped = await reaper({ sr, dryRun, signal, onWarning }).then(
     ({ leftOvers, leftOverVbds }) => ({ leftOvers, left: [...leftOvers, ...leftOverVbds].flatMap((leftOver) => leftOver.left) }),
     (error: unknown) => ({ leftOvers: [], left: [messageOf(error)] }),
   );
   throwIfCancelled(signal);
-  return { host, readsZero, ...reaped };
+  return { readsZero, ...reaped };
 }
 
 interface EarlyWarnings {

@@ -4,13 +4,13 @@
  */
 
 import type { ExportRecord, ImportRecord, Records } from './record.ts';
-import type { Toolstack } from './toolstack.ts';
+import type { ImportToolstack, Toolstack } from './toolstack.ts';
 
 /**
  * Why the VDI may not be the one of the record; undefined if it is. `tagged`: the uuids of all VDIs with the same tag.
  */
 export async function doubtOf(
-  toolstack: Toolstack,
+  toolstack: ImportToolstack,
   { vdi: recorded, sr, name, size }: ImportRecord,
   vdi: string,
   tagged: readonly string[],

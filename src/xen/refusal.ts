@@ -29,11 +29,14 @@ const CODES: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
   ['DEVICE_DETACH_TIMEOUT', 'VBD_DETACH'],
   ['UUID_INVALID', 'XE_UUID'],
   ['HANDLE_INVALID', 'XE_UUID'],
+  ['SESSION_AUTHENTICATION_FAILED', 'XAPI_LOGIN'],
+  ['SESSION_INVALID', 'XAPI_LOGIN'],
+  ['RBAC_PERMISSION_DENIED', 'XAPI_LOGIN'],
 ]);
 
-/** The error for a xapi code; XE_FAILED for one not in the table. */
-export const refusalError = (xapi: string, message: string): VdiStreamError =>
-  new VdiStreamError(CODES.get(xapi) ?? 'XE_FAILED', message, { xapi });
+/** The error for a xapi code; `other` for one not in the table. */
+export const refusalError = (xapi: string, message: string, other: 'XE_FAILED' | 'XAPI_FAILED' = 'XE_FAILED'): VdiStreamError =>
+  new VdiStreamError(CODES.get(xapi) ?? other, message, { xapi });
 
 /** Whether the command may have taken effect despite the error. */
 export const isOutcomeUnknown = (error: unknown): boolean => hasRemedy(error, 'toolstack', 'again');

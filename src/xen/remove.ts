@@ -2,13 +2,13 @@
 
 import { messageOf, VdiStreamError, withLeft } from '../errors.ts';
 import type { OnWarning } from '../warnings.ts';
-import type { Toolstack } from './toolstack.ts';
+import type { ImportToolstack, Toolstack } from './toolstack.ts';
 
 /**
  * Removes a VDI and its VBDs in Dom0, as far as possible. Resolves with a sentence for each thing it could not remove; never rejects. Leaves
  * a VDI alone that another VM has attached.
  */
-export async function removeVdi(toolstack: Toolstack, vdi: string, onWarning?: OnWarning): Promise<string[]> {
+export async function removeVdi(toolstack: ImportToolstack, vdi: string, onWarning?: OnWarning): Promise<string[]> {
   try {
     const { ours, others } = await toolstack.vbdsOf(vdi);
     if (others.length > 0) return [`VDI ${vdi}: attached to another VM by VBD ${others.join(', ')}`];

@@ -24,6 +24,7 @@ export function createXeToolstack(options: XeOptions = {}): Toolstack {
   };
   return {
     host: async (signal) => (await here(signal)).uuid,
+    checkHost: async (_, signal) => void (await here(signal)),
     srType: (sr, signal) => srType(xe, sr, signal),
     srConfig: (sr, signal) => srConfig(xe, sr, signal),
     freeSpace: async (sr, signal) => freeSpace(xe, sr, (await here(signal)).uuid, signal),

@@ -3,7 +3,7 @@
  * a VHD read as zero; a raw logical volume still holds its previous owner's data.
  */
 
-import type { Toolstack } from './toolstack.ts';
+import type { ImportToolstack } from './toolstack.ts';
 
 const LVM: readonly string[] = ['lvm', 'lvmoiscsi', 'lvmohba'];
 
@@ -27,7 +27,12 @@ export function readsZero({ type, raw, smConfig }: StorageKind): boolean {
 }
 
 /** Applies the rule to an SR. Throws XE_UUID for an SR that does not exist. */
-export async function newDisksReadZero(toolstack: Toolstack, sr: string, raw: boolean, signal?: AbortSignal): Promise<boolean> {
+export async function newDisksReadZero(
+  toolstack: Pick<ImportToolstack, 'srType' | 'srConfig'>,
+  sr: string,
+  raw: boolean,
+  signal?: AbortSignal,
+): Promise<boolean> {
   const type = (await toolstack.srType(sr, signal)).toLowerCase();
   const dependsOnConfig = isLvm(type) || type === 'equal';
   const smConfig = dependsOnConfig ? await toolstack.srConfig(sr, signal) : new Map<string, string>();

@@ -1,6 +1,6 @@
 /**
  * What a reader of the documentation has: a folder with the images that the pages speak of, `vdistream` on the PATH and in node_modules, a web
- * server with the same files, an image service, and where it is asked for, a Xen host.
+ * server with the same files, an image service, and where it is asked for, a Xen host or a pool.
  */
 
 import { execFile } from 'node:child_process';
@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { type Host, startHost } from '../stand-in/host.ts';
+import { type Pool, startPool } from '../stand-in/pool.ts';
 import { dynamicVhd } from './make-vhd.mjs';
 import { IMAGE, NEW_IMAGE, serve } from './reader-service.ts';
 import { TAR_END, tarMember, tarOf } from './tar.ts';
@@ -33,18 +34,27 @@ export interface Reader {
   close(): Promise<void>;
 }
 
-export async function newReader({ xen = false }: { readonly xen?: boolean } = {}): Promise<Reader> {
+interface Needs {
+  readonly xen?: boolean;
+  readonly remote?: boolean;
+}
+
+export async function newReader({ xen = false, remote = false }: Needs = {}): Promise<Reader> {
   const folder = makeFolder();
   const server = await serve(folder);
   let host: Host | undefined;
+  let pool: Pool | undefined;
   const close = async (): Promise<void> => {
     server.close();
     await host?.stop();
+    await pool?.stop();
     rmSync(folder, { recursive: true, force: true });
   };
   try {
     host = xen ? await startHost() : undefined;
     const sr = (await host?.sr('lvm')) ?? '';
+    pool = remote ? await startPool(join(folder, 'tmp')) : undefined;
+    if (pool !== undefined) writeFileSync(join(folder, 'pool.pem'), pool.ca);
     const { url } = server;
     const programs = [join(folder, 'bin'), ...(host === undefined ? [] : [dirname(host.xe)]), dirname(process.execPath), process.env.PATH];
     const here = {
@@ -56,7 +66,7 @@ export async function newReader({ xen = false }: { readonly xen?: boolean } = {}
       IMAGE,
       NEW_IMAGE,
     };
-    const env = { ...process.env, ...here, ...environmentOf(host, sr) };
+    const env = { ...process.env, ...here, ...environmentOf(host, sr), ...environmentOfPool(pool) };
     const run = (program: string, ...args: string[]) => finished(program, args, { cwd: folder, env });
     return {
       folder,
@@ -125,6 +135,11 @@ function environmentOf(host: Host | undefined, sr: string): NodeJS.ProcessEnv {
   if (host === undefined) return {};
   const folders = { VDISTREAM_LOCKS: join(host.folder, 'locks'), VDISTREAM_RECORDS: join(host.folder, 'records') };
   return { VDISTREAM_XE: host.xe, VDISTREAM_INVENTORY: host.inventory, ...folders, HOST: host.uuid, DOM0: host.dom0, SR: sr };
+}
+
+function environmentOfPool(pool: Pool | undefined): NodeJS.ProcessEnv {
+  if (pool === undefined) return {};
+  return { POOL: pool.master, POOL_SR: pool.db.addSr('ext'), PASSWORD: pool.credentials.password };
 }
 
 async function finished(program: string, args: readonly string[], options: { cwd: string; env: NodeJS.ProcessEnv }) {
