@@ -1,5 +1,5 @@
 /**
- * Turns: `node --import` this file and a program measures the CPU time of the main thread between two turns of its event loop, and appends the
+ * Turns: `node --import turns.mjs PROGRAM` measures the CPU time of the main thread between two turns of its event loop, and appends the
  * longest, in milliseconds, to the file VDISTREAM_BENCH_TURNS at the end. Time in which other programs have the core does not count, nor do
  * turns before the program opens its first file: until then it is being loaded.
  */

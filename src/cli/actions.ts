@@ -3,15 +3,10 @@
 import { check } from '../engine/check.ts';
 import { dryRunWrite } from '../engine/dry-run.ts';
 import { exportDisk } from '../engine/export.ts';
-import { CONTAINERS, EXPORT_FORMATS } from '../engine/export-form.ts';
 import { info } from '../engine/info.ts';
-import type { OnProgress } from '../engine/progress.ts';
 import { uploadImage } from '../engine/upload.ts';
 import { verifyDisk } from '../engine/verify.ts';
 import { writeDisk } from '../engine/write.ts';
-import { VdiStreamError } from '../errors.ts';
-import { VISIBILITIES } from '../glance/record.ts';
-import type { OnWarning } from '../warnings.ts';
 import { dryRunImport, dryRunImportToDevice } from '../xen/dry-run.ts';
 import { importImage, importToDevice } from '../xen/import.ts';
 import { reap } from '../xen/reap.ts';
@@ -20,9 +15,19 @@ import { importAllDisks } from './all-disks.ts';
 import type { CommandName } from './commands.ts';
 import { deviceDryRunTable, importDryRunTable, writeDryRunTable } from './dry-run-tables.ts';
 import { withCliAdvice } from './error-text.ts';
+import {
+  deviceOf,
+  deviceOptions,
+  diskOptions,
+  exportOptions,
+  type Invocation,
+  imageOptions,
+  srOptions,
+  uploadOptions,
+  writeOptions,
+} from './invocation.ts';
 import { stdoutColumns } from './output.ts';
-import type { Values } from './parse.ts';
-import { comparedTarget, disksFrom, glanceService, type Input, imageFrom, namesOf, sinkFrom } from './sources.ts';
+import { comparedTarget, disksFrom, imageFrom, namesOf, sinkFrom } from './sources.ts';
 import {
   checkTable,
   exportSummary,
@@ -34,33 +39,8 @@ import {
   verifySummary,
   writeSummary,
 } from './tables.ts';
-import {
-  blockSize,
-  compression,
-  glanceFormats,
-  guards,
-  inflateChoice,
-  manifestMode,
-  optionalChoice,
-  properties,
-  sha256Digits,
-  virtualSize,
-  xeOptions,
-  zeroPolicy,
-} from './values.ts';
+import { xeOptions } from './values.ts';
 import { xapiOptions } from './xapi.ts';
-
-interface Invocation {
-  readonly values: Values;
-  /** As given. */
-  readonly sources: readonly string[];
-  /** Of a command that reads images. */
-  readonly inputs: readonly Input[];
-  readonly target: string;
-  readonly signal: AbortSignal;
-  readonly onProgress: OnProgress;
-  readonly onWarning: OnWarning;
-}
 
 /** Lines for people; with --json the result takes its place. */
 interface Shown {
@@ -171,83 +151,3 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
     }),
   ),
 };
-
-/** Of the commands that read an image. */
-const imageOptions = ({ values, signal, onProgress }: Invocation) => ({
-  disk: values.text('disk'),
-  raw: values.flag('raw'),
-  rawBase: values.flag('raw-base'),
-  manifest: manifestMode(values),
-  inflate: inflateChoice(values),
-  sha256: sha256Digits(values),
-  signal,
-  onProgress,
-});
-
-/** Of those that read one disk in it. */
-const diskOptions = (call: Invocation) => ({
-  ...imageOptions(call),
-  strict: call.values.flag('strict'),
-  staging: call.values.text('staging'),
-  virtualSize: virtualSize(call.values),
-  force: guards(call.values),
-  onWarning: call.onWarning,
-});
-
-const writeOptions = (call: Invocation) => ({
-  ...diskOptions(call),
-  zero: zeroPolicy(call.values),
-  zeroTail: call.values.flag('zero-tail'),
-  verify: call.values.flag('verify'),
-});
-
-export const importOptions = (call: Invocation) => ({
-  ...diskOptions(call),
-  zero: zeroPolicy(call.values),
-  verify: call.values.flag('verify'),
-  rawVdi: call.values.flag('raw-vdi'),
-  xe: xeOptions(call.values),
-});
-
-/** Of the commands that make an image. */
-const formOptions = (call: Invocation) => ({
-  format: optionalChoice(EXPORT_FORMATS, call.values, 'format'),
-  container: optionalChoice(CONTAINERS, call.values, 'container'),
-  ...compression(call.values),
-  blockSize: blockSize(call.values),
-  align: optionalChoice(['512', '4096'], call.values, 'align') === '4096' ? (4096 as const) : undefined,
-  singlePass: call.values.flag('single-pass'),
-  raw: call.values.flag('raw'),
-  rawBase: call.values.flag('raw-base'),
-  name: call.values.text('name'),
-  force: guards(call.values),
-  signal: call.signal,
-  onProgress: call.onProgress,
-  onWarning: call.onWarning,
-});
-
-const exportOptions = (call: Invocation) => ({ ...formOptions(call), verify: call.values.flag('verify') });
-
-const uploadOptions = (call: Invocation) => ({
-  ...formOptions(call),
-  ...glanceService(call.values),
-  ...glanceFormats(call.values),
-  properties: properties(call.values),
-  visibility: optionalChoice(VISIBILITIES, call.values, 'visibility'),
-  store: call.values.text('store'),
-  asIs: call.values.flag('as-is'),
-});
-
-function srOptions(call: Invocation) {
-  const { values } = call;
-  const sr = values.text('sr');
-  if (sr === undefined) throw new VdiStreamError('USAGE', 'import needs a destination: add --sr UUID, or --device PATH');
-  return { ...importOptions(call), name: values.text('name'), sr };
-}
-
-const deviceOptions = (call: Invocation) => ({ ...importOptions(call), sr: call.values.text('sr') });
-
-function deviceOf({ values }: Invocation): string {
-  if (values.text('name') !== undefined) throw new VdiStreamError('USAGE', '--name has no effect with --device, which creates no VDI');
-  return values.text('device') ?? '';
-}

@@ -3,10 +3,11 @@
 import { rejection } from '../errors.ts';
 import { printable } from '../quote.ts';
 import type { OnWarning } from '../warnings.ts';
-import { ACTIONS, importOptions, type Outcome } from './actions.ts';
+import { ACTIONS, type Outcome } from './actions.ts';
 import { COMMANDS, type CommandName } from './commands.ts';
 import { errorObject, exitStatusOf, outputErrorObject, outputErrorText } from './error-text.ts';
 import { importList, importsMany } from './import-list.ts';
+import { importOptions } from './invocation.ts';
 import { openLog, type RunEnd, type RunLog } from './log.ts';
 import { toStderr, toStdout } from './output.ts';
 import { parseCommandLine } from './parse.ts';

@@ -85,7 +85,7 @@ export async function readBat(
   fault: BlockFault = refuseBlock,
 ): Promise<Bat> {
   const bitmapBytes = bitmapBytesOf(header);
-  const present = await presentIn(table, header.blocks);
+  const present = await presentBlocks(table, header.blocks);
   const placed = await inFileOrder(table, header.blocks, present);
   const wrong = (code: ErrorCode, block: number, message: () => string): void =>
     fault(code, block, () => new VdiStreamError(code, message(), { offset: header.tableOffset + block * 4 }));
@@ -124,7 +124,7 @@ export async function readBat(
   };
 }
 
-async function presentIn(table: Uint8Array, blocks: number): Promise<Uint8Array> {
+async function presentBlocks(table: Uint8Array, blocks: number): Promise<Uint8Array> {
   const present = new Uint8Array(Math.ceil(blocks / 8));
   await inSlices(blocks, (from, to) => {
     for (let block = from; block < to; block++) if (u32be(table, block * 4) !== UNUSED) setBits(present, block, block + 1, true);

@@ -2,7 +2,7 @@
 
 import { KiB, roundUp, SECTOR } from '../bytes.ts';
 import type { Range } from '../disk/disk.ts';
-import { nextTurn, SLICE } from '../slices.ts';
+import { nextTurn, SLICE_ITEMS } from '../slices.ts';
 import { type Bat, bitmapBytesOf, metadataParts } from './bat.ts';
 import type { Batmap } from './batmap.ts';
 import type { Footer } from './footer.ts';
@@ -40,7 +40,7 @@ export async function* gapsOf({ footer, header, bat, batmap }: Occupied, from: n
     const next = fixed[part];
     const block = bat !== undefined && index < blocks ? bat.placed.sector(index) * SECTOR : Number.POSITIVE_INFINITY;
     const isBlock = next === undefined || block < next.start;
-    if (isBlock && index % SLICE === SLICE - 1) await nextTurn();
+    if (isBlock && index % SLICE_ITEMS === SLICE_ITEMS - 1) await nextTurn();
     const start = isBlock ? block : next.start;
     if (start >= to) break;
     if (start - at > (isBlock ? ALIGNMENT : 0)) yield { offset: at, length: start - at, isBeforeBlocks: isBlock && index === 0 };
