@@ -123,7 +123,7 @@ export const ACTIONS: Readonly<Record<CommandName, Action>> = {
 
   import(call) {
     const [xapi, isDryRun] = [xapiOptions(call.values), call.values.flag('dry-run')];
-    if (call.values.flag('all-disks')) return importAllDisks(call, () => srOptions(call));
+    if (call.values.flag('all-disks')) return importAllDisks(call);
     if (call.values.text('device') === undefined) return isDryRun ? dryRunToSr(call) : importToSr(xapi)(call);
     return isDryRun ? dryRunToOwnDevice(call) : importToOwnDevice(call);
   },

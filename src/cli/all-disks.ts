@@ -4,17 +4,10 @@ import { VdiStreamError } from '../errors.ts';
 import { dryRunImportDisks, type ImportDisksDryRun } from '../xen/dry-run-disks.ts';
 import type { ImportResult } from '../xen/import.ts';
 import { importDisks } from '../xen/import-disks.ts';
-import type { ImportOptions } from '../xen/options.ts';
 import { NOTHING, srRows } from './dry-run-tables.ts';
-import type { Values } from './parse.ts';
+import { type Invocation, srOptions } from './invocation.ts';
 import { human } from './sizes.ts';
-import type { Input } from './sources.ts';
 import { importSummary, row } from './tables.ts';
-
-interface Invocation {
-  readonly values: Values;
-  readonly inputs: readonly Input[];
-}
 
 interface Lines {
   readonly stdout: readonly string[];
@@ -22,15 +15,13 @@ interface Lines {
 }
 
 /** Throws USAGE for an option that is about one disk. */
-export async function importAllDisks(
-  { values, inputs }: Invocation,
-  optionsOf: () => ImportOptions,
-): Promise<Lines & { readonly result: object }> {
+export async function importAllDisks(call: Invocation): Promise<Lines & { readonly result: object }> {
+  const { values, inputs } = call;
   for (const name of ['disk', 'virtual-size', 'device'] as const) {
     if (values.text(name) !== undefined)
       throw new VdiStreamError('USAGE', `--${name} is about one disk, so it cannot be used with --all-disks`);
   }
-  const { disk, virtualSize, ...options } = optionsOf();
+  const { disk, virtualSize, ...options } = srOptions(call);
   const quiet = values.flag('quiet');
   if (values.flag('dry-run')) {
     const result = await dryRunImportDisks(inputs, options);
