@@ -51,7 +51,7 @@ _vdistream() {
     *:--glance-formats) return ;;
     upload:--force) words='parent' ;;
     :*) words='info check write verify import export upload reap help completion --help --version' ;;
-    help:*) words='info check write verify import export upload reap sources many' ;;
+    help:*) words='info check write verify import export upload reap sources many pool' ;;
     completion:*) words='bash zsh fish' ;;
     info:*) words='--quick --disk --raw --raw-base --manifest --strict --sha256 --glance --glance-version --headers --ca --staging --cache --cache-size --inflate --log --json --quiet -q --help' paths=-f ;;
     check:*) words='--disk --raw --raw-base --manifest --strict --sha256 --glance --glance-version --headers --ca --staging --cache --cache-size --inflate --log --json --quiet -q --help' paths=-f ;;

@@ -13,7 +13,7 @@ complete -c vdistream -n __fish_use_subcommand -a upload -d 'upload an image of 
 complete -c vdistream -n __fish_use_subcommand -a reap -d 'remove what killed imports and exports of VDIs left behind'
 complete -c vdistream -n __fish_use_subcommand -a help -d 'show the help of a command'
 complete -c vdistream -n __fish_use_subcommand -a completion -d 'print a completion script'
-complete -c vdistream -n '__fish_seen_subcommand_from help' -a 'info check write verify import export upload reap sources many'
+complete -c vdistream -n '__fish_seen_subcommand_from help' -a 'info check write verify import export upload reap sources many pool'
 complete -c vdistream -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'
 complete -c vdistream -n '__fish_seen_subcommand_from info check write verify import' -F
 complete -c vdistream -n '__fish_seen_subcommand_from info' -l quick -d 'stop as soon as the virtual size is known; not with --sha256'

@@ -53,7 +53,9 @@ ${commands.join('')}.SH IMAGE OPTIONS
 For every command that reads an image:
 ${group('image')}.SH MANY IMAGES
 For \\fBimport\\fR:
-${group('many')}.SH SOURCE OPTIONS
+${group('many')}.SH FROM OUTSIDE DOM0
+For \\fBimport\\fR:
+${group('pool')}.SH SOURCE OPTIONS
 For every command that reads an image:
 ${group('source')}.SH OUTPUT OPTIONS
 For every command:

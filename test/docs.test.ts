@@ -363,8 +363,8 @@ describe('docs/cli/', () => {
     const shared =
       name === 'reap' ? [] : optionsIn('images.md', 'image').filter((option) => option !== '--virtual-size' || !/info|check/.test(name));
     const tables = [...optionsIn(`${name}.md`), ...shared, ...optionsIn('output.md')];
-    const many = name === 'import' ? await optionsOfHelp('help many') : [];
-    expect(tables.sort()).toEqual([...(await optionsOfHelp(`${name} --help`)), ...many].sort());
+    const others = name === 'import' ? [...(await optionsOfHelp('help many')), ...(await optionsOfHelp('help pool'))] : [];
+    expect(tables.sort()).toEqual([...(await optionsOfHelp(`${name} --help`)), ...others].sort());
   });
 
   test('has in the table of sources the options of `vdistream help sources`', async () => {

@@ -13,7 +13,7 @@ export const isShell = (name: string | undefined): name is Shell => SHELLS.some(
 
 export const completionScript = (shell: Shell): string => SCRIPTS[shell]();
 
-const TOPICS = [...COMMAND_NAMES, 'sources', 'many'].join(' ');
+const TOPICS = [...COMMAND_NAMES, 'sources', 'many', 'pool'].join(' ');
 const SHELL_NAMES = SHELLS.join(' ');
 const OTHERS = [
   ['help', 'show the help of a command'],

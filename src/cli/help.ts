@@ -10,6 +10,7 @@ const SRC = 'SRC is a file, - (standard input), a URL or glance:ID: see `vdistre
 export function helpPage(name: string | undefined): string | undefined {
   if (name === 'sources') return sourcesPage();
   if (name === 'many') return manyPage();
+  if (name === 'pool') return poolPage();
   return isCommand(name) ? commandPage(name, COMMANDS[name]) : undefined;
 }
 
@@ -24,6 +25,7 @@ ${aligned(rows)}
   vdistream COMMAND --help    the options of a command
   vdistream help sources      what SRC can be: a file, a URL, an image of Glance
   vdistream help many         how to import many images, or all disks of an archive
+  vdistream help pool         how to import from a machine outside Dom0
   vdistream completion SHELL  a completion script for bash, zsh or fish
   vdistream --version         versions, the platform, the addon, and what decompresses
 
@@ -34,8 +36,10 @@ Examples:
 `;
 }
 
+const ON_THEIR_OWN_PAGES = ['source', 'many', 'pool'];
+
 function commandPage(name: CommandName, { usage, operands, description, examples, exit }: Command): string {
-  const options = optionsOf(name).filter(({ group }) => group !== 'source' && group !== 'many');
+  const options = optionsOf(name).filter(({ group }) => group === undefined || !ON_THEIR_OWN_PAGES.includes(group));
   const about = operands.includes('SRC') ? `${description}\n${SRC}` : description;
   return `Usage: vdistream ${name} ${usage}
 
@@ -87,6 +91,22 @@ A line of FILE is IMAGE SR, or {"image": "...", "sr": "...", "name": "..."}. Emp
 ${exampleLines(['vdistream import --list images.txt --jobs 4 --verify', 'vdistream import machine.ova --all-disks --name web --sr UUID'])}
 
 Exit status of a list: 0 if all images are there; else 200 and the number that failed, at most 250.
+`;
+}
+
+function poolPage(): string {
+  const options = allOptions().filter(({ group }) => group === 'pool');
+  return `Usage: vdistream import SRC... --xapi https://HOST --sr UUID [OPTIONS]
+
+Imports over the network. The environment has the credentials of the pool, XAPI_USER and XAPI_PASSWORD,
+or a session that is open, XAPI_SESSION. The other options of import apply, except for --verify,
+--dry-run, --list, --all-disks, --device and --xe.
+
+${optionLines(options)}
+
+A certificate is trusted by its authority (--ca), by --fingerprint, or both. There is no insecure mode.
+
+${exampleLines(['vdistream import image.ova --xapi https://pool.example.org --sr UUID --ca pool.pem'])}
 `;
 }
 

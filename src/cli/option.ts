@@ -24,4 +24,4 @@ export interface Option {
 }
 
 /** `image`: which disk of SRC, and what it must be. `source`: how SRC is fetched. `many`: many images or disks. `output`: what is printed. */
-type OptionGroup = 'image' | 'source' | 'many' | 'output';
+type OptionGroup = 'image' | 'source' | 'many' | 'pool' | 'output';

@@ -70,6 +70,8 @@ export async function startPool(folder: string): Promise<Pool> {
   const faults: Array<{ fault: CallFault; times: number }> = [];
   const waiting: Array<{ method: string; resolve: () => void }> = [];
   const open = new Set<Socket>();
+  /** Also those whose TLS handshake has not ended, or never does. */
+  const connections = new Set<Socket>();
   const detaching: { delay: number | undefined } = { delay: 0 };
   let transferFault: TransferFault = {};
 
@@ -135,6 +137,10 @@ export async function startPool(folder: string): Promise<Pool> {
         socket.destroy();
       });
     });
+    server.on('connection', (connection: Socket) => {
+      connections.add(connection);
+      connection.once('close', () => connections.delete(connection));
+    });
     server.listen(port, host);
     await once(server, 'listening');
     return server;
@@ -184,7 +190,7 @@ export async function startPool(folder: string): Promise<Pool> {
       for (const server of [master, slave]) {
         const closed = once(server, 'close');
         server.close();
-        for (const socket of open) socket.destroy();
+        for (const socket of [...open, ...connections]) socket.destroy();
         await closed;
       }
     },

@@ -76,7 +76,7 @@ describe('vdistream reap', () => {
       await reap(${JSON.stringify({ sr: place.sr, xe: place.xe })}).catch(({ code, message }) => {
         process.stdout.write(JSON.stringify([code, message]));
       });`;
-    const { stdout } = await promisify(execFile)('prlimit', ['--nofile=100', process.execPath, '--input-type=module', '--eval', script]);
+    const { stdout } = await promisify(execFile)('prlimit', ['--nofile=500', process.execPath, '--input-type=module', '--eval', script]);
     expect(JSON.parse(stdout)).toEqual(['XE_FAILED', expect.stringContaining('EMFILE')]);
   });
 
