@@ -87,7 +87,7 @@ TARGET is as for \`write\`, or nbd://HOST/EXPORT.`,
     usage: 'SRC... --sr UUID [OPTIONS]',
     operands: ['SRC'],
     description: `Writes the disk in an image to a new VDI, and prints its UUID. Removes the VDI if anything fails.
-See also \`vdistream help many\` (--list, --all-disks) and \`vdistream help pool\` (--xapi: outside Dom0).`,
+See also \`vdistream help many\` (--list, --all-disks) and \`help pool\` (--xapi, from outside Dom0).`,
     examples: ['vdistream import glance:ID --glance http://10.0.0.1:9292 --sr UUID --verify'],
     exit: EXIT_STATUSES,
   },

@@ -2,6 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VdiStreamError } from '../errors.ts';
+import { confirmResult } from './confirm.ts';
 import { isRefusedWith } from './refusal.ts';
 import type { NewVdi, Vbds, VdiFacts } from './toolstack.ts';
 import type { XapiSession } from './xapi-session.ts';
@@ -17,7 +18,6 @@ import {
   toTexts,
   type XapiRecord,
 } from './xapi-values.ts';
-import { confirmResult } from './xe-confirm.ts';
 
 /** Milliseconds. */
 interface Patience {

@@ -4,19 +4,7 @@
  */
 
 import { VdiStreamError } from '../errors.ts';
-import { isOutcomeUnknown } from './refusal.ts';
 import type { Xe } from './xe.ts';
-
-/** The result of a command, or after an ambiguous error, the result that `find` discovers; undefined if it finds none. */
-export async function confirmResult<T>(running: Promise<T>, find: () => Promise<T | undefined>): Promise<T> {
-  try {
-    return await running;
-  } catch (error) {
-    const found = isOutcomeUnknown(error) ? await find().catch(() => undefined) : undefined;
-    if (found === undefined) throw error;
-    return found;
-  }
-}
 
 /** For a command that prints nothing. Resolves if it succeeds, or if it fails but `isDone` reports its effect. */
 export async function confirmDone(command: string, running: Promise<string>, isDone: () => Promise<boolean>): Promise<void> {

@@ -4,13 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { deviceTarget } from '../target/device.ts';
 import type { OnWarning } from '../warnings.ts';
+import { confirmResult } from './confirm.ts';
 import { deviceNumber, settleUdev, volumePath, waitForDevice } from './device.ts';
 import type { HostLock } from './host-lock.ts';
 import { isRefusedWith } from './refusal.ts';
 import type { Attachment, StoredVdi, Vbds, Vdi } from './toolstack.ts';
 import { isUuid } from './uuid.ts';
 import type { Xe } from './xe.ts';
-import { confirmDone, confirmResult, destroy } from './xe-confirm.ts';
+import { confirmDone, destroy } from './xe-confirm.ts';
 import { printedUuid } from './xe-output.ts';
 import { isRaw } from './xe-vdi.ts';
 

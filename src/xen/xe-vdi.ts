@@ -1,10 +1,11 @@
 /** VDIs and their tags through xe. */
 
 import { VdiStreamError } from '../errors.ts';
+import { confirmResult } from './confirm.ts';
 import type { NewVdi, StoredVdi, VdiFacts } from './toolstack.ts';
 import { isUuid } from './uuid.ts';
 import type { Xe } from './xe.ts';
-import { confirmDone, confirmResult, exists } from './xe-confirm.ts';
+import { confirmDone, exists } from './xe-confirm.ts';
 import { parseMap, printedUuid } from './xe-output.ts';
 
 /**
