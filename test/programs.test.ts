@@ -1,7 +1,7 @@
 /** The programs under the Node that runs the tests: nothing is on stderr that they did not write themselves. */
 
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -37,4 +37,11 @@ test('an error of the command line is the only thing on stderr', () => {
 
 test('the plugin prints nothing to stderr if nothing is wrong', () => {
   expect(run('plugin/main.js', [GET_VERSION])).toMatchObject({ status: 0, stdout: expect.stringContaining('Success'), stderr: '' });
+});
+
+test.each(['cli/main.js', 'plugin/main.js'])('%s loads no client of the network before it needs one', (program) => {
+  const text = readFileSync(new URL(`../dist/${program}`, import.meta.url), 'utf8');
+  const loaded = [...text.matchAll(/^import\b.* from ["']([^"']+)["'];$/gm)].map(([, name]) => name);
+  expect(loaded).toContain('node:fs');
+  for (const client of ['node:http', 'node:https', 'node:http2', 'node:tls', 'undici']) expect(loaded).not.toContain(client);
 });

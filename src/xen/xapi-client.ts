@@ -3,7 +3,6 @@
  * session and the password are in no message.
  */
 
-import { request } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import { MiB } from '../bytes.ts';
 import { messageOf, VdiStreamError } from '../errors.ts';
@@ -112,8 +111,10 @@ interface HttpResponse {
   readonly text: string;
 }
 
-const post = (socket: TLSSocket, url: URL, body: string): Promise<HttpResponse> =>
-  new Promise((resolve, reject) => {
+/** `node:http` is loaded only here: on Node 22, with it comes WebAssembly, which reserves 10 GB of the address space. */
+async function post(socket: TLSSocket, url: URL, body: string): Promise<HttpResponse> {
+  const { request } = await import('node:http');
+  return new Promise((resolve, reject) => {
     const headers = { host: url.host, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
     const sent = request({ method: 'POST', path: '/jsonrpc', headers, createConnection: () => socket });
     sent.once('error', reject);
@@ -135,6 +136,7 @@ const post = (socket: TLSSocket, url: URL, body: string): Promise<HttpResponse> 
     });
     sent.end(body);
   });
+}
 
 /** `what`: for messages. */
 function answerIn({ status, type, text }: HttpResponse, what: string): XapiAnswer {

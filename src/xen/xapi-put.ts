@@ -4,7 +4,7 @@
  * is in it, and then the host closes the connection.
  */
 
-import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { messageOf, VdiStreamError } from '../errors.ts';
 import { orCancelled } from '../host/cancel.ts';
 import { connectTls, type Trust } from './xapi-connection.ts';
@@ -49,6 +49,7 @@ function redirected(from: URL, location: string): URL {
 async function putTo(url: URL, path: string, options: PutOptions): Promise<{ readonly put: PutBody } | { readonly location: string }> {
   const { trust, timeout, signal } = options;
   const socket = await connectTls(url, trust, { timeout: Math.min(timeout, CONNECT_TIMEOUT), signal });
+  const { request } = await import('node:http');
   const sent = request({ method: 'PUT', path, headers: { host: url.host, connection: 'close' }, createConnection: () => socket });
   sent.removeHeader('transfer-encoding');
   sent.on('error', () => {}); // reported by what waits for it
