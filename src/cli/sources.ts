@@ -67,7 +67,8 @@ export function imageFrom(operands: readonly string[], values: Values): { readon
 
 const httpOptions = (values: Values): HttpOptions => ({ headers: headersOf(values.text('headers')), ca: certificatesOf(values) });
 
-function certificatesOf(values: Values): string | undefined {
+/** Of `--ca`. */
+export function certificatesOf(values: Values): string | undefined {
   const ca = values.text('ca');
   return ca === undefined ? undefined : readText(ca);
 }

@@ -6,7 +6,7 @@ import { effectiveUser, isOwn } from '../host/user.ts';
 import type { XapiOptions } from '../xen/xapi-options.ts';
 import type { FlagName, TextName } from './options.ts';
 import type { Values } from './parse.ts';
-import { readText } from './sources.ts';
+import { certificatesOf } from './sources.ts';
 
 const TEXTS: readonly TextName[] = ['device', 'xe', 'xe-timeout'];
 const FLAGS: readonly FlagName[] = ['all-disks', 'dry-run', 'verify'];
@@ -14,7 +14,7 @@ const FLAGS: readonly FlagName[] = ['all-disks', 'dry-run', 'verify'];
 /** Undefined without `--xapi`. */
 export function xapiOptions(values: Values): XapiOptions | undefined {
   const url = values.text('xapi');
-  const [fingerprints, file, ca] = [values.list('fingerprint'), values.text('credentials'), values.text('ca')];
+  const [fingerprints, file] = [values.list('fingerprint'), values.text('credentials')];
   if (url === undefined) {
     const needless = file !== undefined ? '--credentials' : fingerprints.length > 0 ? '--fingerprint' : undefined;
     if (needless !== undefined) throw new VdiStreamError('USAGE', `${needless} has no effect without --xapi`);
@@ -25,7 +25,7 @@ export function xapiOptions(values: Values): XapiOptions | undefined {
   return {
     url,
     ...(file === undefined ? fromEnvironment() : fromFile(file)),
-    ca: ca === undefined ? undefined : readText(ca),
+    ca: certificatesOf(values),
     fingerprints: fingerprints.length === 0 ? undefined : fingerprints,
   };
 }

@@ -1,5 +1,5 @@
 /**
- * Confirms the result of a call: xapi may queue one for a long time, so a call that timed out, or whose response was lost, may still have taken
+ * Confirms the result or the effect of a call: xapi may queue one for a long time, so a call that timed out, or whose response was lost, may still have taken
  * effect.
  */
 
@@ -13,5 +13,14 @@ export async function confirmResult<T>(running: Promise<T>, find: () => Promise<
     const found = isOutcomeUnknown(error) ? await find().catch(() => undefined) : undefined;
     if (found === undefined) throw error;
     return found;
+  }
+}
+
+/** Resolves if a call succeeds, or if it fails but `isDone` reports its effect. */
+export async function confirmEffect(running: Promise<unknown>, isDone: () => Promise<boolean>): Promise<void> {
+  try {
+    await running;
+  } catch (error) {
+    if (!(await isDone().catch(() => false))) throw error;
   }
 }

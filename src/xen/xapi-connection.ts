@@ -2,9 +2,9 @@
 
 import { isIP } from 'node:net';
 import type { SecureContext, TLSSocket } from 'node:tls';
-import { messageOf, throwIfCancelled, VdiStreamError } from '../errors.ts';
+import { throwIfCancelled, VdiStreamError } from '../errors.ts';
 import { trustedCertificates } from '../host/certificates.ts';
-import { codeOf, errnoOf } from '../host/errno.ts';
+import { codeOf, errnoOf, reasonOf } from '../host/errno.ts';
 import { redactUrl } from '../http/url.ts';
 import type { XapiOptions } from './xapi-options.ts';
 
@@ -109,7 +109,9 @@ function problemOfCertificate(socket: TLSSocket, { byAuthority, fingerprints }: 
 function connectionError(url: URL, cause: unknown): VdiStreamError {
   const code = codeOf(cause);
   const isOfTls = code !== '' && (!/^E[A-Z0-9_]+$/.test(code) || /^(?:EPROTO|ERR_)/.test(code));
-  const reason = cause instanceof AggregateError ? cause.errors.map(messageOf).join('; ') : messageOf(cause);
   const what = isOfTls ? 'TLS failed' : 'cannot connect';
-  return new VdiStreamError(isOfTls ? 'XAPI_TLS' : 'XAPI_CONNECTION', `${url.host}: ${what}: ${reason}`, { errno: errnoOf(cause), cause });
+  return new VdiStreamError(isOfTls ? 'XAPI_TLS' : 'XAPI_CONNECTION', `${url.host}: ${what}: ${reasonOf(cause)}`, {
+    errno: errnoOf(cause),
+    cause,
+  });
 }

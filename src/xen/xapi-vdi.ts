@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VdiStreamError } from '../errors.ts';
-import { confirmResult } from './confirm.ts';
+import { confirmEffect, confirmResult } from './confirm.ts';
 import { isRefusedWith } from './refusal.ts';
 import type { NewVdi, Vbds, VdiFacts } from './toolstack.ts';
 import type { XapiSession } from './xapi-session.ts';
@@ -85,10 +85,8 @@ export async function listTaggedInPool(session: XapiSession, tag: string, sr?: s
 
 export async function untagInPool(session: XapiSession, vdi: string, tag: string): Promise<void> {
   const ref = await refOf(session, vdi);
-  await session.call('VDI.remove_tags', [ref, tag]).catch(async (error: unknown) => {
-    const tags = await session.call('VDI.get_tags', [ref]).catch(() => undefined);
-    if (tags === undefined || toTexts(tags, 'tags').includes(tag)) throw error;
-  });
+  const isUntagged = async (): Promise<boolean> => !toTexts(await session.call('VDI.get_tags', [ref]), 'tags').includes(tag);
+  await confirmEffect(session.call('VDI.remove_tags', [ref, tag]), isUntagged);
 }
 
 /** The keys that xe-source.ts describes. */

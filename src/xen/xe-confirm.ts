@@ -4,15 +4,15 @@
  */
 
 import { VdiStreamError } from '../errors.ts';
+import { confirmEffect } from './confirm.ts';
 import type { Xe } from './xe.ts';
 
 /** For a command that prints nothing. Resolves if it succeeds, or if it fails but `isDone` reports its effect. */
 export async function confirmDone(command: string, running: Promise<string>, isDone: () => Promise<boolean>): Promise<void> {
-  const failure = await running.then(
-    (printed) => (printed.trim() === '' ? undefined : unexpected(command, printed)),
-    (error: unknown) => error,
-  );
-  if (failure !== undefined && !(await isDone().catch(() => false))) throw failure;
+  const silent = running.then((printed) => {
+    if (printed.trim() !== '') throw unexpected(command, printed);
+  });
+  await confirmEffect(silent, isDone);
 }
 
 const unexpected = (command: string, printed: string): VdiStreamError =>

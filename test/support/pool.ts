@@ -10,8 +10,9 @@ import { failure } from './failure.ts';
 
 export let pool: Pool;
 let vdis = 0;
-const folder = mkdtempSync(join(tmpdir(), 'vdistream-pool-'));
+let folder = '';
 beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'vdistream-pool-'));
   pool = await startPool(folder);
 });
 afterEach(() => pool.heal());
